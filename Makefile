@@ -1,0 +1,117 @@
+# Each check and each run is written here once; pre-commit, CI and the docs call these targets.
+SHELL := /bin/bash
+PYTHON ?= python3
+BENCHMARK ?= efficientnet-lite0
+SCENARIO ?= Offline
+SYSTEM ?= default
+BACKEND ?=
+ARGS ?=
+RUN_ARGS ?= --benchmarks=$(BENCHMARK) --scenarios=$(SCENARIO)
+
+BIN := .venv/bin
+VENV := .venv/.made
+SETUP := .venv/.setup
+DEV := .venv/.dev
+LOCK := .venv-lock
+PIP := -m pip -qq --disable-pip-version-check --no-input
+# The locks name every package, so pip resolves nothing; and it compiles nothing, because the last
+# line of setup imports what a run imports: that proves the installation and compiles only that.
+INSTALL := $(BIN)/python $(PIP) install --no-deps --no-compile
+IMPORTS := mlperf_loadgen, msgspec, numpy, onnx.numpy_helper, onnxruntime, PIL.Image, rich.table, yaml
+RELOCK := $(LOCK)/bin/python $(PIP) install
+# $(call freeze,FILE,OPTIONS)
+freeze = { echo '\# Made by make lock from pyproject.toml.'; \
+	$(LOCK)/bin/python -m pip freeze $(2); } > requirements/$(1).txt
+# $(call sut,SCENARIO,MORE OPTIONS)
+sut = $(BIN)/sut run -b $(BENCHMARK) -s $(1) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(2) $(ARGS)
+# NVIDIA's names for the arguments of a harness, and ours; an argument not listed passes unchanged.
+harness = $(patsubst --benchmarks=%,-b %,$(patsubst --scenarios=%,-s %,$(call modes,$(1))))
+modes = $(subst --test_mode=AccuracyOnly,--mode accuracy,$(subst --test_mode=PerformanceOnly,--mode \
+	performance,$(subst --test_mode=SubmissionRun,--mode submission,$(1))))
+
+.DEFAULT_GOAL := help
+
+##@ Start
+.PHONY: help setup doctor
+help: ## Show this list
+	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo; echo 'Values now: BENCHMARK=$(BENCHMARK) SYSTEM=$(SYSTEM) BACKEND=$(BACKEND) ARGS=$(ARGS) PYTHON=$(PYTHON)'
+
+setup: $(SETUP) ## Make .venv and install the program into it
+
+doctor: $(SETUP) ## Show what this machine has and lacks
+	@$(BIN)/sut doctor $(ARGS)
+
+##@ Run (BENCHMARK= SYSTEM= BACKEND= ARGS=)
+.PHONY: run server offline singlestream multistream accuracy run_harness
+run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds each
+	@$(call sut,all,--mode submission --min-duration-s 10)
+
+server: $(SETUP) ## Run Server: queries at random times, as many as the latency bound allows
+	@$(call sut,Server)
+
+offline: $(SETUP) ## Run Offline: all samples in one query
+	@$(call sut,Offline)
+
+singlestream: $(SETUP) ## Run SingleStream: one sample after the other
+	@$(call sut,SingleStream)
+
+multistream: $(SETUP) ## Run MultiStream: eight samples after the other eight
+	@$(call sut,MultiStream)
+
+accuracy: $(SETUP) ## Run the accuracy test of SCENARIO= (Offline)
+	@$(call sut,$(SCENARIO),--mode accuracy)
+
+run_harness: $(SETUP) ## Run with the arguments of NVIDIA's harness in RUN_ARGS=
+	@$(BIN)/sut run $(call harness,$(RUN_ARGS))
+
+##@ Develop
+.PHONY: test lint fmt lock bench-cpu bench-dispatch
+test: $(DEV) ## Run the tests; one of them with ARGS="-k NAME"
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+lint: $(DEV) ## Check style, format, types and the layers of imports
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy && $(BIN)/lint-imports --no-logo
+
+fmt: $(DEV) ## Format the code and repair what can be repaired
+	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .
+
+lock: ## Renew requirements/ from pyproject.toml, with the oldest Python supported
+	@rm -rf $(LOCK) && $(PYTHON) -m venv $(LOCK) && $(RELOCK) --upgrade pip setuptools
+	@$(RELOCK) -e . && $(call freeze,run,--all --exclude pip --exclude-editable)
+	@$(RELOCK) -e '.[dev]' && $(call freeze,dev,--all --exclude pip --exclude-editable)
+	@$(RELOCK) --no-deps --target $(LOCK)/assets --group assets && $(call freeze,assets,--path $(LOCK)/assets)
+	@rm -rf $(LOCK)
+
+bench-cpu: $(DEV) ## Measure what this machine's CPU can do, and what the harness takes of it
+	@$(BIN)/python -m tests.benchmarks.cpu $(ARGS)
+
+bench-dispatch: $(DEV) ## Measure the harness alone, with a backend that does nothing
+	@$(BIN)/python -m tests.benchmarks.dispatch $(ARGS)
+
+##@ Clean
+.PHONY: clean distclean
+clean: ## Remove what the checks and builds left; runs/ stays
+	@rm -rf build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove .venv too
+	@rm -rf .venv $(LOCK)
+
+$(SETUP): requirements/run.txt requirements/assets.txt pyproject.toml setup.py | $(VENV)
+	@echo "Installing into .venv ..."
+	@$(INSTALL) -r requirements/run.txt -r requirements/assets.txt && $(INSTALL) --no-build-isolation -e .
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c 'import $(IMPORTS)' && touch $@
+
+$(DEV): $(SETUP) requirements/dev.txt
+	@echo "Installing the tools for tests and lint into .venv ..."
+	@$(INSTALL) -r requirements/dev.txt && touch $@
+
+# --clear: what an interrupted setup left is made anew.
+$(VENV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo >&2 \
+	'make setup: "$(PYTHON)" is not Python 3.11 or newer. Install one, or name it: make setup PYTHON=python3.12'; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo >&2 \
+	'make setup: "$(PYTHON)" cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv'; exit 1; }
+	@$(PYTHON) -m venv --clear .venv && touch $@

@@ -1,0 +1,1 @@
+"""Engines: one file a backend, and the contract they share (`backends.base`)."""

@@ -1,0 +1,174 @@
+"""The contract of a backend: load a model, bind the loaded samples, run a batch of their rows.
+
+Knows tensors only. It never sees a response id, a query, a scenario or LoadGen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from sut.errors import ConfigError, EngineError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[np.generic]
+
+# A name on the command line to the module that holds its `open_engine`. A new backend is one line
+# here, one file in this folder, and one fixture in the conformance suite.
+BACKENDS: Mapping[str, str] = {
+    "onnxruntime": "backends.onnxruntime",
+    "null": "backends.null",
+}
+
+# Backends that open no model file and read no samples: data need not be there for them.
+WITHOUT_MODEL = frozenset({"null"})
+
+OptionValue: TypeAlias = "str | int | float | bool"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One tensor without its batch axis.
+
+    Attributes:
+        name: as the model spells it.
+        shape: sizes after the batch axis; None where the model leaves an axis open.
+        dtype: NumPy's name, such as "float32".
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """All that is needed to open an engine, as plain picklable data: it travels to processes.
+
+    Attributes:
+        backend: a key of BACKENDS.
+        model_path: the model or engine file; None for a backend that needs none.
+        input: what the benchmark feeds: name, shape without the batch axis, dtype.
+        output_name: the output to return first; None for the model's own order.
+        max_batch_size: the largest batch that `infer` will be given.
+        device: "cpu", "0" (a GPU index), or what the backend understands.
+        options: backend options by name, such as {"intra_op_threads": 1}; unknown ones are refused.
+    """
+
+    backend: str
+    model_path: str | None
+    input: TensorSpec
+    output_name: str | None
+    max_batch_size: int
+    device: str = "cpu"
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """A model on one device. One thread at a time may use an engine; two engines share nothing.
+
+    Attributes:
+        inputs: the model's inputs.
+        outputs: the model's outputs, in the order in which `infer` returns them.
+        max_batch_size: `infer` refuses more rows than this.
+        facts: plain values for the result: version, provider, precision, "simulated": bool.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_batch_size: int
+    facts: Mapping[str, OptionValue]
+
+    def bind(self, samples: Array) -> None:
+        """Use `samples` ([N, *input shape], C-contiguous, the input's dtype) from now on.
+
+        The array is borrowed until the next `bind` or `close`. Called outside the timed region.
+
+        Raises:
+            EngineError: the shape or dtype is not the model's.
+        """
+
+    def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:
+        """Run rows `rows` of the bound samples as one batch, in that order.
+
+        Returns:
+            One array an output, each [len(rows), ...]; row k answers rows[k]. They may be reused by
+            the next call: copy what must live longer.
+
+        Raises:
+            EngineError: no rows, more than `max_batch_size`, a row out of range, or nothing bound.
+        """
+
+    def close(self) -> None:
+        """Free the engine. Closing twice is allowed; using it afterwards raises EngineError."""
+
+
+class OpenEngine(Protocol):
+    """`open_engine` of a backend module."""
+
+    def __call__(self, spec: EngineSpec) -> Engine:
+        """Open `spec`; raise EngineError in one line that names the file and what to do."""
+
+
+def open_engine(spec: EngineSpec) -> Engine:
+    """Import the backend that `spec` names and open its engine.
+
+    Raises:
+        ConfigError: no such backend, or its package is not installed.
+        EngineError: from the backend.
+    """
+    module_name = BACKENDS.get(spec.backend)
+    if module_name is None:
+        known = ", ".join(sorted(BACKENDS))
+        raise ConfigError(
+            f'backend "{spec.backend}" does not exist; known are {known}.'
+            f"{nearest(spec.backend, BACKENDS)}"
+        )
+    open_: OpenEngine = import_module(module_name).open_engine
+    return open_(spec)
+
+
+def check_rows(rows: Sequence[int], bound: int, max_batch_size: int, where: str) -> None:
+    """Raise EngineError unless `rows` can be one batch of `bound` samples. For every backend."""
+    if not 0 < len(rows) <= max_batch_size:
+        raise EngineError(
+            f"{where}: a batch of {len(rows)} rows; expected 1 to max_batch_size {max_batch_size}."
+        )
+    if min(rows) < 0 or max(rows) >= bound:
+        raise EngineError(
+            f"{where}: rows {min(rows)}..{max(rows)} asked for, but {bound} samples are bound."
+        )
+
+
+def check_samples(samples: Array, tensor: TensorSpec, where: str) -> None:
+    """Raise EngineError unless `samples` can be bound to `tensor`. For every backend."""
+    shape = samples.shape
+    fits = (
+        len(shape) == len(tensor.shape) + 1
+        and shape[0] > 0
+        and all(want in (None, got) for want, got in zip(tensor.shape, shape[1:], strict=True))
+        and samples.dtype == tensor.dtype
+    )
+    if not fits:
+        raise EngineError(
+            f"{where}: samples of {describe(shape, samples.dtype.name)} cannot be bound; input "
+            f'"{tensor.name}" takes {describe(("N", *tensor.shape), tensor.dtype)} with N of 1 or '
+            "more. Make the benchmark's preprocessing and input agree."
+        )
+    if not samples.flags.c_contiguous:
+        raise EngineError(
+            f"{where}: the samples are not C-contiguous, so a batch of them could not be borrowed. "
+            "Bind numpy.ascontiguousarray(samples)."
+        )
+
+
+def describe(shape: Sequence[int | str | None], dtype: str) -> str:
+    """Return a tensor's shape and dtype as messages write it: `[N, 3, ?, ?] float32`."""
+    return f"[{', '.join('?' if size is None else str(size) for size in shape)}] {dtype}"

@@ -1,0 +1,132 @@
+"""Checks the inputs and outputs that a model declares against what the benchmark feeds and reads.
+
+Knows no inference library: shapes here hold the batch axis first, and None for an axis left open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from backends.base import TensorSpec, describe
+from sut.errors import EngineError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backends.base import Array, EngineSpec
+
+
+def fit_input(declared: Sequence[TensorSpec], spec: EngineSpec, where: str) -> TensorSpec:
+    """Return the model's one input without its batch axis, all sizes known.
+
+    Args:
+        declared: the model's inputs, batch axis first.
+        spec: what the benchmark feeds, and the largest batch.
+        where: the model, for messages.
+
+    Raises:
+        EngineError: another number of inputs, name, dtype or shape, or a batch axis that is fixed.
+    """
+    names = ", ".join(f'"{tensor.name}"' for tensor in declared) or "none"
+    fed = spec.input
+    if len(declared) != 1:
+        raise EngineError(
+            f"{where}: the model has {len(declared)} inputs ({names}); expected one, which the "
+            f'benchmark feeds as "{fed.name}". Export the model with one input.'
+        )
+    found = declared[0]
+    if found.name != fed.name:
+        raise EngineError(
+            f'{where}: the model has no input "{fed.name}"; its input is {names}. Name that one in '
+            f"the benchmark.{nearest(fed.name, [found.name])}"
+        )
+    if found.dtype != fed.dtype:
+        raise EngineError(
+            f'{where}: input "{found.name}" takes {found.dtype}, but the benchmark feeds '
+            f"{fed.dtype}. Export the model with {fed.dtype} inputs, or change the benchmark's."
+        )
+    _check_shape(found, fed, where)
+    _check_batch_axis(found, spec.max_batch_size, where)
+    sizes = zip(found.shape[1:], fed.shape, strict=True)
+    fitting = replace(found, shape=tuple(size or fed_size for size, fed_size in sizes))
+    if None in fitting.shape:
+        raise EngineError(
+            f'{where}: input "{found.name}" is {describe(found.shape, found.dtype)}, and the '
+            f"benchmark leaves an axis open too: {describe(('N', *fed.shape), fed.dtype)}. State "
+            "the sizes in the benchmark."
+        )
+    return fitting
+
+
+def order_outputs(
+    declared: Sequence[TensorSpec], first: str | None, where: str
+) -> list[TensorSpec]:
+    """Return the model's outputs with the one named `first` in front; None keeps their order.
+
+    Raises:
+        EngineError: the model has no such output.
+    """
+    if first is None:
+        return list(declared)
+    names = [tensor.name for tensor in declared]
+    if first not in names:
+        quoted = ", ".join(f'"{name}"' for name in names)
+        raise EngineError(
+            f'{where}: the model has no output "{first}"; its outputs are {quoted}. Name one of '
+            f"them in the benchmark.{nearest(first, names)}"
+        )
+    return sorted(declared, key=lambda tensor: tensor.name != first)
+
+
+def check_answers(
+    declared: Sequence[TensorSpec], answers: Sequence[Array], count: int, where: str
+) -> tuple[TensorSpec, ...]:
+    """Return the outputs without their batch axis, after a batch of `count` rows gave `answers`.
+
+    Raises:
+        EngineError: an output that has not one row for each row of the batch.
+    """
+    for tensor, answer in zip(declared, answers, strict=True):
+        if answer.ndim == 0 or len(answer) != count:
+            raise EngineError(
+                f'{where}: output "{tensor.name}" is {describe(answer.shape, tensor.dtype)} for a '
+                f"batch of {count}; expected {count} rows, one a sample. Export the model with an "
+                "open batch axis in its outputs too."
+            )
+    # A model may declare no shape at all; then the number of axes is known from the answers only.
+    return tuple(
+        replace(tensor, shape=tensor.shape[1:] or (None,) * (answer.ndim - 1))
+        for tensor, answer in zip(declared, answers, strict=True)
+    )
+
+
+def _check_shape(found: TensorSpec, fed: TensorSpec, where: str) -> None:
+    model, benchmark = found.shape[1:], fed.shape
+    if len(found.shape) == len(benchmark) + 1 and all(
+        None in (ours, theirs) or ours == theirs
+        for ours, theirs in zip(benchmark, model, strict=True)
+    ):
+        return
+    same_sizes = sorted(map(str, model)) == sorted(map(str, benchmark))
+    remedy = (
+        "The axes are in another order: choose the benchmark's layout (NCHW or NHWC) to match."
+        if same_sizes
+        else "Choose the model, or the input of the benchmark, so that they agree."
+    )
+    raise EngineError(
+        f'{where}: input "{found.name}" takes {describe(found.shape, found.dtype)}, batch axis '
+        f"first, but the benchmark feeds {describe(('N', *benchmark), fed.dtype)}. {remedy}"
+    )
+
+
+def _check_batch_axis(found: TensorSpec, max_batch_size: int, where: str) -> None:
+    fixed = found.shape[0]
+    if fixed is None or fixed == max_batch_size == 1:
+        return
+    way_out = ", or set max_batch_size to 1" if fixed == 1 else ""
+    raise EngineError(
+        f'{where}: the batch axis of input "{found.name}" is fixed to {fixed}, but batches of 1 to '
+        f"max_batch_size {max_batch_size} will come. Export the model with an open batch axis"
+        f"{way_out}."
+    )

@@ -1,0 +1,105 @@
+"""Looks at an ONNX file: is it there, what may it be instead, in which precision are its weights.
+
+Knows no inference library.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sut.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from onnx import GraphProto, TensorProto
+
+# How other files start that are given for a model, and what to do with each.
+TAKEN_FOR_MODELS = (
+    (b"version https://git-lfs", "a Git LFS pointer. Run git lfs pull to get the model itself"),
+    (b"PK\x03\x04", "a zip archive, as PyTorch saves. Export the model to ONNX, or unpack it"),
+    (b"\x80", "a Python pickle, as PyTorch saves. Export the model to ONNX"),
+    (b"\x89HDF\r\n", "an HDF5 file, as Keras saves. Convert the model to ONNX"),
+    (b"\x1f\x8b", "compressed with gzip. Unpack it"),
+    (b"<", "a web page or XML. Download the model again"),
+)
+
+# Names of onnx.TensorProto.DataType to the word for a precision; other types hold no weights.
+PRECISIONS = {
+    "DOUBLE": "fp64",
+    "FLOAT": "fp32",
+    "FLOAT16": "fp16",
+    "BFLOAT16": "bf16",
+    "FLOAT8E4M3FN": "fp8",
+    "FLOAT8E4M3FNUZ": "fp8",
+    "FLOAT8E5M2": "fp8",
+    "FLOAT8E5M2FNUZ": "fp8",
+    "INT8": "int8",
+    "UINT8": "int8",
+    "INT4": "int4",
+    "UINT4": "int4",
+}
+
+
+def check_file(path: str | None) -> str:
+    """Return `path` if a model may be there.
+
+    Raises:
+        EngineError: no path, nothing there, no access, a directory, an empty file, or the first
+            bytes of another format.
+    """
+    if path is None:
+        raise EngineError("no model file is given; expected an ONNX file. Name one with --model.")
+    if Path(path).is_dir():
+        raise EngineError(f"{path}: is a directory; expected an ONNX file. Name the file in it.")
+    if Path(path).exists() and not Path(path).is_file():  # opening a pipe would wait for ever
+        raise EngineError(f"{path}: is a device or a pipe; expected an ONNX file. Name a file.")
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(max(len(start) for start, _ in TAKEN_FOR_MODELS))
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        reason = getattr(error, "strerror", None) or error
+        raise EngineError(
+            f"{path}: {reason}; expected an ONNX file. Check the path given as --model."
+        ) from error
+    if not head:
+        raise EngineError(f"{path}: is empty; expected an ONNX file. Export or copy it again.")
+    for start, what in TAKEN_FOR_MODELS:
+        if head.startswith(start):
+            raise EngineError(f"{path}: is no ONNX model but {what}.")
+    return path
+
+
+def precision_of(path: str, input_dtype: str) -> str:
+    """Return the type that holds most of the weights: "fp32", "fp16", "int8" and so on.
+
+    A model without weights in its own file's graph has the precision of its input; the name is
+    NumPy's where there is no shorter one.
+    """
+    import onnx  # noqa: PLC0415 - slow to import
+    from google.protobuf.message import (  # type: ignore[import-untyped]  # noqa: PLC0415 - as onnx
+        DecodeError,
+    )
+
+    sizes: Counter[str] = Counter()
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except DecodeError:  # ONNX Runtime has formats of its own
+        graph = onnx.GraphProto()
+    for tensor in _weights(graph):
+        precision = PRECISIONS.get(onnx.TensorProto.DataType.Name(tensor.data_type))
+        if precision:
+            sizes[precision] += prod(tensor.dims)
+    if sizes:
+        return sizes.most_common(1)[0][0]
+    return {"float32": "fp32", "float16": "fp16", "float64": "fp64"}.get(input_dtype, input_dtype)
+
+
+def _weights(graph: GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        if node.op_type == "Constant":
+            yield from (attribute.t for attribute in node.attribute if attribute.name == "value")

@@ -1,0 +1,344 @@
+"""Runs ONNX models with ONNX Runtime, on the CPU or one CUDA device.
+
+Knows tensors only: neither response ids nor scenarios nor LoadGen.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from msgspec import Meta
+
+from backends.base import TensorSpec, check_rows, check_samples
+from backends.interface import check_answers, fit_input, order_outputs
+from backends.onnx_file import check_file, precision_of
+from backends.options import read_options
+from sut.errors import ConfigError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import ModuleType
+
+    from onnxruntime import InferenceSession, NodeArg, SessionOptions
+
+    from backends.base import Array, EngineSpec, OptionValue
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+
+# The logger's highest severity: what is worth reading of ONNX Runtime's words is in our errors.
+FATAL_ONLY = 4
+# A number of threads in SessionOptions.
+ORT_CHOOSES = 0
+
+# Names of onnxruntime.GraphOptimizationLevel.
+LEVELS = {
+    "all": "ORT_ENABLE_ALL",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "basic": "ORT_ENABLE_BASIC",
+    "disabled": "ORT_DISABLE_ALL",
+}
+
+# Names of onnxruntime.ExecutionMode.
+MODES = {"sequential": "ORT_SEQUENTIAL", "parallel": "ORT_PARALLEL"}
+
+# What NodeArg.type says, to NumPy's name; the types that NumPy lacks are missing on purpose.
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(bool)": "bool",
+} | {
+    f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
+
+# A part of ONNX Runtime's message, and what to do about it.
+REMEDIES = (
+    (
+        "Protobuf parsing failed",
+        "It is no ONNX model, or it is cut short: export or copy it again.",
+    ),
+    ("No graph was found", "It is no ONNX model, or it is cut short: export or copy it again."),
+    ("IR version", "Install a newer onnxruntime, or export the model with an older onnx."),
+    ("Opset", "Install a newer onnxruntime, or export the model with a lower opset."),
+    (
+        "No Op registered",
+        "Export the model with operators of its opset, or install a newer onnxruntime.",
+    ),
+    ("not a registered function/op", "Export the model with the standard operators of ONNX only."),
+    (
+        "External data",
+        "Put the file with the weights beside the model, under the name it was saved.",
+    ),
+)
+
+# Its status code, the file that our message names already, and places in its own source.
+NOISE = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : "
+    r"|Load model from .*? failed:"
+    r"|/onnxruntime_src/\S+:\d+ .*?\) (?=[A-Z])"
+    r"|\b\w+\.(?:cc|h):\d+ (?:operator\(\) )?"
+)
+
+NO_ROWS: Array = np.empty(0)
+
+Threads = Annotated[int, Meta(ge=1, le=1024)]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of the onnxruntime backend; each is a setting of ONNX Runtime's SessionOptions.
+
+    Attributes:
+        intra_op_threads: threads inside one operator; None is one a physical core.
+        inter_op_threads: threads across operators, in execution mode "parallel" only.
+        graph_optimization: how far the graph is rewritten when the model is loaded.
+        execution_mode: "parallel" runs branches of the graph side by side.
+        allow_spinning: idle threads burn their core for lower latency. Switch it off where more
+            threads than cores are busy.
+        arena: keep freed memory for the next batch.
+    """
+
+    intra_op_threads: Threads | None = None
+    inter_op_threads: Threads | None = None
+    graph_optimization: Literal["all", "extended", "basic", "disabled"] = "all"
+    execution_mode: Literal["sequential", "parallel"] = "sequential"
+    allow_spinning: bool = True
+    arena: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A loaded model that takes what the benchmark feeds.
+
+    Attributes:
+        path: of its file, as the user wrote it.
+        session: ONNX Runtime's.
+        input: its one input.
+        outputs: in the order in which `infer` returns them.
+    """
+
+    path: str
+    session: InferenceSession
+    input: TensorSpec
+    outputs: tuple[TensorSpec, ...]
+
+
+class OnnxRuntimeEngine:
+    """A model in an ONNX Runtime session. `infer` is all that runs in the timed region.
+
+    It calls `InferenceSession.run`: I/O binding saves less than 1 us a call where other rows are
+    bound for every batch, too little for the buffers that it asks for.
+    """
+
+    def __init__(self, model: Model, max_batch_size: int, facts: Mapping[str, OptionValue]) -> None:
+        self.inputs = (model.input,)
+        self.outputs = model.outputs
+        self.max_batch_size = max_batch_size
+        self.facts = facts
+        self._where = model.path
+        self._session: InferenceSession | None = model.session
+        self._input_name = model.input.name
+        self._output_names = [output.name for output in model.outputs]
+        self._samples: Array | None = None
+        self._staging: Array = NO_ROWS
+
+    def bind(self, samples: Array) -> None:
+        """See `Engine.bind`."""
+        if self._session is None:
+            raise EngineError(f"{self._where}: the engine is closed. Open a new one.")
+        check_samples(samples, self.inputs[0], self._where)
+        self._samples = samples
+        if self._staging is NO_ROWS:
+            # Filled, so that the first batches do not wait for the system to map its pages.
+            self._staging = np.full((self.max_batch_size, *samples.shape[1:]), 0, samples.dtype)
+
+    def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:
+        """See `Engine.infer`. The arrays are new in every call."""
+        samples, session = self._samples, self._session
+        if samples is None or session is None:
+            state = "without samples. Call bind first" if session else "closed. Open a new one"
+            raise EngineError(f"{self._where}: the engine is {state}.")
+        check_rows(rows, len(samples), self.max_batch_size, self._where)
+        batch = gather(samples, rows, self._staging)
+        try:
+            return tuple(session.run(self._output_names, {self._input_name: batch}))
+        except Exception as error:  # ONNX Runtime's exceptions share no other base
+            raise EngineError(
+                f"{self._where}: a batch of {len(rows)} failed: {_reason(error)}"
+            ) from error
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._session = self._samples = None
+        self._staging = NO_ROWS
+
+
+def gather(samples: Array, rows: Sequence[int], staging: Array) -> Array:
+    """Return rows `rows` of `samples`: a view where they follow each other, else in `staging`.
+
+    The caller has checked that the rows exist, and that `staging` has room for them.
+    """
+    first, count = rows[0], len(rows)
+    # The last row alone tells most batches of random rows apart, without a list.
+    if rows[-1] - first == count - 1 and list(rows) == list(range(first, first + count)):
+        return samples[first : first + count]
+    # "clip" because "raise" would go through a buffer of its own: the rows are checked already.
+    return np.take(samples, rows, axis=0, out=staging[:count], mode="clip")
+
+
+def open_engine(spec: EngineSpec) -> OnnxRuntimeEngine:
+    """Load the model of `spec`, check it against what the benchmark feeds, and run it once.
+
+    Raises:
+        ConfigError: the package is missing, or a device or option does not exist or fit.
+        EngineError: the file, or a model that does not fit; in one line, with what to do.
+    """
+    options = read_options(spec.options, Options, "onnxruntime backend")
+    runtime = _import_runtime()
+    wanted = _available_providers(runtime, spec.device)
+    path = check_file(spec.model_path)
+    session = _open_session(runtime, path, options, wanted)
+    declared = _declared(session.get_inputs(), path)
+    tensor = fit_input(declared, spec, path)
+    outputs = _outputs_of(session, tensor, spec, path)
+    facts: dict[str, OptionValue] = {
+        "backend": "onnxruntime",
+        "version": runtime.__version__,
+        "provider": wanted[0][0],
+        "precision": precision_of(path, tensor.dtype),
+        "intra_op_threads": options.intra_op_threads or "one a physical core",
+        "batch_axis": "open" if declared[0].shape[0] is None else "fixed",
+        "simulated": False,
+    }
+    return OnnxRuntimeEngine(Model(path, session, tensor, outputs), spec.max_batch_size, facts)
+
+
+def providers(device: str) -> list[tuple[str, dict[str, str]]]:
+    """Return ONNX Runtime's execution providers for a device, the wanted one first.
+
+    Raises:
+        ConfigError: `device` is neither "cpu" nor the index of a GPU.
+    """
+    if device == "cpu":
+        return [(CPU, {})]
+    if device.isdecimal():
+        return [(CUDA, {"device_id": device}), (CPU, {})]
+    raise ConfigError(
+        f'onnxruntime backend: device "{device}" does not exist; expected "cpu" or the index of a '
+        'GPU, such as "0".'
+    )
+
+
+def _import_runtime() -> ModuleType:
+    try:
+        import onnxruntime  # noqa: PLC0415 - slow to import, and only this backend needs it
+    except ImportError as error:
+        raise ConfigError(
+            f'backend "onnxruntime" needs the package onnxruntime: {error}. Install it with '
+            "pip install onnxruntime, or onnxruntime-gpu for NVIDIA GPUs."
+        ) from error
+    return onnxruntime  # type: ignore[no-any-return]  # the package has no types
+
+
+def _available_providers(runtime: ModuleType, device: str) -> list[tuple[str, dict[str, str]]]:
+    """Return `providers(device)`, refused here because ONNX Runtime would fall back to the CPU."""
+    wanted = providers(device)
+    available = runtime.get_available_providers()
+    if wanted[0][0] not in available:
+        raise EngineError(
+            f"device {device}: onnxruntime {runtime.__version__} has no {wanted[0][0]}, only "
+            f"{', '.join(available)}. Install onnxruntime-gpu in place of onnxruntime, or use "
+            "device cpu."
+        )
+    return wanted
+
+
+def _session_options(runtime: ModuleType, options: Options) -> SessionOptions:
+    settings = runtime.SessionOptions()
+    settings.log_severity_level = FATAL_ONLY
+    settings.intra_op_num_threads = options.intra_op_threads or ORT_CHOOSES
+    settings.inter_op_num_threads = options.inter_op_threads or ORT_CHOOSES
+    settings.graph_optimization_level = getattr(
+        runtime.GraphOptimizationLevel, LEVELS[options.graph_optimization]
+    )
+    settings.execution_mode = getattr(runtime.ExecutionMode, MODES[options.execution_mode])
+    settings.enable_cpu_mem_arena = options.arena
+    for kind in ("intra", "inter"):
+        settings.add_session_config_entry(
+            f"session.{kind}_op.allow_spinning", str(int(options.allow_spinning))
+        )
+    return settings
+
+
+def _open_session(
+    runtime: ModuleType, path: str, options: Options, wanted: list[tuple[str, dict[str, str]]]
+) -> InferenceSession:
+    settings = _session_options(runtime, options)
+    try:
+        session = runtime.InferenceSession(path, settings, providers=wanted, enable_fallback=0)
+    except Exception as error:  # ONNX Runtime's exceptions share no other base
+        raise EngineError(
+            f"{path}: onnxruntime {runtime.__version__} cannot load it: {_reason(error)}"
+        ) from error
+    provider = wanted[0][0]
+    if provider not in session.get_providers():
+        raise EngineError(
+            f"{path}: {provider} did not start, so ONNX Runtime would run the model on the CPU. "
+            "Check the driver and the CUDA libraries that it needs, or use device cpu."
+        )
+    return session
+
+
+def _declared(nodes: Sequence[NodeArg], where: str) -> list[TensorSpec]:
+    """Return tensors as the model declares them, batch axis first."""
+    try:
+        return [_tensor(node, where) for node in nodes]
+    except UnicodeDecodeError as error:
+        raise EngineError(
+            f"{where}: a name in the model is no UTF-8 text, so the file is damaged. "
+            "Export or copy it again."
+        ) from error
+
+
+def _tensor(node: NodeArg, where: str) -> TensorSpec:
+    dtype = DTYPES.get(node.type)
+    if dtype is None:
+        raise EngineError(
+            f'{where}: "{node.name}" is {node.type}; expected a tensor of a type that NumPy has. '
+            "Export the model without it, or with a Cast to float."
+        )
+    shape = tuple(size if isinstance(size, int) else None for size in node.shape)
+    return TensorSpec(node.name, shape, dtype)
+
+
+def _outputs_of(
+    session: InferenceSession, tensor: TensorSpec, spec: EngineSpec, where: str
+) -> tuple[TensorSpec, ...]:
+    """Return the outputs after one batch of zeros.
+
+    Many exports declare an open batch axis and hold a Reshape to one row: only a batch of two or
+    more tells.
+    """
+    ordered = order_outputs(_declared(session.get_outputs(), where), spec.output_name, where)
+    count = min(2, spec.max_batch_size)
+    sizes = [size for size in tensor.shape if size is not None]
+    zeros = np.zeros((count, *sizes), tensor.dtype)
+    try:
+        answers = session.run([output.name for output in ordered], {tensor.name: zeros})
+    except Exception as error:  # ONNX Runtime's exceptions share no other base
+        raise EngineError(
+            f"{where}: a first batch of {count} rows of zeros failed: {_reason(error)} If a batch "
+            "of 1 works, the batch size is part of the graph: export it with an open batch axis."
+        ) from error
+    return check_answers(ordered, answers, count, where)
+
+
+def _reason(error: Exception) -> str:
+    """Return the useful part of ONNX Runtime's message, in one line, with the remedy if known."""
+    text = NOISE.sub("", " ".join(str(error).split())).strip().rstrip(".")
+    remedy = next((remedy for part, remedy in REMEDIES if part in text), "")
+    return f"{text}. {remedy}".rstrip()

@@ -1,0 +1,56 @@
+"""The kinds of data sets, one file a kind, and what each gives: a list of samples.
+
+Opens no image; `data.preprocess` does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.datasets.builtin import list_builtin
+from data.datasets.folder import list_folder
+from data.datasets.imagenet import list_imagenet
+from data.schema import BuiltinData, FolderData, ImagenetData
+from sut.errors import ConfigError
+
+if TYPE_CHECKING:
+    from data.benchmark import Benchmark
+    from data.datasets.listing import Listing
+
+LABELS_NAME = "labels.csv"  # the file that `--data DIR` finds by itself
+
+
+def list_samples(benchmark: Benchmark, data_dir: Path | None) -> Listing | None:
+    """Return the images of a benchmark, or None if its samples are synthetic.
+
+    `data_dir` wins over the benchmark's own folder. A benchmark whose own samples are built in or
+    synthetic says nothing about folders, so there `data_dir` is read by what lies in it: a
+    val_map.txt, a labels.csv, or images alone.
+
+    Raises:
+        ConfigError: neither the benchmark nor `data_dir` says where the images are.
+        DataError: the images or labels are not as they should be.
+    """
+    options = benchmark.dataset
+    if not isinstance(options, ImagenetData | FolderData):
+        if data_dir is not None:
+            return _list_unknown(data_dir)
+        return list_builtin(options) if isinstance(options, BuiltinData) else None
+    if data_dir is None and options.folder is None:
+        raise ConfigError(
+            f"benchmark {benchmark.name}: no folder of data; expected --data DIR, or "
+            f"dataset.folder in {benchmark.file}."
+        )
+    folder = data_dir or benchmark.file.parent / Path(options.folder or "")
+    if isinstance(options, ImagenetData):
+        return list_imagenet(options, folder)
+    return list_folder(options, folder)
+
+
+def _list_unknown(folder: Path) -> Listing:
+    imagenet = ImagenetData()
+    if (folder / imagenet.val_map).is_file():
+        return list_imagenet(imagenet, folder)
+    labels = LABELS_NAME if (folder / LABELS_NAME).is_file() else None
+    return list_folder(FolderData(labels=labels), folder)

@@ -1,0 +1,67 @@
+"""A folder of the user's own images, with a CSV file of labels or without."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+from data.datasets.listing import Listing, check_present, image_names, parse_label
+from sut.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from data.schema import FolderData
+
+_COLUMNS = 2
+
+
+def list_folder(options: FolderData, folder: Path) -> Listing:
+    """Return the images of `folder`: in the order of the labels' file, else sorted by name.
+
+    Raises:
+        DataError: no such folder, no images, or a labels' file that does not fit them.
+    """
+    names = image_names(folder)
+    if options.labels is None:
+        return Listing(folder, tuple(names), None, f"{len(names)} images of {folder}, no labels")
+    path = folder / options.labels
+    samples = _read_labels(path, folder, options.classes)
+    check_present(folder, tuple(samples), path)
+    unlabelled = [name for name in names if name not in samples]
+    if unlabelled:
+        raise DataError(
+            f"{path}: {len(unlabelled)} images have no label, the first is {unlabelled[0]}; "
+            "expected a line `file,label` for each image of the folder."
+        )
+    labels = tuple(samples.values())
+    return Listing(folder, tuple(samples), labels, f"{len(samples)} images of {folder}")
+
+
+def _read_labels(path: Path, folder: Path, classes: int | None) -> dict[str, int]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read: {error}; expected lines `file,label`.") from error
+    if rows and _is_header(rows[0][1], folder):
+        del rows[0]
+    samples: dict[str, int] = {}
+    for number, row in rows:
+        where = f"{path}:{number}"
+        if len(row) != _COLUMNS:
+            raise DataError(f"{where}: {len(row)} columns; expected 2, `file,label`.")
+        name, label = row[0].strip(), row[1].strip()
+        if name in samples:
+            raise DataError(f"{where}: {name} is repeated; expected each image once.")
+        samples[name] = parse_label(label, classes, where)
+    if not samples:
+        raise DataError(f"{path}: holds no labels; expected lines `file,label`.")
+    return samples
+
+
+def _is_header(row: list[str], folder: Path) -> bool:
+    """Tell a line of titles: it names no image that is there, and its label is no number."""
+    if len(row) != _COLUMNS:
+        return False
+    return not row[1].strip().isdigit() and not (folder / row[0].strip()).is_file()

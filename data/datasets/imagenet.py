@@ -1,0 +1,50 @@
+"""ImageNet's validation set as MLPerf reads it: val_map.txt gives order and labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from data.datasets.listing import Listing, check_folder, check_present, parse_label
+from sut.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from data.schema import ImagenetData
+
+_COLUMNS = 2
+
+
+def list_imagenet(options: ImagenetData, folder: Path) -> Listing:
+    """Return the images that the map names; sample i is its line i.
+
+    A missing image is an error: leaving it out would shift the index of every later one, and
+    accuracy-imagenet.py would compare answers with the labels of other images.
+
+    Raises:
+        DataError: no map, a broken line, a repeated name, or a missing image.
+    """
+    check_folder(folder)
+    path = folder / options.val_map
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: cannot be read; expected lines such as "
+            '"ILSVRC2012_val_00000001.JPEG 65" beside the images.'
+        ) from error
+    samples: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        where, columns = f"{path}:{number}", line.split()
+        if not columns:
+            continue
+        if len(columns) != _COLUMNS:
+            raise DataError(f'{where}: "{line}"; expected a file name and a label.')
+        if columns[0] in samples:
+            raise DataError(f"{where}: {columns[0]} is repeated; expected each image once.")
+        samples[columns[0]] = parse_label(columns[1], options.classes, where)
+    if not samples:
+        raise DataError(f"{path}: the file is empty; expected a line for each image.")
+    names = tuple(samples)
+    check_present(folder, names, path)
+    return Listing(folder, names, tuple(samples.values()), f"{len(names)} images of {path}")

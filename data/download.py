@@ -1,0 +1,201 @@
+"""Download a file with a checksum: resumed where it broke off, kept only if it is the right one.
+
+Knows nothing of what the file is. Standard library alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import re
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+from sut.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from data.progress import Progress
+
+log = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 1 << 18
+_OK, _PARTIAL, _RANGE_REFUSED = 200, 206, 416
+# Worth another try: timeout, too many requests, and a server's own trouble.
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class _BrokenOffError(Exception):
+    """An attempt ended early in a way that another attempt may mend; its text says how."""
+
+
+def download(  # noqa: PLR0913 - one keyword for each thing that is checked
+    url: str,
+    target: Path,
+    *,
+    sha256: str | None = None,
+    md5: str | None = None,
+    size_bytes: int | None = None,
+    attempts: int = 4,
+    timeout_s: float = 30.0,
+    pause: Callable[[float], None] = time.sleep,
+    progress: Progress | None = None,
+) -> Path:
+    """Make `target` the file at `url`; return it. A right file that is there already is kept.
+
+    Bytes gather in `target` + ".part", from which the next attempt, or the next call, goes on.
+
+    Args:
+        url: http or https.
+        target: written by renaming, so that it is never half a file.
+        sha256: expected, in hexadecimal.
+        md5: expected, where no SHA-256 is published.
+        size_bytes: expected.
+        attempts: in a row without a new byte.
+        timeout_s: without a byte, of one attempt.
+        pause: waits so many seconds before another attempt.
+        progress: called with (bytes, all bytes).
+
+    Raises:
+        ConfigError: no checksum, or no http URL.
+        DataError: the server refuses, all attempts broke off, or the file is not the expected one;
+            then nothing of it is kept.
+    """
+    if not (sha256 or md5):
+        raise ConfigError(f"{url}: has no checksum; expected sha256 or md5 to check it against.")
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(f"{url}: cannot be downloaded; expected an http or https URL.")
+    wrong = _Check(sha256, md5, size_bytes)
+    if target.is_file() and wrong(target) is None:
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    _fetch_all(_Transfer(url, part, size_bytes, timeout_s, progress), attempts, pause)
+    if reason := wrong(part):
+        part.unlink()
+        raise DataError(f"{url}: {reason}. Nothing of it was kept; it changed, or was damaged.")
+    part.replace(target)
+    return target
+
+
+class _Check:
+    """What the file has to be; called with a path it says what is wrong, or None."""
+
+    def __init__(self, sha256: str | None, md5: str | None, size_bytes: int | None) -> None:
+        self._sums = [(name, s) for name, s in (("sha256", sha256), ("md5", md5)) if s]
+        self._size_bytes = size_bytes
+
+    def __call__(self, path: Path) -> str | None:
+        size = path.stat().st_size
+        if self._size_bytes is not None and size != self._size_bytes:
+            return f"has {size} bytes; expected {self._size_bytes}"
+        for name, expected in self._sums:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, name).hexdigest()
+            if found != expected:
+                return f"{name} is {found}; expected {expected}"
+        return None
+
+
+class _Transfer:
+    """One file on its way: where from, where to, and how far."""
+
+    def __init__(
+        self,
+        url: str,
+        part: Path,
+        size_bytes: int | None,
+        timeout_s: float,
+        progress: Progress | None,
+    ) -> None:
+        self.url = url
+        self.part = part
+        self.size_bytes = size_bytes
+        self.timeout_s = timeout_s
+        self.progress = progress
+
+    def done_bytes(self) -> int:
+        """Return how much of the file lies in `part`."""
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def attempt(self) -> None:
+        """Ask for what is missing and append it.
+
+        Raises:
+            DataError: the server refuses for good.
+            _BrokenOffError: the connection failed or ended early.
+        """
+        done = self.done_bytes()
+        request = urllib.request.Request(self.url, headers={"Accept-Encoding": "identity"})
+        if done:
+            request.add_header("Range", f"bytes={done}-")
+        try:
+            with urllib.request.urlopen(request, timeout=self.timeout_s) as response:
+                self._receive(response, done)
+        except urllib.error.HTTPError as error:
+            self._refused(error, done)
+        except (OSError, http.client.HTTPException) as error:
+            raise _BrokenOffError(str(error) or type(error).__name__) from error
+
+    def _receive(self, response: http.client.HTTPResponse, done: int) -> None:
+        start = _range_start(response) if response.status == _PARTIAL else 0
+        if start != done:
+            # A server without Range sends the whole file; one that sends another range is not
+            # to be trusted with this one.
+            self.part.unlink(missing_ok=True)
+            if start:
+                raise _BrokenOffError(f"sent bytes from {start} on; asked from {done} on")
+        total = None if response.length is None else start + response.length
+        with self.part.open("ab") as file:
+            while chunk := response.read(_CHUNK_BYTES):
+                file.write(chunk)
+                if self.size_bytes is not None and file.tell() > self.size_bytes:
+                    break  # the check of the size says so
+                if self.progress:
+                    self.progress(file.tell(), total)
+        if total is not None and self.done_bytes() < total:
+            raise _BrokenOffError(f"ended after {self.done_bytes()} of {total} bytes")
+
+    def _refused(self, error: urllib.error.HTTPError, done: int) -> None:
+        """Turn an HTTP error into ours; a range beyond the end means that the part is whole."""
+        if error.code == _RANGE_REFUSED and done:
+            if error.headers.get("Content-Range", "").endswith(f"/{done}"):
+                return
+            self.part.unlink()
+            raise _BrokenOffError("refuses to go on from the part that is here") from error
+        if error.code in _PASSING:
+            raise _BrokenOffError(f"HTTP {error.code} {error.reason}") from error
+        raise DataError(
+            f"{self.url}: HTTP {error.code} {error.reason}; expected the file. "
+            "Get it another way and give it by its path."
+        ) from error
+
+
+def _range_start(response: http.client.HTTPResponse) -> int:
+    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return int(found[1]) if found else 0
+
+
+def _fetch_all(transfer: _Transfer, attempts: int, pause: Callable[[float], None]) -> None:
+    """Try until the server has sent everything; only attempts that bring nothing count."""
+    failed = 0
+    while True:
+        before = transfer.done_bytes()
+        try:
+            transfer.attempt()
+        except _BrokenOffError as error:
+            failed = 0 if transfer.done_bytes() > before else failed + 1
+            if failed >= attempts:
+                raise DataError(
+                    f"{transfer.url}: {error}; {attempts} attempts brought nothing. "
+                    "Check the network, or get the file another way and give it by its path."
+                ) from error
+            log.warning("%s: %s; going on at byte %d", transfer.url, error, transfer.done_bytes())
+            pause(2.0**failed - 1.0)
+        else:
+            return

@@ -1,0 +1,192 @@
+"""Find a benchmark's model and make it an ONNX file: from a package, a file, or published weights.
+
+Runs nothing of it. Made and downloaded models are kept under the cache folder's `models/`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote, urlsplit
+
+from data.cache import CACHE_DIR, sha256_file, temporary_folder
+from data.download import download
+from data.packages import package_path
+from data.progress import show_progress
+from data.schema import FileModel, ModelSource, PackageModel, UrlModel
+from sut.errors import ConfigError, DataError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from data.benchmark import Benchmark
+
+log = logging.getLogger(__name__)
+
+# A converter's name to its module and the argument that chooses the variant.
+CONVERTERS: Mapping[str, tuple[str, str]] = {
+    "efficientnet-lite0": ("data.convert.efficientnet_lite", "lite0"),
+    "efficientnet-lite1": ("data.convert.efficientnet_lite", "lite1"),
+    "efficientnet-lite2": ("data.convert.efficientnet_lite", "lite2"),
+}
+# What some backend other than ONNX Runtime reads; only that backend can tell whether it is sound.
+ENGINE_SUFFIXES = frozenset({".plan", ".engine", ".trt", ".pt", ".pt2"})
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """A model file that is there.
+
+    Attributes:
+        path: of the file.
+        sha256: of its content.
+        origin: where it comes from, in words for a report.
+    """
+
+    path: Path
+    sha256: str
+    origin: str
+
+
+class Converter(Protocol):
+    """A module of data.convert."""
+
+    VERSION: str
+
+    def convert(self, source: Path, target: Path, variant: str) -> None:
+        """Write `source` to `target` as ONNX, the same bytes each time; raise DataError."""
+
+
+def resolve_model(
+    benchmark: Benchmark, model_file: Path | None, cache_dir: Path | None = None
+) -> ResolvedModel:
+    """Return the model to run: `model_file` if given, else the first source that is at hand.
+
+    Args:
+        benchmark: names the sources.
+        model_file: the user's own choice; None: the benchmark's.
+        cache_dir: None: `.cache` beside the code.
+
+    Raises:
+        DataError: the file is missing, empty, not ONNX, or has another hash than the benchmark
+            says; or no source is at hand.
+        ConfigError: the benchmark names no model, or an unknown converter.
+    """
+    if model_file is not None:
+        _check_model_file(model_file)
+        return ResolvedModel(model_file, sha256_file(model_file), f"--model {model_file}")
+    if not benchmark.models:
+        raise ConfigError(f"{benchmark.file}: models: none; expected a model, or --model FILE.")
+    reasons: list[str] = []
+    for source in benchmark.models:
+        try:
+            return _resolve(source, benchmark, (cache_dir or CACHE_DIR) / "models")
+        except DataError as error:
+            reasons.append(str(error))
+    raise DataError(f"model of {benchmark.name}: {' '.join(reasons)}")
+
+
+def _resolve(source: ModelSource, benchmark: Benchmark, folder: Path) -> ResolvedModel:
+    match source:
+        case PackageModel():
+            return _from_package(source, benchmark, folder)
+        case FileModel():
+            return _from_file(source, benchmark)
+        case UrlModel():
+            return _from_url(source, folder)
+
+
+def _from_file(source: FileModel, benchmark: Benchmark) -> ResolvedModel:
+    path = benchmark.file.parent / source.path
+    _check_model_file(path)
+    found = sha256_file(path)
+    if source.sha256:
+        _check_hash(path, found, source.sha256)
+    return ResolvedModel(path, found, f"file {source.path}")
+
+
+def _from_package(source: PackageModel, benchmark: Benchmark, folder: Path) -> ResolvedModel:
+    path = package_path(source.package, source.path)
+    found = sha256_file(path)
+    _check_hash(path, found, source.sha256)
+    if source.converter is None:
+        _check_model_file(path)
+        return ResolvedModel(path, found, f"package {source.package}")
+    if source.converter not in CONVERTERS:
+        raise ConfigError(
+            f'{benchmark.file}: models: converter "{source.converter}" does not exist; expected '
+            f"one of {', '.join(CONVERTERS)}.{nearest(source.converter, CONVERTERS)}"
+        )
+    model = _converted(path, found, source.converter, folder)
+    origin = f"package {source.package}, converted by {source.converter}"
+    return ResolvedModel(model, sha256_file(model), origin)
+
+
+def _converted(source: Path, source_sha256: str, converter: str, folder: Path) -> Path:
+    """Return the ONNX file made of `source`, from the cache if what lies there is still sound."""
+    module_name, variant = CONVERTERS[converter]
+    module: Converter = import_module(module_name)
+    key = sha256(f"{source_sha256} {converter} {module.VERSION}".encode()).hexdigest()[:16]
+    target = folder / f"{converter}-{key}.onnx"
+    note = target.with_suffix(".sha256")
+    if target.is_file() and note.is_file() and note.read_text("ascii") == sha256_file(target):
+        return target
+    log.info("converting %s to %s", source, target)
+    with temporary_folder(folder) as temporary:
+        made = temporary / target.name
+        module.convert(source, made, variant)
+        made_note = temporary / note.name
+        made_note.write_text(sha256_file(made), "ascii")
+        # The note goes first: cut off between the two, it disowns what lies there.
+        made_note.replace(note)
+        made.replace(target)
+    return target
+
+
+def _from_url(source: UrlModel, folder: Path) -> ResolvedModel:
+    checksum = source.sha256 or source.md5
+    if checksum is None:
+        raise DataError(
+            f"{source.url} has no published checksum, so it is not downloaded for you. "
+            "Download it, check it, and give it with --model FILE."
+        )
+    name = unquote(urlsplit(source.url).path.rpartition("/")[2])
+    target = folder / f"{checksum[:16]}-{name}"
+    with show_progress(f"downloading {name}") as progress:
+        download(
+            source.url,
+            target,
+            sha256=source.sha256,
+            md5=source.md5,
+            size_bytes=source.size_bytes,
+            progress=progress,
+        )
+    _check_model_file(target)
+    return ResolvedModel(target, sha256_file(target), source.url)
+
+
+def _check_model_file(path: Path) -> None:
+    if not path.is_file():
+        raise DataError(f"model {path}: no such file; expected a model file.")
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise DataError(f"model {path}: cannot be read: {error.strerror}.") from error
+    if empty:
+        raise DataError(f"model {path}: the file is empty; expected a whole model file.")
+    if path.suffix not in ENGINE_SUFFIXES:
+        from data.onnx_file import check_onnx  # noqa: PLC0415 - importing onnx takes a while
+
+        check_onnx(path)
+
+
+def _check_hash(path: Path, found: str, expected: str) -> None:
+    if found != expected:
+        raise DataError(
+            f"{path}: sha256 is {found}; expected {expected}. It is another file, or a damaged one."
+        )

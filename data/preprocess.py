@@ -1,0 +1,207 @@
+"""Make a benchmark's samples once, as one memory-mapped .npy file that every worker shares.
+
+A cache entry is found by the names, sizes and times of the images, and by the steps: hashing the
+content of ImageNet's 50,000 files takes minutes, asking for their sizes a second. What the entry
+holds is named by a hash of the samples themselves (`SampleSet.digest`), which is the same on every
+machine that made the same samples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+
+from data.cache import CACHE_DIR
+from data.datasets import list_samples
+from data.sample_file import SAMPLES, Rows, find_samples, make_blank, make_samples
+from data.schema import SyntheticData
+from sut.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from data.benchmark import Benchmark
+    from data.datasets.listing import Listing
+    from data.progress import Progress
+
+Fill: TypeAlias = Literal["random", "blank"]
+
+VERSION = "1"  # raise it whenever the same images and steps become other samples
+
+_SYNTHETIC_INDICES = 128  # int32 and int64 are indices into some table; few tables are shorter
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSet:
+    """Samples that are ready for the engine.
+
+    Attributes:
+        path: the .npy file, [count, *shape], C-contiguous.
+        count: samples.
+        shape: of one sample.
+        dtype: NumPy's name of it.
+        names: of the image files; empty for synthetic samples.
+        labels: [count] int64; None: unknown.
+        digest: SHA-256 of shape, dtype, samples and labels.
+        synthetic: no real data, so that no answer means anything.
+        description: what it is, for a report.
+    """
+
+    path: Path
+    count: int
+    shape: tuple[int, ...]
+    dtype: str
+    names: tuple[str, ...]
+    labels: NDArray[np.int64] | None
+    digest: str
+    synthetic: bool
+    description: str
+
+    def open(self) -> NDArray[np.generic]:
+        """Map the samples read-only, [count, *shape]. Processes that do so share the memory."""
+        samples: NDArray[np.generic] = np.load(self.path, mmap_mode="r")
+        return samples
+
+
+def prepare(  # noqa: PLR0913 - each keyword is one thing that a caller may want otherwise
+    benchmark: Benchmark,
+    data_dir: Path | None,
+    *,
+    cache_dir: Path | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    synthetic: Fill | None = None,
+) -> SampleSet:
+    """Return the benchmark's samples, made now or taken from the cache.
+
+    Args:
+        benchmark: says which images and steps.
+        data_dir: a folder of data instead of the benchmark's own.
+        cache_dir: None: `.cache` beside the code.
+        jobs: threads; None: one a CPU that this process may use.
+        progress: called with (done, all) in samples, if samples must be made.
+        synthetic: "random": samples from a seed instead of data. "blank": zeros that take no room
+            on disk, for a device that looks at no sample, such as a simulated one.
+
+    Raises:
+        ConfigError: no folder of data is named, or the steps do not end in the input's shape.
+        DataError: data is missing or damaged, with the file's name; nothing is left of it.
+    """
+    folder = (cache_dir or CACHE_DIR) / "samples"
+    listing = None if synthetic else list_samples(benchmark, data_dir)
+    if listing is None:
+        return _prepare_synthetic(benchmark, synthetic or "random", folder, jobs)
+    rows = _rows(benchmark, len(listing.names))
+    entry = folder / _key(benchmark, listing)
+    digest = find_samples(entry, rows)
+    if digest is None:
+        # Pillow is imported here: a start from the cache does not need it.
+        from data.images import read_sample  # noqa: PLC0415
+
+        def read(row: int) -> NDArray[np.generic]:
+            path = listing.folder / listing.names[row]
+            sample = read_sample(path, benchmark.preprocess, benchmark.input.layout, rows.dtype)
+            _check_shape(sample, benchmark, path)
+            return sample
+
+        digest = make_samples(entry, rows, read, jobs or _cpus(), progress)
+    labels = None if listing.labels is None else np.array(listing.labels, np.int64)
+    return SampleSet(
+        path=entry / SAMPLES,
+        count=rows.count,
+        shape=rows.shape,
+        dtype=rows.dtype.name,
+        names=listing.names,
+        labels=labels,
+        digest=hashlib.sha256(f"{digest} {listing.labels}".encode()).hexdigest(),
+        synthetic=False,
+        description=listing.description,
+    )
+
+
+def _prepare_synthetic(
+    benchmark: Benchmark, fill: Fill, folder: Path, jobs: int | None
+) -> SampleSet:
+    options = benchmark.dataset
+    if not isinstance(options, SyntheticData):
+        options = SyntheticData(count=benchmark.performance_sample_count)
+    rows = _rows(benchmark, options.count)
+    what = f"{rows.dtype.name}-{'x'.join(map(str, (rows.count, *rows.shape)))}"
+    digest: str | None
+    if fill == "blank":
+        entry = folder / f"blank-{what}"
+        digest = make_blank(entry, rows)
+        description = f"{rows.count} blank samples, synthetic"
+    else:
+        entry = folder / f"random-{options.seed}-{what}"
+        digest = find_samples(entry, rows)
+        if digest is None:
+            digest = make_samples(
+                entry, rows, partial(_random, rows, options.seed), jobs or _cpus()
+            )
+        description = f"{rows.count} random samples of seed {options.seed}, synthetic"
+    return SampleSet(
+        path=entry / SAMPLES,
+        count=rows.count,
+        shape=rows.shape,
+        dtype=rows.dtype.name,
+        names=(),
+        labels=None,
+        digest=digest,
+        synthetic=True,
+        description=description,
+    )
+
+
+def _random(rows: Rows, seed: int, row: int) -> NDArray[np.generic]:
+    """Return sample `row`: floats from 0 to 1, bytes of any value, or small indices."""
+    generator = np.random.default_rng((seed, row))
+    if rows.dtype.kind == "f":
+        return generator.random(rows.shape, np.float32).astype(rows.dtype)
+    if rows.dtype.itemsize > 1:
+        return generator.integers(0, _SYNTHETIC_INDICES, rows.shape, rows.dtype)
+    return np.frombuffer(generator.bytes(rows.row_bytes), rows.dtype).reshape(rows.shape)
+
+
+def _rows(benchmark: Benchmark, count: int) -> Rows:
+    return Rows(count, benchmark.input.shape, np.dtype(benchmark.input.dtype))
+
+
+def _check_shape(sample: NDArray[np.generic], benchmark: Benchmark, path: Path) -> None:
+    if sample.shape != benchmark.input.shape:
+        raise ConfigError(
+            f"{benchmark.file}: preprocess makes {list(sample.shape)} of {path}; expected "
+            f"input.shape {list(benchmark.input.shape)}. End the steps in a resize or center_crop of "
+            "that size, and name the layout."
+        )
+
+
+def _key(benchmark: Benchmark, listing: Listing) -> str:
+    """Return the name of the cache entry for these images and steps, as this code makes them."""
+    content = hashlib.sha256()
+    for part in (
+        VERSION,
+        metadata.version("pillow"),
+        np.__version__,
+        str(listing.folder.resolve()),
+    ):
+        content.update(part.encode() + b"\0")
+    content.update(msgspec.json.encode((benchmark.preprocess, benchmark.input)))
+    for name in listing.names:
+        status = (listing.folder / name).stat()
+        content.update(f"{name}\0{status.st_size} {status.st_mtime_ns}\0".encode())
+    return f"{benchmark.name}-{content.hexdigest()[:16]}"
+
+
+def _cpus() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

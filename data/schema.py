@@ -1,0 +1,317 @@
+"""The structures of a benchmark file: what its YAML may say, with types and units.
+
+Knows no file and runs nothing; `data.benchmark` loads it, the other modules of `data` act on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from data.strict_yaml import StrictStruct
+
+ScenarioName = Literal["SingleStream", "MultiStream", "Server", "Offline"]
+RoundName = Literal["current", "v0.5"]
+Positive = Annotated[int, Meta(gt=0)]
+PositiveFloat = Annotated[float, Meta(gt=0)]
+Fraction = Annotated[float, Meta(gt=0, lt=1)]
+# A name becomes part of file and folder names.
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Text = Annotated[str, Meta(min_length=1)]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Md5 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+
+_COLOR_CHANNELS = 3
+
+
+# Where a model comes from: a benchmark lists sources, and the first that is at hand is used.
+
+
+class PackageModel(StrictStruct, frozen=True, tag_field="kind", tag="package"):
+    """A model file inside an installed package, which is read by path and never imported.
+
+    Attributes:
+        package: a pip requirement, such as "some-model==0.1.0".
+        path: of the file, from the folder that packages are installed in.
+        converter: a name of data.model.CONVERTERS; None where the file is ONNX already.
+        sha256: of the file.
+    """
+
+    package: Text
+    path: Text
+    sha256: Sha256
+    converter: str | None = None
+
+
+class FileModel(StrictStruct, frozen=True, tag_field="kind", tag="file"):
+    """A model file of the user's own; a relative `path` starts at the benchmark file's folder."""
+
+    path: Text
+    sha256: Sha256 | None = None
+
+
+class UrlModel(StrictStruct, frozen=True, tag_field="kind", tag="url"):
+    """Published weights. Without a checksum they are named to the user but never downloaded."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://")]
+    sha256: Sha256 | None = None
+    md5: Md5 | None = None
+    size_bytes: Positive | None = None
+
+
+ModelSource = PackageModel | FileModel | UrlModel
+
+
+class InputTensor(StrictStruct, frozen=True):
+    """What the model is fed.
+
+    Attributes:
+        name: as the model spells it.
+        shape: sizes without the batch axis.
+        dtype: of one element.
+        layout: of an image's axes; preprocessing ends in it. None for what is no image.
+    """
+
+    name: Text
+    shape: Annotated[tuple[Positive, ...], Meta(min_length=1)]
+    dtype: Literal["float32", "float16", "uint8", "int8", "int32", "int64"] = "float32"
+    layout: Literal["NCHW", "NHWC"] | None = None
+
+
+# Steps of preprocessing, in the order of the file. Layout and dtype are those of the input.
+
+
+class ResizeShorter(StrictStruct, frozen=True, tag_field="step", tag="resize_shorter"):
+    """Scale so that the shorter side is `size` pixels; the longer one is cut to whole pixels."""
+
+    size: Positive
+    filter: Filter = "bilinear"
+
+
+class Resize(StrictStruct, frozen=True, tag_field="step", tag="resize"):
+    """Scale to exactly `height` x `width` pixels, whatever the aspect ratio."""
+
+    height: Positive
+    width: Positive
+    filter: Filter = "bilinear"
+
+
+class CenterCrop(StrictStruct, frozen=True, tag_field="step", tag="center_crop"):
+    """Keep the middle `height` x `width` pixels; a smaller image is refused."""
+
+    height: Positive
+    width: Positive
+
+
+class Color(StrictStruct, frozen=True, tag_field="step", tag="color"):
+    """Order the channels; "L" is one channel of grey. Without this step an image is RGB."""
+
+    order: Literal["RGB", "BGR", "L"]
+
+
+class Normalize(StrictStruct, frozen=True, tag_field="step", tag="normalize"):
+    """Compute (x - mean) / std in float32 on x in 0..255: one number, or one a channel."""
+
+    mean: float | tuple[float, ...] = 0.0
+    std: PositiveFloat | tuple[PositiveFloat, ...] = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a list that fits neither grey nor colour."""
+        self.check_channels(_COLOR_CHANNELS)
+
+    def check_channels(self, channels: int) -> None:
+        """Raise ValueError unless the numbers are one, or one a channel."""
+        for name, value in (("mean", self.mean), ("std", self.std)):
+            if isinstance(value, tuple) and len(value) not in (1, channels):
+                raise ValueError(
+                    f"normalize: {name} has {len(value)} numbers; expected 1, or one for each of "
+                    f"{channels} channels"
+                )
+
+
+Step = ResizeShorter | Resize | CenterCrop | Color | Normalize
+
+
+# Data sets. A relative folder starts at the benchmark file's folder; `--data DIR` replaces it.
+
+
+class BuiltinData(StrictStruct, frozen=True, tag_field="kind", tag="builtin"):
+    """Images inside an installed package, with the label in each file's name.
+
+    Attributes:
+        package: a pip requirement.
+        folder: of the images, from the folder that packages are installed in.
+        pattern: a regular expression for the whole file name, with the group `label`.
+        sha256: of the files' contents one after the other, in the order of their names.
+    """
+
+    package: Text
+    folder: Text
+    pattern: Text
+    sha256: Sha256
+
+    def __post_init__(self) -> None:
+        """Refuse a pattern that names no label."""
+        try:
+            groups = re.compile(self.pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"pattern is no regular expression: {error}") from error
+        if "label" not in groups:
+            raise ValueError('pattern has no group; expected "(?P<label>[0-9]+)" in it')
+
+
+class ImagenetData(StrictStruct, frozen=True, tag_field="kind", tag="imagenet"):
+    """ImageNet's validation images beside `val_map.txt`: a line `NAME LABEL` a sample, in order."""
+
+    folder: Text | None = None
+    val_map: Text = "val_map.txt"
+    classes: Positive = 1000
+
+
+class FolderData(StrictStruct, frozen=True, tag_field="kind", tag="folder"):
+    """A folder of images.
+
+    Attributes:
+        folder: None where only `--data DIR` says it.
+        labels: a CSV file in that folder, a line `file,label` a sample; None: no labels, which is
+            enough for a performance run.
+        classes: labels are 0 to classes - 1; None leaves the upper end open.
+    """
+
+    folder: Text | None = None
+    labels: Text | None = None
+    classes: Positive | None = None
+
+
+class SyntheticData(StrictStruct, frozen=True, tag_field="kind", tag="synthetic"):
+    """Random samples from a seed. Good for timing, and always named as synthetic in a result."""
+
+    count: Positive
+    seed: Annotated[int, Meta(ge=0)] = 0
+
+
+DatasetOptions = BuiltinData | ImagenetData | FolderData | SyntheticData
+
+
+# From a model's outputs to the bytes that LoadGen logs.
+
+
+class ArgMax(StrictStruct, frozen=True, tag_field="kind", tag="argmax"):
+    """The best class as one float32; `class_offset` -1 for models with a background class 0."""
+
+    class_offset: int = 0
+
+
+class Raw(StrictStruct, frozen=True, tag_field="kind", tag="raw"):
+    """The first output as it is, in float32."""
+
+
+class Detections(StrictStruct, frozen=True, tag_field="kind", tag="detections"):
+    """Boxes of an object detector. Not implemented: only a simulated device can run these."""
+
+
+Postprocess = ArgMax | Raw | Detections
+
+
+class AccuracyRule(StrictStruct, frozen=True):
+    """How answers are judged.
+
+    Attributes:
+        metric: "top1" is computed here, "mAP" is not.
+        target: the least value, 0 to 1; None: no target.
+        count: samples of the official data set; a verdict needs all of them.
+    """
+
+    metric: Literal["top1", "mAP"] = "top1"
+    target: Fraction | None = None
+    count: Positive | None = None
+
+
+class RoundRules(StrictStruct, frozen=True):
+    """What one MLPerf round demands of one scenario; None leaves LoadGen's own value.
+
+    Attributes:
+        target_latency_ms: the bound of Server, or of v0.5's MultiStream.
+        target_latency_percentile: 0 to 1.
+        min_query_count: queries; in Offline the samples of the one query.
+        min_duration_ms: of a performance run.
+        interval_ms: v0.5's MultiStream issues a query each so often; LoadGen no longer does.
+        runs: performance runs that a submission holds.
+    """
+
+    target_latency_ms: PositiveFloat | None = None
+    target_latency_percentile: Fraction | None = None
+    min_query_count: Positive | None = None
+    min_duration_ms: Positive | None = None
+    interval_ms: PositiveFloat | None = None
+    runs: Positive = 1
+
+
+class HarnessDefaults(StrictStruct, frozen=True):
+    """Harness settings that hold where neither the command line nor a system file says otherwise.
+
+    Attributes:
+        max_batch_size: samples.
+        max_queue_delay_us: how long the oldest sample may wait for its batch to fill.
+        slots: batches in flight a worker.
+        instances: workers a device.
+        intra_op_threads: CPU threads of one engine.
+        workers: the kind of worker.
+    """
+
+    max_batch_size: Positive | None = None
+    max_queue_delay_us: Annotated[float, Meta(ge=0)] | None = None
+    slots: Positive | None = None
+    instances: Positive | None = None
+    intra_op_threads: Positive | None = None
+    workers: Literal["inline", "thread", "process"] | None = None
+
+
+class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
+    """A benchmark file as its YAML says it.
+
+    Attributes:
+        name: on the command line and in results.
+        description: one sentence for people.
+        task: what the model does.
+        mlperf: the submission checker's name for it; None: no MLPerf benchmark.
+        loadgen_model: LoadGen's name for it in mlperf.conf and user.conf; None: `name`.
+        models: sources of the model, in order of preference.
+        input: what the model is fed.
+        output: the output to return first; None for the model's first.
+        preprocess: steps from an image file to one sample.
+        dataset: where samples come from.
+        postprocess: from outputs to LoadGen's bytes.
+        accuracy: how the answers are judged.
+        performance_sample_count: samples that LoadGen loads at once; a smaller data set has fewer.
+        rounds: MLPerf's rules by round and scenario.
+        harness: defaults by scenario.
+    """
+
+    name: Name
+    description: str = ""
+    task: Literal["classification", "detection", "other"] = "classification"
+    mlperf: str | None = None
+    loadgen_model: Name | None = None
+    models: tuple[ModelSource, ...] = ()
+    input: InputTensor
+    output: Text | None = None
+    preprocess: tuple[Step, ...] = ()
+    dataset: DatasetOptions
+    postprocess: Postprocess = ArgMax()
+    accuracy: AccuracyRule = AccuracyRule()
+    performance_sample_count: Positive = 1024
+    rounds: Mapping[RoundName, Mapping[ScenarioName, RoundRules]] = {}
+    harness: Mapping[ScenarioName, HarnessDefaults] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse steps in an impossible order: pixels can be resized and cropped, numbers not."""
+        steps = [type(step) for step in self.preprocess]
+        if Normalize in steps[:-1]:
+            raise ValueError(
+                "preprocess: normalize comes before other steps; expected it once and last"
+            )

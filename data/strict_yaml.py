@@ -1,0 +1,344 @@
+"""Read a YAML file strictly into frozen typed structures: every mistake is one line with its place.
+
+Knows nothing of what the files mean: the types say what is expected. Plain words are YAML 1.2's:
+`true`, `false`, `null`, numbers; `yes`, `on`, `1:30` and dates are text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import msgspec
+import yaml
+
+from sut.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+T = TypeVar("T")
+KeyPath = tuple["str | int", ...]
+
+_LONGEST_VALUE = 40  # characters of a refused value that a message repeats
+
+
+class StrictStruct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every structure that a YAML file fills: frozen, typed, no unknown keys.
+
+    A subclass states its own rules in `__post_init__` by ValueError; `load_strict` adds the place.
+    """
+
+
+def load_strict(path: Path, type_: type[T]) -> T:
+    """Read the YAML file at `path` into `type_`.
+
+    Raises:
+        ConfigError: `file:line: key: what came; what was expected`, for the first mistake: broken
+            YAML, an empty file, an unknown, repeated or missing key, a wrong type or value.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read: {error.strerror}; expected a YAML file."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: byte {error.start} is not UTF-8; expected YAML text."
+        ) from error
+    return parse_strict(text, str(path), type_)
+
+
+def parse_strict(text: str, where: str, type_: type[T]) -> T:
+    """Read YAML text into `type_`; `where` is the file's name in messages. See load_strict."""
+    document = _Document(where)
+    try:
+        root = _Loader(text).get_single_node()
+        if root is None:
+            raise ConfigError(f"{where}:1: the file is empty; expected {_type_name(type_)}.")
+        value = document.construct(root, ())
+        document.check(value, type_, ())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise ConfigError(
+            f"{where}:{line}: {error.problem or error.context}; expected YAML."
+        ) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(
+            f"{where}:{line}: character {error.character!r} is not allowed in YAML; remove it."
+        ) from error
+    except RecursionError as error:
+        raise ConfigError(f"{where}:1: nested too deeply; expected a flat YAML file.") from error
+    return msgspec.convert(value, type_)
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with the plain words of YAML 1.2 and without aliases."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        # An alias may be recursive or grow without bound, and its line would be another key's.
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call] # PyYAML's stubs
+            raise yaml.composer.ComposerError(
+                None,
+                None,
+                f"alias *{event.anchor} is not read, write the value out",
+                event.start_mark,
+            )
+        return super().compose_node(parent, index)
+
+
+_WORDS: tuple[tuple[str, str, str], ...] = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("int", r"[-+]?(?:0|[1-9][0-9_]*)|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
+)
+for _tag, _pattern, _first in _WORDS:
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}",
+        re.compile(rf"^(?:{_pattern})$"),
+        ["" if character == "\0" else character for character in _first],
+    )
+
+
+class _Document:
+    """One file while it is checked: its name, and the line of every key and item."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.lines: dict[KeyPath, int] = {}
+
+    def error(self, path: KeyPath, message: str) -> ConfigError:
+        """Return the error for `path`, at its line or at that of the nearest key above it."""
+        known = path
+        while known not in self.lines:
+            known = known[:-1]
+        key = f"{_key_name(path)}: " if path else ""
+        return ConfigError(f"{self.where}:{self.lines[known]}: {key}{message}")
+
+    def construct(self, node: yaml.Node, path: KeyPath) -> object:
+        """Return plain data for `node`, remembering lines and refusing a repeated key."""
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.construct(item, (*path, i)) for i, item in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode):
+            return self._construct_mapping(node, path)
+        return self._construct_scalar(node, path)
+
+    def _construct_mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, object]:
+        made: dict[str, object] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError(
+                    f"{self.where}:{line}: a key is a list or mapping; expected a word."
+                )
+            key: str = key_node.value
+            inner = (*path, key)
+            if key in made:
+                raise ConfigError(
+                    f"{self.where}:{line}: {_key_name(inner)}: repeated, first on line "
+                    f"{self.lines[inner]}; expected each key once."
+                )
+            self.lines[inner] = line
+            made[key] = self.construct(value_node, inner)
+        return made
+
+    def _construct_scalar(self, node: yaml.Node, path: KeyPath) -> object:
+        word: str = node.value
+        match node.tag.rpartition(":")[2]:
+            case "null":
+                return None
+            case "bool":
+                return word.lower() == "true"
+            case "int":
+                return int(word.replace("_", ""), 0 if word.startswith("0x") else 10)
+            case "float":
+                return float(word)
+            case "str":
+                return word
+            case other:
+                raise self.error(path, f'tag "{other}" is not read; expected a plain value.')
+
+    def check(self, value: object, type_: object, path: KeyPath) -> None:
+        """Raise ConfigError for the first part of `value` that does not fit."""
+        whole = _choose(type_, value)
+        type_ = get_args(whole)[0] if get_origin(whole) is Annotated else whole
+        if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+            self._check_struct(value, type_, path)
+        elif get_origin(type_) in (dict, Mapping) and isinstance(value, dict):
+            key_type, value_type = get_args(type_)
+            for key, inner in value.items():
+                self._check_key(key, key_type, path)
+                self.check(inner, value_type, (*path, key))
+        elif get_origin(type_) in (tuple, list) and isinstance(value, list):
+            for i, item in enumerate(value):
+                self.check(item, get_args(type_)[0], (*path, i))
+        elif _is_tagged_union(type_):
+            self._refuse_tag(value, type_, path)
+        self._convert(value, whole, path)
+
+    def _check_struct(self, value: object, struct: type[msgspec.Struct], path: KeyPath) -> None:
+        if not isinstance(value, dict):
+            raise self.error(path, f"got {_shown(value)}; expected keys: {_known(struct)}.")
+        tag = struct.__struct_config__.tag_field
+        keys = [*struct.__struct_fields__, *([tag] if tag else [])]
+        for key in value:
+            if key not in keys:
+                raise self.error(
+                    (*path, key),
+                    f"unknown key; expected one of {_known(struct)}.{nearest(key, keys)}",
+                )
+        hints = get_type_hints(struct, include_extras=True)
+        for field in msgspec.structs.fields(struct):
+            if field.name in value:
+                self.check(value[field.name], hints[field.name], (*path, field.name))
+            elif field.required:
+                raise self.error(
+                    (*path, field.name), f"missing; expected {_type_name(hints[field.name])}."
+                )
+
+    def _check_key(self, key: str, key_type: object, path: KeyPath) -> None:
+        try:
+            msgspec.convert(key, key_type)
+        except msgspec.ValidationError as error:
+            choices = [str(choice) for choice in get_args(key_type)]
+            raise self.error(
+                (*path, key),
+                f"unknown key; expected one of {', '.join(choices)}.{nearest(key, choices)}",
+            ) from error
+
+    def _refuse_tag(self, value: object, union: object, path: KeyPath) -> None:
+        """Raise for a value whose tag chooses none of a union's structures."""
+        structs = _structs(union)
+        tag_field = structs[0].__struct_config__.tag_field
+        assert tag_field is not None
+        tags = [str(struct.__struct_config__.tag) for struct in structs]
+        expected = f"expected one of {', '.join(tags)}."
+        if not isinstance(value, dict):
+            raise self.error(
+                path, f"got {_shown(value)}; expected keys with {tag_field}: {expected}"
+            )
+        inner = (*path, tag_field)
+        if tag_field not in value:
+            raise self.error(inner, f"missing; {expected}")
+        raise self.error(inner, _explain_choice(value[tag_field], tags))
+
+    def _convert(self, value: object, type_: object, path: KeyPath) -> None:
+        try:
+            msgspec.convert(value, type_)
+        except msgspec.ValidationError as error:
+            if get_origin(type_) is Literal:
+                message = _explain_choice(value, [str(choice) for choice in get_args(type_)])
+            else:
+                message = _explain(str(error), value)
+            raise self.error(path, message) from error
+
+
+def _choose(type_: object, value: object) -> object:
+    """Return the member of a union that `value` is meant for; `type_` itself where that is open."""
+    if get_origin(type_) not in (Union, UnionType):
+        return type_
+    members = [member for member in get_args(type_) if member is not NoneType]
+    if value is None and len(members) < len(get_args(type_)):
+        return NoneType
+    if len(members) == 1:
+        return members[0]
+    if isinstance(value, dict):
+        for struct in _structs(type_):
+            config = struct.__struct_config__
+            if config.tag_field in value and value[config.tag_field] == config.tag:
+                return struct
+    lists = [member for member in members if get_origin(member) in (tuple, list)]
+    return lists[0] if isinstance(value, list) and len(lists) == 1 else type_
+
+
+def _structs(union: object) -> list[type[msgspec.Struct]]:
+    members = get_args(union)
+    return [m for m in members if isinstance(m, type) and issubclass(m, msgspec.Struct)]
+
+
+def _is_tagged_union(type_: object) -> bool:
+    return get_origin(type_) in (Union, UnionType) and bool(_structs(type_))
+
+
+_WORD_FOR = {
+    "array": "a list",
+    "object": "keys and values",
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+}
+
+
+def _explain(message: str, value: object) -> str:
+    """Turn msgspec's message into `got ...; expected ...`; a rule of ours is already a sentence."""
+    message = message.partition(" - at `")[0]
+    if message.startswith("Expected "):
+        expected = message.removeprefix("Expected ").partition(", got ")[0]
+        return f"got {_shown(value)}; expected {_plain(expected)}."
+    return message if message.endswith(".") else f"{message}."
+
+
+def _explain_choice(value: object, choices: list[str]) -> str:
+    hint = nearest(value, choices) if isinstance(value, str) else ""
+    return f"got {_shown(value)}; expected one of {', '.join(choices)}.{hint}"
+
+
+def _plain(text: str) -> str:
+    return re.sub(
+        r"\b(array|object|str|int|float|bool)\b", lambda found: _WORD_FOR[found[1]], text
+    ).replace("`", "")
+
+
+def _shown(value: object) -> str:
+    """Return a value as its writer would know it, cut to a readable length."""
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, dict):
+        return f"keys {', '.join(map(str, value))}"[:_LONGEST_VALUE] if value else "no keys"
+    text = f'text "{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+
+
+def _type_name(type_: object) -> str:
+    if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+        return f"keys: {_known(type_)}"
+    if get_origin(type_) is Literal:
+        return f"one of {', '.join(map(str, get_args(type_)))}"
+    if get_origin(type_) in (tuple, list):
+        return "a list"
+    if get_origin(type_) is Annotated:
+        return _type_name(get_args(type_)[0])
+    return _WORD_FOR.get(getattr(type_, "__name__", ""), "a value")
+
+
+def _known(struct: type[msgspec.Struct]) -> str:
+    tag = struct.__struct_config__.tag_field
+    return ", ".join([*([tag] if tag else []), *struct.__struct_fields__])
+
+
+def _key_name(path: KeyPath) -> str:
+    """Return `input.shape[0]` for ("input", "shape", 0)."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

@@ -1,0 +1,109 @@
+"""The contract of a scenario: LoadGen settings, metric, validity, and what its tuner searches.
+
+Says nothing about batching, threads or devices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Number: TypeAlias = "int | float"
+# The records of mlperf_log_detail.txt by key (the last one wins), as LoadGen wrote them.
+Detail: TypeAlias = "Mapping[str, object]"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A scenario's figure of merit: LoadGen's own field, with its unit."""
+
+    name: str
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the user asks of LoadGen; None means that nobody said, so the scenario decides.
+
+    Attributes:
+        target_qps: Server: the Poisson rate, queries/s. Offline: the expected rate, samples/s.
+        target_latency_ms: Server: the bound. SingleStream, MultiStream: the expected latency.
+        min_duration_s: seconds; None keeps LoadGen's 600 s.
+        min_query_count: queries (in Offline: samples of the one query); None keeps LoadGen's.
+    """
+
+    target_qps: float | None = None
+    target_latency_ms: float | None = None
+    min_duration_s: float | None = None
+    min_query_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What warm-up measured on this machine with the settings of the run.
+
+    Attributes:
+        samples_per_s: all workers together at the full batch.
+        latency_ns: one query alone (SingleStream: 1 sample; MultiStream: 8).
+    """
+
+    samples_per_s: float
+    latency_ns: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a run is INVALID: the cause with its figures, and what to change."""
+
+    cause: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.cause} {self.remedy}"
+
+
+class Scenario(Protocol):
+    """One of LoadGen's four scenarios.
+
+    Attributes:
+        name: as LoadGen spells it: "Server".
+        samples_per_query: 1, or 8 in MultiStream; in Offline the one query holds everything, and
+            this is 1.
+        default_workers: "inline" where LoadGen waits for each query, else "thread".
+        searches: harness settings that the tuner may vary for it, by name.
+    """
+
+    name: str
+    samples_per_query: int
+    default_workers: str
+    searches: tuple[str, ...]
+
+    def settings(
+        self, load: Load, capacity: Capacity, conf: Mapping[str, Number], accuracy: bool
+    ) -> dict[str, Number]:
+        """Return user.conf keys (LoadGen's names and units) for what `conf` does not already set.
+
+        `conf` holds what the user's user.conf sets for this model and scenario. `load` is the
+        command line or system file and wins over `conf`. The result is complete enough that the
+        run does not run out of queries: see loadgen.cc, the pre-generated query count.
+        """
+
+    def metric(self, detail: Detail) -> Metric:
+        """Return the figure that the submission checker reads for this scenario."""
+
+    def latency_ns(self, detail: Detail) -> dict[str, float]:
+        """Return mean, p50, p90, p95, p97, p99 and p999, in ns.
+
+        Of a query in MultiStream, else of a sample.
+        """
+
+    def reasons(self, detail: Detail) -> list[Reason]:
+        """Explain every condition that made the run INVALID, and every error that LoadGen logged.
+
+        Empty for a VALID run without errors. LoadGen's verdict does not look at its own errors,
+        but a submission checker refuses a log that has one.
+        """

@@ -1,0 +1,115 @@
+"""What the user asks of LoadGen, checked, as user.conf keys that several scenarios share.
+
+LoadGen reads durations and Server's latency bound with strtoull: only whole milliseconds reach it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from sut.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scenarios.base import Capacity, Load, Number
+
+# mlperf.conf, every scenario.
+LOADGEN_MIN_DURATION_S = 600.0
+# SingleStream and MultiStream: LoadGen generates queries for twice min_duration in advance, one
+# for each expected latency. Expecting half of what warm-up measured leaves room for an engine
+# four times as fast as it was then; when it runs out of queries the run is INVALID.
+EXPECTED_LATENCY_SHARE = 0.5
+# A query takes 0.3 kB in SingleStream and 0.65 kB in MultiStream, and 1 us to generate (measured,
+# LoadGen 6.0.17). The bound keeps the start of a run at 10 s and 7 GB; in 600 s only an engine
+# with a latency below 60 us runs out of them, such as the null one.
+MAX_STREAM_QUERIES = 10_000_000
+# An Offline sample takes 0.4 kB in LoadGen and its Python lists, a Server query 0.3 kB (measured).
+# A rate that nobody asked for does not fill the memory with them; one that was asked for may.
+MAX_RATE_SAMPLES = 100_000_000
+
+
+def minimums(load: Load) -> dict[str, Number]:
+    """Return min_duration (ms) and min_query_count as far as `load` says them.
+
+    Raises:
+        ConfigError: the duration is negative, or no query is asked for.
+    """
+    keys: dict[str, Number] = {}
+    if load.min_duration_s is not None:
+        if not 0 <= load.min_duration_s < math.inf:
+            raise ConfigError(
+                f"min_duration_s is {load.min_duration_s:g}; expected 0 s or more"
+                " (--min-duration-s)."
+            )
+        keys["min_duration"] = math.ceil(round(load.min_duration_s * 1e3, 6))
+    if load.min_query_count is not None:
+        if load.min_query_count < 1:
+            raise ConfigError(
+                f"min_query_count is {load.min_query_count}; expected 1 or more"
+                " (--min-query-count)."
+            )
+        keys["min_query_count"] = load.min_query_count
+    return keys
+
+
+def min_duration_s(load: Load, conf: Mapping[str, Number]) -> float:
+    """Return the duration that will be in force, in s."""
+    if load.min_duration_s is not None:
+        return load.min_duration_s
+    return conf["min_duration"] / 1e3 if "min_duration" in conf else LOADGEN_MIN_DURATION_S
+
+
+def positive(value: float, what: str, unit: str) -> float:
+    """Return `value`.
+
+    Raises:
+        ConfigError: it is not a finite number above 0.
+    """
+    if not 0 < value < math.inf:
+        raise ConfigError(f"{what} is {value:g} {unit}; expected a number above 0.")
+    return value
+
+
+def whole_ms(value_ms: float, what: str) -> int:
+    """Return `value_ms` as the whole number that LoadGen can read.
+
+    Raises:
+        ConfigError: it has a fraction, or is not above 0.
+    """
+    if not 0 < value_ms < math.inf or value_ms != int(value_ms):
+        raise ConfigError(
+            f"{what} is {value_ms:g} ms; expected a whole number above 0: LoadGen cuts fractions."
+        )
+    return int(value_ms)
+
+
+def refuse(value: float | None, scenario: str, option: str, why: str) -> None:
+    """Refuse a value that the scenario does not know, since LoadGen would ignore it.
+
+    Raises:
+        ConfigError: `value` is given.
+    """
+    if value is not None:
+        raise ConfigError(f"{scenario} has no {option}: {why} Leave it out.")
+
+
+def measured_rate(capacity: Capacity, share: float, duration_s: float) -> float:
+    """Return `share` of the measured rate, in samples/s, bounded by what LoadGen must hold."""
+    rate = positive(capacity.samples_per_s, "the rate that warm-up measured", "samples/s") * share
+    if duration_s > 0:
+        rate = min(rate, MAX_RATE_SAMPLES / duration_s)
+    return _rounded(rate)
+
+
+def expected_latency_ms(capacity: Capacity, duration_s: float) -> float:
+    """Return the hint for SingleStream and MultiStream, in ms."""
+    measured_ms = positive(capacity.latency_ns, "the latency that warm-up measured", "ns") / 1e6
+    least_ms = 2e3 * duration_s / MAX_STREAM_QUERIES
+    return _rounded(max(measured_ms * EXPECTED_LATENCY_SHARE, least_ms))
+
+
+def _rounded(value: float) -> float:
+    """Round to six significant digits: a person reads user.conf, and LoadGen logs no more."""
+    return float(f"{value:.6g}")

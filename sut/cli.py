@@ -1,0 +1,81 @@
+"""`sut VERB`: arguments in, exit codes out. A verb's own modules load only when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+from sut import __version__
+from sut.errors import EXIT_FAILED, SutError, WorkerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# A verb to the module that adds its arguments (`add_arguments`) and runs it (`main`).
+VERBS = {
+    "run": ("sut.verbs.run", "run a LoadGen test, or all four"),
+    "doctor": ("sut.verbs.doctor", "show what this machine has and lacks"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; return the exit code: 0 valid, 1 failed, 2 bad input, 3 INVALID."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    if not words or words[0] not in VERBS:
+        parser.parse_args(words)  # --help, --version, or the error
+        parser.print_help()
+        return 0
+    module = importlib.import_module(VERBS[words[0]][0])
+    verb = _verb_parser(words[0])
+    module.add_arguments(verb)
+    arguments = verb.parse_args(words[1:])
+    try:
+        return int(module.main(arguments, " ".join(["sut", *words])))
+    except SutError as error:
+        return _report(error, arguments.debug)
+    except KeyboardInterrupt:
+        print("sut: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sut",
+        description="An MLPerf Inference system under test, driven by the real LoadGen.",
+        epilog="Example: sut run -b efficientnet-lite0 -s Offline\n"
+        "Exit codes: 0 done and VALID, 1 failed, 2 bad input, 3 done but INVALID.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"loadgen-sut {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", title="verbs (each has --help)")
+    for name, (_, text) in VERBS.items():
+        verbs.add_parser(name, help=text, add_help=False)
+    return parser
+
+
+def _verb_parser(name: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"sut {name}",
+        description=VERBS[name][1].capitalize() + ".",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as JSON, nothing else"
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _report(error: SutError, debug: bool) -> int:
+    """Print an error as one line; a failed worker's traceback goes below it."""
+    if debug:
+        import traceback  # noqa: PLC0415 - only for an error
+
+        traceback.print_exception(error)
+    print(f"sut: {error}", file=sys.stderr)
+    if isinstance(error, WorkerError) and error.worker_traceback:
+        print(error.worker_traceback, file=sys.stderr, end="")
+    return getattr(error, "code", error.exit_code) or EXIT_FAILED

@@ -1,0 +1,282 @@
+"""Resolves the settings of a run: command line > system file > benchmark > default.
+
+Every value keeps where it came from; both are printed at the start and stored in config.yaml.
+Runs nothing and opens no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from data.benchmark import Benchmark, benchmark_names, load_benchmark
+from data.schema import HarnessDefaults
+from data.strict_yaml import StrictStruct, load_strict
+from scenarios import scenario
+from scenarios.base import Load
+from scenarios.rounds import round_settings, rules
+from sut import user_conf
+from sut.environment import ROOT
+from sut.errors import ConfigError, nearest
+from sut.settings import WORKER_KINDS, HarnessSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backends.base import OptionValue
+
+Mode = Literal["performance", "accuracy", "submission"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+DEFAULT_SYSTEM = "default"
+SYSTEMS = ROOT / "user_confs"
+
+
+class SystemFile(StrictStruct, frozen=True):
+    """`user_confs/<system>/system.yaml`: the machine and what the tuner found for it."""
+
+    description: str
+    backend: str | None = None
+    devices: tuple[str, ...] | None = None
+    harness: HarnessDefaults = HarnessDefaults()
+    benchmarks: Mapping[str, Mapping[str, HarnessDefaults]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """`sut run` as the user typed it; None and empty mean: not given."""
+
+    benchmark: str
+    scenario: str
+    mode: Mode = "performance"
+    system: str | None = None
+    backend: str | None = None
+    model: Path | None = None
+    data: Path | None = None
+    user_conf: Path | None = None
+    round: str = "current"
+    load: Load = field(default_factory=Load)
+    workers: str | None = None
+    devices: tuple[str, ...] | None = None
+    instances: int | None = None
+    max_batch_size: int | None = None
+    max_queue_delay_us: int | None = None
+    slots: int | None = None
+    backend_options: Mapping[str, OptionValue] = field(default_factory=dict)
+    audit_config: Path | None = None
+    loadgen_trace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value and where it came from."""
+
+    value: object
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One scenario of a run, resolved.
+
+    Attributes:
+        arguments: the command line.
+        benchmark: its definition.
+        scenario: as LoadGen spells it.
+        system: name of the system file.
+        harness: how batches are made.
+        file: the user.conf in force, or None.
+        settings: every value of the harness by name, with its source.
+    """
+
+    arguments: Arguments
+    benchmark: Benchmark
+    scenario: str
+    system: str
+    harness: HarnessSettings
+    file: user_conf.UserConf | None
+    settings: dict[str, Setting]
+
+    def loadgen_settings(self, dataset_samples: int) -> dict[str, Setting]:
+        """Return LoadGen's keys for this model and scenario: the round's, then user.conf's."""
+        name, round_name = self.scenario, self.arguments.round
+        bound_ms = self.benchmark.rules(name, round_name).target_latency_ms
+        of_round = round_settings(round_name, name, bound_ms, dataset_samples)
+        found = {key: Setting(value, f"round {round_name}") for key, value in of_round.items()}
+        if self.file is not None:
+            model = self.benchmark.loadgen_name
+            for key, entry in self.file.effective(model, name).items():
+                found[key] = Setting(entry.value, f"{self.file.source}:{entry.line}")
+        return found
+
+    def closed_problems(self) -> list[str]:
+        """Return the lines of user.conf that a closed submission may not have."""
+        if self.file is None:
+            return []
+        return self.file.closed_problems(self.benchmark.loadgen_name, self.scenario)
+
+
+# Layers of (source, values by name): the first that has a value decides.
+_Layers = list[tuple[str, "Mapping[str, object]"]]
+
+
+def resolve(arguments: Arguments) -> Plan:
+    """Resolve one scenario.
+
+    Raises:
+        ConfigError: a file or a value is wrong, with the file and line or the option.
+    """
+    benchmark = load_benchmark(arguments.benchmark)
+    asked = scenario(arguments.scenario)
+    rules(arguments.round, asked.name)
+    system = arguments.system or DEFAULT_SYSTEM
+    folder = system_folder(system)
+    layers = _layers(arguments, benchmark, asked.name, folder, asked.default_workers)
+    settings = {name: _first(layers, name) for name in _DEFAULTS}
+    settings["backend_options"] = _merged(layers, "backend_options")
+    return Plan(
+        arguments=arguments,
+        benchmark=benchmark,
+        scenario=asked.name,
+        system=system,
+        harness=_harness(settings),
+        file=_user_conf(arguments, benchmark, folder),
+        settings=settings,
+    )
+
+
+_DEFAULTS: dict[str, object] = {
+    "backend": "onnxruntime",
+    "workers": None,  # the scenario's
+    "devices": ("cpu",),
+    "instances": 1,
+    "max_batch_size": 8,
+    "max_queue_delay_us": 0,
+    "slots": 1,
+}
+
+
+def system_names() -> list[str]:
+    """Return the systems in user_confs/."""
+    return sorted(path.parent.name for path in SYSTEMS.glob("*/system.yaml"))
+
+
+def system_folder(name: str) -> Path:
+    """Return the folder of a system: a name in user_confs/, or a path to a folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for folder in (SYSTEMS / name, Path(name)):
+        if (folder / "system.yaml").is_file():
+            return folder
+    known = ", ".join(system_names())
+    raise ConfigError(
+        f'--system: "{name}" is neither a folder with a system.yaml nor one of {known}.'
+        f"{nearest(name, system_names())}"
+    )
+
+
+def _layers(
+    arguments: Arguments, benchmark: Benchmark, name: str, folder: Path, workers: str
+) -> _Layers:
+    path = folder / "system.yaml"
+    file = load_strict(path, SystemFile)
+    specific = _scenario_section(file, path, benchmark.name, name)
+    shown = f"{folder.name}/system.yaml"
+    return [
+        ("command line", _given(arguments, _ARGUMENTS)),
+        (f"{shown}, {benchmark.name}, {name}", _given(specific, _HARNESS)),
+        (f"{shown}, harness", _given(file.harness, _HARNESS)),
+        (shown, _given(file, ("backend", "devices"))),
+        (f"benchmark {benchmark.name}", _given(benchmark.harness_defaults(name), _HARNESS)),
+        ("scenario", {"workers": workers}),
+        ("default", _DEFAULTS),
+    ]
+
+
+_HARNESS = HarnessDefaults.__struct_fields__
+_ARGUMENTS = (*_HARNESS, "backend", "devices")
+
+
+def _scenario_section(file: SystemFile, path: Path, benchmark: str, name: str) -> HarnessDefaults:
+    for named, sections in file.benchmarks.items():
+        for section in sections:
+            if scenario(section).name != section:
+                raise ConfigError(
+                    f"{path}: benchmarks.{named}.{section}: LoadGen spells it "
+                    f'"{scenario(section).name}".'
+                )
+    return file.benchmarks.get(benchmark, {}).get(name, HarnessDefaults())
+
+
+def _given(source: object, names: Sequence[str]) -> dict[str, object]:
+    return {
+        name: getattr(source, name) for name in names if getattr(source, name, None) is not None
+    }
+
+
+def _first(layers: _Layers, name: str) -> Setting:
+    return next(
+        Setting(values[name], source) for source, values in layers if values.get(name) is not None
+    )
+
+
+def _merged(layers: _Layers, name: str) -> Setting:
+    """Options are merged key by key; the source names every layer that gave one."""
+    merged: dict[str, object] = {}
+    sources = []
+    for source, values in reversed(layers):
+        given = values.get(name)
+        if isinstance(given, dict) and given:
+            merged.update(given)
+            sources.append(source)
+    return Setting(merged, ", ".join(reversed(sources)) or "default")
+
+
+def _harness(settings: Mapping[str, Setting]) -> HarnessSettings:
+    for name, least in (
+        ("instances", 1),
+        ("max_batch_size", 1),
+        ("max_queue_delay_us", 0),
+        ("slots", 1),
+    ):
+        setting = settings[name]
+        if not isinstance(setting.value, int) or setting.value < least:
+            raise ConfigError(
+                f"{name} is {setting.value} ({setting.source}); expected an integer of at least "
+                f"{least}."
+            )
+    workers = str(settings["workers"].value)
+    if workers not in WORKER_KINDS:
+        raise ConfigError(
+            f'workers is "{workers}" ({settings["workers"].source}); expected one of '
+            f"{', '.join(WORKER_KINDS)}.{nearest(workers, WORKER_KINDS)}"
+        )
+    harness = HarnessSettings(
+        backend=str(settings["backend"].value),
+        workers=workers,
+        devices=tuple(str(d) for d in settings["devices"].value),  # type: ignore[attr-defined]  # a sequence in every layer
+        instances=int(settings["instances"].value),  # type: ignore[call-overload]  # checked above
+        max_batch_size=int(settings["max_batch_size"].value),  # type: ignore[call-overload]  # checked above
+        max_queue_delay_us=int(settings["max_queue_delay_us"].value),  # type: ignore[call-overload]  # checked above
+        slots=int(settings["slots"].value),  # type: ignore[call-overload]  # checked above
+        backend_options=dict(settings["backend_options"].value),  # type: ignore[call-overload]  # made by _merged
+    )
+    if harness.workers == "inline" and len(harness.devices) * harness.instances > 1:
+        raise ConfigError(
+            "workers is inline, which runs one engine on LoadGen's thread, but "
+            f"{len(harness.devices)} device(s) with {harness.instances} instance(s) are asked for. "
+            "Use --workers thread."
+        )
+    return harness
+
+
+def _user_conf(
+    arguments: Arguments, benchmark: Benchmark, folder: Path
+) -> user_conf.UserConf | None:
+    path = arguments.user_conf or folder / "user.conf"
+    if arguments.user_conf is None and not path.is_file():
+        return None
+    return user_conf.load(path, [benchmark.loadgen_name, *benchmark_names()])

@@ -1,0 +1,195 @@
+"""Builds the workers of a run and the system under test in front of them.
+
+Knows settings, workers and the dispatcher; never LoadGen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from backends.base import EngineSpec
+from scenarios.base import Capacity
+from sut.batcher import BatcherSettings
+from sut.dispatcher import Dispatcher
+from sut.policy import Policy, WorkerLimits
+from sut.workers.executor import Executor, ExecutorSpec
+from sut.workers.inline import InlineSut
+from sut.workers.thread import ThreadWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from backends.base import OptionValue
+    from sut.dispatcher import Failure, Outlets
+    from sut.samples import LoadedSamples
+    from sut.settings import TrialRequest
+
+
+T = TypeVar("T")
+
+
+class System(Protocol):
+    """Workers with their front: opens engines, loads samples, warms up, then takes queries."""
+
+    def open(self) -> list[Mapping[str, OptionValue]]:
+        """Open all engines, side by side; return the facts of each. Raises the first error."""
+
+    def load(self, samples: LoadedSamples) -> None:
+        """Give samples to every worker."""
+
+    def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
+        """Run loaded samples until the batch time is steady; return what the workers can do."""
+
+    def front(self) -> Front:
+        """Return what LoadGen drives. Call it once, after warm_up."""
+
+    def close(self) -> None:
+        """Close all engines."""
+
+
+class Front(Protocol):
+    """The system under test as LoadGen sees it."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first failure, or None."""
+
+    def issue_query(self, ids: list[int], indices: list[int]) -> None:
+        """See sut.loadgen.QuerySink."""
+
+    def flush_queries(self) -> None:
+        """See sut.loadgen.QuerySink."""
+
+
+class InlineSystem:
+    """One engine on LoadGen's thread."""
+
+    def __init__(self, request: TrialRequest, outlets: Outlets) -> None:
+        self._request = request
+        self._outlets = outlets
+        self._name, self._device = next(iter(request.harness.worker_devices()))
+        self._executor: Executor | None = None
+
+    def open(self) -> list[Mapping[str, OptionValue]]:
+        """See System."""
+        self._executor = Executor(executor_spec(self._request, self._device))
+        return [self._executor.engine.facts]
+
+    def load(self, samples: LoadedSamples) -> None:
+        """See System."""
+        self._opened().load(samples)
+
+    def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
+        """See System."""
+        cap = self._request.harness.max_batch_size
+        sizes = warm_up_sizes(cap, samples_per_query)
+        return capacity([self._opened().warm_up(indices, sizes, limit_s)], cap, samples_per_query)
+
+    def front(self) -> Front:
+        """See System."""
+        cap = self._request.harness.max_batch_size
+        return InlineSut(self._name, self._opened(), cap, self._outlets)
+
+    def close(self) -> None:
+        """See System."""
+        if self._executor is not None:
+            self._executor.close()
+
+    def _opened(self) -> Executor:
+        assert self._executor is not None, "open() comes first"
+        return self._executor
+
+
+class ThreadSystem:
+    """One thread and one engine for each worker, behind a dispatcher."""
+
+    def __init__(self, request: TrialRequest, outlets: Outlets) -> None:
+        harness = self._harness = request.harness
+        named = list(harness.worker_devices())
+        settings = BatcherSettings(harness.max_batch_size, harness.max_queue_delay_us * 1_000)
+        self._policy = Policy(
+            settings, [WorkerLimits(harness.slots, harness.max_batch_size) for _ in named]
+        )
+        self._dispatcher = Dispatcher(self._policy, outlets)
+        self._workers = [
+            ThreadWorker(
+                name,
+                executor_spec(request, device),
+                self._dispatcher.finished,
+                self._dispatcher.fail,
+            )
+            for name, device in named
+        ]
+
+    def open(self) -> list[Mapping[str, OptionValue]]:
+        """See System."""
+        for worker in self._workers:
+            worker.start()
+        return self._on_all(lambda executor: executor.engine.facts)
+
+    def load(self, samples: LoadedSamples) -> None:
+        """See System. The workers share one copy: they are threads of one process."""
+        self._on_all(lambda executor: executor.load(samples))
+
+    def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
+        """See System. All workers at once, as they will run."""
+        cap = self._harness.max_batch_size
+        sizes = warm_up_sizes(cap, samples_per_query)
+        measured = self._on_all(lambda executor: executor.warm_up(indices, sizes, limit_s))
+        for worker, times_ns in enumerate(measured):
+            self._policy.prime(worker, times_ns)
+        return capacity(measured, cap, samples_per_query)
+
+    def front(self) -> Front:
+        """See System."""
+        self._dispatcher.start(self._workers)
+        return self._dispatcher
+
+    def close(self) -> None:
+        """See System."""
+        self._dispatcher.close()
+        for worker in self._workers:
+            worker.close()
+
+    def _on_all(self, function: Callable[[Executor], T]) -> list[T]:
+        """Run `function` on every worker at once; wait for all, then raise the first error."""
+        calls = [worker.call(function) for worker in self._workers]
+        for call in calls:
+            call.wait()
+        return [call.result() for call in calls]
+
+
+def open_system(request: TrialRequest, outlets: Outlets) -> System:
+    """Make the system that `request.harness` describes; nothing is opened yet."""
+    kind = InlineSystem if request.harness.workers == "inline" else ThreadSystem
+    return kind(request, outlets)
+
+
+def executor_spec(request: TrialRequest, device: str) -> ExecutorSpec:
+    """Return what a worker on `device` needs to open its engine."""
+    harness = request.harness
+    engine = EngineSpec(
+        backend=harness.backend,
+        model_path=request.model_path,
+        input=request.input,
+        output_name=request.output_name,
+        max_batch_size=harness.max_batch_size,
+        device=device,
+        options=harness.backend_options,
+    )
+    return ExecutorSpec(engine, request.postprocess)
+
+
+def warm_up_sizes(cap: int, samples_per_query: int) -> tuple[int, ...]:
+    """Return the batch sizes to measure: one, what a lone query makes, and the full batch."""
+    return tuple(sorted({1, min(samples_per_query, cap), cap}))
+
+
+def capacity(
+    measured_ns: Sequence[Mapping[int, float]], cap: int, samples_per_query: int
+) -> Capacity:
+    """Add up what the workers measured side by side; see scenarios.base.Capacity."""
+    samples_per_s = sum(cap / times_ns[cap] * 1e9 for times_ns in measured_ns)
+    alone = min(samples_per_query, cap)
+    rounds = -(-samples_per_query // (alone * len(measured_ns)))
+    return Capacity(samples_per_s, rounds * max(times_ns[alone] for times_ns in measured_ns))

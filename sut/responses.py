@@ -1,0 +1,40 @@
+"""What a worker answers for one batch: one block of bytes, with a record for each sample.
+
+Knows bytes only: LoadGen copies them, the postprocess of the benchmark made them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Responses:
+    """The answers of one batch, in the order of its samples.
+
+    Attributes:
+        block: all records, one after the other, C-contiguous. Alive as long as this object.
+        record_bytes: bytes of each record where they are equal, else 0.
+        sizes: bytes of each record where they differ, else empty.
+    """
+
+    block: NDArray[np.generic]
+    record_bytes: int
+    sizes: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, results: NDArray[np.generic] | Sequence[NDArray[np.generic]]) -> Responses:
+        """Wrap what a postprocess returned: [n, ...] of equal records, or n arrays of any size."""
+        if isinstance(results, np.ndarray):
+            block = np.ascontiguousarray(results)
+            return cls(block, block.nbytes // len(block))
+        sizes = tuple(array.nbytes for array in results)
+        return cls(np.frombuffer(b"".join(a.tobytes() for a in results), np.uint8), 0, sizes)

@@ -1,0 +1,199 @@
+"""`sut run`: one scenario, several, or all four."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scenarios import scenario, scenario_names
+from scenarios.base import Load
+from sut import config, console
+from sut.errors import EXIT_INVALID, EXIT_VALID, ConfigError
+from sut.run import Interrupted, run
+from sut.run_folder import RunFolder
+from sut.settings import WORKER_KINDS
+
+if TYPE_CHECKING:
+    import argparse
+
+    from backends.base import OptionValue
+    from sut.run import Summary
+
+EXAMPLES = """examples:
+  sut run -b efficientnet-lite0 -s Server --target-qps 80
+  sut run -b efficientnet-lite0 -s all --mode submission --min-duration-s 10
+  sut run -b my.yaml -s Offline --model my.onnx --data my_images/
+"""
+RESULTS_FILE = "results.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.epilog = EXAMPLES
+    what = parser.add_argument_group("what")
+    what.add_argument(
+        "-b", "--benchmark", required=True, help="a benchmark's name, or a path to its YAML file"
+    )
+    what.add_argument(
+        "-s",
+        "--scenario",
+        required=True,
+        help="Server, Offline, SingleStream, MultiStream, several with commas, or all",
+    )
+    what.add_argument("--mode", choices=config.MODES, default="performance")
+    what.add_argument("--round", default="current", help="MLPerf's rules: current or v0.5")
+    what.add_argument("--model", type=Path, metavar="FILE", help="a model of your own")
+    what.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder")
+    what.add_argument("--out", type=Path, metavar="DIR", help="run folder (runs/TIME-...)")
+    load = parser.add_argument_group("LoadGen")
+    load.add_argument("--user-conf", type=Path, metavar="FILE")
+    load.add_argument("--target-qps", type=float, metavar="Q")
+    load.add_argument("--target-latency-ms", type=float, metavar="L")
+    load.add_argument("--min-duration-s", type=float, metavar="S")
+    load.add_argument("--min-query-count", type=int, metavar="N")
+    load.add_argument("--audit-config", type=Path, metavar="FILE", help="an audit.config to apply")
+    load.add_argument(
+        "--loadgen-trace", action="store_true", help="write LoadGen's own trace (slow)"
+    )
+    harness = parser.add_argument_group("harness (default: the system's, then the benchmark's)")
+    harness.add_argument("--system", metavar="NAME", help="a system of user_confs/, or its folder")
+    harness.add_argument("--backend", metavar="NAME")
+    harness.add_argument("--workers", metavar="KIND", help=", ".join(WORKER_KINDS))
+    harness.add_argument("--devices", metavar="0,1")
+    harness.add_argument("--instances", type=int, metavar="N", help="engines on each device")
+    harness.add_argument("--max-batch-size", type=int, metavar="B")
+    harness.add_argument("--max-queue-delay-us", type=int, metavar="U")
+    harness.add_argument("--slots", type=int, metavar="K", help="batches in flight a worker")
+    harness.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the backend, such as intra_op_threads=2",
+    )
+
+
+def main(arguments: argparse.Namespace, command: str) -> int:
+    """Run the scenarios; return the exit code."""
+    names = _scenarios(arguments.scenario)
+    base = _arguments(arguments, names[0])
+    plans = [config.resolve(replace(base, scenario=name)) for name in names]
+    out = arguments.out or _default_out(plans[0].benchmark.name, names)
+    say = sys.stderr if arguments.json else sys.stdout
+    for line in _settings(plans):
+        print(line, file=say)
+    results: list[Summary] = []
+    try:
+        if len(plans) == 1:
+            results.append(run(plans[0], out, command))
+        else:
+            _run_all(plans, out, command, results)
+    except Interrupted as interruption:
+        results.append(interruption.summary)
+        _print_results(results, out, arguments.json)
+        raise
+    _print_results(results, out, arguments.json)
+    return EXIT_VALID if all(result["valid"] for result in results) else EXIT_INVALID
+
+
+def _run_all(plans: list[config.Plan], out: Path, command: str, results: list[Summary]) -> None:
+    """Run each in a folder of its own; results.json is written after each, so none is lost."""
+    with RunFolder(out) as folder:
+        for plan in plans:
+            results.append(run(plan, out / plan.scenario, command))
+            folder.write_json(RESULTS_FILE, {"results": results})
+
+
+def _scenarios(text: str) -> list[str]:
+    if text.lower() == "all":
+        return list(scenario_names())
+    return list(dict.fromkeys(scenario(name.strip()).name for name in text.split(",")))
+
+
+def _arguments(arguments: argparse.Namespace, first: str) -> config.Arguments:
+    for option in ("user_conf", "audit_config"):
+        path: Path | None = getattr(arguments, option)
+        if path is not None and not path.is_file():
+            raise ConfigError(f"--{option.replace('_', '-')}: {path} is not a file.")
+    return config.Arguments(
+        benchmark=arguments.benchmark,
+        scenario=first,
+        mode=arguments.mode,
+        system=arguments.system,
+        backend=arguments.backend,
+        model=arguments.model,
+        data=arguments.data,
+        user_conf=arguments.user_conf,
+        round=arguments.round,
+        load=Load(
+            arguments.target_qps,
+            arguments.target_latency_ms,
+            arguments.min_duration_s,
+            arguments.min_query_count,
+        ),
+        workers=arguments.workers,
+        devices=tuple(arguments.devices.split(",")) if arguments.devices else None,
+        instances=arguments.instances,
+        max_batch_size=arguments.max_batch_size,
+        max_queue_delay_us=arguments.max_queue_delay_us,
+        slots=arguments.slots,
+        backend_options=dict(_option(text) for text in arguments.set),
+        audit_config=arguments.audit_config,
+        loadgen_trace=arguments.loadgen_trace,
+    )
+
+
+def _option(text: str) -> tuple[str, OptionValue]:
+    """Split KEY=VALUE; the value is a bool, an integer, a number, or else text."""
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise ConfigError(f'--set: "{text}"; expected KEY=VALUE, such as intra_op_threads=2.')
+    if value in {"true", "false"}:
+        return key, value == "true"
+    for kind in (int, float):
+        try:
+            return key, kind(value)
+        except ValueError:
+            continue
+    return key, value
+
+
+def _default_out(benchmark: str, names: list[str]) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / f"{stamp}-{benchmark}-{names[0] if len(names) == 1 else 'all'}"
+
+
+def _settings(plans: list[config.Plan]) -> list[str]:
+    """Return the resolved settings with their sources, a line a scenario."""
+    lines = []
+    for plan in plans:
+        values = [
+            f"{name}={_text(setting.value)} ({setting.source})"
+            for name, setting in plan.settings.items()
+            if setting.value != {}
+        ]
+        lines.append(f"{plan.benchmark.name} {plan.scenario}: {', '.join(values)}")
+    return lines
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{key}={_text(inner)}" for key, inner in value.items())
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _print_results(results: list[Summary], out: Path, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(results[0] if len(results) == 1 else {"results": results}, indent=2))
+        return
+    print()
+    print(console.table([console.result_row(result) for result in results]))
+    for result in results:
+        reasons = result["reasons"]
+        for reason in reasons if isinstance(reasons, list) else []:
+            print(f"{result['scenario']}: {reason}")
+    print(f"Logs: {out}")

@@ -1,0 +1,84 @@
+"""Small ONNX models, made where a test needs them, with answers that NumPy can compute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from onnx import ModelProto, NodeProto, ValueInfoProto
+
+    from backends.base import Array
+
+SHAPE = (2, 3, 4)
+CLASSES = 5
+OPSET = 17
+IR_VERSION = 9
+
+
+def weights() -> NDArray[np.float32]:
+    """Return the weights of `linear`, [24, CLASSES] float32, small whole numbers."""
+    flat = int(np.prod(SHAPE))
+    return np.random.default_rng(0).integers(-4, 5, (flat, CLASSES)).astype(np.float32)
+
+
+def linear(
+    *,
+    batch: int | str = "N",
+    shape: Sequence[int | str] = SHAPE,
+    dtype: type[np.generic] = np.float32,
+) -> ModelProto:
+    """Return x [batch, *shape] -> logits [batch, CLASSES], best [batch, 1] int64: its argmax."""
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return model(
+        [
+            helper.make_node("Flatten", ["x"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "w"], ["logits"]),
+            helper.make_node("ArgMax", ["logits"], ["best"], axis=1),
+        ],
+        [helper.make_tensor_value_info("x", kind, [batch, *shape])],
+        [
+            helper.make_tensor_value_info("logits", kind, [batch, CLASSES]),
+            helper.make_tensor_value_info("best", TensorProto.INT64, [batch, 1]),
+        ],
+        {"w": weights().astype(dtype)},
+    )
+
+
+def linear_answers(samples: Array) -> tuple[Array, Array]:
+    """Return what `linear` answers."""
+    flat = samples.reshape(len(samples), -1).astype(np.float32)
+    logits = flat @ weights()
+    return logits, np.argmax(logits, axis=1, keepdims=True)
+
+
+def model(
+    nodes: Sequence[NodeProto],
+    inputs: Sequence[ValueInfoProto],
+    outputs: Sequence[ValueInfoProto],
+    constants: dict[str, Array] | None = None,
+) -> ModelProto:
+    """Return a model of these parts."""
+    held = [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()]
+    graph = helper.make_graph(nodes, "graph", inputs, outputs, held)
+    opsets = [helper.make_opsetid("", OPSET)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+def floats(name: str, *shape: int | str) -> ValueInfoProto:
+    """Return the declaration of a float32 tensor."""
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def save(proto: ModelProto, folder: Path) -> str:
+    """Save a model as `model.onnx`; return the path."""
+    path = folder / "model.onnx"
+    onnx.save(proto, path)
+    return str(path)

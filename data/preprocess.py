@@ -13,14 +13,14 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from data.cache import CACHE_DIR
 from data.datasets import list_samples
-from data.sample_file import SAMPLES, Rows, find_samples, make_blank, make_samples
+from data.sample_file import SAMPLES, Rows, find_samples, make_samples
 from data.schema import SyntheticData
 from sut.errors import ConfigError
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from data.benchmark import Benchmark
     from data.datasets.listing import Listing
     from data.progress import Progress
-
-Fill: TypeAlias = Literal["random", "blank"]
 
 VERSION = "1"  # raise it whenever the same images and steps become other samples
 
@@ -72,14 +70,13 @@ class SampleSet:
         return samples
 
 
-def prepare(  # noqa: PLR0913 - each keyword is one thing that a caller may want otherwise
+def prepare(
     benchmark: Benchmark,
     data_dir: Path | None,
     *,
     cache_dir: Path | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
-    synthetic: Fill | None = None,
 ) -> SampleSet:
     """Return the benchmark's samples, made now or taken from the cache.
 
@@ -89,17 +86,15 @@ def prepare(  # noqa: PLR0913 - each keyword is one thing that a caller may want
         cache_dir: None: `.cache` beside the code.
         jobs: threads; None: one a CPU that this process may use.
         progress: called with (done, all) in samples, if samples must be made.
-        synthetic: "random": samples from a seed instead of data. "blank": zeros that take no room
-            on disk, for a device that looks at no sample, such as a simulated one.
 
     Raises:
         ConfigError: no folder of data is named, or the steps do not end in the input's shape.
         DataError: data is missing or damaged, with the file's name; nothing is left of it.
     """
     folder = (cache_dir or CACHE_DIR) / "samples"
-    listing = None if synthetic else list_samples(benchmark, data_dir)
-    if listing is None:
-        return _prepare_synthetic(benchmark, synthetic or "random", folder, jobs)
+    if isinstance(benchmark.dataset, SyntheticData) and data_dir is None:
+        return _prepare_synthetic(benchmark, benchmark.dataset, folder, jobs or _cpus(), progress)
+    listing = list_samples(benchmark, data_dir)
     rows = _rows(benchmark, len(listing.names))
     entry = folder / _key(benchmark, listing)
     digest = find_samples(entry, rows)
@@ -129,26 +124,19 @@ def prepare(  # noqa: PLR0913 - each keyword is one thing that a caller may want
 
 
 def _prepare_synthetic(
-    benchmark: Benchmark, fill: Fill, folder: Path, jobs: int | None
+    benchmark: Benchmark,
+    options: SyntheticData,
+    folder: Path,
+    jobs: int,
+    progress: Progress | None,
 ) -> SampleSet:
-    options = benchmark.dataset
-    if not isinstance(options, SyntheticData):
-        options = SyntheticData(count=benchmark.performance_sample_count)
     rows = _rows(benchmark, options.count)
-    what = f"{rows.dtype.name}-{'x'.join(map(str, (rows.count, *rows.shape)))}"
-    digest: str | None
-    if fill == "blank":
-        entry = folder / f"blank-{what}"
-        digest = make_blank(entry, rows)
-        description = f"{rows.count} blank samples, synthetic"
-    else:
-        entry = folder / f"random-{options.seed}-{what}"
-        digest = find_samples(entry, rows)
-        if digest is None:
-            digest = make_samples(
-                entry, rows, partial(_random, rows, options.seed), jobs or _cpus()
-            )
-        description = f"{rows.count} random samples of seed {options.seed}, synthetic"
+    what = "x".join(map(str, (rows.count, *rows.shape)))
+    entry = folder / f"synthetic-{VERSION}-{options.seed}-{rows.dtype.name}-{what}"
+    digest = find_samples(entry, rows)
+    if digest is None:
+        read = partial(_random, rows, options.seed)
+        digest = make_samples(entry, rows, read, jobs, progress)
     return SampleSet(
         path=entry / SAMPLES,
         count=rows.count,
@@ -158,7 +146,7 @@ def _prepare_synthetic(
         labels=None,
         digest=digest,
         synthetic=True,
-        description=description,
+        description=f"{rows.count} synthetic samples of seed {options.seed}",
     )
 
 
@@ -180,8 +168,8 @@ def _check_shape(sample: NDArray[np.generic], benchmark: Benchmark, path: Path) 
     if sample.shape != benchmark.input.shape:
         raise ConfigError(
             f"{benchmark.file}: preprocess makes {list(sample.shape)} of {path}; expected "
-            f"input.shape {list(benchmark.input.shape)}. End the steps in a resize or center_crop of "
-            "that size, and name the layout."
+            f"input.shape {list(benchmark.input.shape)}. End the steps in a resize or "
+            "center_crop of that size, and name the layout."
         )
 
 

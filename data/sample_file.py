@@ -123,22 +123,6 @@ def make_samples(
     return _digest(rows, hashes)
 
 
-def make_blank(entry: Path, rows: Rows) -> str:
-    """Make the folder `entry` with samples of zeros that take no room on disk; return a digest."""
-    try:
-        found = np.load(entry / SAMPLES, mmap_mode="r")
-        sound = (found.shape, found.dtype) == ((rows.count, *rows.shape), rows.dtype)
-    except (OSError, ValueError, EOFError):
-        sound = False
-    if not sound:
-        with temporary_folder(entry.parent) as folder:
-            made = folder / "entry"
-            made.mkdir()
-            _write_header(made / SAMPLES, rows)
-            replace_folder(made, entry)
-    return _digest(rows, ["blank"])
-
-
 def _fill(
     samples: NDArray[np.generic],
     read: Callable[[int], NDArray[np.generic]],
@@ -180,25 +164,20 @@ def _raise(errors: list[DataError]) -> None:
         raise DataError(f"{count} images are unusable: {named}") from errors[0]
 
 
-def _write_header(path: Path, rows: Rows) -> None:
-    """Write an .npy file of zeros without room on disk for them."""
-    with path.open("wb") as file:
-        header = {
-            "descr": np.lib.format.dtype_to_descr(rows.dtype),
-            "fortran_order": False,
-            "shape": (rows.count, *rows.shape),
-        }
-        np.lib.format.write_array_header_1_0(file, header)
-        file.truncate(file.tell() + rows.count * rows.row_bytes)
-
-
 def _allocate(path: Path, rows: Rows) -> None:
-    """Write an .npy file of zeros, and take room for it: a full disk kills a writer to a map."""
+    """Write an .npy file of zeros with its room on disk: a full disk kills who writes a map."""
+    header = {
+        "descr": np.lib.format.dtype_to_descr(rows.dtype),
+        "fortran_order": False,
+        "shape": (rows.count, *rows.shape),
+    }
     try:
-        _write_header(path, rows)
-        with path.open("r+b") as file:
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            size = file.tell() + rows.count * rows.row_bytes
+            file.truncate(size)
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+                os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
         raise DataError(
             f"{path.parent}: no room for {rows.count * rows.row_bytes} bytes of samples: "

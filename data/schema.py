@@ -232,23 +232,15 @@ class AccuracyRule(StrictStruct, frozen=True):
 
 
 class RoundRules(StrictStruct, frozen=True):
-    """What one MLPerf round demands of one scenario; None leaves LoadGen's own value.
+    """What one MLPerf round demands of this benchmark in one scenario.
+
+    What a round demands of every benchmark alike belongs to the scenarios.
 
     Attributes:
-        target_latency_ms: the bound of Server, or of v0.5's MultiStream.
-        target_latency_percentile: 0 to 1.
-        min_query_count: queries; in Offline the samples of the one query.
-        min_duration_ms: of a performance run.
-        interval_ms: v0.5's MultiStream issues a query each so often; LoadGen no longer does.
-        runs: performance runs that a submission holds.
+        target_latency_ms: Server's bound; None leaves LoadGen's own.
     """
 
     target_latency_ms: PositiveFloat | None = None
-    target_latency_percentile: Fraction | None = None
-    min_query_count: Positive | None = None
-    min_duration_ms: Positive | None = None
-    interval_ms: PositiveFloat | None = None
-    runs: Positive = 1
 
 
 class HarnessDefaults(StrictStruct, frozen=True):
@@ -259,16 +251,16 @@ class HarnessDefaults(StrictStruct, frozen=True):
         max_queue_delay_us: how long the oldest sample may wait for its batch to fill.
         slots: batches in flight a worker.
         instances: workers a device.
-        intra_op_threads: CPU threads of one engine.
         workers: the kind of worker.
+        backend_options: options of the backend by name, such as intra_op_threads.
     """
 
     max_batch_size: Positive | None = None
-    max_queue_delay_us: Annotated[float, Meta(ge=0)] | None = None
+    max_queue_delay_us: Annotated[int, Meta(ge=0)] | None = None
     slots: Positive | None = None
     instances: Positive | None = None
-    intra_op_threads: Positive | None = None
     workers: Literal["inline", "thread", "process"] | None = None
+    backend_options: Mapping[str, str | int | float | bool] = {}
 
 
 class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
@@ -288,7 +280,7 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
         postprocess: from outputs to LoadGen's bytes.
         accuracy: how the answers are judged.
         performance_sample_count: samples that LoadGen loads at once; a smaller data set has fewer.
-        rounds: MLPerf's rules by round and scenario.
+        rounds: MLPerf's bounds by round and scenario.
         harness: defaults by scenario.
     """
 

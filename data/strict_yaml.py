@@ -6,6 +6,7 @@ Knows nothing of what the files mean: the types say what is expected. Plain word
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from types import NoneType, UnionType
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 KeyPath = tuple["str | int", ...]
 
+_LONGEST_INT = 4000  # digits; Python refuses to read somewhat longer ones
 _LONGEST_VALUE = 40  # characters of a refused value that a message repeats
 
 
@@ -146,9 +148,9 @@ class _Document:
         made: dict[str, object] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
+            if not isinstance(key_node, yaml.ScalarNode) or not _is_whole(key_node.value):
                 raise ConfigError(
-                    f"{self.where}:{line}: a key is a list or mapping; expected a word."
+                    f"{self.where}:{line}: a key is a list, a mapping or half a character; expected a word."
                 )
             key: str = key_node.value
             inner = (*path, key)
@@ -169,13 +171,21 @@ class _Document:
             case "bool":
                 return word.lower() == "true"
             case "int":
-                return int(word.replace("_", ""), 0 if word.startswith("0x") else 10)
+                return self._int(word, path)
             case "float":
+                if not math.isfinite(float(word)):
+                    raise self.error(path, f"{word} is out of a number's range.")
                 return float(word)
             case "str":
+                if not _is_whole(word):
+                    raise self.error(path, "holds half a character; expected text.")
                 return word
-            case other:
-                raise self.error(path, f'tag "{other}" is not read; expected a plain value.')
+        raise self.error(path, f'tag "{node.tag}" is not read; expected a plain value.')
+
+    def _int(self, word: str, path: KeyPath) -> int:
+        if len(word) > _LONGEST_INT:
+            raise self.error(path, f"a number of {len(word)} digits; expected a shorter one.")
+        return int(word.replace("_", ""), 16 if word.startswith("0x") else 10)
 
     def check(self, value: object, type_: object, path: KeyPath) -> None:
         """Raise ConfigError for the first part of `value` that does not fit."""
@@ -314,8 +324,8 @@ def _shown(value: object) -> str:
     if value is None:
         return "nothing (null)"
     if isinstance(value, dict):
-        return f"keys {', '.join(map(str, value))}"[:_LONGEST_VALUE] if value else "no keys"
-    text = f'text "{value}"' if isinstance(value, str) else str(value)
+        return f"keys {_one_line(', '.join(value))}"[:_LONGEST_VALUE] if value else "no keys"
+    text = f'text "{_one_line(value)}"' if isinstance(value, str) else str(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
@@ -341,4 +351,13 @@ def _key_name(path: KeyPath) -> str:
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
+    return _one_line(text)
+
+
+def _is_whole(text: str) -> bool:
+    """Tell text from what an escape such as \\ud800 makes: half a character, which no file holds."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else repr(text)[1:-1]

@@ -25,6 +25,8 @@ EXPECTED_LATENCY_SHARE = 0.5
 # LoadGen 6.0.17). The bound keeps the start of a run at 10 s and 7 GB; in 600 s only an engine
 # with a latency below 60 us runs out of them, such as the null one.
 MAX_STREAM_QUERIES = 10_000_000
+# sut.user_conf accepts no shorter one; no engine answers that fast.
+MIN_EXPECTED_LATENCY_MS = 0.001
 # An Offline sample takes 0.4 kB in LoadGen and its Python lists, a Server query 0.3 kB (measured).
 # A rate that nobody asked for does not fill the memory with them; one that was asked for may.
 MAX_RATE_SAMPLES = 100_000_000
@@ -107,7 +109,8 @@ def expected_latency_ms(capacity: Capacity, duration_s: float) -> float:
     """Return the hint for SingleStream and MultiStream, in ms."""
     measured_ms = positive(capacity.latency_ns, "the latency that warm-up measured", "ns") / 1e6
     least_ms = 2e3 * duration_s / MAX_STREAM_QUERIES
-    return _rounded(max(measured_ms * EXPECTED_LATENCY_SHARE, least_ms))
+    hint_ms = measured_ms * EXPECTED_LATENCY_SHARE
+    return _rounded(max(hint_ms, least_ms, MIN_EXPECTED_LATENCY_MS))
 
 
 def _rounded(value: float) -> float:

@@ -82,7 +82,7 @@ def percent(share: float) -> str:
 def _ran_out(detail: Detail, queries: int, period_s: float) -> Reason:
     expected_s = records.min_duration_s(detail)
     hint_ms = 1e3 / records.number(detail, "effective_target_qps")
-    new_ms = period_s * 1e3 * load.EXPECTED_LATENCY_SHARE
+    new_ms = max(period_s * 1e3 * load.EXPECTED_LATENCY_SHARE, load.MIN_EXPECTED_LATENCY_MS)
     cause = (
         f"Too short: LoadGen ran out of its {queries} queries after"
         f" {(queries - 1) * period_s:.4g} s of {expected_s:.4g} s, because it expected"

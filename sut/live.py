@@ -30,7 +30,7 @@ _PLAIN_STEP_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """How far the run goes: `seconds` of schedule, or `samples` where their number is fixed."""
+    """How far the run goes at least: `seconds` of schedule, and `samples`."""
 
     seconds: float | None = None
     samples: int | None = None

@@ -152,7 +152,8 @@ class Test:
             return Expected(samples=self._count())
         seconds = conf.get("min_duration", 600_000.0) / 1e3
         if self._plan.scenario != "Offline":
-            return Expected(seconds=seconds)
+            queries = int(conf.get("min_query_count", 1))
+            return Expected(seconds=seconds, samples=queries * self._rules.samples_per_query)
         by_rate = 1.1 * seconds * conf.get("target_qps", 1.0)  # 10 % more is LoadGen's own margin
         return Expected(samples=int(max(by_rate, conf.get("min_query_count", 1))))
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 LABELS_NAME = "labels.csv"  # the file that `--data DIR` finds by itself
 
 
-def list_samples(benchmark: Benchmark, data_dir: Path | None) -> Listing | None:
-    """Return the images of a benchmark, or None if its samples are synthetic.
+def list_samples(benchmark: Benchmark, data_dir: Path | None) -> Listing:
+    """Return the images of a benchmark whose samples are not synthetic, or those of `data_dir`.
 
     `data_dir` wins over the benchmark's own folder. A benchmark whose own samples are built in or
     synthetic says nothing about folders, so there `data_dir` is read by what lies in it: a
@@ -33,19 +33,24 @@ def list_samples(benchmark: Benchmark, data_dir: Path | None) -> Listing | None:
         DataError: the images or labels are not as they should be.
     """
     options = benchmark.dataset
-    if not isinstance(options, ImagenetData | FolderData):
-        if data_dir is not None:
-            return _list_unknown(data_dir)
-        return list_builtin(options) if isinstance(options, BuiltinData) else None
-    if data_dir is None and options.folder is None:
+    if isinstance(options, ImagenetData):
+        return list_imagenet(options, _folder(benchmark, options.folder, data_dir))
+    if isinstance(options, FolderData):
+        return list_folder(options, _folder(benchmark, options.folder, data_dir))
+    if isinstance(options, BuiltinData) and data_dir is None:
+        return list_builtin(options)
+    return _list_unknown(_folder(benchmark, None, data_dir))
+
+
+def _folder(benchmark: Benchmark, own: str | None, data_dir: Path | None) -> Path:
+    if data_dir is not None:
+        return data_dir
+    if own is None:
         raise ConfigError(
             f"benchmark {benchmark.name}: no folder of data; expected --data DIR, or "
             f"dataset.folder in {benchmark.file}."
         )
-    folder = data_dir or benchmark.file.parent / Path(options.folder or "")
-    if isinstance(options, ImagenetData):
-        return list_imagenet(options, folder)
-    return list_folder(options, folder)
+    return benchmark.file.parent / own
 
 
 def _list_unknown(folder: Path) -> Listing:

@@ -34,12 +34,19 @@ ACCURACY = {
 # Every way to be INVALID, by the words that its reason must hold.
 INVALID = {
     "SingleStream ran out of its": Run(
-        "SingleStream", (("min_duration", 60), ("target_latency", 5)), query_s=0.0002
+        "SingleStream",
+        (("min_duration", 300), ("target_latency", 5), ("min_query_count", 10)),
+        query_s=0.0002,
     ),
     "MultiStream ran out of its": Run(
         "MultiStream",
-        (("min_duration", 300), ("target_latency", 5), ("min_query_count", 10)),
-        query_s=0.00005,
+        (
+            ("min_duration", 300),
+            ("target_latency", 5),
+            ("min_query_count", 10),
+            ("target_latency_percentile", 90),  # so that few queries are enough
+        ),
+        query_s=0.0002,
     ),
     "SingleStream Too few queries": Run(
         "SingleStream",

@@ -11,7 +11,8 @@ import mlperf_loadgen as lg
 import pytest
 
 from sut.errors import ConfigError
-from sut.user_conf import BUILT_IN, KEYS, KNOWN_MODELS, SCENARIOS, load, parse, render
+from sut.user_conf import load, parse, render
+from sut.user_conf_keys import BUILT_IN, KEYS, KNOWN_MODELS, SCENARIOS
 
 ROOT = Path(__file__).parents[2]
 GOOD = """\

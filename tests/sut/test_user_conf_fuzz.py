@@ -18,14 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sut.errors import ConfigError
-from sut.user_conf import KEYS, SCENARIOS, Key, UserConf, load, parse, render
+from sut.user_conf import UserConf, load, parse, render
+from sut.user_conf_keys import KEYS, SCENARIOS, Key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 pytestmark = pytest.mark.slow
 
-fuzz = settings(max_examples=250, derandomize=True, deadline=None, database=None)
+fuzz = settings(max_examples=200, derandomize=True, deadline=None, database=None)
 
 OWN = "own.model"
 MODELS = ("*", "resnet50", "llama2-70b", "gptj", OWN)

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 BACKENDS: Mapping[str, str] = {
     "onnxruntime": "backends.onnxruntime",
     "null": "backends.null",
+    "simulated": "backends.simulated",
 }
 
 # Backends that open no model file and read no samples: data need not be there for them.
-WITHOUT_MODEL = frozenset({"null"})
+WITHOUT_MODEL = frozenset({"null", "simulated"})
 
 OptionValue: TypeAlias = "str | int | float | bool"
 
@@ -108,6 +109,38 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the engine. Closing twice is allowed; using it afterwards raises EngineError."""
+
+
+@runtime_checkable
+class AsyncEngine(Engine, Protocol):
+    """An engine that has several batches in flight on its device, one in each slot.
+
+    One thread launches and one waits; they may do so at the same time. All else in `Engine` needs
+    every slot free. `infer` is a launch and a wait on slot 0.
+
+    Attributes:
+        slots: batches that may be in flight.
+    """
+
+    slots: int
+
+    def launch(self, slot: int, rows: Sequence[int]) -> None:
+        """Start a batch of `rows` in a free slot; returns at once. The launching thread calls it.
+
+        Raises:
+            EngineError: as `infer`, or the slot does not exist or still holds a batch.
+        """
+
+    def wait(self, slot: int) -> tuple[tuple[Array, ...], tuple[int, int]]:
+        """Block until the batch in `slot` is done. The completing thread calls it, in launch order.
+
+        Returns:
+            What `infer` returns, valid until the slot's next launch, and when the device itself
+            (started, finished) the batch, in ns of `time.monotonic_ns`.
+
+        Raises:
+            EngineError: nothing was launched in the slot.
+        """
 
 
 class OpenEngine(Protocol):

@@ -117,7 +117,8 @@ def wilson_interval(good: int, n: int) -> tuple[float, float]:
     p, z2 = good / n, _Z95 * _Z95
     center = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return max(0.0, center - half), min(1.0, center + half)
+    # At both ends the formula gives 0 and 1 but for its rounding.
+    return center - half if good else 0.0, center + half if good < n else 1.0
 
 
 def _first_answers(path: Path, count: int) -> dict[int, int]:

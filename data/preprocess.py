@@ -22,7 +22,7 @@ from data.cache import CACHE_DIR
 from data.datasets import list_samples
 from data.sample_file import SAMPLES, Rows, find_samples, make_samples
 from data.schema import SyntheticData
-from sut.errors import ConfigError
+from sut.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -185,7 +185,12 @@ def _key(benchmark: Benchmark, listing: Listing) -> str:
         content.update(part.encode() + b"\0")
     content.update(msgspec.json.encode((benchmark.preprocess, benchmark.input)))
     for name in listing.names:
-        status = (listing.folder / name).stat()
+        try:
+            status = (listing.folder / name).stat()
+        except OSError as error:
+            raise DataError(
+                f"{listing.folder / name}: {error.strerror}; expected an image."
+            ) from error
         content.update(f"{name}\0{status.st_size} {status.st_mtime_ns}\0".encode())
     return f"{benchmark.name}-{content.hexdigest()[:16]}"
 

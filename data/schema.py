@@ -302,8 +302,10 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse steps in an impossible order: pixels can be resized and cropped, numbers not."""
-        steps = [type(step) for step in self.preprocess]
-        if Normalize in steps[:-1]:
+        if any(isinstance(step, Normalize) for step in self.preprocess[:-1]):
             raise ValueError(
-                "preprocess: normalize comes before other steps; expected it once and last"
+                "preprocess: normalize is not the last step; expected it once and last"
             )
+        for step in self.preprocess:
+            if isinstance(step, Normalize) and Color(order="L") in self.preprocess:
+                step.check_channels(1)

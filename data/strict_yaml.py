@@ -150,7 +150,8 @@ class _Document:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode) or not _is_whole(key_node.value):
                 raise ConfigError(
-                    f"{self.where}:{line}: a key is a list, a mapping or half a character; expected a word."
+                    f"{self.where}:{line}: a key is a list, a mapping or half a "
+                    "character; expected a word."
                 )
             key: str = key_node.value
             inner = (*path, key)
@@ -355,7 +356,7 @@ def _key_name(path: KeyPath) -> str:
 
 
 def _is_whole(text: str) -> bool:
-    """Tell text from what an escape such as \\ud800 makes: half a character, which no file holds."""
+    """Tell text from half a character, which an escape can write but no file can hold."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 

@@ -20,6 +20,7 @@ from scenarios.rounds import round_settings, rules
 from sut import user_conf
 from sut.environment import ROOT
 from sut.errors import ConfigError, nearest
+from sut.process import parse_affinity
 from sut.settings import WORKER_KINDS, HarnessSettings
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class SystemFile(StrictStruct, frozen=True):
     description: str
     backend: str | None = None
     devices: tuple[str, ...] | None = None
+    affinity: str | None = None
     harness: HarnessDefaults = HarnessDefaults()
     benchmarks: Mapping[str, Mapping[str, HarnessDefaults]] = {}
 
@@ -63,6 +65,7 @@ class Arguments:
     max_batch_size: int | None = None
     max_queue_delay_us: int | None = None
     slots: int | None = None
+    affinity: str | None = None
     backend_options: Mapping[str, OptionValue] = field(default_factory=dict)
     audit_config: Path | None = None
     loadgen_trace: bool = False
@@ -150,6 +153,7 @@ _DEFAULTS: dict[str, object] = {
     "backend": "onnxruntime",
     "workers": None,  # the scenario's
     "devices": ("cpu",),
+    "affinity": "",
     "instances": 1,
     "max_batch_size": 8,
     "max_queue_delay_us": 0,
@@ -189,7 +193,7 @@ def _layers(
         ("command line", _given(arguments, _ARGUMENTS)),
         (f"{shown}, {benchmark.name}, {name}", _given(specific, _HARNESS)),
         (f"{shown}, harness", _given(file.harness, _HARNESS)),
-        (shown, _given(file, ("backend", "devices"))),
+        (shown, _given(file, _MACHINE)),
         (f"benchmark {benchmark.name}", _given(benchmark.harness_defaults(name), _HARNESS)),
         ("scenario", {"workers": workers}),
         ("default", _DEFAULTS),
@@ -197,7 +201,8 @@ def _layers(
 
 
 _HARNESS = HarnessDefaults.__struct_fields__
-_ARGUMENTS = (*_HARNESS, "backend", "devices")
+_MACHINE = ("backend", "devices", "affinity")
+_ARGUMENTS = (*_HARNESS, *_MACHINE)
 
 
 def _scenario_section(file: SystemFile, path: Path, benchmark: str, name: str) -> HarnessDefaults:
@@ -262,6 +267,7 @@ def _harness(settings: Mapping[str, Setting]) -> HarnessSettings:
         max_batch_size=int(settings["max_batch_size"].value),  # type: ignore[call-overload]  # checked above
         max_queue_delay_us=int(settings["max_queue_delay_us"].value),  # type: ignore[call-overload]  # checked above
         slots=int(settings["slots"].value),  # type: ignore[call-overload]  # checked above
+        affinity=parse_affinity(str(settings["affinity"].value)),
         backend_options=dict(settings["backend_options"].value),  # type: ignore[call-overload]  # made by _merged
     )
     if harness.workers == "inline" and len(harness.devices) * harness.instances > 1:

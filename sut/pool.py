@@ -5,6 +5,7 @@ Knows settings, workers and the dispatcher; never LoadGen.
 
 from __future__ import annotations
 
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from backends.base import EngineSpec
@@ -14,16 +15,18 @@ from sut.dispatcher import Dispatcher
 from sut.policy import Policy, WorkerLimits
 from sut.workers.executor import Executor, ExecutorSpec
 from sut.workers.inline import InlineSut
-from sut.workers.thread import ThreadWorker
+from sut.workers.process import ProcessWorker, Receiver
+from sut.workers.thread import SharedReader, ThreadWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
 
     from backends.base import OptionValue
     from sut.dispatcher import Failure, Outlets
-    from sut.samples import LoadedSamples
+    from sut.samples import SampleSource
     from sut.settings import TrialRequest
-
+    from sut.workers.base import Worker
 
 T = TypeVar("T")
 
@@ -31,11 +34,11 @@ T = TypeVar("T")
 class System(Protocol):
     """Workers with their front: opens engines, loads samples, warms up, then takes queries."""
 
-    def open(self) -> list[Mapping[str, OptionValue]]:
+    def open(self) -> list[dict[str, OptionValue]]:
         """Open all engines, side by side; return the facts of each. Raises the first error."""
 
-    def load(self, samples: LoadedSamples) -> None:
-        """Give samples to every worker."""
+    def load(self, source: SampleSource) -> None:
+        """Bring samples into every worker's memory."""
 
     def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
         """Run loaded samples until the batch time is steady; return what the workers can do."""
@@ -44,7 +47,7 @@ class System(Protocol):
         """Return what LoadGen drives. Call it once, after warm_up."""
 
     def close(self) -> None:
-        """Close all engines."""
+        """Close all engines and end all workers."""
 
 
 class Front(Protocol):
@@ -70,14 +73,14 @@ class InlineSystem:
         self._name, self._device = next(iter(request.harness.worker_devices()))
         self._executor: Executor | None = None
 
-    def open(self) -> list[Mapping[str, OptionValue]]:
+    def open(self) -> list[dict[str, OptionValue]]:
         """See System."""
         self._executor = Executor(executor_spec(self._request, self._device))
-        return [self._executor.engine.facts]
+        return [self._executor.facts()]
 
-    def load(self, samples: LoadedSamples) -> None:
+    def load(self, source: SampleSource) -> None:
         """See System."""
-        self._opened().load(samples)
+        self._opened().load(source.read())
 
     def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
         """See System."""
@@ -100,8 +103,8 @@ class InlineSystem:
         return self._executor
 
 
-class ThreadSystem:
-    """One thread and one engine for each worker, behind a dispatcher."""
+class BatchSystem:
+    """Workers on threads or in processes of their own, behind a dispatcher."""
 
     def __init__(self, request: TrialRequest, outlets: Outlets) -> None:
         harness = self._harness = request.harness
@@ -111,31 +114,48 @@ class ThreadSystem:
             settings, [WorkerLimits(harness.slots, harness.max_batch_size) for _ in named]
         )
         self._dispatcher = Dispatcher(self._policy, outlets)
-        self._workers = [
-            ThreadWorker(
-                name,
-                executor_spec(request, device),
-                self._dispatcher.finished,
-                self._dispatcher.fail,
-            )
-            for name, device in named
+        specs = [(name, executor_spec(request, device)) for name, device in named]
+        self._workers: Sequence[Worker]
+        self._receiver: Receiver | None = None
+        if harness.workers == "process":
+            self._workers, self._receiver = self._processes(specs, request)
+        else:
+            self._workers = self._threads(specs)
+
+    def _threads(self, specs: Sequence[tuple[str, ExecutorSpec]]) -> list[ThreadWorker]:
+        reader, front = SharedReader(), self._dispatcher
+        return [
+            ThreadWorker(name, spec, reader, front.finished, front.fail) for name, spec in specs
         ]
 
-    def open(self) -> list[Mapping[str, OptionValue]]:
-        """See System."""
-        for worker in self._workers:
-            worker.start()
-        return self._on_all(lambda executor: executor.engine.facts)
+    def _processes(
+        self, specs: Sequence[tuple[str, ExecutorSpec]], request: TrialRequest
+    ) -> tuple[list[ProcessWorker], Receiver]:
+        front, affinity = self._dispatcher, request.harness.affinity
+        workers = [
+            ProcessWorker(
+                name, k, spec, affinity.get(spec.engine.device, ""), front.finished, front.fail
+            )
+            for k, (name, spec) in enumerate(specs)
+        ]
+        return workers, Receiver(workers, front.give_up)
 
-    def load(self, samples: LoadedSamples) -> None:
-        """See System. The workers share one copy: they are threads of one process."""
-        self._on_all(lambda executor: executor.load(samples))
+    def open(self) -> list[dict[str, OptionValue]]:
+        """See System."""
+        calls = [worker.open() for worker in self._workers]
+        if self._receiver is not None:
+            self._receiver.start()
+        return _all(calls)
+
+    def load(self, source: SampleSource) -> None:
+        """See System."""
+        _all([worker.load(source) for worker in self._workers])
 
     def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
         """See System. All workers at once, as they will run."""
         cap = self._harness.max_batch_size
         sizes = warm_up_sizes(cap, samples_per_query)
-        measured = self._on_all(lambda executor: executor.warm_up(indices, sizes, limit_s))
+        measured = _all([worker.warm_up(indices, sizes, limit_s) for worker in self._workers])
         for worker, times_ns in enumerate(measured):
             self._policy.prime(worker, times_ns)
         return capacity(measured, cap, samples_per_query)
@@ -148,21 +168,23 @@ class ThreadSystem:
     def close(self) -> None:
         """See System."""
         self._dispatcher.close()
+        if self._receiver is not None:
+            self._receiver.close()
         for worker in self._workers:
             worker.close()
 
-    def _on_all(self, function: Callable[[Executor], T]) -> list[T]:
-        """Run `function` on every worker at once; wait for all, then raise the first error."""
-        calls = [worker.call(function) for worker in self._workers]
-        for call in calls:
-            call.wait()
-        return [call.result() for call in calls]
+
+def _all(calls: Sequence[Future[T]]) -> list[T]:
+    """Wait for all, then return their values, or raise the first error."""
+    wait(calls)
+    return [call.result() for call in calls]
 
 
 def open_system(request: TrialRequest, outlets: Outlets) -> System:
     """Make the system that `request.harness` describes; nothing is opened yet."""
-    kind = InlineSystem if request.harness.workers == "inline" else ThreadSystem
-    return kind(request, outlets)
+    if request.harness.workers == "inline":
+        return InlineSystem(request, outlets)
+    return BatchSystem(request, outlets)
 
 
 def executor_spec(request: TrialRequest, device: str) -> ExecutorSpec:

@@ -1,7 +1,7 @@
 """The samples that LoadGen asked to be in memory, and the row of each.
 
-Knows arrays and data set indices. LoadGen's QuerySampleLibrary (sut.loadgen) calls it, outside the
-timed region.
+Knows arrays and data set indices. LoadGen's QuerySampleLibrary (sut.trial) asks for them, outside
+the timed region.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from backends.base import Array
 
@@ -38,19 +37,33 @@ class LoadedSamples:
     indices: Sequence[int]
 
 
-def load_samples(path: Path, indices: Sequence[int]) -> LoadedSamples:
-    """Read the given data set indices from a .npy file [N, *shape] into memory.
+@dataclass(frozen=True, slots=True)
+class SampleSource:
+    """Which samples to load from where, as plain data: each process reads a copy of its own.
 
-    Repeated indices (LoadGen pads MultiStream's last query with some) share the first's row.
+    Attributes:
+        path: a .npy file [count, *shape]; empty for an engine that reads no samples.
+        count: samples in the data set.
+        shape: of one sample.
+        dtype: NumPy's name.
+        indices: data set indices in LoadGen's order; repeated ones (LoadGen pads MultiStream's
+            last query with some) share the first's row.
     """
-    source = np.load(path, mmap_mode="r", allow_pickle=False)
-    order = list(dict.fromkeys(indices))
-    row_of = [NOT_LOADED] * len(source)
-    for row, index in enumerate(order):
-        row_of[index] = row
-    return LoadedSamples(np.ascontiguousarray(source[order]), row_of, order)
 
+    path: str
+    count: int
+    shape: tuple[int, ...]
+    dtype: str
+    indices: tuple[int, ...]
 
-def no_samples(count: int, shape: Sequence[int], dtype: str) -> LoadedSamples:
-    """Stand in for samples that an engine never reads: zeros that take no memory until touched."""
-    return LoadedSamples(np.zeros((count, *shape), dtype), range(count), range(count))
+    def read(self) -> LoadedSamples:
+        """Read the samples into memory."""
+        if not self.path:  # zeros that take no memory until touched, and nobody touches them
+            zeros = np.zeros((self.count, *self.shape), self.dtype)
+            return LoadedSamples(zeros, range(self.count), range(self.count))
+        source = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        order = list(dict.fromkeys(self.indices))
+        row_of = [NOT_LOADED] * len(source)
+        for row, index in enumerate(order):
+            row_of[index] = row
+        return LoadedSamples(np.ascontiguousarray(source[order]), row_of, order)

@@ -16,8 +16,8 @@ from scenarios.base import Load, Number
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WorkerKind = Literal["inline", "thread"]
-WORKER_KINDS: tuple[WorkerKind, ...] = ("inline", "thread")
+WorkerKind = Literal["inline", "thread", "process"]
+WORKER_KINDS: tuple[WorkerKind, ...] = ("inline", "thread", "process")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class HarnessSettings:
         max_batch_size: samples.
         max_queue_delay_us: how long a sample may wait for its batch to fill, in us.
         slots: batches in flight for each worker.
+        affinity: cores of each device, such as {"0": "0-15"}; a device that is not named may use
+            all. For process workers.
         backend_options: passed to the backend, which refuses unknown ones.
     """
 
@@ -42,6 +44,7 @@ class HarnessSettings:
     max_batch_size: int
     max_queue_delay_us: int
     slots: int
+    affinity: dict[str, str] = field(default_factory=dict)
     backend_options: dict[str, OptionValue] = field(default_factory=dict)
 
     def worker_devices(self) -> Iterator[tuple[str, str]]:

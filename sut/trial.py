@@ -12,7 +12,6 @@ the interpreter with it when something goes wrong inside it.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -28,8 +27,9 @@ from sut import loadgen, user_conf
 from sut.dispatcher import Failure, Outlets
 from sut.errors import EXIT_FAILED, EXIT_SIGTERM, SutError
 from sut.pool import open_system
+from sut.process import collector_off
 from sut.run_folder import TRACE_FILE, USER_CONF_FILE
-from sut.samples import load_samples, no_samples
+from sut.samples import SampleSource
 from sut.settings import TrialRequest, TrialSamples
 from sut.trace import TraceWriter
 
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from scenarios.base import Number
     from sut.pool import System
 
-# With the interpreter's default of 5 ms, p99 at 20,000 queries/s is 10-12 ms instead of 2-3 ms.
-SWITCH_INTERVAL_S = 1e-4
 # After a failure every sample is answered at once, so LoadGen returns when its schedule allows it;
 # in Server that may be minutes, so the process ends after this long.
 FAILURE_GRACE_S = 1.0
@@ -86,11 +84,10 @@ class Library:
 
     def load_samples(self, indices: Sequence[int]) -> None:
         """See sut.loadgen.SampleLibrary."""
-        if self._path:
-            self._system.load(load_samples(Path(self._path), indices))
-        else:
-            shape = [size or 1 for size in self._input.shape]
-            self._system.load(no_samples(self.total_count, shape, self._input.dtype))
+        shape = tuple(size or 1 for size in self._input.shape)
+        dtype = self._input.dtype
+        source = SampleSource(self._path, self.total_count, shape, dtype, tuple(indices))
+        self._system.load(source)
 
     def unload_samples(self, indices: Sequence[int]) -> None:
         """The next load replaces them; memory is never held twice."""
@@ -113,7 +110,7 @@ class Trial:
         request, parent = self._request, self._parent
         recorder = TraceWriter(self._out / TRACE_FILE)
         system = open_system(request, Outlets(loadgen.complete, recorder, self._fail))
-        parent.tell("engines", facts=[dict(facts) for facts in system.open()])
+        parent.tell("engines", facts=system.open())
         samples = parent.samples()
         library = Library(samples, request, system)
         conf = self._prepare(system, library, samples.user_conf)
@@ -181,14 +178,6 @@ class Trial:
         system.close()
         self._parent.tell("done")
         return 0
-
-
-def collector_off() -> None:
-    """Keep the collector and long turns at the interpreter lock out of the measured time."""
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
 def main() -> int:

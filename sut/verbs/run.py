@@ -69,6 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     harness.add_argument("--max-queue-delay-us", type=int, metavar="U")
     harness.add_argument("--slots", type=int, metavar="K", help="batches in flight a worker")
     harness.add_argument(
+        "--affinity", metavar="0:0-15&1:16-31", help="cores of each device's worker process"
+    )
+    harness.add_argument(
         "--set",
         action="append",
         default=[],
@@ -141,6 +144,7 @@ def _arguments(arguments: argparse.Namespace, first: str) -> config.Arguments:
         max_batch_size=arguments.max_batch_size,
         max_queue_delay_us=arguments.max_queue_delay_us,
         slots=arguments.slots,
+        affinity=arguments.affinity,
         backend_options=dict(_option(text) for text in arguments.set),
         audit_config=arguments.audit_config,
         loadgen_trace=arguments.loadgen_trace,
@@ -174,7 +178,7 @@ def _settings(plans: list[config.Plan]) -> list[str]:
         values = [
             f"{name}={_text(setting.value)} ({setting.source})"
             for name, setting in plan.settings.items()
-            if setting.value != {}
+            if setting.value not in ({}, "")
         ]
         lines.append(f"{plan.benchmark.name} {plan.scenario}: {', '.join(values)}")
     return lines

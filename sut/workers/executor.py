@@ -1,4 +1,4 @@
-"""Runs one batch on one engine: data set indices in, response bytes out. Every worker kind has one.
+"""Runs batches on one engine: data set indices in, response bytes out. Every worker kind has one.
 
 Knows no response ids, threads or queues.
 """
@@ -8,16 +8,17 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from backends.base import EngineSpec, open_engine
+from backends.base import AsyncEngine, EngineSpec, open_engine
 from data.postprocess import make_postprocess
 from sut.responses import Responses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from backends.base import Engine
+    from backends.base import Array, Engine, OptionValue
     from data.schema import Postprocess
     from sut.samples import LoadedSamples
 
@@ -35,18 +36,24 @@ class ExecutorSpec:
 
 
 class Executor:
-    """An engine, its samples, and the benchmark's postprocess. One thread at a time."""
+    """An engine, its samples, and the benchmark's postprocess.
+
+    One thread at a time may use it, but for an asynchronous engine, where one thread launches and
+    another waits.
+    """
 
     def __init__(self, spec: ExecutorSpec) -> None:
         self._engine: Engine = open_engine(spec.engine)
         no_answers = bool(self._engine.facts["simulated"])
         self._postprocess = make_postprocess(spec.postprocess, simulated=no_answers)
         self._row_of: Sequence[int] = ()
+        self._async = self._engine if isinstance(self._engine, AsyncEngine) else None
+        self.slots = self._async.slots if self._async else 0
+        """Batches that `launch` takes at once; 0: the engine has only `run`."""
 
-    @property
-    def engine(self) -> Engine:
-        """The engine, for its facts."""
-        return self._engine
+    def facts(self) -> dict[str, OptionValue]:
+        """Return the engine's facts."""
+        return dict(self._engine.facts)
 
     def load(self, samples: LoadedSamples) -> None:
         """Use these samples from now on."""
@@ -55,8 +62,43 @@ class Executor:
 
     def run(self, indices: Sequence[int]) -> Responses:
         """Run one batch of data set indices; the responses are in their order."""
+        return self._responses(self._engine.infer(self._rows(indices)), indices)
+
+    def launch(self, slot: int, indices: Sequence[int]) -> None:
+        """Start one batch in a free slot of an asynchronous engine."""
+        assert self._async is not None, "only with slots"
+        self._async.launch(slot, self._rows(indices))
+
+    def wait(self, slot: int, indices: Sequence[int]) -> tuple[Responses, int, int]:
+        """Wait for the batch in `slot`; return its responses and the device's start and finish."""
+        assert self._async is not None, "only with slots"
+        outputs, (started_ns, finished_ns) = self._async.wait(slot)
+        return self._responses(outputs, indices), started_ns, finished_ns
+
+    def warm_up(
+        self, indices: Sequence[int], sizes: Sequence[int], limit_s: float
+    ) -> dict[int, float]:
+        """Run batches of each size until their time is steady; return the time of each in ns.
+
+        An asynchronous engine runs with all slots in use, and the time is from one finish to the
+        next: what a batch costs the device when it never waits for the host.
+
+        Args:
+            indices: loaded data set indices, repeated as needed.
+            sizes: batch sizes.
+            limit_s: seconds for each size, after which it is taken as it is.
+        """
+        return {size: self._steady_ns(indices, size, limit_s) for size in sizes}
+
+    def close(self) -> None:
+        """Free the engine."""
+        self._engine.close()
+
+    def _rows(self, indices: Sequence[int]) -> list[int]:
         row_of = self._row_of
-        outputs = self._engine.infer([row_of[index] for index in indices])
+        return [row_of[index] for index in indices]
+
+    def _responses(self, outputs: tuple[Array, ...], indices: Sequence[int]) -> Responses:
         results = self._postprocess(outputs, indices)
         if len(results) != len(indices):
             raise ValueError(
@@ -65,40 +107,32 @@ class Executor:
             )
         return Responses.of(results)
 
-    def warm_up(
-        self,
-        indices: Sequence[int],
-        sizes: Sequence[int],
-        limit_s: float,
-        clock: Callable[[], int] = time.monotonic_ns,
-    ) -> dict[int, float]:
-        """Run batches of each size until their time is steady; return the median of each in ns.
-
-        Args:
-            indices: loaded data set indices, repeated as needed.
-            sizes: batch sizes.
-            limit_s: seconds for each size, after which it is taken as it is.
-            clock: a monotonic clock in ns.
-        """
-        return {size: self._steady_ns(indices, size, limit_s, clock) for size in sizes}
-
-    def _steady_ns(
-        self, indices: Sequence[int], size: int, limit_s: float, clock: Callable[[], int]
-    ) -> float:
+    def _steady_ns(self, indices: Sequence[int], size: int, limit_s: float) -> float:
         batch = [indices[k % len(indices)] for k in range(size)]
-        end_ns = clock() + int(limit_s * 1e9)
+        end_ns = time.monotonic_ns() + int(limit_s * 1e9)
         before = 0.0
         while True:
-            window = []
-            for _ in range(WINDOW_BATCHES):
-                start_ns = clock()
-                self.run(batch)
-                window.append(clock() - start_ns)
-            median = statistics.median(window)
-            if abs(median - before) <= STEADY_SHARE * median or clock() >= end_ns:
+            median = self._window_ns(batch)
+            steady = abs(median - before) <= STEADY_SHARE * median
+            if steady or time.monotonic_ns() >= end_ns:
                 return median
             before = median
 
-    def close(self) -> None:
-        """Free the engine."""
-        self._engine.close()
+    def _window_ns(self, batch: Sequence[int]) -> float:
+        if not self.slots:
+            return statistics.median(self._timed_ns(batch) for _ in range(WINDOW_BATCHES))
+        count = WINDOW_BATCHES + self.slots
+        for slot in range(self.slots):
+            self.launch(slot, batch)
+        finishes = []
+        for k in range(count):
+            _, _, finished_ns = self.wait(k % self.slots, batch)
+            finishes.append(finished_ns)
+            if k + self.slots < count:
+                self.launch(k % self.slots, batch)
+        return statistics.median(b - a for a, b in pairwise(finishes))
+
+    def _timed_ns(self, batch: Sequence[int]) -> int:
+        start_ns = time.monotonic_ns()
+        self.run(batch)
+        return time.monotonic_ns() - start_ns

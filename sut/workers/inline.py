@@ -7,12 +7,11 @@ dispatcher's place; there is no queue and no batch across queries.
 from __future__ import annotations
 
 import time
-import traceback
 from typing import TYPE_CHECKING
 
 from sut.batcher import Close
-from sut.dispatcher import Batch, Failure
-from sut.workers.thread import failure_line
+from sut.dispatcher import Failure
+from sut.workers.lane import failed
 
 if TYPE_CHECKING:
     from sut.dispatcher import Outlets
@@ -61,7 +60,7 @@ class InlineSut:
         try:
             responses = self._run(indices)
         except BaseException as error:  # noqa: BLE001 - must not leave a callback of LoadGen
-            self._fail(ids, indices, error)
+            self._fail(ids, error)
             return
         finished_ns = time.monotonic_ns()
         self._complete(ids, responses)
@@ -80,9 +79,11 @@ class InlineSut:
         self._batches += 1
         self._samples += len(ids)
 
-    def _fail(self, ids: list[int], indices: list[int], error: BaseException) -> None:
-        batch = Batch(self._batches, self._samples, ids, indices, 0)
-        text = traceback.format_exc()
-        self._failure = Failure(failure_line(self._name, batch, error), text)
+    def _fail(self, ids: list[int], error: BaseException) -> None:
+        outcome = failed(error, 0)
+        self._failure = Failure(
+            f"{self._name}: batch {self._batches} of {len(ids)} samples failed: {outcome.error}",
+            outcome.traceback,
+        )
         self._on_failure(self._failure)
         self._complete(ids, None)

@@ -6,131 +6,119 @@ Knows one executor and the batches that it was given; never LoadGen.
 from __future__ import annotations
 
 import threading
-import time
-import traceback
+from concurrent.futures import Future
+from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
+from sut.workers.base import settle
 from sut.workers.executor import Executor, ExecutorSpec
+from sut.workers.lane import Lane, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from backends.base import OptionValue
     from sut.dispatcher import Batch
-    from sut.responses import Responses
-
-    Done = Callable[[Batch, Responses | None], None]
-    Fail = Callable[[str, str], None]
+    from sut.samples import LoadedSamples, SampleSource
+    from sut.workers.base import Done, Fail
 
 T = TypeVar("T")
 
 
-class Call(Generic[T]):
-    """A function to run on the worker's thread; `result` waits for its value or its exception."""
+class SharedReader:
+    """Reads each sample source once for all threads of a process."""
 
-    def __init__(self, function: Callable[[Executor], T]) -> None:
-        self._function = function
-        self._done = threading.Event()
-        self._value: T
-        self._error: BaseException | None = None
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._source: SampleSource | None = None
+        self._samples: LoadedSamples | None = None
 
-    def run(self, executor: Executor) -> None:
-        """Run it; never raises."""
-        try:
-            self._value = self._function(executor)
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
-            self._error = error
-        self._done.set()
+    def read(self, source: SampleSource) -> LoadedSamples:
+        """Return the samples; the first caller reads them, and the ones before are let go."""
+        with self._lock:
+            if self._samples is None or source is not self._source:
+                self._samples = None
+                self._source, self._samples = source, source.read()
+            return self._samples
 
-    def fail(self, error: BaseException) -> None:
-        """Settle it without running it."""
-        self._error = error
-        self._done.set()
 
-    def wait(self) -> None:
-        """Wait until it is settled."""
-        self._done.wait()
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A function to run on the worker's thread."""
 
-    def result(self) -> T:
-        """Wait for it; return its value or raise its exception."""
-        self._done.wait()
-        if self._error is not None:
-            raise self._error
-        return self._value
+    run: Callable[[Executor], None]
+    refuse: Callable[[BaseException], None]
 
 
 class ThreadWorker:
-    """One engine, opened, used and closed by one thread.
+    """One engine, opened, used and closed by one thread. See sut.workers.base.Worker."""
 
-    `start` returns at once; the engine opens meanwhile, so that several workers open side by side.
-    `call(...).result()` waits for it.
-    """
-
-    slots = 1
-
-    def __init__(self, name: str, spec: ExecutorSpec, done: Done, fail: Fail) -> None:
+    def __init__(
+        self, name: str, spec: ExecutorSpec, reader: SharedReader, done: Done, fail: Fail
+    ) -> None:
         self.name = name
         self._spec = spec
-        self._done = done
-        self._fail = fail
-        self._inbox: SimpleQueue[Batch | Call[object] | None] = SimpleQueue()
+        self._reader = reader
+        self._done, self._fail = done, fail
+        self._inbox: SimpleQueue[Batch | _Call | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def start(self) -> None:
-        """Start the thread, which opens the engine."""
+    def open(self) -> Future[dict[str, OptionValue]]:
+        """See Worker."""
         self._thread.start()
+        return self._call(Executor.facts)
 
-    def call(self, function: Callable[[Executor], T]) -> Call[T]:
-        """Run `function` on the worker's thread, after the batches that it already has."""
-        call = Call(function)
-        self._inbox.put(cast("Call[object]", call))
-        return call
+    def load(self, source: SampleSource) -> Future[None]:
+        """See Worker. Threads share one copy."""
+        return self._call(lambda executor: executor.load(self._reader.read(source)))
+
+    def warm_up(
+        self, indices: Sequence[int], sizes: Sequence[int], limit_s: float
+    ) -> Future[dict[int, float]]:
+        """See Worker."""
+        return self._call(lambda executor: executor.warm_up(indices, sizes, limit_s))
 
     def submit(self, batch: Batch) -> None:
-        """Queue a batch; see sut.dispatcher.BatchWorker."""
+        """See sut.dispatcher.BatchWorker."""
         self._inbox.put(batch)
 
     def close(self) -> None:
-        """Close the engine and end the thread, after the batches that it already has."""
+        """See Worker."""
         self._inbox.put(None)
         if self._thread.is_alive():
             self._thread.join()
+
+    def _call(self, function: Callable[[Executor], T]) -> Future[T]:
+        future: Future[T] = Future()
+
+        def run(executor: Executor) -> None:
+            try:
+                future.set_result(function(executor))
+            except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+                future.set_exception(error)
+
+        self._inbox.put(_Call(run, future.set_exception))
+        return future
 
     def _run(self) -> None:
         try:
             executor = Executor(self._spec)
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for the worker
-            self._refuse(error)
+            while (work := self._inbox.get()) is not None:
+                if isinstance(work, _Call):
+                    work.refuse(error)
             return
+        lane: Lane[Batch] = Lane(executor, self._report)
+        lane.open()
         get = self._inbox.get
         while (work := get()) is not None:
-            if isinstance(work, Call):
+            if isinstance(work, _Call):
                 work.run(executor)
             else:
-                self._run_batch(executor, work)
+                lane.run(work)
+        lane.close()
         executor.close()
 
-    def _run_batch(self, executor: Executor, batch: Batch) -> None:
-        batch.started_ns = time.monotonic_ns()
-        try:
-            responses = executor.run(batch.indices)
-        except BaseException as error:  # noqa: BLE001 - no batch may stay without an answer
-            batch.finished_ns = time.monotonic_ns()
-            self._fail(failure_line(self.name, batch, error), traceback.format_exc())
-            self._done(batch, None)
-            return
-        batch.finished_ns = time.monotonic_ns()
-        self._done(batch, responses)
-
-    def _refuse(self, error: Exception) -> None:
-        """The engine did not open: answer every call with the reason, until closed."""
-        while (work := self._inbox.get()) is not None:
-            if isinstance(work, Call):
-                work.fail(error)
-
-
-def failure_line(worker: str, batch: Batch, error: BaseException) -> str:
-    """One line for a batch that raised: the worker and its device, the batch, the exception."""
-    reason = str(error).splitlines()
-    text = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
-    return f"{worker}: batch {batch.number} of {len(batch.ids)} samples failed: {text}"
+    def _report(self, batch: Batch, outcome: Outcome) -> None:
+        settle(batch, outcome, self.name, self._done, self._fail)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
 
@@ -102,7 +102,7 @@ MISTAKES = {
     "endless number": ("name: a\nscale: 1e999", "d.yaml:2: scale: 1e999 is out of"),
     "long number": ("name: a\nsizes: [" + "1" * 5000 + "]", "d.yaml:2: .*number of 5000 digits"),
     "control character": ("name: a\nbold: \x07", "d.yaml:2: character 7 is not allowed"),
-    "deep": ("name: " + "[" * 5000, "d.yaml:1: nested too deeply"),
+    "deep": ("name: " + "[" * 600, "d.yaml:1: nested too deeply"),
 }
 
 
@@ -133,15 +133,25 @@ def test_what_yaml_1_1_would_convert_stays_text(word: str) -> None:
     assert parse_strict(f"name: {word!r}", "d.yaml", Drawing).name == word
 
 
-@given(st.text())
-def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
+def refusal(text: str) -> str:
+    """Return why `text` is refused, or nothing."""
     try:
         parse_strict(text, "d.yaml", Drawing)
     except ConfigError as error:
-        assert str(error).startswith("d.yaml:")
-        assert len(str(error).splitlines()) == 1
+        return str(error)
+    return ""
 
 
+@given(st.text())
+def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
+    message = refusal(text)
+
+    assert message == "" or message.startswith("d.yaml:")
+    assert len(message.splitlines()) <= 1
+
+
+@pytest.mark.slow
+@settings(max_examples=50)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(st.characters(codec="utf-8")),
@@ -152,11 +162,10 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
     st.sampled_from(["name", "shapes", "frame", "pages", "sizes", "scale", "shade", "bold"]),
 )
 def test_any_value_of_any_key_is_read_or_refused_in_one_line(value: object, key: str) -> None:
-    try:
-        parse_strict(json.dumps({"name": "a", key: value}, ensure_ascii=False), "d.yaml", Drawing)
-    except ConfigError as error:
-        assert str(error).startswith("d.yaml:1:")
-        assert len(str(error).splitlines()) == 1
+    message = refusal(json.dumps({"name": "a", key: value}, ensure_ascii=False))
+
+    assert message == "" or message.startswith("d.yaml:1:")
+    assert len(message.splitlines()) <= 1
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

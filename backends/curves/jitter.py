@@ -1,0 +1,64 @@
+"""By how much the times of equal batches differ: factors of a named distribution, from a seed.
+
+Every distribution has the mean 1, apart from its outliers, so that it leaves a rate as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+Distribution = Literal["none", "normal", "lognormal", "gamma"]
+
+# Factors are drawn so many at once: one of them then costs less than a microsecond.
+BLOCK = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Jitter:
+    """A distribution of factors.
+
+    Attributes:
+        distribution: "normal" is cut off at 0; "lognormal" and "gamma" have their tail above.
+        spread: standard deviation as a share of the mean.
+        outlier_share: share of the batches that are slower still, from 0 to 1.
+        outlier_factor: by how much those are.
+    """
+
+    distribution: Distribution = "none"
+    spread: float = 0.0
+    outlier_share: float = 0.0
+    outlier_factor: float = 1.0
+
+    @property
+    def acts(self) -> bool:
+        """Whether any factor can differ from 1."""
+        spreads = self.distribution != "none" and self.spread > 0
+        return spreads or (self.outlier_share > 0 and self.outlier_factor != 1)
+
+    def factors(self, *seed: int) -> Iterator[float]:
+        """Yield factors for ever, the same ones for the same numbers `seed`."""
+        generator = np.random.default_rng(seed)
+        while True:
+            block = self._draw(generator)
+            if self.outlier_share:
+                block[generator.random(BLOCK) < self.outlier_share] *= self.outlier_factor
+            yield from block.tolist()
+
+    def _draw(self, generator: np.random.Generator) -> NDArray[np.float64]:
+        spread = self.spread
+        if self.distribution == "none" or spread == 0:
+            return np.ones(BLOCK)
+        if self.distribution == "normal":
+            return generator.normal(1.0, spread, BLOCK).clip(0.0)
+        if self.distribution == "gamma":
+            return generator.gamma(spread**-2, spread**2, BLOCK)
+        sigma = np.log1p(spread**2) ** 0.5
+        return generator.lognormal(-(sigma**2) / 2, sigma, BLOCK)

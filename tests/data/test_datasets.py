@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from data.benchmark import load_benchmark
+from data.datasets import list_samples
+from data.datasets.folder import list_folder
+from data.datasets.imagenet import list_imagenet
+from data.schema import FolderData, ImagenetData
+from sut.errors import ConfigError, DataError
+from tests.data.conftest import MakeBenchmark, MakeImages, needs_assets
+
+LABELLED = FolderData(labels="labels.csv", classes=10)
+
+
+@needs_assets
+def test_the_built_in_photos_carry_their_labels() -> None:
+    listing = list_samples(load_benchmark("efficientnet-lite0"), None)
+
+    assert len(listing.names) == 20
+    assert listing.names[0] == "imagenet_00_243.jpg"
+    assert listing.labels is not None
+    assert listing.labels[:3] == (243, 559, 438)
+
+
+@needs_assets
+def test_other_photos_than_the_benchmarks_are_refused(make_benchmark: MakeBenchmark) -> None:
+    dataset = {
+        "kind": "builtin",
+        "package": "foolbox==3.3.4",
+        "folder": "foolbox/data",
+        "pattern": r"imagenet_0\d_(?P<label>\d+)\.jpg",
+        "sha256": "0" * 64,
+    }
+
+    with pytest.raises(DataError, match=r"10 images with sha256 .*; expected 0000.*reinstall"):
+        list_samples(make_benchmark(dataset=dataset), None)
+
+
+def test_built_in_photos_that_are_not_installed_say_how_to_install_them(
+    make_benchmark: MakeBenchmark,
+) -> None:
+    dataset = {
+        "kind": "builtin",
+        "package": "no-such-package==1",
+        "folder": "f",
+        "pattern": "(?P<label>.)",
+        "sha256": "0" * 64,
+    }
+
+    with pytest.raises(DataError, match=r"no-such-package is not installed. Run `make setup`"):
+        list_samples(make_benchmark(dataset=dataset), None)
+
+
+def test_imagenets_map_gives_order_and_labels(make_images: MakeImages) -> None:
+    folder = make_images("b.JPEG", "a.JPEG")
+    (folder / "val_map.txt").write_text("b.JPEG 65\na.JPEG 970\n", "ascii")
+
+    listing = list_imagenet(ImagenetData(), folder)
+
+    assert listing.names == ("b.JPEG", "a.JPEG")
+    assert listing.labels == (65, 970)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.JPEG 1\nc.JPEG 2\n", "1 of 2 images are not in .*: c.JPEG; expected all"),
+        ("a.JPEG 1\na.JPEG 2\n", r"val_map\.txt:2: a.JPEG is repeated"),
+        ("a.JPEG\n", r'val_map\.txt:1: "a.JPEG"; expected a file name and a label'),
+        ("a.JPEG 1 2\n", "expected a file name and a label"),
+        ("a.JPEG cat\n", r'val_map\.txt:1: label "cat"; expected a whole number, 0 to 999'),
+        ("a.JPEG 1000\n", "label 1000; expected 0 to 999"),
+        ("a.JPEG -1\n", 'label "-1"; expected'),
+        ("\n\n", "the file is empty"),
+    ],
+)
+def test_a_map_that_does_not_fit_is_refused(
+    make_images: MakeImages, text: str, message: str
+) -> None:
+    folder = make_images("a.JPEG")
+    (folder / "val_map.txt").write_text(text, "ascii")
+
+    with pytest.raises(DataError, match=message):
+        list_imagenet(ImagenetData(), folder)
+
+
+def test_a_missing_map_is_named(make_images: MakeImages) -> None:
+    with pytest.raises(DataError, match=r"val_map\.txt: cannot be read; expected lines such as"):
+        list_imagenet(ImagenetData(), make_images("a.JPEG"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "b.png,3\na.png,1\n",
+        "file,label\nb.png,3\na.png,1\n",
+        "\ufeffImage name,Class\r\nb.png, 3\r\n\r\na.png,1\r\n",
+        '"b.png","3"\n"a.png","1"',
+    ],
+    ids=["plain", "header", "spreadsheet", "quoted"],
+)
+def test_a_labels_file_gives_order_and_labels(make_images: MakeImages, text: str) -> None:
+    folder = make_images("a.png", "b.png")
+    (folder / "labels.csv").write_bytes(text.encode())
+
+    listing = list_folder(LABELLED, folder)
+
+    assert listing.names == ("b.png", "a.png")
+    assert listing.labels == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.png,1\n", "1 images have no label, the first is b.png"),
+        ("a.png,1\nb.png,2\nc.png,3\n", "1 of 3 images are not in .*: c.png"),
+        ("a.png,1\nb.png,2\na.png,1\n", r"labels\.csv:3: a.png is repeated"),
+        ("a.png,1\nb.png,cat\n", r'labels\.csv:2: label "cat"; expected a whole number, 0 to 9'),
+        ("a.png,cat\nb.png,1\n", r'labels\.csv:1: label "cat"'),
+        ("a.png,1\nb.png,1.5\n", 'label "1.5"'),
+        ("a.png,1\nb.png,\u00b2\n", "expected a whole number"),
+        ("a.png,1\nb.png,10\n", "label 10; expected 0 to 9"),
+        ("a.png,1\nb.png\n", r"labels\.csv:2: 1 columns; expected 2"),
+        ("a.png;1\nb.png;2\n", r"labels\.csv:1: 1 columns; expected 2"),
+        ("", "holds no labels"),
+        ("file,label\n", "holds no labels"),
+        ("a.png,\xff\n", "cannot be read"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(
+    make_images: MakeImages, text: str, message: str
+) -> None:
+    folder = make_images("a.png", "b.png")
+    encoding = "latin-1" if "\xff" in text else "utf-8"
+    (folder / "labels.csv").write_text(text, encoding)
+
+    with pytest.raises(DataError, match=message):
+        list_folder(LABELLED, folder)
+
+
+def test_a_folder_without_labels_is_sorted(make_images: MakeImages) -> None:
+    folder = make_images("b.png", "a.PNG", "c.jpeg")
+    (folder / "notes.txt").write_text("no image", "ascii")
+
+    listing = list_folder(FolderData(), folder)
+
+    assert listing.names == ("a.PNG", "b.png", "c.jpeg")
+    assert listing.labels is None
+
+
+def test_a_folder_that_is_no_folder_of_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no images in it; expected files ending in one of .bmp"):
+        list_folder(FolderData(), tmp_path)
+    with pytest.raises(DataError, match=r"none: no such folder"):
+        list_folder(FolderData(), tmp_path / "none")
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"file: is a file; expected a folder"):
+        list_folder(FolderData(), tmp_path / "file")
+
+
+def test_a_folder_on_the_command_line_wins(
+    make_benchmark: MakeBenchmark, make_images: MakeImages, tmp_path: Path
+) -> None:
+    benchmark = make_benchmark(dataset={"kind": "folder", "folder": "elsewhere"})
+
+    assert list_samples(benchmark, make_images("a.png")).folder == tmp_path / "images"
+
+
+@pytest.mark.parametrize("kind", ["folder", "imagenet"])
+def test_a_benchmark_without_a_folder_asks_for_one(
+    make_benchmark: MakeBenchmark, kind: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"expected --data DIR, or dataset.folder in"):
+        list_samples(make_benchmark(dataset={"kind": kind}), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "labels"),
+    [("val_map.txt", "a.png 7\n", (7,)), ("labels.csv", "a.png,7\n", (7,)), ("x.txt", "", None)],
+)
+def test_a_benchmark_of_its_own_samples_reads_a_folder_by_what_lies_in_it(
+    make_benchmark: MakeBenchmark,
+    make_images: MakeImages,
+    name: str,
+    text: str,
+    labels: tuple[int, ...] | None,
+) -> None:
+    folder = make_images("a.png")
+    (folder / name).write_text(text, "ascii")
+    benchmark = make_benchmark(dataset={"kind": "synthetic", "count": 3})
+
+    assert list_samples(benchmark, folder).labels == labels

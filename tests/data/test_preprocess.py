@@ -1,0 +1,379 @@
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from data import schema
+from data.images import read_sample
+from data.preprocess import SampleSet, prepare
+from data.sample_file import Rows, find_samples, make_samples
+from sut.errors import ConfigError, DataError
+from tests.data.conftest import MakeBenchmark, MakeImages
+
+FLOAT32 = np.dtype(np.float32)
+UINT8 = np.dtype(np.uint8)
+
+
+@pytest.fixture
+def gradient(tmp_path: Path) -> Path:
+    """Return an image of 2 rows and 4 columns; red is the column, green the row."""
+    pixels = np.zeros((2, 4, 3), np.uint8)
+    pixels[:, :, 0], pixels[:, :, 1] = np.arange(4), np.arange(2)[:, None]
+    path = tmp_path / "gradient.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_without_steps_the_pixels_are_the_sample(gradient: Path) -> None:
+    sample = read_sample(gradient, (), "NHWC", UINT8)
+
+    assert sample.shape == (2, 4, 3)
+    assert sample[1].tolist() == [[0, 1, 0], [1, 1, 0], [2, 1, 0], [3, 1, 0]]
+
+
+def test_nchw_puts_channels_first(gradient: Path) -> None:
+    sample = read_sample(gradient, (), "NCHW", FLOAT32)
+
+    assert sample.shape == (3, 2, 4)
+    assert sample[0].tolist() == [[0, 1, 2, 3], [0, 1, 2, 3]]
+
+
+def test_bgr_reverses_the_channels(gradient: Path) -> None:
+    sample = read_sample(gradient, (schema.Color(order="BGR"),), "NHWC", UINT8)
+
+    assert sample[1, 3].tolist() == [0, 1, 3]
+
+
+def test_grey_is_one_channel(gradient: Path) -> None:
+    sample = read_sample(gradient, (schema.Color(order="L"),), "NCHW", UINT8)
+
+    assert sample.shape == (1, 2, 4)
+
+
+def test_a_crop_keeps_the_middle(gradient: Path) -> None:
+    sample = read_sample(gradient, (schema.CenterCrop(height=2, width=2),), "NCHW", UINT8)
+
+    assert sample[0].tolist() == [[1, 2], [1, 2]]
+
+
+def test_an_image_smaller_than_its_crop_is_named(gradient: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"gradient\.png: 2x4 pixels at center_crop; expected at lea"
+    ):
+        read_sample(gradient, (schema.CenterCrop(height=4, width=4),), "NCHW", UINT8)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 40))
+def test_the_shorter_side_gets_the_size_and_the_longer_one_is_cut_to_whole_pixels(
+    tmp_path_factory: pytest.TempPathFactory, height: int, width: int, size: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.png"
+    Image.new("RGB", (width, height)).save(path)
+
+    sample = read_sample(path, (schema.ResizeShorter(size=size),), "NHWC", UINT8)
+
+    longer = size * max(height, width) // min(height, width)
+    expected = (size, longer) if height <= width else (longer, size)
+    assert sample.shape == (*expected, 3)
+
+
+@pytest.mark.parametrize("name", ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"])
+def test_every_filter_keeps_a_flat_colour(tmp_path: Path, name: schema.Filter) -> None:
+    path = tmp_path / "flat.png"
+    Image.new("RGB", (9, 7), (10, 20, 30)).save(path)
+
+    sample = read_sample(path, (schema.Resize(height=4, width=5, filter=name),), "NHWC", UINT8)
+
+    assert sample.shape == (4, 5, 3)
+    assert (sample == [10, 20, 30]).all()
+
+
+def test_numbers_are_normalized_in_float32(gradient: Path) -> None:
+    step = schema.Normalize(mean=(1.0, 2.0, 0.5), std=0.5)
+
+    sample = read_sample(gradient, (step,), "NHWC", FLOAT32)
+
+    assert sample.dtype == np.float32
+    assert sample[1, 3].tolist() == [4.0, -2.0, -1.0]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [("int8", [127, -128, 0]), ("uint8", [200, 0, 0]), ("float16", [200.5, -250.0, 0.5])],
+)
+def test_integers_are_rounded_and_cut_to_their_range(
+    tmp_path: Path, dtype: str, expected: list[float]
+) -> None:
+    path = tmp_path / "one.png"
+    Image.new("RGB", (1, 1), (200, 0, 0)).save(path)
+    step = schema.Normalize(mean=(-0.5, 250.0, -0.5), std=1.0)
+
+    sample = read_sample(path, (step,), "NHWC", np.dtype(dtype))
+
+    assert sample.dtype == dtype
+    assert sample[0, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "I;16", "LA"])
+def test_every_mode_of_image_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("image.jpg" if mode == "CMYK" else "image.png")
+    Image.new(mode, (3, 2)).save(path)
+
+    assert read_sample(path, (), "NHWC", UINT8).shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "missing"])
+def test_an_image_that_cannot_be_read_is_named(
+    make_images: MakeImages, make_benchmark: MakeBenchmark, tmp_path: Path, damage: str
+) -> None:
+    bad = make_images("a.jpg", "bad.jpg", "c.jpg", size=(64, 64)) / "bad.jpg"
+    content = {"cut": bad.read_bytes()[:900], "empty": b"", "text": b"no image", "missing": b""}
+    bad.write_bytes(content[damage])
+    if damage == "missing":
+        bad.unlink()
+        bad.symlink_to(tmp_path / "nowhere")
+
+    with pytest.raises(DataError, match=r"bad\.jpg"):
+        prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+
+    assert [p for p in (tmp_path / "cache").rglob("*") if p.is_file()] == []
+
+
+def test_several_bad_images_are_named_together(
+    make_images: MakeImages, make_benchmark: MakeBenchmark, tmp_path: Path
+) -> None:
+    folder = make_images(*[f"{i}.png" for i in range(6)])
+    for i in (1, 4):
+        (folder / f"{i}.png").write_bytes(b"")
+
+    with pytest.raises(DataError, match=r"2 images are unusable: .*1\.png.*4\.png"):
+        prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+
+
+def test_many_bad_images_end_the_work_early(
+    make_images: MakeImages, make_benchmark: MakeBenchmark, tmp_path: Path
+) -> None:
+    folder = make_images("0.png")
+    for i in range(40):
+        (folder / f"bad{i}.png").write_bytes(b"")
+
+    with pytest.raises(DataError, match="20 or more images are unusable"):
+        prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+
+
+def test_steps_that_end_in_another_shape_name_both(
+    make_images: MakeImages, make_benchmark: MakeBenchmark, tmp_path: Path
+) -> None:
+    make_images("a.png")
+    benchmark = make_benchmark(preprocess=[{"step": "resize", "height": 9, "width": 8}])
+
+    with pytest.raises(ConfigError, match=r"preprocess makes \[3, 9, 8\].*input.shape \[3, 8, 8\]"):
+        prepare(benchmark, None, cache_dir=tmp_path / "cache")
+
+
+@pytest.fixture
+def three(make_images: MakeImages) -> Path:
+    """Return a folder of three labelled images."""
+    folder = make_images("a.png", "b.png", "c.png")
+    (folder / "labels.csv").write_text("c.png,3\na.png,1\nb.png,2\n", "ascii")
+    return folder
+
+
+LABELLED = {"kind": "folder", "folder": "images", "labels": "labels.csv"}
+
+
+@pytest.mark.usefixtures("three")
+def test_the_samples_lie_in_one_file_in_the_order_of_the_labels(
+    make_benchmark: MakeBenchmark, tmp_path: Path
+) -> None:
+    benchmark = make_benchmark(dataset=LABELLED)
+
+    samples = prepare(benchmark, None, cache_dir=tmp_path / "cache")
+
+    array = samples.open()
+    assert (array.shape, array.dtype) == ((3, 3, 8, 8), FLOAT32)
+    assert array.flags.c_contiguous
+    assert samples.path.stat().st_size == 128 + array.nbytes
+    assert samples.names == ("c.png", "a.png", "b.png")
+    assert samples.labels is not None
+    assert samples.labels.tolist() == [3, 1, 2]
+    assert not samples.synthetic
+    path = tmp_path / "images" / "a.png"
+    assert (array[1] == read_sample(path, benchmark.preprocess, "NCHW", FLOAT32)).all()
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+@pytest.mark.usefixtures("three")
+def test_samples_are_the_same_however_many_threads_make_them(
+    make_benchmark: MakeBenchmark, tmp_path: Path, jobs: int
+) -> None:
+    expected = prepare(make_benchmark(), None, cache_dir=tmp_path / "expected", jobs=2)
+
+    samples = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache", jobs=jobs)
+
+    assert samples.digest == expected.digest
+    assert (samples.open() == expected.open()).all()
+
+
+def inode(samples: SampleSet) -> int:
+    return samples.path.stat().st_ino
+
+
+@pytest.mark.usefixtures("three")
+def test_samples_are_made_once(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
+    calls: list[tuple[int, int | None]] = []
+
+    first = prepare(
+        make_benchmark(),
+        None,
+        cache_dir=tmp_path / "cache",
+        progress=lambda done, total: calls.append((done, total)),
+    )
+    again = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+    assert (again.digest, inode(again)) == (first.digest, inode(first))
+
+
+def test_a_changed_image_makes_other_samples(
+    make_benchmark: MakeBenchmark, three: Path, tmp_path: Path
+) -> None:
+    first = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+    Image.new("RGB", (10, 12)).save(three / "b.png")
+
+    again = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+
+    assert again.digest != first.digest
+    assert not again.open()[1].any()
+
+
+def test_a_touched_image_keeps_the_digest(
+    make_benchmark: MakeBenchmark, three: Path, tmp_path: Path
+) -> None:
+    first = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+    os.utime(three / "b.png", ns=(1, 1))
+
+    again = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+
+    assert again.path != first.path
+    assert again.digest == first.digest
+
+
+@pytest.mark.usefixtures("three")
+def test_other_steps_or_labels_are_other_samples(
+    make_benchmark: MakeBenchmark, tmp_path: Path
+) -> None:
+    steps = [{"step": "resize", "height": 8, "width": 8}, {"step": "normalize", "std": 255}]
+    benchmarks: list[dict[str, object]] = [{}, {"preprocess": steps}, {"dataset": LABELLED}]
+
+    digests = {
+        prepare(make_benchmark(**changes), None, cache_dir=tmp_path / "cache").digest
+        for changes in benchmarks
+    }
+
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "no meta", "bad meta", "no array"])
+@pytest.mark.usefixtures("three")
+def test_damaged_samples_are_made_again(
+    make_benchmark: MakeBenchmark,
+    tmp_path: Path,
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+    whole = first.path.read_bytes()
+    meta = first.path.with_name("meta.json")
+    match damage:
+        case "cut":
+            first.path.write_bytes(whole[:-50])
+        case "flip":
+            first.path.write_bytes(whole[:-50] + bytes([whole[-50] ^ 1]) + whole[-49:])
+        case "empty":
+            first.path.write_bytes(b"")
+        case "no meta":
+            meta.unlink()
+        case "bad meta":
+            meta.write_bytes(meta.read_bytes()[:-9])
+        case "no array":
+            first.path.write_bytes(b"something else that is no array")
+
+    with caplog.at_level(logging.WARNING):
+        again = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+
+    assert again.digest == first.digest
+    assert again.path.read_bytes() == whole
+    assert (damage == "no meta") or "made again" in caplog.text
+
+
+def test_an_interrupted_making_leaves_nothing(tmp_path: Path) -> None:
+    rows = Rows(8, (2,), FLOAT32)
+
+    def read(row: int) -> np.ndarray:
+        if row == 3:
+            raise KeyboardInterrupt
+        return np.zeros(2, np.float32)
+
+    with pytest.raises(KeyboardInterrupt):
+        make_samples(tmp_path / "cache" / "entry", rows, read, jobs=2)
+
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_two_that_make_the_same_at_once_both_get_it(tmp_path: Path) -> None:
+    entry, rows = tmp_path / "entry", Rows(1, (2,), FLOAT32)
+    inner: list[str] = []
+
+    def read(row: int) -> np.ndarray:
+        if not inner:
+            inner.append("")
+            inner[0] = make_samples(entry, rows, read, jobs=1)
+        return np.full(2, row, np.float32)
+
+    outer = make_samples(entry, rows, read, jobs=1)
+
+    assert outer == inner[0] == find_samples(entry, rows)
+    assert list(tmp_path.iterdir()) == [entry]
+
+
+def test_more_samples_than_the_disk_holds_are_refused(tmp_path: Path) -> None:
+    rows = Rows(1 << 40, (1 << 20,), FLOAT32)
+
+    with pytest.raises(DataError, match="no room for 4611686018427387904 bytes of samples"):
+        make_samples(tmp_path / "entry", rows, lambda _: np.zeros(1), jobs=1)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def synthetic(make_benchmark: MakeBenchmark, tmp_path: Path, dtype: str, seed: int) -> SampleSet:
+    benchmark = make_benchmark(
+        input={"name": "x", "shape": [3, 8, 8], "dtype": dtype},
+        dataset={"kind": "synthetic", "count": 5, "seed": seed},
+    )
+    return prepare(benchmark, None, cache_dir=tmp_path / f"cache-{seed}")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", "int8", "int32", "int64"])
+def test_synthetic_samples_come_from_a_seed(
+    make_benchmark: MakeBenchmark, tmp_path: Path, dtype: str
+) -> None:
+    samples = synthetic(make_benchmark, tmp_path, dtype, 1)
+    other = synthetic(make_benchmark, tmp_path, dtype, 2)
+
+    assert samples.synthetic
+    assert samples.description == "5 synthetic samples of seed 1"
+    assert samples.labels is None
+    assert samples.names == ()
+    array = samples.open()
+    assert (array.shape, array.dtype) == ((5, 3, 8, 8), np.dtype(dtype))
+    assert len({row.tobytes() for row in array}) == 5
+    assert (array != other.open()).any()
+    assert synthetic(make_benchmark, tmp_path / "again", dtype, 1).digest == samples.digest

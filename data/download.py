@@ -140,7 +140,8 @@ class _Transfer:
         except urllib.error.HTTPError as error:
             self._refused(error, done)
         except (OSError, http.client.HTTPException) as error:
-            raise _BrokenOffError(str(error) or type(error).__name__) from error
+            reason = getattr(error, "reason", error)  # urllib wraps the cause in brackets
+            raise _BrokenOffError(str(reason) or type(error).__name__) from error
 
     def _receive(self, response: http.client.HTTPResponse, done: int) -> None:
         start = _range_start(response) if response.status == _PARTIAL else 0

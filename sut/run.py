@@ -13,6 +13,7 @@ from backends.base import WITHOUT_MODEL, TensorSpec
 from data.accuracy import score
 from data.model import resolve_model
 from data.preprocess import prepare
+from data.progress import show_progress
 from scenarios import scenario
 from sut import environment, loadgen_logs, summary
 from sut.errors import EXIT_SIGINT, EXIT_SIGTERM, DataError, SutError
@@ -125,7 +126,8 @@ class Test:
         plan = self._plan
         path, count = "", plan.benchmark.performance_sample_count
         if plan.harness.backend not in WITHOUT_MODEL or plan.arguments.data is not None:
-            self._samples = prepare(plan.benchmark, plan.arguments.data)
+            with show_progress(f"preparing samples of {plan.benchmark.name}") as progress:
+                self._samples = prepare(plan.benchmark, plan.arguments.data, progress=progress)
             path, count = str(self._samples.path.absolute()), self._samples.count
             if self._accuracy and self._samples.labels is None:
                 raise DataError(

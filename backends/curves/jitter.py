@@ -1,6 +1,6 @@
 """By how much the times of equal batches differ: factors of a named distribution, from a seed.
 
-Every distribution has the mean 1, apart from its outliers, so that it leaves a rate as it is.
+Every distribution has the mean 1, so that it leaves a rate as it is; outliers come on top.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Jitter:
 
     Attributes:
         distribution: "normal" is cut off at 0; "lognormal" and "gamma" have their tail above.
-        spread: standard deviation as a share of the mean.
+        spread: standard deviation as a share of the mean; above 0.3 the cut of "normal" shows.
         outlier_share: share of the batches that are slower still, from 0 to 1.
         outlier_factor: by how much those are.
     """

@@ -1,0 +1,72 @@
+"""When a device starts and finishes the batches it is given: pure, with the time as an argument.
+
+Knows no thread and no clock: the simulated backend drives it with the real one, the model of the
+queue with a virtual one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+class Times(NamedTuple):
+    """Of one batch, in ns.
+
+    Attributes:
+        started_ns: the device began to compute.
+        finished_ns: it had computed the batch; the next one may start.
+        done_ns: the answers are back in host memory.
+    """
+
+    started_ns: int
+    finished_ns: int
+    done_ns: int
+
+
+class Timeline:
+    """A device with a copy engine each way and one queue in order, as a GPU with one stream.
+
+    A batch starts when it is on the device and the one before has finished, so that nothing that
+    the host does late is ever added to the device's own time.
+
+    Args:
+        service_ns: S(b) by batch size, from 0.
+        factors: what S(b) is multiplied by, batch by batch; None for 1.
+        copy_in_ns: time to bring one sample to the device.
+        copy_out_ns: time to bring one answer back.
+    """
+
+    __slots__ = ("_copy_in_ns", "_copy_out_ns", "_factors", "_free_ns", "_in_ns", "_out_ns", "_ns")
+
+    def __init__(
+        self,
+        service_ns: Sequence[float],
+        factors: Iterator[float] | None = None,
+        copy_in_ns: float = 0.0,
+        copy_out_ns: float = 0.0,
+    ) -> None:
+        self._ns = service_ns
+        self._factors = factors
+        self._copy_in_ns = copy_in_ns
+        self._copy_out_ns = copy_out_ns
+        # Until when each of the three is taken.
+        self._in_ns = self._free_ns = self._out_ns = 0
+
+    def submit(self, now_ns: int, batch: int) -> Times:
+        """Take a batch of `batch` samples, after those before it; say when it will be done."""
+        ready_ns = now_ns
+        if self._copy_in_ns:
+            begin_ns = now_ns if now_ns > self._in_ns else self._in_ns
+            ready_ns = self._in_ns = begin_ns + int(self._copy_in_ns * batch)
+        service_ns = self._ns[batch]
+        if self._factors is not None:
+            service_ns *= next(self._factors)
+        started_ns = ready_ns if ready_ns > self._free_ns else self._free_ns
+        self._free_ns = done_ns = finished_ns = started_ns + int(service_ns)
+        if self._copy_out_ns:
+            begin_ns = finished_ns if finished_ns > self._out_ns else self._out_ns
+            done_ns = self._out_ns = begin_ns + int(self._copy_out_ns * batch)
+        return Times(started_ns, finished_ns, done_ns)

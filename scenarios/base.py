@@ -47,11 +47,13 @@ class Capacity:
     """What warm-up measured on this machine with the settings of the run.
 
     Attributes:
-        samples_per_s: all workers together at the full batch.
-        latency_ns: one query alone (SingleStream: 1 sample; MultiStream: 8).
+        samples_per_s: all workers together at the full batch, typically.
+        peak_samples_per_s: the same by the fastest batch of each: it will not be more.
+        latency_ns: one query alone (SingleStream: 1 sample; MultiStream: 8), the fastest.
     """
 
     samples_per_s: float
+    peak_samples_per_s: float
     latency_ns: float
 
 

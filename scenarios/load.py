@@ -97,9 +97,9 @@ def refuse(value: float | None, scenario: str, option: str, why: str) -> None:
         raise ConfigError(f"{scenario} has no {option}: {why} Leave it out.")
 
 
-def measured_rate(capacity: Capacity, share: float, duration_s: float) -> float:
-    """Return `share` of the measured rate, in samples/s, bounded by what LoadGen must hold."""
-    rate = positive(capacity.samples_per_s, "the rate that warm-up measured", "samples/s") * share
+def bounded_rate(measured: float, share: float, duration_s: float) -> float:
+    """Return `share` of a measured rate, in samples/s, bounded by what LoadGen must hold."""
+    rate = positive(measured, "the rate that warm-up measured", "samples/s") * share
     if duration_s > 0:
         rate = min(rate, MAX_RATE_SAMPLES / duration_s)
     return _rounded(rate)

@@ -44,8 +44,8 @@ class Offline:
                 load.target_qps, "target_qps (--target-qps)", "samples/s"
             )
         elif "target_qps" not in conf and not accuracy:  # accuracy mode issues every sample once
-            keys["target_qps"] = asked.measured_rate(
-                capacity, RATE_MARGIN, asked.min_duration_s(load, conf)
+            keys["target_qps"] = asked.bounded_rate(
+                capacity.peak_samples_per_s, RATE_MARGIN, asked.min_duration_s(load, conf)
             )
         return keys
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from scenarios.base import Capacity, Detail, Load, Number, Scenario
 
 # Tuned vision systems publish a Server rate of 0.73 to 1.0 of their Offline rate (resnet50, v0.7
-# to v4.1), so this is a rate to begin with, not one to submit; `sut tune` finds the best.
-CAPACITY_SHARE = 0.7
+# to v4.1). This is a rate to begin with, valid on a machine that is not quite idle, and not one to
+# submit.
+CAPACITY_SHARE = 0.5
 # Below this part of the scheduled rate the engine does not keep up: the queue grows with the run.
 _KEEPS_UP = 0.95
 # What to try next, of the rate that ran, by how far the percentile is over the bound.
@@ -59,10 +60,12 @@ class Server:
                 load.target_qps, "target_qps (--target-qps)", "queries/s"
             )
         if accuracy:
-            keys["target_qps"] = max(given or 0.0, asked.measured_rate(capacity, 1.0, 0.0))
+            keys["target_qps"] = max(
+                given or 0.0, asked.bounded_rate(capacity.samples_per_s, 1.0, 0.0)
+            )
         elif given is None:
-            keys["target_qps"] = asked.measured_rate(
-                capacity, CAPACITY_SHARE, asked.min_duration_s(load, conf)
+            keys["target_qps"] = asked.bounded_rate(
+                capacity.samples_per_s, CAPACITY_SHARE, asked.min_duration_s(load, conf)
             )
         return keys
 

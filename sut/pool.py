@@ -13,7 +13,7 @@ from scenarios.base import Capacity
 from sut.batcher import BatcherSettings
 from sut.dispatcher import Dispatcher
 from sut.policy import Policy, WorkerLimits
-from sut.workers.executor import Executor, ExecutorSpec
+from sut.workers.executor import Executor, ExecutorSpec, Timing
 from sut.workers.inline import InlineSut
 from sut.workers.process import ProcessWorker, Receiver
 from sut.workers.thread import SharedReader, ThreadWorker
@@ -157,7 +157,7 @@ class BatchSystem:
         sizes = warm_up_sizes(cap, samples_per_query)
         measured = _all([worker.warm_up(indices, sizes, limit_s) for worker in self._workers])
         for worker, times_ns in enumerate(measured):
-            self._policy.prime(worker, times_ns)
+            self._policy.prime(worker, {size: t.median_ns for size, t in times_ns.items()})
         return capacity(measured, cap, samples_per_query)
 
     def front(self) -> Front:
@@ -208,10 +208,13 @@ def warm_up_sizes(cap: int, samples_per_query: int) -> tuple[int, ...]:
 
 
 def capacity(
-    measured_ns: Sequence[Mapping[int, float]], cap: int, samples_per_query: int
+    measured: Sequence[Mapping[int, Timing]], cap: int, samples_per_query: int
 ) -> Capacity:
     """Add up what the workers measured side by side; see scenarios.base.Capacity."""
-    samples_per_s = sum(cap / times_ns[cap] * 1e9 for times_ns in measured_ns)
     alone = min(samples_per_query, cap)
-    rounds = -(-samples_per_query // (alone * len(measured_ns)))
-    return Capacity(samples_per_s, rounds * max(times_ns[alone] for times_ns in measured_ns))
+    rounds = -(-samples_per_query // (alone * len(measured)))
+    return Capacity(
+        samples_per_s=sum(cap / timings[cap].median_ns * 1e9 for timings in measured),
+        peak_samples_per_s=sum(cap / timings[cap].fastest_ns * 1e9 for timings in measured),
+        latency_ns=rounds * min(timings[alone].fastest_ns for timings in measured),
+    )

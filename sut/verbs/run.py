@@ -172,15 +172,15 @@ def _default_out(benchmark: str, names: list[str]) -> Path:
 
 
 def _settings(plans: list[config.Plan]) -> list[str]:
-    """Return the resolved settings with their sources, a line a scenario."""
-    lines = []
+    """Return the resolved settings, a line a scenario, by where they came from."""
+    lines = [f"{plans[0].benchmark.name} on system {plans[0].system}"]
     for plan in plans:
-        values = [
-            f"{name}={_text(setting.value)} ({setting.source})"
-            for name, setting in plan.settings.items()
-            if setting.value not in ({}, "")
-        ]
-        lines.append(f"{plan.benchmark.name} {plan.scenario}: {', '.join(values)}")
+        by_source: dict[str, list[str]] = {}
+        for name, setting in plan.settings.items():
+            if setting.value not in ({}, ""):
+                by_source.setdefault(setting.source, []).append(f"{name}={_text(setting.value)}")
+        shown = "; ".join(f"{source}: {' '.join(words)}" for source, words in by_source.items())
+        lines.append(f"  {plan.scenario + ':':13} {shown}")
     return lines
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sut.dispatcher import Batch
     from sut.responses import Responses
     from sut.samples import SampleSource
+    from sut.workers.executor import Timing
     from sut.workers.lane import Outcome
 
     Done = Callable[[Batch, Responses | None], None]
@@ -36,7 +37,7 @@ class Worker(BatchWorker, Protocol):
 
     def warm_up(
         self, indices: Sequence[int], sizes: Sequence[int], limit_s: float
-    ) -> Future[dict[int, float]]:
+    ) -> Future[dict[int, Timing]]:
         """See sut.workers.executor.Executor.warm_up."""
 
     def close(self) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from backends.base import OptionValue
     from sut.samples import SampleSource
+    from sut.workers.executor import Timing
 
 
 @dataclass(slots=True)
@@ -89,7 +90,7 @@ class Child:
 
     def call_warm_up(
         self, indices: Sequence[int], sizes: Sequence[int], limit_s: float
-    ) -> dict[int, float]:
+    ) -> dict[int, Timing]:
         """Measure S(b)."""
         return self._opened().warm_up(indices, sizes, limit_s)
 

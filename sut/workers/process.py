@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sut.dispatcher import Batch
     from sut.samples import SampleSource
     from sut.workers.base import Done, Fail
-    from sut.workers.executor import ExecutorSpec
+    from sut.workers.executor import ExecutorSpec, Timing
 
 # A batch that takes this much longer than the worst that warm-up measured is taken as hanging.
 HANG_FACTOR = 10.0
@@ -89,9 +89,9 @@ class ProcessWorker:
 
     def warm_up(
         self, indices: Sequence[int], sizes: Sequence[int], limit_s: float
-    ) -> Future[dict[int, float]]:
+    ) -> Future[dict[int, Timing]]:
         """See Worker."""
-        future: Future[dict[int, float]] = self._call("warm_up", tuple(indices), sizes, limit_s)
+        future: Future[dict[int, Timing]] = self._call("warm_up", tuple(indices), sizes, limit_s)
         future.add_done_callback(self._set_limit)
         return future
 
@@ -178,9 +178,9 @@ class ProcessWorker:
         self._since_ns = time.monotonic_ns()
         settle(batch, outcome, self.name, self._done, self._fail)
 
-    def _set_limit(self, measured: Future[dict[int, float]]) -> None:
+    def _set_limit(self, measured: Future[dict[int, Timing]]) -> None:
         if not measured.exception():
-            worst_ns = max(measured.result().values())
+            worst_ns = max(timing.median_ns for timing in measured.result().values())
             self._limit_ns = max(HANG_FACTOR * worst_ns, HANG_FLOOR_S * 1e9)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sut.dispatcher import Batch
     from sut.samples import LoadedSamples, SampleSource
     from sut.workers.base import Done, Fail
+    from sut.workers.executor import Timing
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ class ThreadWorker:
 
     def warm_up(
         self, indices: Sequence[int], sizes: Sequence[int], limit_s: float
-    ) -> Future[dict[int, float]]:
+    ) -> Future[dict[int, Timing]]:
         """See Worker."""
         return self._call(lambda executor: executor.warm_up(indices, sizes, limit_s))
 

@@ -11,8 +11,8 @@ from sut.errors import ConfigError
 from sut.loadgen_logs import read_detail, result_validity
 from tests.scenarios.real_loadgen import Run, logs
 
-CAPACITY = Capacity(samples_per_s=1000.0, latency_ns=4e6)
-NULL_ENGINE = Capacity(samples_per_s=1e9, latency_ns=100.0)
+CAPACITY = Capacity(1000.0, 1000.0, 4e6)
+NULL_ENGINE = Capacity(1e9, 1e9, 100.0)
 STREAMS = ("SingleStream", "MultiStream")
 
 
@@ -53,7 +53,7 @@ def test_the_expected_latency_bounds_the_generated_queries(name: str) -> None:
 def test_a_short_run_of_a_fast_engine_is_not_bounded_by_memory(name: str) -> None:
     load = Load(min_duration_s=0.1)
 
-    fast = scenario(name).settings(load, Capacity(1e5, 6e3), {}, accuracy=False)
+    fast = scenario(name).settings(load, Capacity(1e5, 1e5, 6e3), {}, accuracy=False)
     null = scenario(name).settings(load, NULL_ENGINE, {}, accuracy=False)
 
     assert fast["target_latency"] == 0.003
@@ -69,7 +69,7 @@ def test_offline_expects_more_than_the_measured_rate() -> None:
 def test_server_begins_at_a_share_of_the_measured_rate() -> None:
     keys = scenario("Server").settings(Load(), CAPACITY, {}, accuracy=False)
 
-    assert keys == {"target_qps": 700.0, "coalesce_queries": 1}
+    assert keys == {"target_qps": 500.0, "coalesce_queries": 1}
 
 
 @pytest.mark.parametrize("name", ["Server", "Offline"])
@@ -179,14 +179,14 @@ def test_a_value_that_the_scenario_would_ignore_is_refused(name: str, load: Load
 
 def test_a_warm_up_that_measured_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="warm-up measured is 0"):
-        scenario("Offline").settings(Load(), Capacity(0.0, 0.0), {}, accuracy=False)
+        scenario("Offline").settings(Load(), Capacity(0.0, 0.0, 0.0), {}, accuracy=False)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_warm_up_twice_too_slow_still_makes_enough_queries(name: str) -> None:
     true_s = 0.0003
-    slow = Capacity(samples_per_s=1.0, latency_ns=2 * true_s * 1e9)
+    slow = Capacity(1.0, 1.0, 2 * true_s * 1e9)
     keys = scenario(name).settings(Load(min_duration_s=0.1), slow, {}, accuracy=False)
 
     folder = logs(Run(name, tuple(keys.items()), query_s=true_s))
@@ -197,7 +197,7 @@ def test_a_warm_up_twice_too_slow_still_makes_enough_queries(name: str) -> None:
 @pytest.mark.slow
 def test_a_warm_up_a_tenth_too_slow_still_makes_enough_offline_samples() -> None:
     true_s = 0.0005
-    slow = Capacity(samples_per_s=0.9 / true_s, latency_ns=1e6)
+    slow = Capacity(0.9 / true_s, 0.9 / true_s, 1e6)
     load = Load(min_duration_s=0.1, min_query_count=1)
     keys = scenario("Offline").settings(load, slow, {}, accuracy=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO, TypeAlias
 
@@ -13,14 +14,20 @@ if TYPE_CHECKING:
     Progress: TypeAlias = Callable[[int, "int | None"], None]
 
 _PLAIN_LINES = 10  # lines that a whole step prints without a terminal
+_QUIET_S = 1.0  # what is done sooner prints none
 
 
 @contextmanager
-def show_progress(title: str, stream: TextIO | None = None) -> Iterator[Progress]:
-    """Yield a callback that shows (done, total) under `title`, on standard error if None."""
+def show_progress(
+    title: str, stream: TextIO | None = None, quiet_s: float = _QUIET_S
+) -> Iterator[Progress]:
+    """Yield a callback that shows (done, total) under `title`, on standard error if None.
+
+    Without a terminal a step that ends within `quiet_s` seconds prints nothing.
+    """
     stream = sys.stderr if stream is None else stream
     if not stream.isatty():
-        yield _PlainLines(title, stream)
+        yield _PlainLines(title, stream, quiet_s)
         return
     from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
     from rich.progress import Progress as Bar  # noqa: PLC0415
@@ -31,18 +38,19 @@ def show_progress(title: str, stream: TextIO | None = None) -> Iterator[Progress
 
 
 class _PlainLines:
-    """Prints a line each tenth of the way."""
+    """Prints a line each tenth of the way, for what takes long enough to be waited for."""
 
-    def __init__(self, title: str, stream: TextIO) -> None:
+    def __init__(self, title: str, stream: TextIO, quiet_s: float) -> None:
         self._title = title
         self._stream = stream
         self._printed = 0
+        self._quiet_until_s = time.monotonic() + quiet_s
 
     def __call__(self, done: int, total: int | None) -> None:
         """Print `TITLE: DONE of TOTAL` if a further tenth is done."""
         if not total:
             return
         tenth = done * _PLAIN_LINES // total
-        if tenth > self._printed:
+        if tenth > self._printed and time.monotonic() >= self._quiet_until_s:
             self._printed = tenth
             print(f"{self._title}: {done} of {total}", file=self._stream, flush=True)

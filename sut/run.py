@@ -254,16 +254,24 @@ class Test:
             "verdict": result.verdict,
         }
 
+    def _source(self, key: str, value: object) -> str:
+        """Say where one of LoadGen's keys came from."""
+        given = self._conf.get(key)
+        if given is not None and given.value == value:
+            return given.source
+        option = _OPTIONS.get(key)
+        if option is not None and getattr(self._plan.arguments.load, option) is not None:
+            return "command line"
+        return "scenario, from warm-up"
+
     def _config(self, trial: Supervisor, model: ResolvedModel | None) -> Summary:
         """config.yaml: every resolved value with its source, and what the run was made of."""
         plan, samples = self._plan, self._samples
         written = cast("Mapping[str, object]", trial.event("start").get("user_conf", {}))
-        loadgen = {}
-        for key, value in written.items():
-            given = self._conf.get(key)
-            same = given is not None and given.value == value
-            source = given.source if same and given else "command line or warm-up"
-            loadgen[key] = {"value": value, "source": source}
+        loadgen = {
+            key: {"value": value, "source": self._source(key, value)}
+            for key, value in written.items()
+        }
         return {
             "benchmark": {"name": plan.benchmark.name, "file": str(plan.benchmark.file)},
             "scenario": plan.scenario,
@@ -284,6 +292,15 @@ class Test:
             },
             "command": self._command,
         }
+
+
+# LoadGen's keys that options of the command line set.
+_OPTIONS = {
+    "target_qps": "target_qps",
+    "target_latency": "target_latency_ms",
+    "min_duration": "min_duration_s",
+    "min_query_count": "min_query_count",
+}
 
 
 def _plain(setting: Setting) -> Summary:

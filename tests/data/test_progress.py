@@ -10,10 +10,19 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_a_short_step_prints_nothing_without_a_terminal() -> None:
+    stream = io.StringIO()
+
+    with show_progress("reading", stream, quiet_s=60) as progress:
+        progress(20, 20)
+
+    assert stream.getvalue() == ""
+
+
 def test_without_a_terminal_a_line_is_printed_each_tenth() -> None:
     stream = io.StringIO()
 
-    with show_progress("reading", stream) as progress:
+    with show_progress("reading", stream, quiet_s=0) as progress:
         for done in range(1, 1001):
             progress(done, 1000)
 

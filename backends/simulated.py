@@ -19,7 +19,7 @@ from msgspec import Meta
 from backends.base import TensorSpec, check_rows, check_samples
 from backends.curves.curve import NS_PER_MS, Curve, formula, from_file, table
 from backends.curves.jitter import Distribution, Jitter  # msgspec reads Options at run time
-from backends.curves.timeline import Times, Timeline
+from backends.curves.timeline import Timeline, Times
 from backends.options import read_options
 from sut.errors import ConfigError, EngineError
 
@@ -90,8 +90,10 @@ class SimulatedEngine:
     """A `backends.base.AsyncEngine`. Answers are zeros: [len(rows), 1] float32, read-only."""
 
     def __init__(self, spec: EngineSpec, options: Options, curve: Curve) -> None:
-        self.inputs = (spec.input,)
-        self.outputs = (TensorSpec(spec.output_name or "zeros", (1,), "float32"),)
+        self.inputs: tuple[TensorSpec, ...] = (spec.input,)
+        self.outputs: tuple[TensorSpec, ...] = (
+            TensorSpec(spec.output_name or "zeros", (1,), "float32"),
+        )
         self.max_batch_size = spec.max_batch_size
         self.slots = options.slots
         self.facts: Mapping[str, OptionValue] = {

@@ -9,7 +9,6 @@ Knows nothing of LoadGen's schedules: its seeds are its own, and only the distri
 from __future__ import annotations
 
 import heapq
-import math
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -115,7 +114,7 @@ class QueueResult:
     Attributes:
         latencies_ns: of every sample, from its scheduled arrival to its completion, ascending.
         throughput: samples per second, from the first arrival to the last completion.
-        latency_ns: mean and PERCENTILES, each the smallest latency that so many stay within.
+        latency_ns: mean and PERCENTILES.
         batch_sizes: batches by size.
         closed_by: batches by what closed them.
         device_batches: batches by device.
@@ -131,7 +130,7 @@ class QueueResult:
     busy: tuple[float, ...]
 
     def percentile_ns(self, share: float) -> float:
-        """Return the latency that a `share` of the samples, from 0 to 1, stays within."""
+        """Return the latency that a `share` of the samples, from 0 to below 1, stays within."""
         return percentile_ns(self.latencies_ns, share)
 
     def over(self, bound_ns: float) -> int:
@@ -162,7 +161,7 @@ def peak_qps(
     Args:
         setting: all but `qps` and `seed`.
         bound_ns: what the percentile, the mean over the seeds, may be.
-        percentile: a share from 0 to 1, such as 0.99.
+        percentile: a share below 1, such as 0.99.
         seeds: of the arrivals; a single one moves p99 by 10 %.
         resolution: to which share of what the devices can do the rate is found.
 
@@ -196,8 +195,8 @@ def _fits(setting: QueueSetting, bound_ns: float, percentile: float, seeds: Sequ
 
 
 def percentile_ns(ascending: NDArray[np.int64], share: float) -> float:
-    """Return the smallest of the latencies that a `share` of them stays within."""
-    return float(ascending[max(math.ceil(share * len(ascending)) - 1, 0)])
+    """Return a percentile as LoadGen takes it (loadgen/results.cc): the element at `share`."""
+    return float(ascending[int(share * len(ascending))])
 
 
 def _capacity(setting: QueueSetting) -> float:

@@ -39,7 +39,7 @@ class Timeline:
         copy_out_ns: time to bring one answer back.
     """
 
-    __slots__ = ("_copy_in_ns", "_copy_out_ns", "_factors", "_free_ns", "_in_ns", "_out_ns", "_ns")
+    __slots__ = ("_copy_in_ns", "_copy_out_ns", "_factors", "_free_ns", "_in_ns", "_ns", "_out_ns")
 
     def __init__(
         self,

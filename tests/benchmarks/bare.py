@@ -121,7 +121,7 @@ class Loop:
 
 
 def _views(samples: Array, batch: int) -> Sequence[Array]:
-    """Return the samples as consecutive batches; of too few samples, one batch that repeats them."""
+    """Return the samples as consecutive batches; too few of them make one that repeats."""
     if len(samples) < batch:
         rows = np.arange(batch) % len(samples)
         return [np.ascontiguousarray(samples[rows])]
@@ -144,10 +144,10 @@ def _run_here(request: BareRequest) -> BareResult:
 
 def _open_session(request: BareRequest, device: str) -> InferenceSession:
     """Open a session exactly as the backend does: the loop must differ in nothing but the loop."""
-    import onnxruntime  # noqa: PLC0415 - the parent process needs no engine
+    import onnxruntime  # the parent process needs no engine
 
-    from backends import onnxruntime as backend  # noqa: PLC0415
-    from backends.options import read_options  # noqa: PLC0415
+    from backends import onnxruntime as backend
+    from backends.options import read_options
 
     options = read_options(request.harness.backend_options, backend.Options, "bare loop")
     providers = backend.providers(device)

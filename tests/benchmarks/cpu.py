@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 
 from data.benchmark import load_benchmark
 from data.preprocess import prepare
-from sut.environment import ROOT
 from tests.benchmarks import bare, paired
 from tests.benchmarks.loadgen_run import SERVER_QUERIES, sut_run
 from tests.benchmarks.paired import Measured, Pair, Spread
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from sut.settings import HarnessSettings
 
+MODULE = "tests.benchmarks.cpu"
 OFFLINE, SINGLE, SERVER = "Offline", "SingleStream", "Server"
 
 # What the harness promises.
@@ -93,7 +93,7 @@ def main() -> int:
     arguments = _arguments()
     started_s = time.monotonic()
     print(paired.machine())
-    print(f"command: {paired.command('tests.benchmarks.cpu')}", flush=True)
+    print(f"command: {paired.command(MODULE)}", flush=True)
     cases = [_case(arguments, scenario) for scenario in arguments.only]
     for case in cases:
         print(f"{case.scenario}: {_settings(case.loop.harness)}", flush=True)
@@ -113,13 +113,13 @@ def main() -> int:
     if arguments.json:
         settings = {case.scenario: _settings(case.loop.harness) for case in cases}
         results = [row.as_dict() for row in rows]
-        content = {"command": paired.command(__spec__.name), "settings": settings, "rows": results}
+        content = {"command": paired.command(MODULE), "settings": settings, "rows": results}
         paired.write_json(arguments.json, content)
     return 0
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.cpu", description=__doc__)
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("-b", "--benchmark", default="efficientnet-lite0")
     parser.add_argument("--only", nargs="+", choices=tuple(MEASURES), default=tuple(MEASURES))

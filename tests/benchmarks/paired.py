@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import statistics
 import sys
 from dataclasses import dataclass, field
@@ -21,9 +22,9 @@ from sut import environment
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-# A round is noisy when the references before and after differ by more than this share of their mean,
+# A round is noisy when the references before and after differ by more than this share of their
+# mean, or when other processes used more than this many cores while it ran.
 NOISY_SHARE = 0.05
-# or when other processes used more than this many cores while it ran.
 NOISY_CORES = 0.1
 NOISY_MARK = "*"
 
@@ -190,7 +191,7 @@ def machine() -> str:
 
 def command(module: str) -> str:
     """Return the command line that repeats this benchmark."""
-    return " ".join(["python -m", module, *sys.argv[1:]])
+    return shlex.join(["python", "-m", module, *sys.argv[1:]])
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:

@@ -22,6 +22,7 @@ from tests.sut.helpers.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 END_S = 2.0  # what a user is promised
+KILL_S = 5.0
 BATCHES = 20  # complete before the signal
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -79,7 +80,7 @@ def interrupt(running: Running, when: Callable[[], bool], what: str, case: Case)
     for _ in range(case.times):
         running.send(case.number)
     end_s = -running.age_s
-    done = running.finish()
+    done = running.finish(KILL_S)
     return Outcome(done, end_s + done.seconds, running.processes())
 
 

@@ -153,16 +153,16 @@ def outcomes(
             *("run", "-b", "own.yaml", "-s", case.scenario, "--min-duration-s", 600, *case.words),
         )
     done = program.run_all(commands, root, LIMIT_S)
-    return {name: Outcome(done[name], before[name], folders.contents(root / name)) for name in CASES}
+    return {
+        name: Outcome(done[name], before[name], folders.contents(root / name)) for name in CASES
+    }
 
 
 each_case = pytest.mark.parametrize("name", CASES)
 
 
 @each_case
-def test_bad_input_ends_with_exit_code_2_at_once(
-    outcomes: dict[str, Outcome], name: str
-) -> None:
+def test_bad_input_ends_with_exit_code_2_at_once(outcomes: dict[str, Outcome], name: str) -> None:
     done = outcomes[name].done
 
     assert done.code == 2, done.err

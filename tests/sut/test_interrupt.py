@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -41,11 +40,7 @@ CASES = {
     "SingleStream, SIGINT": Case(signal.SIGINT, "SingleStream"),
     "MultiStream, SIGTERM": Case(signal.SIGTERM, "MultiStream"),
     "Server, SIGINT": Case(signal.SIGINT, "Server", ("--target-qps", 500)),
-    "Server, SIGTERM, processes": Case(
-        signal.SIGTERM,
-        "Server",
-        ("--target-qps", 500, "--workers", "process", "--instances", 2),
-    ),
+    "Server, SIGTERM": Case(signal.SIGTERM, "Server", ("--target-qps", 500)),
     "Offline, SIGINT twice": Case(signal.SIGINT, "Offline", ("--target-qps", 500), times=2),
     "Offline, SIGTERM, accuracy": Case(signal.SIGTERM, "Offline", ("--mode", "accuracy")),
 }
@@ -126,9 +121,7 @@ def test_an_interrupted_run_ends_at_once_with_the_signal_s_exit_code(
 
 
 @each_case
-def test_no_process_outlives_an_interrupted_run(
-    interrupted: dict[str, Outcome], name: str
-) -> None:
+def test_no_process_outlives_an_interrupted_run(interrupted: dict[str, Outcome], name: str) -> None:
     assert interrupted[name].left == {}
 
 
@@ -230,27 +223,22 @@ def test_what_was_done_before_the_signal_stays_in_results_json(
 
     results = folders.results(tmp_path / "out")
     assert outcome.done.code == 130, outcome.done.err
-    assert [(result["scenario"], result["valid"]) for result in results] == [
-        ("SingleStream", True)
-    ]
+    assert [(result["scenario"], result["valid"]) for result in results] == [("SingleStream", True)]
     assert folders.summary(server)["interrupted"] == "SIGINT"
     assert outcome.left == {}
 
 
-@pytest.mark.parametrize("kind", ["thread", "process"])
-def test_a_test_ends_by_itself_when_the_command_is_killed(
-    program: Program, tmp_path: Path, kind: str
-) -> None:
-    words = command("Server", "--target-qps", 500, "--workers", kind)
+def test_a_test_ends_by_itself_when_the_command_is_killed(program: Program, tmp_path: Path) -> None:
+    words = command("Server", "--target-qps", 500)
     with program.start(*words, cwd=tmp_path) as running:
         wait_until(
             lambda: folders.batches_so_far(tmp_path / "out") >= BATCHES, "batches are complete"
         )
-        before: dict[int, Any] = running.processes()
+        before = running.processes()
 
         running.send(signal.SIGKILL)
         running.finish()
         end_s = wait_until(lambda: not running.processes(), "no process is left")
 
-    assert len(before) == {"thread": 2, "process": 3}[kind]
+    assert len(before) == len(("the command", "the test"))
     assert end_s < END_S

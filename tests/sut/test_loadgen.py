@@ -33,7 +33,7 @@ RUNS = {
     "trace": Run(trace=True),
     "audit": Run("SingleStream", audit=True),
     "no user.conf": Run(conf_text="-"),
-    "broken user.conf": Run(conf_text="*.Offline.min_duration = \n"),
+    "broken user.conf": Run(conf_text="*.Offline.min_duration = 5 # ms\n"),
     **{f"{name} raises": Run(raises=name) for name in ("issue", "flush", "load", "unload")},
 }
 
@@ -74,7 +74,7 @@ def test_a_performance_run_loads_one_set_and_asks_for_nothing_else(
 ) -> None:
     seen = runs[name]
 
-    assert [len(indices) for indices in seen.loaded] == [LOADED]
+    assert [len(set(indices)) for indices in seen.loaded] == [LOADED]
     assert seen.unloaded == seen.loaded
     assert seen.outside == []
 

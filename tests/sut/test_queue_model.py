@@ -122,6 +122,16 @@ def test_a_lone_sample_takes_the_hops_and_the_device_and_no_more() -> None:
     assert result.batch_sizes == {1: 50}
 
 
+def test_the_arrivals_of_a_run_can_be_replayed() -> None:
+    arrivals_ns = np.array([0, 0, 50, 150], np.int64) * MS
+
+    result = simulate(setting(cap=2, devices=1), arrivals_ns)
+
+    alone_ns, pair_ns = int(RESNET50_T4.service_ns(1)), int(RESNET50_T4.service_ns(2))
+    assert result.batch_sizes == {1: 2, 2: 1}
+    assert result.latencies_ns.tolist() == [alone_ns, alone_ns, pair_ns, pair_ns]
+
+
 def test_offline_keeps_every_device_busy() -> None:
     result = offline(setting(cap=256, samples=100_000))
 

@@ -90,9 +90,7 @@ def test_no_test_leaves_unfinished_files(run: Run, name: str) -> None:
 
 
 @each_scenario
-def test_every_sample_is_answered_as_numpy_answers_it(
-    run: Run, own_yaml: Path, name: str
-) -> None:
+def test_every_sample_is_answered_as_numpy_answers_it(run: Run, own_yaml: Path, name: str) -> None:
     right = list(own.answers(own_yaml.parent).values())
 
     log = folders.answered(run.test(name, "accuracy"))
@@ -138,7 +136,9 @@ def test_the_metric_is_the_one_in_loadgen_s_log(run: Run, name: str) -> None:
 
 
 def test_results_json_holds_every_summary(run: Run) -> None:
-    assert folders.results(run.out) == [folders.summary(run.out / name) for name in scenario_names()]
+    assert folders.results(run.out) == [
+        folders.summary(run.out / name) for name in scenario_names()
+    ]
 
 
 def test_every_value_of_the_harness_names_its_source(run: Run) -> None:
@@ -162,7 +162,7 @@ def test_every_value_of_loadgen_names_its_source(run: Run) -> None:
     assert server["target_latency"] == {"value": 5000, "source": "round current"}
     assert server["min_query_count"] == {"value": QUERIES, "source": "command line"}
     assert offline["min_duration"] == {"value": 1, "source": "command line"}
-    assert offline["target_qps"]["source"] == "warm-up"
+    assert offline["target_qps"]["source"] == "scenario, from warm-up"
 
 
 @each_scenario
@@ -198,9 +198,9 @@ def test_the_trace_holds_every_sample_once(run: Run, name: str, kind: str) -> No
     trace, found = folders.batches(run.test(name, kind)), folders.summary(run.test(name, kind))
     detail = read_detail(run.test(name, kind))
 
-    assert np.array_equal(
-        trace["first_sample"], np.cumsum(trace["samples"]) - trace["samples"]
-    ), "batches follow each other without a gap"
+    assert np.array_equal(trace["first_sample"], np.cumsum(trace["samples"]) - trace["samples"]), (
+        "batches follow each other without a gap"
+    )
     assert trace["samples"].sum() == trace["query_samples"].sum() == found["samples"]
     assert found["batches"]["count"] == len(trace["samples"])
     if kind == "accuracy":

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 TOTAL, LOADED = 20, 8
-_LIMIT_S = 10.0
+_LIMIT_S = 5.0
 # Completed from other threads, in batches of this many.
 _BATCH = 3
 _THREADS = 4
@@ -67,7 +67,7 @@ class Seen:
 
     Attributes:
         folder: LoadGen's logs.
-        code: exit code of the process.
+        code: exit code of the process; None: it hung.
         err: its standard error.
         error: the SutError that `sut.loadgen.run` raised, as "Type: text", or empty.
         failures: (line, traceback) that it reported.
@@ -79,15 +79,15 @@ class Seen:
     """
 
     folder: Path
-    code: int
+    code: int | None
     err: str
-    error: str
-    failures: list[list[str]]
-    issued: list[list[int]]
-    loaded: list[list[int]]
-    unloaded: list[list[int]]
-    outside: list[int]
-    flushes: int
+    error: str = ""
+    failures: list[list[str]] = field(default_factory=list)
+    issued: list[list[int]] = field(default_factory=list)
+    loaded: list[list[int]] = field(default_factory=list)
+    unloaded: list[list[int]] = field(default_factory=list)
+    outside: list[int] = field(default_factory=list)
+    flushes: int = 0
 
 
 def record(kind: str, index: int) -> NDArray[np.generic]:
@@ -105,17 +105,19 @@ def run(wanted: Run, folder: Path) -> Seen:
         (folder / "user.conf").write_text(wanted.conf_text or "".join(lines), "utf-8")
     # StartTest reads a file of this name in its folder, unless it is told another.
     (folder / "audit.config").write_text("*.*.min_query_count = 77\n", "utf-8")
-    done = subprocess.run(
-        [sys.executable, __file__, json.dumps(asdict(wanted)), str(folder)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=_LIMIT_S,
-    )
-    seen = folder / "seen.json"
-    content = json.loads(seen.read_text("utf-8")) if seen.exists() else {}
+    try:
+        done = subprocess.run(
+            [sys.executable, __file__, json.dumps(asdict(wanted)), str(folder)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT_S,
+        )
+    except subprocess.TimeoutExpired:
+        return Seen(folder, None, f"LoadGen has not returned after {_LIMIT_S} s")
+    content = json.loads((folder / "seen.json").read_text("utf-8"))
     return Seen(folder, done.returncode, done.stderr, **content)
 
 

@@ -76,6 +76,18 @@ class Batcher:
         """Arrival of the oldest pending sample; None when nothing is pending."""
         return self._runs[0][0] if self._runs else None
 
+    def can_close(self, now_ns: int, least_cap: int) -> bool:
+        """Whether `close` can say anything but None for a worker that takes `least_cap` or more.
+
+        Cheap: it is asked at every query, mostly to be told that there is nothing to do.
+        """
+        pending, settings = self.pending, self._settings
+        if pending >= least_cap or self._flushed or settings.deadline_ns is not None:
+            return pending > 0
+        return pending > 0 and now_ns + self._gap_ns >= (
+            self._runs[0][0] + settings.max_queue_delay_ns
+        )
+
     def close(self, now_ns: int, cap: int, idle: bool, service_ns: int) -> Close | None:
         """Say whether a batch of min(pending, cap) samples is to be closed now, and why.
 

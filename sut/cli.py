@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from sut import __version__
-from sut.errors import EXIT_FAILED, SutError, WorkerError
+from sut.errors import EXIT_BAD_INPUT, EXIT_FAILED, SutError, WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="sut",
         description="An MLPerf Inference system under test, driven by the real LoadGen.",
         epilog="Example: sut run -b efficientnet-lite0 -s Offline\n"
@@ -56,8 +56,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Parser(argparse.ArgumentParser):
+    """Answers a wrong argument in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong and where help is; exit 2."""
+        self.exit(EXIT_BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
 def _verb_parser(name: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"sut {name}",
         description=VERBS[name][1].capitalize() + ".",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Weight of the newest measurement in the running mean of S(b).
 SERVICE_WEIGHT = 1 / 8
+# Workers whose predicted answers differ by less than this share of the wait for them are equals.
+EQUAL_SHARE = 0.05
 # No timer is set for less: a thread's wake-up takes this long by itself.
 MIN_WAIT_NS = 20_000
 
@@ -110,12 +112,14 @@ class _Worker:
 class Policy:
     """The queue's state and the workers' state; says which batch goes where."""
 
-    __slots__ = ("_batcher", "_credit", "_workers")
+    __slots__ = ("_batcher", "_credit", "_has_deadline", "_least_cap", "_workers")
 
     def __init__(self, settings: BatcherSettings, workers: Sequence[WorkerLimits]) -> None:
         self._batcher = Batcher(settings)
         self._workers = [_Worker(i, w, settings.max_batch_size) for i, w in enumerate(workers)]
         self._credit = sum(w.slots for w in workers)
+        self._least_cap = min((w.cap for w in self._workers), default=0)
+        self._has_deadline = settings.deadline_ns is not None
 
     @property
     def pending(self) -> int:
@@ -142,7 +146,7 @@ class Policy:
     def next_batch(self, now_ns: int) -> Assignment | None:
         """Close the next batch and reserve its slot, or return None: nothing to send now."""
         batcher = self._batcher
-        if not batcher.pending or not self._credit:
+        if not self._credit or not batcher.can_close(now_ns, self._least_cap):
             return None
         worker = self._best(now_ns)
         samples = min(batcher.pending, worker.cap)
@@ -160,10 +164,13 @@ class Policy:
         batcher = self._batcher
         if not batcher.pending or not self._credit:
             return None
-        worker = self._best(now_ns)
-        samples = min(batcher.pending, worker.cap)
-        finish_ns = max(now_ns, worker.free_ns) + worker.curve.predict_ns(samples)
-        due_ns = batcher.due_ns(int(finish_ns) - now_ns)
+        service_ns = 0  # only a deadline makes the time depend on the worker
+        if self._has_deadline:
+            worker = self._best(now_ns)
+            samples = min(batcher.pending, worker.cap)
+            finish_ns = max(now_ns, worker.free_ns) + worker.curve.predict_ns(samples)
+            service_ns = int(finish_ns) - now_ns
+        due_ns = batcher.due_ns(service_ns)
         return None if due_ns is None else max(due_ns, now_ns + MIN_WAIT_NS)
 
     def finish(self, worker_index: int, now_ns: int, service_ns: float) -> None:
@@ -175,18 +182,26 @@ class Policy:
         worker.free_ns = now_ns + sum(predict(samples) for samples in worker.in_flight)
 
     def _best(self, now_ns: int) -> _Worker:
-        """The worker with a free slot that is predicted to answer first."""
+        """The worker with a free slot that is predicted to answer first; of equals, the idlest.
+
+        Equals are those within what S(b) wanders by: an exact comparison would send everything to
+        whichever device happened to be measured fastest, as long as one is enough.
+        """
         workers = self._workers
         if len(workers) == 1:
             return workers[0]
         pending = self._batcher.pending
-        best, best_ns = None, 0.0
-        for worker in workers:
-            if len(worker.in_flight) >= worker.slots:
-                continue
-            start_ns = worker.free_ns if worker.free_ns > now_ns else now_ns
-            finish_ns = start_ns + worker.curve.predict_ns(min(pending, worker.cap))
-            if best is None or finish_ns < best_ns:
-                best, best_ns = worker, finish_ns
-        assert best is not None, "called without credit"
-        return best
+        free = [worker for worker in workers if len(worker.in_flight) < worker.slots]
+        finish_ns = [
+            (worker.free_ns if worker.free_ns > now_ns else now_ns)
+            + worker.curve.predict_ns(min(pending, worker.cap))
+            for worker in free
+        ]
+        first_ns = min(finish_ns)
+        limit_ns = first_ns + EQUAL_SHARE * (first_ns - now_ns)
+        equals = (w for w, at_ns in zip(free, finish_ns, strict=True) if at_ns <= limit_ns)
+        return min(equals, key=_free_since)
+
+
+def _free_since(worker: _Worker) -> float:
+    return worker.free_ns

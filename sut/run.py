@@ -72,6 +72,10 @@ def run(plan: Plan, out_dir: Path, command: str) -> Summary:
     return both
 
 
+class _Stopped(Exception):
+    """A signal came while samples were prepared."""
+
+
 class Test:
     """One LoadGen test in one run folder."""
 
@@ -126,10 +130,12 @@ class Test:
         plan = self._plan
         path, count = "", plan.benchmark.performance_sample_count
         if plan.harness.backend not in WITHOUT_MODEL or plan.arguments.data is not None:
-            with show_progress(f"preparing samples of {plan.benchmark.name}") as progress:
-                self._samples = prepare(plan.benchmark, plan.arguments.data, progress=progress)
+            try:
+                self._samples = self._prepare(trial)
+            except _Stopped:
+                return False
             path, count = str(self._samples.path.absolute()), self._samples.count
-            if self._accuracy and self._samples.labels is None:
+            if plan.arguments.mode != "performance" and self._samples.labels is None:
                 raise DataError(
                     f"{self._samples.description}: it has no labels, and an accuracy run needs "
                     "them. Name a CSV file of labels in the benchmark, or use --mode performance."
@@ -138,6 +144,17 @@ class Test:
         values = {key: cast("float", setting.value) for key, setting in self._conf.items()}
         trial.send(TrialSamples(path, count, values))
         return trial.wait_for("start", _nothing)
+
+    def _prepare(self, trial: Supervisor) -> SampleSet:
+        plan = self._plan
+        with show_progress(f"preparing samples of {plan.benchmark.name}") as show:
+
+            def progress(done: int, total: int | None) -> None:
+                if trial.interrupted is not None:
+                    raise _Stopped
+                show(done, total)
+
+            return prepare(plan.benchmark, plan.arguments.data, progress=progress)
 
     def _watch(self, trial: Supervisor) -> bool:
         mode = "accuracy" if self._accuracy else "performance"

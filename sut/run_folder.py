@@ -5,6 +5,7 @@ Knows file names and formats; nothing of what they say.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from typing import TYPE_CHECKING, Self
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import yaml
 
 from sut.errors import EXIT_BAD_INPUT, ConfigError, SutError
-from sut.trace import TraceReader
+from sut.trace import EMPTY, TraceReader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,17 +42,12 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._made: Path | None = None  # the topmost folder that did not exist before
+        self._made: list[Path] = []  # folders that did not exist before, the innermost first
 
     def __enter__(self) -> Self:
         """Make the folder and prove that it can be written."""
-        if (self.path / SUMMARY_FILE).exists():
-            raise ConfigError(
-                f"--out: {self.path} holds a result already ({SUMMARY_FILE}). Name another folder, "
-                "or remove it."
-            )
-        missing = [p for p in (self.path, *self.path.parents) if not p.exists()]
-        self._made = missing[-1] if missing else None
+        self._refuse_used()
+        self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / ".writable"
@@ -85,12 +81,23 @@ class RunFolder:
         self._write(name, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
 
     def save_trace(self) -> Trace:
-        """Turn the trace file into batches.npz, and return it."""
+        """Turn the trace file into batches.npz; return it, empty if the test never began."""
         file = self.path / TRACE_FILE
-        trace = TraceReader(file).read()
+        trace = TraceReader(file).read() if file.exists() else EMPTY
         trace.save(self.path / BATCHES_FILE)
-        file.unlink()
+        file.unlink(missing_ok=True)
         return trace
+
+    def _refuse_used(self) -> None:
+        """What is there stays as it is, whatever becomes of the run."""
+        if not self.path.is_dir():
+            return
+        first = next(self.path.iterdir(), None)
+        if first is not None:
+            raise ConfigError(
+                f"--out: {self.path} holds a result already, or other files ({first.name}); a run "
+                "needs a folder of its own. Name another, or remove it."
+            )
 
     def _write(self, name: str, text: str) -> None:
         part = self.path / (name + ".part")
@@ -106,8 +113,9 @@ class RunFolder:
                 log.rename(log.with_name(log.name + ".failed"))
 
     def _undo(self) -> None:
-        if self._made is not None:
-            shutil.rmtree(self._made, ignore_errors=True)
-            return
-        for name in (REQUEST_FILE, LOG_FILE, TRACE_FILE, USER_CONF_FILE):
-            (self.path / name).unlink(missing_ok=True)
+        if self.path.is_dir():  # it was empty, or was not there
+            for path in self.path.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with contextlib.suppress(OSError):  # another run uses it: it stays
+            for path in self._made:
+                path.rmdir()

@@ -101,6 +101,11 @@ class Trace:
         part.replace(path)
 
 
+EMPTY = Trace(
+    {name: np.zeros(0, np.int64) for name in BATCH_FIELDS},
+    {name: np.zeros(0, np.int64) for name in QUERY_FIELDS},
+)
+
 _LOOK = 4_096  # records looked at together; more would touch pages that were never written
 
 

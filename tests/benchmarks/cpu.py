@@ -39,7 +39,12 @@ OFFLINE, SINGLE, SERVER = "Offline", "SingleStream", "Server"
 LEAST_OFFLINE_RATIO = 0.97
 MOST_ADDED_US = 150.0
 LEAST_SERVER_SHARE = 0.85
-SERVER_SHARES = (0.80, 0.85, 0.90)
+
+# Server's runs: share of the bare rate, and least seconds. LoadGen's schedule has the same seed in
+# every run, and its queries 500 to 700 come a fifth faster than the mean. A run at 0.85 must be long
+# enough to make up for them: a simulated queue with the bare calls' times is INVALID below 8 s.
+# At 0.90 that queue is INVALID too: the row tells how near the limit is.
+SERVER_RUNS = ((0.80, 0.0), (LEAST_SERVER_SHARE, 15.0), (0.90, 0.0))
 
 # A run of the program that ends at once: it makes model and samples, and says what it resolved.
 PROBE = ("--min-duration-s", "0", "--min-query-count", "1")
@@ -68,9 +73,9 @@ class Case:
     seconds: float
     loop: bare.BareRequest
 
-    def run(self, *options: str) -> dict[str, object]:
-        """Run the scenario once; return its summary."""
-        duration = ("--min-duration-s", str(self.seconds))
+    def run(self, *options: str, least_s: float = 0.0) -> dict[str, object]:
+        """Run the scenario once, for `least_s` or longer; return its summary."""
+        duration = ("--min-duration-s", str(max(self.seconds, least_s)))
         return sut_run(self.benchmark, self.scenario, [*duration, *self.options, *options])[0]
 
 
@@ -124,8 +129,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("-b", "--benchmark", default="efficientnet-lite0")
     parser.add_argument("--only", nargs="+", choices=tuple(MEASURES), default=tuple(MEASURES))
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each LoadGen run (4)")
-    parser.add_argument("--bare-seconds", type=float, default=1.5, help="of each bare loop (1.5)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="least of a LoadGen run (3)")
+    parser.add_argument("--bare-seconds", type=float, default=1.2, help="of each bare loop (1.2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")
     for scenario in MEASURES:
         parser.add_argument(
@@ -134,7 +139,10 @@ def _arguments() -> argparse.Namespace:
             metavar="OPTIONS",
             help=f'more options of sut run for {scenario}, such as "--max-batch-size 2"',
         )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.rounds < 1 or min(arguments.seconds, arguments.bare_seconds) <= 0:
+        parser.error("--rounds must be 1 or more, --seconds and --bare-seconds above 0")
+    return arguments
 
 
 def _case(arguments: argparse.Namespace, scenario: str) -> Case:
@@ -190,9 +198,10 @@ def _measure_single(case: Case) -> list[Pair]:
 
 
 def _measure_server(case: Case) -> list[Pair]:
-    def run(share: float, rate: float) -> Measured:
+    def run(share: float, least_s: float, rate: float) -> Measured:
         target = f"{share * rate:.2f}"
-        summary = case.run("--target-qps", target, "--min-query-count", str(SERVER_QUERIES))
+        options = ("--target-qps", target, "--min-query-count", str(SERVER_QUERIES))
+        summary = case.run(*options, least_s=least_s)
         return Measured(
             float(target),
             {
@@ -204,7 +213,9 @@ def _measure_server(case: Case) -> list[Pair]:
             },
         )
 
-    return paired.interleave(partial(_rate, case), [partial(run, share) for share in SERVER_SHARES])
+    return paired.interleave(
+        partial(_rate, case), [partial(run, *run_at) for run_at in SERVER_RUNS]
+    )
 
 
 def _rate(case: Case) -> float:
@@ -259,7 +270,7 @@ def _added_us(pair: Pair) -> float:
 def _server_rows(rounds: Sequence[Sequence[Pair]]) -> list[Row]:
     rows = [
         _server_row(share, [of_round[k] for of_round in rounds])
-        for k, share in enumerate(SERVER_SHARES)
+        for k, (share, _) in enumerate(SERVER_RUNS)
     ]
     return [*rows, _highest_row(rounds)]
 

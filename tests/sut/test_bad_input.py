@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sut.errors import ConfigError
+from sut.run_folder import RunFolder
 from tests.sut.helpers import folders, own
 from tests.sut.helpers.program import Done, Program
 
@@ -220,3 +222,14 @@ def test_a_result_of_a_later_scenario_is_noticed_before_the_first_runs(
     assert done.code == 2
     assert "holds a result already" in done.err
     assert folders.contents(tmp_path) == {"Offline", "Offline/summary.json"}
+
+
+def test_bad_input_removes_no_folder_of_another_run(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    with pytest.raises(ConfigError), RunFolder(runs / "mine"):
+        # Another command, which found `runs` there.
+        (runs / "other").mkdir()
+        (runs / "other" / "summary.json").write_text("{}", "utf-8")
+        raise ConfigError("bad input")
+
+    assert folders.contents(tmp_path) == {"runs", "runs/other", "runs/other/summary.json"}

@@ -1,8 +1,8 @@
-"""Settings: command line > system file > benchmark > default, each with its source, and mistakes."""
+"""Settings: command line > system file > benchmark > default, each with its source."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,11 @@ class Files:
     system: dict[str, object] = field(default_factory=dict)
 
     def resolve(self, scenario: str = "Server", **arguments: object) -> Plan:
-        """Resolve a scenario with these files and these words of a command line."""
+        """Resolve a scenario with these files and these fields of Arguments."""
+        return self.resolve_with(arguments, scenario)
+
+    def resolve_with(self, arguments: Mapping[str, object], scenario: str = "Server") -> Plan:
+        """See resolve."""
         benchmark = write_yaml(self.folder / "own.yaml", **self.benchmark)
         machine = self.folder / "machine"
         machine.mkdir(exist_ok=True)
@@ -108,7 +112,7 @@ def test_the_strongest_layer_decides(files: Files, strongest: int) -> None:
     for layer, _ in LAYERS[: strongest + 1]:
         words |= layer(files)
 
-    setting = files.resolve(**words).settings["max_batch_size"]
+    setting = files.resolve_with(words).settings["max_batch_size"]
 
     assert (setting.value, setting.source) == (11 + strongest, LAYERS[strongest][1])
 
@@ -210,7 +214,7 @@ def test_a_mistake_is_refused_before_anything_runs(files: Files, name: str) -> N
     words, says = MISTAKES[name]
 
     with pytest.raises(ConfigError) as caught:
-        files.resolve(**words)
+        files.resolve_with(words)
 
     assert [part for part in says if part not in str(caught.value)] == []
     assert "\n" not in str(caught.value)

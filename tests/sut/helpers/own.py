@@ -78,7 +78,9 @@ def answers(folder: Path) -> dict[str, int]:
     for path in sorted((folder / IMAGES).glob("*.png"), reverse=True):
         pixels = np.asarray(Image.open(path), np.float32)
         crop = pixels[top : top + SIZE, left : left + SIZE]
-        sample = ((crop - np.float32(MEAN)) / np.float32(STD)).transpose(2, 0, 1)
+        sample = ((crop - np.array(MEAN, np.float32)) / np.array(STD, np.float32)).transpose(
+            2, 0, 1
+        )
         found[path.name] = int(np.argmax(sample.reshape(-1) @ _weights()))
     return found
 

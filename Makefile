@@ -66,7 +66,7 @@ run_harness: $(SETUP) ## Run with the arguments of NVIDIA's harness in RUN_ARGS=
 	@$(BIN)/sut run $(call harness,$(RUN_ARGS))
 
 ##@ Develop
-.PHONY: test lint fmt lock bench-cpu bench-dispatch
+.PHONY: test lint fmt lock bench-cpu bench-model bench-dispatch
 test: $(DEV) ## Run the tests; one of them with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q $(ARGS)
 
@@ -86,6 +86,9 @@ lock: ## Renew requirements/ from pyproject.toml, with the oldest Python support
 
 bench-cpu: $(DEV) ## Measure what this machine's CPU can do, and what the harness takes of it
 	@$(BIN)/python -m tests.benchmarks.cpu $(ARGS)
+
+bench-model: $(DEV) ## Compare the model of the queue with the real program
+	@$(BIN)/python -m tests.benchmarks.queue_model $(ARGS)
 
 bench-dispatch: $(DEV) ## Measure the harness alone, with a backend that does nothing
 	@$(BIN)/python -m tests.benchmarks.dispatch $(ARGS)

@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 SERVER_QUERIES = 662
 
 
-def sut_run(benchmark: str, scenario: str, options: Sequence[str]) -> tuple[Summary, TrialRequest]:
+def sut_run(
+    benchmark: str, scenario: str, options: Sequence[str], out: Path | None = None
+) -> tuple[Summary, TrialRequest]:
     """Run one performance test; return its summary.json, and the request that its process got.
+
+    The run folder is `out`, or one that is removed.
 
     Raises:
         RuntimeError: it ended with neither VALID nor INVALID, with what it printed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "run"
+        out = out or Path(folder) / "run"
         words = ["run", "-b", benchmark, "-s", scenario, *options, "--out", str(out)]
         command = [sys.executable, "-m", "sut", *words]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

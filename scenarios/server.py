@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # to v4.1). This is a rate to begin with, valid on a machine that is not quite idle, and not one to
 # submit.
 CAPACITY_SHARE = 0.5
+# What LoadGen and one dispatcher keep up with on two cores, whatever the engine can do.
+MOST_QPS = 50_000.0
 # Below this part of the scheduled rate the engine does not keep up: the queue grows with the run.
 _KEEPS_UP = 0.95
 # What to try next, of the rate that ran, by how far the percentile is over the bound.
@@ -64,9 +66,8 @@ class Server:
                 given or 0.0, asked.bounded_rate(capacity.samples_per_s, 1.0, 0.0)
             )
         elif given is None:
-            keys["target_qps"] = asked.bounded_rate(
-                capacity.samples_per_s, CAPACITY_SHARE, asked.min_duration_s(load, conf)
-            )
+            rate = min(capacity.samples_per_s * CAPACITY_SHARE, MOST_QPS)
+            keys["target_qps"] = asked.bounded_rate(rate, 1.0, asked.min_duration_s(load, conf))
         return keys
 
     def metric(self, detail: Detail) -> Metric:

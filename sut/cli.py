@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import shlex
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 # A verb to the module that adds its arguments (`add_arguments`) and runs it (`main`).
 VERBS = {
     "run": ("sut.verbs.run", "run a LoadGen test, or all four"),
+    "submit": ("sut.verbs.submit", "run, verify and lay out a submission"),
+    "audit": ("sut.verbs.audit", "run a compliance test and verify it"),
+    "check": ("sut.verbs.check", "check a submission's tree"),
     "doctor": ("sut.verbs.doctor", "show what this machine has and lacks"),
 }
 
@@ -33,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     module.add_arguments(verb)
     arguments = verb.parse_args(words[1:])
     try:
-        return int(module.main(arguments, " ".join(["sut", *words])))
+        return int(module.main(arguments, shlex.join(["sut", *words])))
     except SutError as error:
         return _report(error, arguments.debug)
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from backends.base import WITHOUT_MODEL
 from data.benchmark import Benchmark, benchmark_names, load_benchmark
 from data.schema import HarnessDefaults
 from data.strict_yaml import StrictStruct, load_strict
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 Mode = Literal["performance", "accuracy", "submission"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 DEFAULT_SYSTEM = "default"
+TUNED_FILE = "tuned.yaml"
 SYSTEMS = ROOT / "user_confs"
 
 
@@ -43,6 +45,19 @@ class SystemFile(StrictStruct, frozen=True):
     affinity: str | None = None
     harness: HarnessDefaults = HarnessDefaults()
     benchmarks: Mapping[str, Mapping[str, HarnessDefaults]] = {}
+
+
+class Tuned(StrictStruct, frozen=True):
+    """What the tuner found for one benchmark and scenario, and where its proof is, in words."""
+
+    harness: HarnessDefaults
+    found: str = ""
+
+
+class TunedFile(StrictStruct, frozen=True):
+    """`user_confs/<system>/tuned.yaml`: the tuner's own file; it wins over system.yaml."""
+
+    benchmarks: Mapping[str, Mapping[str, Tuned]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +78,7 @@ class Arguments:
     devices: tuple[str, ...] | None = None
     instances: int | None = None
     max_batch_size: int | None = None
+    device_max_batch_size: Mapping[str, int] | None = None
     max_queue_delay_us: int | None = None
     slots: int | None = None
     affinity: str | None = None
@@ -120,6 +136,17 @@ class Plan:
         return self.file.closed_problems(self.benchmark.loadgen_name, self.scenario)
 
 
+def _check_accuracy(arguments: Arguments, benchmark: Benchmark, backend: str) -> None:
+    """Refuse an accuracy run that could not be judged, before it runs."""
+    if arguments.mode == "performance" or backend in WITHOUT_MODEL:
+        return
+    if benchmark.accuracy.metric != "top1":
+        raise ConfigError(
+            f"{benchmark.file}: accuracy.metric is {benchmark.accuracy.metric}, which is not "
+            "computed here; expected top1. Use --mode performance."
+        )
+
+
 # Some capacity: to check what the user asks of LoadGen before anything is measured.
 _ANY = Capacity(1.0, 1.0, 1e6)
 # Layers of (source, values by name): the first that has a value decides.
@@ -141,6 +168,7 @@ def resolve(arguments: Arguments) -> Plan:
     layers = _layers(arguments, benchmark, asked.name, folder, asked.default_workers)
     settings = {name: _first(layers, name) for name in _DEFAULTS}
     settings["backend_options"] = _merged(layers, "backend_options")
+    _check_accuracy(arguments, benchmark, str(settings["backend"].value))
     return Plan(
         arguments=arguments,
         benchmark=benchmark,
@@ -159,6 +187,7 @@ _DEFAULTS: dict[str, object] = {
     "affinity": "",
     "instances": 1,
     "max_batch_size": 8,
+    "device_max_batch_size": {},
     "max_queue_delay_us": 0,
     "slots": 1,
 }
@@ -192,18 +221,25 @@ def _layers(
     file = load_strict(path, SystemFile)
     specific = _scenario_section(file, path, benchmark.name, name)
     shown = f"{folder.name}/system.yaml"
+    # Options belong to a backend: those for another one than the user chose are left out.
+    backend = arguments.backend or file.backend or _DEFAULTS["backend"]
+    of_system = _HARNESS if file.backend in {None, backend} else _WITHOUT_OPTIONS
+    of_benchmark = _HARNESS if backend == _DEFAULTS["backend"] else _WITHOUT_OPTIONS
+    defaults = benchmark.harness_defaults(name)
     return [
         ("command line", _given(arguments, _ARGUMENTS)),
-        (f"{shown}, {benchmark.name}, {name}", _given(specific, _HARNESS)),
-        (f"{shown}, harness", _given(file.harness, _HARNESS)),
+        (f"{folder.name}/{TUNED_FILE}", _given(_tuned(folder, benchmark.name, name), of_system)),
+        (f"{shown}, {benchmark.name}, {name}", _given(specific, of_system)),
+        (f"{shown}, harness", _given(file.harness, of_system)),
         (shown, _given(file, _MACHINE)),
-        (f"benchmark {benchmark.name}", _given(benchmark.harness_defaults(name), _HARNESS)),
+        (f"benchmark {benchmark.name}", _given(defaults, of_benchmark)),
         ("scenario", {"workers": workers}),
         ("default", _DEFAULTS),
     ]
 
 
 _HARNESS = HarnessDefaults.__struct_fields__
+_WITHOUT_OPTIONS = tuple(name for name in _HARNESS if name != "backend_options")
 _MACHINE = ("backend", "devices", "affinity")
 _ARGUMENTS = (*_HARNESS, *_MACHINE)
 
@@ -217,6 +253,14 @@ def _scenario_section(file: SystemFile, path: Path, benchmark: str, name: str) -
                     f'"{scenario(section).name}".'
                 )
     return file.benchmarks.get(benchmark, {}).get(name, HarnessDefaults())
+
+
+def _tuned(folder: Path, benchmark: str, name: str) -> HarnessDefaults:
+    path = folder / TUNED_FILE
+    if not path.is_file():
+        return HarnessDefaults()
+    found = load_strict(path, TunedFile).benchmarks.get(benchmark, {}).get(name)
+    return HarnessDefaults() if found is None else found.harness
 
 
 def _given(source: object, names: Sequence[str]) -> dict[str, object]:
@@ -272,7 +316,14 @@ def _harness(settings: Mapping[str, Setting]) -> HarnessSettings:
         slots=int(settings["slots"].value),  # type: ignore[call-overload]  # checked above
         affinity=parse_affinity(str(settings["affinity"].value)),
         backend_options=dict(settings["backend_options"].value),  # type: ignore[call-overload]  # made by _merged
+        device_max_batch_size=_device_caps(settings["device_max_batch_size"], settings["devices"]),
     )
+    devices = harness.devices
+    if not all(devices) or len(set(devices)) < len(devices):
+        raise ConfigError(
+            f'devices is "{",".join(devices)}" ({settings["devices"].source}); expected one or '
+            "more, each once. Use --instances for several engines on a device."
+        )
     if harness.workers == "inline" and len(harness.devices) * harness.instances > 1:
         raise ConfigError(
             "workers is inline, which runs one engine on LoadGen's thread, but "
@@ -280,6 +331,23 @@ def _harness(settings: Mapping[str, Setting]) -> HarnessSettings:
             "Use --workers thread."
         )
     return harness
+
+
+def _device_caps(caps: Setting, devices: Setting) -> dict[str, int]:
+    found: dict[str, int] = dict(caps.value)  # type: ignore[call-overload]  # a mapping in every layer
+    named = [str(device) for device in devices.value]  # type: ignore[attr-defined]  # a sequence in every layer
+    for device, cap in found.items():
+        if device not in named:
+            raise ConfigError(
+                f'device_max_batch_size names device "{device}" ({caps.source}); expected one of '
+                f"{', '.join(named)} ({devices.source}).{nearest(device, named)}"
+            )
+        if cap < 1:
+            raise ConfigError(
+                f"device_max_batch_size of device {device} is {cap} ({caps.source}); expected at "
+                "least 1."
+            )
+    return found
 
 
 def _user_conf(

@@ -174,6 +174,7 @@ class _Guard:
             self._issue(ids, indices)
         except BaseException as error:  # noqa: BLE001 - see the class
             self._report("IssueQuery", error)
+            complete(ids, None)
 
     def flush(self) -> None:
         try:

@@ -84,13 +84,13 @@ class InlineSystem:
 
     def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
         """See System."""
-        cap = self._request.harness.max_batch_size
+        cap = self._request.harness.cap(self._device)
         sizes = warm_up_sizes(cap, samples_per_query)
-        return capacity([self._opened().warm_up(indices, sizes, limit_s)], cap, samples_per_query)
+        return capacity([self._opened().warm_up(indices, sizes, limit_s)], samples_per_query)
 
     def front(self) -> Front:
         """See System."""
-        cap = self._request.harness.max_batch_size
+        cap = self._request.harness.cap(self._device)
         return InlineSut(self._name, self._opened(), cap, self._outlets)
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class BatchSystem:
         named = list(harness.worker_devices())
         settings = BatcherSettings(harness.max_batch_size, harness.max_queue_delay_us * 1_000)
         self._policy = Policy(
-            settings, [WorkerLimits(harness.slots, harness.max_batch_size) for _ in named]
+            settings, [WorkerLimits(harness.slots, harness.cap(device)) for _, device in named]
         )
         self._dispatcher = Dispatcher(self._policy, outlets)
         specs = [(name, executor_spec(request, device)) for name, device in named]
@@ -153,12 +153,15 @@ class BatchSystem:
 
     def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
         """See System. All workers at once, as they will run."""
-        cap = self._harness.max_batch_size
-        sizes = warm_up_sizes(cap, samples_per_query)
-        measured = _all([worker.warm_up(indices, sizes, limit_s) for worker in self._workers])
+        caps = [self._harness.cap(device) for _, device in self._harness.worker_devices()]
+        calls = [
+            worker.warm_up(indices, warm_up_sizes(cap, samples_per_query), limit_s)
+            for worker, cap in zip(self._workers, caps, strict=True)
+        ]
+        measured = _all(calls)
         for worker, times_ns in enumerate(measured):
             self._policy.prime(worker, {size: t.median_ns for size, t in times_ns.items()})
-        return capacity(measured, cap, samples_per_query)
+        return capacity(measured, samples_per_query)
 
     def front(self) -> Front:
         """See System."""
@@ -195,9 +198,10 @@ def executor_spec(request: TrialRequest, device: str) -> ExecutorSpec:
         model_path=request.model_path,
         input=request.input,
         output_name=request.output_name,
-        max_batch_size=harness.max_batch_size,
+        max_batch_size=harness.cap(device),
         device=device,
         options=harness.backend_options,
+        slots=harness.slots,
     )
     return ExecutorSpec(engine, request.postprocess)
 
@@ -207,14 +211,17 @@ def warm_up_sizes(cap: int, samples_per_query: int) -> tuple[int, ...]:
     return tuple(sorted({1, min(samples_per_query, cap), cap}))
 
 
-def capacity(
-    measured: Sequence[Mapping[int, Timing]], cap: int, samples_per_query: int
-) -> Capacity:
-    """Add up what the workers measured side by side; see scenarios.base.Capacity."""
-    alone = min(samples_per_query, cap)
-    rounds = -(-samples_per_query // (alone * len(measured)))
+def capacity(measured: Sequence[Mapping[int, Timing]], samples_per_query: int) -> Capacity:
+    """Add up what the workers measured side by side; see scenarios.base.Capacity.
+
+    The largest size that a worker measured is its full batch.
+    """
+    full = [(max(timings), timings[max(timings)]) for timings in measured]
+    alone = [min(samples_per_query, cap) for cap, _ in full]
+    rounds = -(-samples_per_query // sum(alone))
+    lone_ns = [timings[size].fastest_ns for timings, size in zip(measured, alone, strict=True)]
     return Capacity(
-        samples_per_s=sum(cap / timings[cap].median_ns * 1e9 for timings in measured),
-        peak_samples_per_s=sum(cap / timings[cap].fastest_ns * 1e9 for timings in measured),
-        latency_ns=rounds * min(timings[alone].fastest_ns for timings in measured),
+        samples_per_s=sum(cap / timing.median_ns * 1e9 for cap, timing in full),
+        peak_samples_per_s=sum(cap / timing.fastest_ns * 1e9 for cap, timing in full),
+        latency_ns=rounds * min(lone_ns),
     )

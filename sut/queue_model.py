@@ -53,6 +53,7 @@ class Device:
         jitter: by how much its batches differ from S(b).
         copy_in_ns: time to bring one sample to the device.
         copy_out_ns: time to bring one answer back.
+        max_batch_size: samples, where the device takes fewer than the batcher allows.
     """
 
     service: ServiceTime
@@ -60,6 +61,7 @@ class Device:
     jitter: Jitter = field(default_factory=Jitter)
     copy_in_ns: float = 0.0
     copy_out_ns: float = 0.0
+    max_batch_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +211,16 @@ def percentile_ns(ascending: NDArray[np.int64], share: float) -> float:
 
 def _capacity(setting: QueueSetting) -> float:
     """Return the rate at which every device is busy with its best batches, in samples/s."""
-    sizes = range(1, setting.batcher.max_batch_size + 1)
+    largest = setting.batcher.max_batch_size
     return sum(
-        max(size / device.service.service_ns(size) for size in sizes) * NS_PER_S
+        max(size / device.service.service_ns(size) for size in range(1, _cap(device, largest) + 1))
+        * NS_PER_S
         for device in setting.devices
     )
+
+
+def _cap(device: Device, largest: int) -> int:
+    return largest if device.max_batch_size is None else min(device.max_batch_size, largest)
 
 
 def _schedule(setting: QueueSetting) -> NDArray[np.int64]:
@@ -279,11 +286,12 @@ class _Run:
     """The dispatcher's part: feeds the policy what happens, in order of time."""
 
     def __init__(self, setting: QueueSetting) -> None:
-        cap = setting.batcher.max_batch_size
+        caps = [_cap(device, setting.batcher.max_batch_size) for device in setting.devices]
         self._workers = [_Worker(index, setting) for index in range(len(setting.devices))]
-        limits = [WorkerLimits(device.slots, cap) for device in setting.devices]
-        self._policy = Policy(setting.batcher, limits)
-        for index, worker in enumerate(self._workers):  # as warm-up measures it
+        slots = [device.slots for device in setting.devices]
+        self._policy = Policy(setting.batcher, list(map(WorkerLimits, slots, caps)))
+        for index, (worker, cap) in enumerate(zip(self._workers, caps, strict=True)):
+            # As warm-up measures it.
             self._policy.prime(index, {size: worker.service_ns[size] for size in {1, cap}})
         self._sizes: list[int] = []
         self._completed_ns: list[int] = []

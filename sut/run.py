@@ -63,8 +63,12 @@ def run(plan: Plan, out_dir: Path, command: str) -> Summary:
     if mode != "submission":
         return Test(plan, out_dir, command, accuracy=mode == "accuracy").run()
     with RunFolder(out_dir) as folder:
-        performance = Test(plan, out_dir / "performance", command, accuracy=False).run()
-        accuracy = Test(plan, out_dir / "accuracy", command, accuracy=True).run()
+        try:
+            performance = Test(plan, out_dir / "performance", command, accuracy=False).run()
+            accuracy = Test(plan, out_dir / "accuracy", command, accuracy=True).run()
+        except Interrupted as interruption:
+            folder.write_json(SUMMARY_FILE, {**interruption.summary, "mode": mode, "valid": False})
+            raise
         both = {**performance, "mode": mode, "accuracy": accuracy["accuracy"]}
         both["valid"] = bool(performance["valid"] and accuracy["valid"])
         both["reasons"] = [*_list(performance["reasons"]), *_list(accuracy["reasons"])]
@@ -99,7 +103,10 @@ class Test:
                 done = trial.wait_for("engines", _nothing)
                 if done:
                     done = self._start(trial) and self._watch(trial)
-                return self._finish(folder, trial, model, done)
+                result = self._finish(folder, trial, model, done)
+                if trial.interrupted is not None:  # too late for this test, in time for the next
+                    raise Interrupted(trial.interrupted, result)
+                return result
 
     def _model(self) -> ResolvedModel | None:
         if self._plan.harness.backend in WITHOUT_MODEL:
@@ -199,8 +206,6 @@ class Test:
             result["interrupted"] = number.name
             result["reasons"] = [f"Interrupted by {number.name} after {kept_s:.1f} s of the test."]
         folder.write_json(SUMMARY_FILE, result)
-        if not done and number is not None:
-            raise Interrupted(number, result)
         return result
 
     def _summary(self, trial: Supervisor, trace: Trace) -> Summary:

@@ -83,7 +83,8 @@ class RunFolder:
     def save_trace(self) -> Trace:
         """Turn the trace file into batches.npz; return it, empty if the test never began."""
         file = self.path / TRACE_FILE
-        trace = TraceReader(file).read() if file.exists() else EMPTY
+        began = file.exists() and file.stat().st_size > 0
+        trace = TraceReader(file).read() if began else EMPTY
         trace.save(self.path / BATCHES_FILE)
         file.unlink(missing_ok=True)
         return trace
@@ -113,6 +114,8 @@ class RunFolder:
                 log.rename(log.with_name(log.name + ".failed"))
 
     def _undo(self) -> None:
+        if any(self.path.rglob(SUMMARY_FILE)):
+            return  # what an earlier test measured is worth more than an empty folder
         if self.path.is_dir():  # it was empty, or was not there
             for path in self.path.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

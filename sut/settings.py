@@ -35,6 +35,7 @@ class HarnessSettings:
         affinity: cores of each device, such as {"0": "0-15"}; a device that is not named may use
             all. For process workers.
         backend_options: passed to the backend, which refuses unknown ones.
+        device_max_batch_size: samples, of devices that take fewer than `max_batch_size`.
     """
 
     backend: str
@@ -46,6 +47,11 @@ class HarnessSettings:
     slots: int
     affinity: dict[str, str] = field(default_factory=dict)
     backend_options: dict[str, OptionValue] = field(default_factory=dict)
+    device_max_batch_size: dict[str, int] = field(default_factory=dict)
+
+    def cap(self, device: str) -> int:
+        """Return the largest batch of a device, in samples."""
+        return min(self.max_batch_size, self.device_max_batch_size.get(device, self.max_batch_size))
 
     def worker_devices(self) -> Iterator[tuple[str, str]]:
         """Yield (worker name, device) for every worker."""

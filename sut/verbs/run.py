@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from dataclasses import replace
@@ -66,6 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     harness.add_argument("--devices", metavar="0,1")
     harness.add_argument("--instances", type=int, metavar="N", help="engines on each device")
     harness.add_argument("--max-batch-size", type=int, metavar="B")
+    harness.add_argument(
+        "--device-max-batch-size", metavar="0:B,1:B", help="of devices that take fewer samples"
+    )
     harness.add_argument("--max-queue-delay-us", type=int, metavar="U")
     harness.add_argument("--slots", type=int, metavar="K", help="batches in flight a worker")
     harness.add_argument(
@@ -142,6 +146,7 @@ def _arguments(arguments: argparse.Namespace, first: str) -> config.Arguments:
         devices=tuple(arguments.devices.split(",")) if arguments.devices else None,
         instances=arguments.instances,
         max_batch_size=arguments.max_batch_size,
+        device_max_batch_size=_device_caps(arguments.device_max_batch_size),
         max_queue_delay_us=arguments.max_queue_delay_us,
         slots=arguments.slots,
         affinity=arguments.affinity,
@@ -149,6 +154,21 @@ def _arguments(arguments: argparse.Namespace, first: str) -> config.Arguments:
         audit_config=arguments.audit_config,
         loadgen_trace=arguments.loadgen_trace,
     )
+
+
+def _device_caps(text: str | None) -> dict[str, int] | None:
+    """Read DEVICE:SAMPLES,DEVICE:SAMPLES."""
+    if text is None:
+        return None
+    caps = {}
+    for part in text.split(","):
+        device, _, samples = part.rpartition(":")
+        if not (device and samples.isdecimal()):
+            raise ConfigError(
+                f'--device-max-batch-size: "{part}"; expected DEVICE:SAMPLES, such as 0:26.'
+            )
+        caps[device] = int(samples)
+    return caps
 
 
 def _option(text: str) -> tuple[str, OptionValue]:
@@ -160,9 +180,11 @@ def _option(text: str) -> tuple[str, OptionValue]:
         return key, value == "true"
     for kind in (int, float):
         try:
-            return key, kind(value)
+            number = kind(value)
         except ValueError:
             continue
+        if math.isfinite(number):
+            return key, number
     return key, value
 
 

@@ -107,6 +107,9 @@ CASES = {
         ('"intra_op_thread"', 'Did you mean "intra_op_threads"?'),
         ("--set", "intra_op_thread=2"),
     ),
+    "option of nan": Case(
+        ("delay_us", "'nan'"), ("--backend", "null", "--set", "delay_us=nan")
+    ),
     "target_qps that is no number": Case(("--target-qps", "'fast'"), ("--target-qps", "fast")),
     "target_qps of 0": Case(("--target-qps", "0"), ("--target-qps", "0")),
     "target_qps of nan": Case(("--target-qps", "nan"), ("--target-qps", "nan")),
@@ -226,10 +229,33 @@ def test_a_result_of_a_later_scenario_is_noticed_before_the_first_runs(
 
 def test_bad_input_removes_no_folder_of_another_run(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    with pytest.raises(ConfigError), RunFolder(runs / "mine"):
-        # Another command, which found `runs` there.
-        (runs / "other").mkdir()
-        (runs / "other" / "summary.json").write_text("{}", "utf-8")
-        raise ConfigError("bad input")
+
+    def refused_beside_another_run() -> None:
+        with RunFolder(runs / "mine"):
+            # Another command, which found `runs` there.
+            (runs / "other").mkdir()
+            (runs / "other" / "summary.json").write_text("{}", "utf-8")
+            raise ConfigError("bad input")
+
+    with pytest.raises(ConfigError, match="bad input"):
+        refused_beside_another_run()
 
     assert folders.contents(tmp_path) == {"runs", "runs/other", "runs/other/summary.json"}
+
+
+def test_a_late_refusal_keeps_what_an_earlier_scenario_measured(
+    program: Program, own_yaml: Path, tmp_path: Path
+) -> None:
+    harness = {"Offline": {"backend_options": {"intra_op_thread": 1}}}
+    benchmark = own.write_yaml(own_yaml.with_name("late.yaml"), harness=harness)
+
+    done = program.run(
+        *("run", "-b", benchmark, "-s", "SingleStream,Offline", "--out", tmp_path / "out"),
+        *("--min-duration-s", 0, "--min-query-count", 64),
+    )
+
+    assert done.code == 2
+    assert 'Did you mean "intra_op_threads"?' in done.err
+    assert folders.summary(tmp_path / "out" / "SingleStream")["valid"] is True
+    assert not (tmp_path / "out" / "Offline").exists()
+    assert len(folders.results(tmp_path / "out")) == 1

@@ -267,7 +267,7 @@ def test_workers_add_up_to_the_capacity() -> None:
     one = {1: Timing(2e6, 1e6), 4: Timing(4e6, 2e6)}
     other = {1: Timing(3e6, 2e6), 4: Timing(8e6, 4e6)}
 
-    both = capacity([one, other], 4, 8)
+    both = capacity([one, other], 8)
 
     assert both.samples_per_s == pytest.approx(4 / 4e-3 + 4 / 8e-3)
     assert both.peak_samples_per_s == pytest.approx(4 / 2e-3 + 4 / 4e-3)

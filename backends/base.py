@@ -25,6 +25,8 @@ BACKENDS: Mapping[str, str] = {
     "onnxruntime": "backends.onnxruntime",
     "null": "backends.null",
     "simulated": "backends.simulated",
+    "tensorrt": "backends.tensorrt",
+    "torch": "backends.torch",
 }
 
 # Backends that open no model file and read no samples: data need not be there for them.
@@ -60,6 +62,7 @@ class EngineSpec:
         max_batch_size: the largest batch that `infer` will be given.
         device: "cpu", "0" (a GPU index), or what the backend understands.
         options: backend options by name, such as {"intra_op_threads": 1}; unknown ones are refused.
+        slots: batches that an asynchronous engine is asked to have in flight.
     """
 
     backend: str
@@ -69,6 +72,7 @@ class EngineSpec:
     max_batch_size: int
     device: str = "cpu"
     options: Mapping[str, OptionValue] = field(default_factory=dict)
+    slots: int = 1
 
 
 @runtime_checkable

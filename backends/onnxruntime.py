@@ -16,6 +16,7 @@ from backends.base import TensorSpec, check_rows, check_samples
 from backends.interface import check_answers, fit_input, order_outputs
 from backends.onnx_file import check_file, precision_of
 from backends.options import read_options
+from backends.rows import gather
 from sut.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from onnxruntime import InferenceSession, NodeArg, SessionOptions
 
-    from backends.base import Array, EngineSpec, OptionValue
+    from backends.base import Array, Engine, EngineSpec, OptionValue
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -135,10 +136,10 @@ class OnnxRuntimeEngine:
     """
 
     def __init__(self, model: Model, max_batch_size: int, facts: Mapping[str, OptionValue]) -> None:
-        self.inputs = (model.input,)
+        self.inputs: tuple[TensorSpec, ...] = (model.input,)
         self.outputs = model.outputs
         self.max_batch_size = max_batch_size
-        self.facts = facts
+        self.facts: Mapping[str, OptionValue] = facts
         self._where = model.path
         self._session: InferenceSession | None = model.session
         self._input_name = model.input.name
@@ -167,9 +168,7 @@ class OnnxRuntimeEngine:
         try:
             return tuple(session.run(self._output_names, {self._input_name: batch}))
         except Exception as error:  # ONNX Runtime's exceptions share no other base
-            raise EngineError(
-                f"{self._where}: a batch of {len(rows)} failed: {_reason(error)}"
-            ) from error
+            raise failed_batch(len(rows), error, self._where) from error
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -177,44 +176,43 @@ class OnnxRuntimeEngine:
         self._staging = NO_ROWS
 
 
-def gather(samples: Array, rows: Sequence[int], staging: Array) -> Array:
-    """Return rows `rows` of `samples`: a view where they follow each other, else in `staging`.
-
-    The caller has checked that the rows exist, and that `staging` has room for them.
-    """
-    first, count = rows[0], len(rows)
-    # The last row alone tells most batches of random rows apart, without a list.
-    if rows[-1] - first == count - 1 and list(rows) == list(range(first, first + count)):
-        return samples[first : first + count]
-    # "clip" because "raise" would go through a buffer of its own: the rows are checked already.
-    return np.take(samples, rows, axis=0, out=staging[:count], mode="clip")
-
-
-def open_engine(spec: EngineSpec) -> OnnxRuntimeEngine:
+def open_engine(spec: EngineSpec) -> Engine:
     """Load the model of `spec`, check it against what the benchmark feeds, and run it once.
 
     Raises:
         ConfigError: the package is missing, or a device or option does not exist or fit.
         EngineError: the file, or a model that does not fit; in one line, with what to do.
     """
+    wanted = providers(spec.device)
+    if spec.device != "cpu":
+        from backends.onnxruntime_cuda import open_on_gpu  # noqa: PLC0415 - it needs this module
+
+        return open_on_gpu(spec)
     options = read_options(spec.options, Options, "onnxruntime backend")
-    runtime = _import_runtime()
-    wanted = _available_providers(runtime, spec.device)
+    runtime = import_runtime()
     path = check_file(spec.model_path)
-    session = _open_session(runtime, path, options, wanted)
-    declared = _declared(session.get_inputs(), path)
-    tensor = fit_input(declared, spec, path)
-    outputs = _outputs_of(session, tensor, spec, path)
+    session = open_session(runtime, path, options, wanted)
+    model = fit_session(session, spec, path)
     facts: dict[str, OptionValue] = {
         "backend": "onnxruntime",
         "version": runtime.__version__,
-        "provider": wanted[0][0],
-        "precision": precision_of(path, tensor.dtype),
+        "provider": CPU,
+        "precision": precision_of(path, model.input.dtype),
         "intra_op_threads": options.intra_op_threads or "one a physical core",
-        "batch_axis": "open" if declared[0].shape[0] is None else "fixed",
+        "batch_axis": "fixed" if isinstance(session.get_inputs()[0].shape[0], int) else "open",
         "simulated": False,
     }
-    return OnnxRuntimeEngine(Model(path, session, tensor, outputs), spec.max_batch_size, facts)
+    return OnnxRuntimeEngine(model, spec.max_batch_size, facts)
+
+
+def fit_session(session: InferenceSession, spec: EngineSpec, path: str) -> Model:
+    """Check what a session takes and gives against what the benchmark feeds and reads.
+
+    Raises:
+        EngineError: they do not fit; in one line that names `path` and what to do.
+    """
+    tensor = fit_input(_declared(session.get_inputs(), path), spec, path)
+    return Model(path, session, tensor, _outputs_of(session, tensor, spec, path))
 
 
 def providers(device: str) -> list[tuple[str, dict[str, str]]]:
@@ -233,7 +231,8 @@ def providers(device: str) -> list[tuple[str, dict[str, str]]]:
     )
 
 
-def _import_runtime() -> ModuleType:
+def import_runtime() -> ModuleType:
+    """Import ONNX Runtime, or raise ConfigError."""
     try:
         import onnxruntime  # noqa: PLC0415 - slow to import, and only this backend needs it
     except ImportError as error:
@@ -244,17 +243,15 @@ def _import_runtime() -> ModuleType:
     return onnxruntime  # type: ignore[no-any-return]  # the package has no types
 
 
-def _available_providers(runtime: ModuleType, device: str) -> list[tuple[str, dict[str, str]]]:
-    """Return `providers(device)`, refused here because ONNX Runtime would fall back to the CPU."""
-    wanted = providers(device)
+def check_provider(runtime: ModuleType, device: str, provider: str) -> None:
+    """Raise EngineError unless ONNX Runtime has `provider`: it would fall back to the CPU."""
     available = runtime.get_available_providers()
-    if wanted[0][0] not in available:
+    if provider not in available:
         raise EngineError(
-            f"device {device}: onnxruntime {runtime.__version__} has no {wanted[0][0]}, only "
+            f"device {device}: onnxruntime {runtime.__version__} has no {provider}, only "
             f"{', '.join(available)}. Install onnxruntime-gpu in place of onnxruntime, or use "
             "device cpu."
         )
-    return wanted
 
 
 def _session_options(runtime: ModuleType, options: Options) -> SessionOptions:
@@ -274,9 +271,14 @@ def _session_options(runtime: ModuleType, options: Options) -> SessionOptions:
     return settings
 
 
-def _open_session(
+def open_session(
     runtime: ModuleType, path: str, options: Options, wanted: list[tuple[str, dict[str, str]]]
 ) -> InferenceSession:
+    """Open a session with the execution providers in `wanted`, the one that must run it first.
+
+    Raises:
+        EngineError: it cannot be loaded, or the provider did not start.
+    """
     settings = _session_options(runtime, options)
     try:
         session = runtime.InferenceSession(path, settings, providers=wanted, enable_fallback=0)
@@ -335,6 +337,11 @@ def _outputs_of(
             "of 1 works, the batch size is part of the graph: export it with an open batch axis."
         ) from error
     return check_answers(ordered, answers, count, where)
+
+
+def failed_batch(count: int, error: Exception, where: str) -> EngineError:
+    """Return what to raise when ONNX Runtime failed at a batch."""
+    return EngineError(f"{where}: a batch of {count} failed: {_reason(error)}")
 
 
 def _reason(error: Exception) -> str:

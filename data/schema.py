@@ -248,6 +248,7 @@ class HarnessDefaults(StrictStruct, frozen=True):
 
     Attributes:
         max_batch_size: samples.
+        device_max_batch_size: samples, of devices that take fewer than the others.
         max_queue_delay_us: how long the oldest sample may wait for its batch to fill.
         slots: batches in flight a worker.
         instances: workers a device.
@@ -256,6 +257,7 @@ class HarnessDefaults(StrictStruct, frozen=True):
     """
 
     max_batch_size: Positive | None = None
+    device_max_batch_size: Mapping[str, Positive] | None = None
     max_queue_delay_us: Annotated[int, Meta(ge=0)] | None = None
     slots: Positive | None = None
     instances: Positive | None = None

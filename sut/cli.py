@@ -20,6 +20,8 @@ VERBS = {
     "submit": ("sut.verbs.submit", "run, verify and lay out a submission"),
     "audit": ("sut.verbs.audit", "run a compliance test and verify it"),
     "check": ("sut.verbs.check", "check a submission's tree"),
+    "build": ("sut.verbs.build", "build a TensorRT engine of a benchmark's model"),
+    "quantize": ("sut.verbs.quantize", "make an fp16 or int8 model and compare it with fp32"),
     "doctor": ("sut.verbs.doctor", "show what this machine has and lacks"),
 }
 

@@ -7,6 +7,7 @@ import multiprocessing
 import pickle
 import random
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +17,11 @@ from backends.base import Engine, open_engine
 from sut.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from backends.base import Array, EngineSpec
+
+    Open = Callable[[EngineSpec], Engine]
 
 BOUND = 12
 
@@ -35,13 +38,18 @@ class BackendTestCase:
         """Return what `samples`, all of them, must be answered with: exact, one array an output."""
         raise NotImplementedError
 
+    @staticmethod
+    def open(spec: EngineSpec) -> Engine:
+        """Open the engine; it can be pickled, for tests in other processes."""
+        return open_engine(spec)
+
     @pytest.fixture
     def samples(self, spec: EngineSpec) -> Array:
         return make_samples(spec, seed=1)
 
     @pytest.fixture
     def engine(self, spec: EngineSpec, samples: Array) -> Iterator[Engine]:
-        engine = open_engine(spec)
+        engine = self.open(spec)
         engine.bind(samples)
         yield engine
         engine.close()
@@ -121,7 +129,7 @@ class BackendTestCase:
         self.assert_answers(engine, samples, [0, 1])
 
     def test_a_batch_before_bind_is_refused(self, spec: EngineSpec) -> None:
-        engine = open_engine(spec)
+        engine = self.open(spec)
 
         with pytest.raises(EngineError, match=r"without samples\. Call bind first"):
             engine.infer([0])
@@ -205,7 +213,9 @@ class BackendTestCase:
         bound = [make_samples(spec, seed) for seed in (3, 4)]
 
         with ThreadPoolExecutor(len(bound)) as threads:
-            answers = list(threads.map(lambda samples: many_answers(spec, samples), bound))
+            answers = list(
+                threads.map(lambda samples: many_answers(self.open, spec, samples), bound)
+            )
 
         for samples, found in zip(bound, answers, strict=True):
             want = [output[row] for row in some_rows(spec) for output in self.expected(samples)]
@@ -219,10 +229,10 @@ class BackendTestCase:
         spawn = multiprocessing.get_context("spawn")
 
         with ProcessPoolExecutor(1, mp_context=spawn) as processes:
-            facts, answers = processes.submit(facts_and_answers, spec, samples).result()
+            facts, answers = processes.submit(facts_and_answers, self.open, spec, samples).result()
 
         assert facts == engine.facts
-        assert answers == many_answers(spec, samples)
+        assert answers == many_answers(self.open, spec, samples)
 
 
 def make_samples(spec: EngineSpec, seed: int) -> Array:
@@ -244,9 +254,9 @@ def some_rows(spec: EngineSpec) -> list[list[int]]:
     return [choose.choices(range(BOUND), k=size) for size in sizes]
 
 
-def many_answers(spec: EngineSpec, samples: Array) -> list[bytes]:
+def many_answers(open_: Open, spec: EngineSpec, samples: Array) -> list[bytes]:
     """Return the bytes of every answer of a new engine to `some_rows`."""
-    engine = open_engine(spec)
+    engine = open_(spec)
     engine.bind(samples)
     found = [answer.tobytes() for rows in some_rows(spec) for answer in engine.infer(rows)]
     engine.close()
@@ -254,10 +264,10 @@ def many_answers(spec: EngineSpec, samples: Array) -> list[bytes]:
 
 
 def facts_and_answers(
-    spec: EngineSpec, samples: Array
+    open_: Open, spec: EngineSpec, samples: Array
 ) -> tuple[dict[str, str | int | float | bool], list[bytes]]:
     """Return what another process finds out about `spec`; a function here, so that it is found."""
-    engine = open_engine(spec)
+    engine = open_(spec)
     facts = dict(engine.facts)
     engine.close()
-    return facts, many_answers(spec, samples)
+    return facts, many_answers(open_, spec, samples)

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from backends.base import EngineSpec, TensorSpec, open_engine
-from backends.onnxruntime import gather, providers
+from backends.onnxruntime import providers
+from backends.rows import gather
 from sut.errors import ConfigError, EngineError
 from tests.backends.conformance import BackendTestCase
 from tests.backends.models import (

@@ -151,7 +151,7 @@ def _open_session(request: BareRequest, device: str) -> InferenceSession:
 
     options = read_options(request.harness.backend_options, backend.Options, "bare loop")
     providers = backend.providers(device)
-    return backend._open_session(onnxruntime, request.model, options, providers)
+    return backend.open_session(onnxruntime, request.model, options, providers)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,226 @@
+"""The host as a device: the same calls, in host memory. Runs the CUDA worker without a GPU.
+
+A stream keeps what was enqueued until somebody waits for one of its events, and runs it then, on
+the thread that waits: what reads a buffer too early or too late finds the wrong bytes here too.
+Knows no engine, batch or model.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import threading
+import time
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+
+from backends.cuda.errors import failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backends.base import OptionValue
+    from backends.cuda.driver import GatherOrder
+
+    Work = Callable[[], None]
+
+
+class HostStream:
+    """Work in order."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Work] = deque()
+        self.captured: list[Work] | None = None  # instead of `waiting`, during a capture
+
+
+class HostEvent:
+    """A point in a stream, and when it was reached."""
+
+    def __init__(self) -> None:
+        self.stream: HostStream | None = None
+        self.reached_ns: int | None = None
+
+
+class HostDriver:
+    """See backends.cuda.driver.Driver.
+
+    Args:
+        where: for messages.
+        memory_bytes: what the "device" has.
+    """
+
+    node: int | None = None
+
+    def __init__(self, where: str = "device cpu", memory_bytes: int = 1 << 40) -> None:
+        self.where = where
+        self._memory_bytes = memory_bytes
+        self._blocks: dict[int, mmap.mmap] = {}
+        self._pinned: dict[int, mmap.mmap] = {}
+        self._lock = threading.RLock()  # whoever waits runs the work of all streams
+        self._broken = False
+
+    def use(self) -> None:
+        """See Driver."""
+
+    def facts(self) -> dict[str, OptionValue]:
+        """See Driver."""
+        return {"device": "host"}
+
+    def free_bytes(self) -> int:
+        """See Driver. Pinned memory is not the device's."""
+        return self._memory_bytes - sum(map(len, self._blocks.values()))
+
+    def pinned_bytes(self) -> int:
+        """Return the pinned memory in use."""
+        return sum(map(len, self._pinned.values()))
+
+    def allocate(self, size: int) -> int:
+        """See Driver."""
+        self._check("cudaMalloc")
+        if size > self.free_bytes():
+            raise failure(
+                self.where,
+                f"cudaMalloc of {size} bytes",
+                "cudaErrorMemoryAllocation",
+                f"out of memory, {self.free_bytes()} bytes are free",
+            )
+        return _map(size, self._blocks)
+
+    def free(self, address: int) -> None:
+        """See Driver."""
+        del self._blocks[address]
+
+    def pin(self, size: int) -> int:
+        """See Driver."""
+        self._check("cudaHostAlloc")
+        return _map(size, self._pinned)
+
+    def unpin(self, address: int) -> None:
+        """See Driver."""
+        del self._pinned[address]
+
+    def stream(self) -> HostStream:
+        """See Driver."""
+        return HostStream()
+
+    def destroy_stream(self, stream: HostStream) -> None:
+        """See Driver."""
+
+    def number(self, stream: HostStream) -> int:
+        """See Driver."""
+        return 0
+
+    def event(self, *, blocking: bool) -> HostEvent:
+        """See Driver."""
+        return HostEvent()
+
+    def destroy_event(self, event: HostEvent) -> None:
+        """See Driver."""
+
+    def record(self, event: HostEvent, stream: HostStream) -> None:
+        """See Driver."""
+        self._check("cudaEventRecord")
+        event.stream, event.reached_ns = stream, None
+
+        def reach() -> None:
+            event.reached_ns = time.monotonic_ns()
+
+        stream.waiting.append(reach)
+
+    def order(self, stream: HostStream, after: HostEvent) -> None:
+        """See Driver."""
+        self._enqueue("cudaStreamWaitEvent", partial(self._run_until, after), stream)
+
+    def synchronize(self, event: HostEvent) -> None:
+        """See Driver. Runs the work on this thread."""
+        self._run_until(event)
+        self._check("cudaEventSynchronize")
+
+    def reached(self, event: HostEvent) -> bool:
+        """See Driver."""
+        self.synchronize(event)
+        return True
+
+    def elapsed_ns(self, start: HostEvent, end: HostEvent) -> int:
+        """See Driver."""
+        assert start.reached_ns is not None, "wait for an event before asking for its time"
+        assert end.reached_ns is not None, "wait for an event before asking for its time"
+        return end.reached_ns - start.reached_ns
+
+    def copy(self, target: int, source: int, size: int, stream: HostStream) -> None:
+        """See Driver."""
+        work = partial(ctypes.memmove, target, source, size)
+        self._enqueue("cudaMemcpyAsync", work, stream)  # type: ignore[arg-type]  # what it returns is not used
+
+    def gather(self, order: GatherOrder, target: int, stream: HostStream) -> None:
+        """See Driver. The arguments are taken now, the row numbers when the stream gets there."""
+        base, count, size = order.base, order.count, order.row_bytes
+
+        def copy_rows() -> None:
+            rows = (ctypes.c_int32 * count).from_address(order.rows_address)
+            for k, row in enumerate(rows):
+                ctypes.memmove(target + k * size, base + row * size, size)
+
+        self._enqueue("cuLaunchKernel", copy_rows, stream)
+
+    def run(self, enqueue: Callable[[], None], stream: HostStream) -> None:
+        """See Driver."""
+        self._enqueue("enqueue", enqueue, stream)
+
+    def capture(self, enqueue: Callable[[], None], stream: HostStream) -> list[Work]:
+        """See Driver."""
+        captured: list[Work] = []
+        stream.captured = captured
+        try:
+            enqueue()
+        finally:
+            stream.captured = None
+        return captured
+
+    def launch(self, graph: list[Work], stream: HostStream) -> None:
+        """See Driver."""
+        for work in graph:
+            self._enqueue("cudaGraphLaunch", work, stream)
+
+    def destroy_graph(self, graph: list[Work]) -> None:
+        """See Driver."""
+        graph.clear()
+
+    def settle(self) -> None:
+        """See Driver. What nobody waited for runs when somebody does."""
+
+    def break_device(self, stream: HostStream) -> None:
+        """See Driver."""
+
+        def fail() -> None:
+            self._broken = True
+
+        self._enqueue("cuLaunchKernel", fail, stream)
+
+    def _enqueue(self, call: str, work: Work, stream: HostStream) -> None:
+        self._check(call)
+        if stream.captured is not None:
+            stream.captured.append(work)
+        else:
+            stream.waiting.append(work)
+
+    def _run_until(self, event: HostEvent) -> None:
+        """Run the event's stream up to it; one that was never recorded is reached."""
+        with self._lock:
+            stream = event.stream
+            while stream is not None and event.reached_ns is None and not self._broken:
+                stream.waiting.popleft()()
+
+    def _check(self, call: str) -> None:
+        if self._broken:
+            text = "an illegal instruction was encountered"
+            raise failure(self.where, call, "cudaErrorIllegalInstruction", text)
+
+
+def _map(size: int, blocks: dict[int, mmap.mmap]) -> int:
+    """Map `size` zeroed bytes, page-aligned; return their address."""
+    block = mmap.mmap(-1, max(size, 1))
+    address = ctypes.addressof(ctypes.c_char.from_buffer(block))
+    blocks[address] = block
+    return address

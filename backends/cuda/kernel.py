@@ -1,0 +1,60 @@
+"""What a backend brings to the CUDA worker: a model that can be enqueued on a stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from backends.base import OptionValue, TensorSpec
+
+
+class Kernel(Protocol):
+    """A model on one device, with fixed addresses: nothing is allocated or copied by the engine.
+
+    One thread at a time uses it, and all its work is on one stream, in order, so that it needs
+    its intermediate memory once.
+    """
+
+    @property
+    def input(self) -> TensorSpec:
+        """The one input, all sizes known."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """All sizes known, in the order of `enqueue`'s addresses."""
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Batch sizes that it runs, ascending; a batch is padded to the smallest that holds it.
+
+        Empty: it runs every size.
+        """
+
+    @property
+    def capturable(self) -> bool:
+        """Whether what it enqueues may be kept as a graph, for each of `sizes`."""
+
+    @property
+    def facts(self) -> Mapping[str, OptionValue]:
+        """See `Engine.facts`."""
+
+    def prepare(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+        """Enqueue a first batch with these addresses: compile, choose algorithms, make workspaces.
+
+        It comes once before the `enqueue` that is captured, and may wait for the device.
+        """
+
+    def enqueue(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+        """Enqueue a batch of `batch_size` rows from `source` to one block an output.
+
+        Args:
+            batch_size: one of `sizes`.
+            source: device address of the input, [batch_size, *input.shape], C-contiguous.
+            targets: device address of each output, [batch_size, *output.shape].
+            stream: a cudaStream_t; 0 where the device is the host.
+        """
+
+    def close(self) -> None:
+        """Free what it holds on the device. Nothing of it runs any more."""

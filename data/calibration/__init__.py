@@ -1,0 +1,124 @@
+"""Which samples a quantizer may look at: MLPerf's fixed lists, or the data set's own samples.
+
+MLPerf allows the closed division one of two lists of 500 images of ImageNet's validation set
+(mlcommons/inference, calibration/ImageNet/cal_image_list_option_1.txt and _2.txt, Apache-2.0). They
+lie beside this file, a name a line. Runs no model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from data.datasets import list_samples
+from data.schema import ImagenetData
+from sut.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from data.benchmark import Benchmark
+    from data.preprocess import SampleSet
+
+# What the user calls a list, and its file.
+LISTS: Mapping[str, str] = {
+    "mlperf-1": "imagenet-option-1.txt",
+    "mlperf-2": "imagenet-option-2.txt",
+}
+SAMPLES = "samples"
+SOURCES = (SAMPLES, *LISTS)
+
+_MOST = 500  # samples, as many as MLPerf's lists have
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationSamples:
+    """Samples that are read when they are asked for; a `Sequence` as far as a loop needs one.
+
+    Attributes:
+        count: samples.
+        read: from 0 to count - 1 to the sample, [*input shape].
+        description: which they are, for people.
+        digest: SHA-256 of what decides their content.
+    """
+
+    count: int
+    read: Callable[[int], NDArray[np.generic]]
+    description: str
+    digest: str
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> NDArray[np.generic]:
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        return self.read(index)
+
+
+def default_source(benchmark: Benchmark) -> str:
+    """Return MLPerf's first list for ImageNet, else the data set's own samples."""
+    return "mlperf-1" if isinstance(benchmark.dataset, ImagenetData) else SAMPLES
+
+
+def of_data_set(samples: SampleSet) -> CalibrationSamples:
+    """Return all of the benchmark's prepared samples, or evenly spread ones of a large set."""
+    rows = np.unique(np.linspace(0, samples.count - 1, min(samples.count, _MOST)).astype(int))
+    held = samples.open()
+    return CalibrationSamples(
+        count=len(rows),
+        read=lambda index: held[rows[index]],
+        description=f"{len(rows)} of {samples.description}",
+        digest=hashlib.sha256(f"{samples.digest} {len(rows)}".encode()).hexdigest(),
+    )
+
+
+def of_list(benchmark: Benchmark, data_dir: Path | None, source: str) -> CalibrationSamples:
+    """Return the images of a list, read and preprocessed as they are asked for.
+
+    Args:
+        benchmark: says how an image becomes a sample.
+        data_dir: a folder of data instead of the benchmark's own.
+        source: one of LISTS.
+
+    Raises:
+        DataError: an image of the list is not in the data set.
+    """
+    from data.images import read_sample  # noqa: PLC0415 - Pillow takes a while
+
+    listing = list_samples(benchmark, data_dir)
+    by_name = {PurePosixPath(name).name: name for name in listing.names}
+    wanted = list_names(source)
+    missing = [name for name in wanted if name not in by_name]
+    if missing:
+        raise DataError(
+            f"calibration list {source}: {len(missing)} of its {len(wanted)} images are not in "
+            f"{listing.folder}, such as {missing[0]}. Name ImageNet's validation set with --data, "
+            f"or use --calibration {SAMPLES}."
+        )
+    names = [by_name[name] for name in wanted]
+    shape = (benchmark.preprocess, benchmark.input)
+    steps, dtype = msgspec.json.encode(shape), np.dtype(benchmark.input.dtype)
+
+    def read(index: int) -> NDArray[np.generic]:
+        path = listing.folder / names[index]
+        return read_sample(path, benchmark.preprocess, benchmark.input.layout, dtype)
+
+    return CalibrationSamples(
+        count=len(names),
+        read=read,
+        description=f"MLPerf's list {LISTS[source]} of {len(names)} images",
+        digest=hashlib.sha256(b"\0".join([*map(str.encode, wanted), steps])).hexdigest(),
+    )
+
+
+def list_names(source: str) -> list[str]:
+    """Return the file names of one of LISTS."""
+    return (Path(__file__).parent / LISTS[source]).read_text("ascii").split()

@@ -1,0 +1,192 @@
+"""A benchmark's model in another precision: converted once, and kept.
+
+Brings together the benchmark (data) and the converters (backends). Runs no model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from backends.precision import FORMS, Calibration, convert, graph_precision
+from data.cache import CACHE_DIR, sha256_file, temporary_folder
+from data.calibration import SAMPLES, of_data_set, of_list
+from data.model import ResolvedModel
+from data.preprocess import prepare
+from data.progress import show_progress
+from sut.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from data.benchmark import Benchmark
+    from data.calibration import CalibrationSamples
+    from data.preprocess import SampleSet
+    from data.progress import Progress
+
+# Raise it whenever the same model and samples become another file.
+RECIPE = 1
+# What the user may ask for, and the forms that it means.
+PRECISIONS: Mapping[str, tuple[str, ...]] = {
+    "fp16": ("fp16",),
+    "int8": ("int8-trt", "int8-ort"),
+    "int8-trt": ("int8-trt",),
+    "int8-ort": ("int8-ort",),
+}
+
+
+class Note(msgspec.Struct, frozen=True):
+    """The JSON beside a converted model.
+
+    Attributes:
+        form: a key of backends.precision.FORMS.
+        key: of all that decides the content.
+        source_sha256: of the fp32 model.
+        calibration: the samples, in words; None for a form that needs none.
+        method: how ranges were found; None likewise.
+        onnxruntime: the version that converted it.
+        sha256: of the converted model.
+    """
+
+    form: str
+    key: str
+    source_sha256: str
+    calibration: str | None
+    method: str | None
+    onnxruntime: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A converted model that is there.
+
+    Attributes:
+        path: of the ONNX file.
+        note: what it was made of.
+        cached: it was there already.
+    """
+
+    path: Path
+    note: Note
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What to convert, and the samples for it.
+
+    Attributes:
+        benchmark: its model and data set.
+        model: the fp32 model.
+        data_dir: a folder of data instead of the benchmark's own.
+        calibration: a name of data.calibration.SOURCES.
+        method: a name of backends.precision.METHODS.
+    """
+
+    benchmark: Benchmark
+    model: ResolvedModel
+    data_dir: Path | None
+    calibration: str
+    method: str = "minmax"
+
+    def samples(self) -> SampleSet:
+        """Prepare the benchmark's samples, or take them from the cache."""
+        with show_progress(f"preparing samples of {self.benchmark.name}") as progress:
+            return prepare(self.benchmark, self.data_dir, progress=progress)
+
+
+def forms_of(precision: str) -> tuple[str, ...]:
+    """Return the forms that a precision means.
+
+    Raises:
+        ConfigError: there is no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(
+            f'--precision: "{precision}"; expected one of {", ".join(PRECISIONS)}.'
+            f"{nearest(precision, PRECISIONS)}"
+        )
+    return PRECISIONS[precision]
+
+
+def converted_path(model: ResolvedModel, form: str, cache_dir: Path | None = None) -> Path:
+    """Return where the converted model of `model` is kept."""
+    folder = (cache_dir or CACHE_DIR) / "models"
+    stem = model.path.stem
+    return folder / f"{stem}-{form}-{model.sha256[:8]}.onnx"
+
+
+def converted(
+    source: Source, form: str, cache_dir: Path | None = None, progress: Progress | None = None
+) -> Converted:
+    """Return the model in a form, made now or kept from before.
+
+    Raises:
+        DataError: an image for the calibration is missing.
+        EngineError: the model is not fp32, or cannot be converted.
+    """
+    chosen = _calibration(source) if FORMS[form].calibrated else None
+    parts = (RECIPE, form, source.model.sha256, version("onnxruntime"), version("onnx"))
+    used = (chosen.digest, source.method) if chosen else ()
+    key = sha256(repr((*parts, *used)).encode()).hexdigest()
+    path = converted_path(source.model, form, cache_dir)
+    note = _kept(path)
+    if note is not None and note.key == key:
+        return Converted(path, note, cached=True)
+    calibration = (
+        Calibration(source.benchmark.input.name, chosen, source.method) if chosen else None
+    )
+    with temporary_folder(path.parent) as folder:
+        made = folder / path.name
+        convert(source.model.path, made, form, calibration, progress)
+        note = Note(
+            form=form,
+            key=key,
+            source_sha256=source.model.sha256,
+            calibration=chosen.description if chosen else None,
+            method=source.method if chosen else None,
+            onnxruntime=version("onnxruntime"),
+            sha256=sha256_file(made),
+        )
+        made_note = folder / "note.json"
+        made_note.write_bytes(msgspec.json.format(msgspec.json.encode(note)))
+        # The note goes first: cut off between the two, it disowns what lies there.
+        made_note.replace(path.with_suffix(".json"))
+        made.replace(path)
+    return Converted(path, note, cached=False)
+
+
+def _calibration(source: Source) -> CalibrationSamples:
+    if source.calibration == SAMPLES:
+        return of_data_set(source.samples())
+    return of_list(source.benchmark, source.data_dir, source.calibration)
+
+
+def in_precision(
+    source: Source, precision: str, cache_dir: Path | None = None, progress: Progress | None = None
+) -> ResolvedModel:
+    """Return the model for TensorRT in "fp32", "fp16" or "int8": as it is if it is so already.
+
+    Raises:
+        EngineError: it has another precision, of which it cannot be made.
+    """
+    if graph_precision(source.model.path) == precision:
+        return source.model
+    form = "int8-trt" if precision == "int8" else precision
+    made = converted(source, form, cache_dir, progress)
+    return ResolvedModel(made.path, made.note.sha256, f"{source.model.origin}, made {form}")
+
+
+def _kept(path: Path) -> Note | None:
+    """Return the note of a converted model that is sound; None if there is none."""
+    try:
+        note = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=Note)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return note if path.is_file() and sha256_file(path) == note.sha256 else None

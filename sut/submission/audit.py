@@ -1,0 +1,99 @@
+"""Verify a compliance run and write what a submission shows of it. Runs nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from data.accuracy import score
+from data.datasets import list_samples
+from sut.run_folder import ACCURACY_FILE, ACCURACY_LOG
+from sut.submission.compliance import TEST01, Verdict, verify_accuracy, verify_performance
+from sut.submission.layout import VERIFY_ACCURACY_FILE, VERIFY_PERFORMANCE_FILE
+from sut.submission.runs import ACCURACY, PERFORMANCE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from data.benchmark import Benchmark
+    from sut.submission.runs import Part
+
+# How far the accuracy of the logged responses may be from the accuracy run's, in percent.
+DELTA_PERCENT = 1.0
+BASELINE_FILE, COMPLIANCE_FILE = "baseline_accuracy.txt", "compliance_accuracy.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The verdict of one compliance test.
+
+    Attributes:
+        test: TEST01 or TEST04.
+        performance: on the speed.
+        accuracy: on the responses; None in TEST04.
+        delta_percent: of the two accuracies, where the responses are not the same; else None.
+    """
+
+    test: str
+    performance: Verdict
+    accuracy: Verdict | None
+    delta_percent: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether a submission may go out with it."""
+        same = self.accuracy is None or self.accuracy.passed
+        near = self.delta_percent is not None and self.delta_percent <= DELTA_PERCENT
+        return self.performance.passed and (same or near)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person must know."""
+        found = [] if self.accuracy is None or not self.accuracy.note else [self.accuracy.note]
+        if self.delta_percent is not None:
+            found.append(f"The two accuracies differ by {self.delta_percent:.3f} %.")
+        if not self.performance.passed:
+            found.append(self.performance.text.strip().splitlines()[-1])
+        return [f"{self.test}: {note}" for note in found]
+
+
+def verify(test: str, parts: Mapping[str, Part], benchmark: Benchmark, data: Path | None) -> Audit:
+    """Verify a compliance run against the performance and the accuracy run.
+
+    Writes verify_*.txt, and for TEST01 accuracy.txt, into the compliance run's folder.
+
+    Raises:
+        DataError: a log cannot be read.
+    """
+    folder = parts[test].folder
+    performance = verify_performance(test, parts[PERFORMANCE].folder, folder)
+    (folder / VERIFY_PERFORMANCE_FILE).write_text(performance.text, encoding="utf-8")
+    if test != TEST01:
+        return Audit(test, performance, None)
+    reference, logged = parts[ACCURACY].folder / ACCURACY_LOG, folder / ACCURACY_LOG
+    accuracy = verify_accuracy(reference, logged, np.float32)
+    (folder / VERIFY_ACCURACY_FILE).write_text(accuracy.text, encoding="utf-8")
+    labels = list_samples(benchmark, data).labels
+    classes = np.array(labels, np.int64)
+    line = score(logged, classes, None, metric=benchmark.accuracy.metric).line
+    (folder / ACCURACY_FILE).write_text(line + "\n", encoding="utf-8")
+    delta = None if accuracy.passed else _delta(reference, logged, folder, classes)
+    return Audit(test, performance, accuracy, delta)
+
+
+def _delta(reference: Path, logged: Path, folder: Path, labels: NDArray[np.int64]) -> float:
+    """Write the two accuracies of the non-deterministic path; return how far they are apart."""
+    seen = {entry["qsl_idx"] for entry in msgspec.json.decode(logged.read_bytes())}
+    entries = msgspec.json.decode(reference.read_bytes())
+    part = folder / "mlperf_log_accuracy_baseline.json"
+    part.write_bytes(msgspec.json.encode([e for e in entries if e["qsl_idx"] in seen]))
+    baseline, found = score(part, labels, None), score(logged, labels, None)
+    (folder / BASELINE_FILE).write_text(baseline.line + "\n", encoding="utf-8")
+    (folder / COMPLIANCE_FILE).write_text(found.line + "\n", encoding="utf-8")
+    return abs(1 - baseline.value / found.value) * 100 if found.value else 100.0

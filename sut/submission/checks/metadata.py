@@ -1,0 +1,161 @@
+"""Checks of what people write: the system's description, measurements.json, user.conf, README."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sut import user_conf
+from sut.errors import ConfigError
+from sut.run_folder import USER_CONF_FILE
+from sut.submission import system as system_json
+from sut.submission.layout import README_FILE
+from sut.submission.measurements import NEEDED, NOT_STATED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sut.loadgen_logs import DetailLog
+    from sut.submission.checks.finding import Findings
+    from sut.submission.checks.result import Result
+    from sut.submission.layout import Submitter
+
+_ECC_OFF = re.compile(
+    r"ecc\W{0,3}(?:is\W)?(?:off|disabled|false|no\b)|(?:no|non|without)[ -]ecc", re.IGNORECASE
+)
+_ECC_FIELDS = (
+    "accelerator_memory_configuration", "host_memory_configuration", "accelerator_memory_capacity",
+    "hw_notes", "sw_notes",
+)  # fmt: skip
+# LoadGen's settings in a user.conf, and the record of the detail log that shows each.
+_RECORDS = {
+    "target_qps": ("effective_target_qps", 1.0),
+    "min_duration": ("effective_min_duration_ms", 1.0),
+    "max_duration": ("effective_max_duration_ms", 1.0),
+    "max_query_count": ("effective_max_query_count", 1.0),
+    "performance_sample_count_override": ("effective_performance_sample_count", 1.0),
+}
+_ROUNDING = 1e-3  # LoadGen logs six digits
+
+
+def check_system(submitter: Submitter, name: str, findings: Findings) -> None:
+    """Check systems/NAME.json."""
+    path = submitter.system(name)
+    try:
+        system = system_json.read(path)
+    except Exception as error:  # noqa: BLE001 - any reason why it is no description
+        why = str(error).removeprefix(str(path)).strip(": .")
+        findings.error("system-missing", path, why, "Run `sut doctor --system-json > FILE`, and"
+                       " fill in what is blank")  # fmt: skip
+        return
+    for problem in system_json.problems(system):
+        findings.error("system-field", path, problem, "Correct it")
+    for field in system_json.blanks(system):
+        findings.error("system-blank", path, f'field "{field}" says nothing', "Fill it in")
+    for field, expected in (("submitter", submitter.name), ("division", submitter.division)):
+        found = str(system.get(field, ""))
+        if found.lower() != expected.lower():
+            findings.error("system-folder", path, f'{field} is "{found}", and the folder '
+                           f'"{expected}"', "Correct one of them")  # fmt: skip
+    for field in _ECC_FIELDS:
+        text = str(system.get(field, ""))
+        if _ECC_OFF.search(text):
+            findings.error("ecc-off", path, f'{field} says "{text}"',
+                           "Switch ECC on and run again; the rules ask for it")  # fmt: skip
+
+
+def check_measurements(result: Result, findings: Findings) -> None:
+    """Check measurements.json, user.conf and README.md of a result."""
+    place = result.place
+    if not result.measured:
+        findings.error("measurements-missing", place.measurements_json,
+                       "there is no such JSON object", "Write it")  # fmt: skip
+    for field in NEEDED if result.measured else ():
+        if not result.measured.get(field):
+            findings.error("measurements-field", place.measurements_json,
+                           f'field "{field}" says nothing', "Fill it in")  # fmt: skip
+        elif result.measured[field] == NOT_STATED:
+            findings.warn("measurements-field", place.measurements_json,
+                          f'field "{field}" is not stated', "Fill it in")  # fmt: skip
+    for name in (README_FILE, USER_CONF_FILE):
+        path = place.measurements / name
+        if not path.is_file() or not path.stat().st_size:
+            findings.error("file-missing", path, "it is missing or empty", "Write it")
+    _check_real(result, findings)
+    _check_tests(result, findings)
+    _check_user_conf(result, findings)
+
+
+def _check_real(result: Result, findings: Findings) -> None:
+    """Refuse what no engine computed."""
+    path, measured = result.place.measurements_json, result.measured
+    for key, what in (
+        ("simulated", "it was measured without a real engine"),
+        ("synthetic_data", "it was measured with synthetic data"),
+        ("stand_in", f"it is a stand-in: {measured.get('stand_in')}"),
+        ("fast", "it was made with --fast, which proves the layout alone"),
+    ):
+        if measured.get(key):
+            code = "simulated" if key in {"simulated", "stand_in"} else key.replace("_", "-")
+            findings.error(code, path, what, "Do not submit it; run it on a real system")
+
+
+def _check_tests(result: Result, findings: Findings) -> None:
+    """Compare the settings that measurements.json states for each test."""
+    tests = result.measured.get("tests")
+    if not isinstance(tests, dict):
+        return
+    first = tests.get("performance")
+    for name, settings in tests.items():
+        if settings != first:
+            findings.error("settings-differ", result.place.measurements_json, f"the settings of "
+                           f"{name} are not those of performance", "Run both with the same")  # fmt: skip
+
+
+def _check_user_conf(result: Result, findings: Findings) -> None:
+    path = result.place.measurements / USER_CONF_FILE
+    if not path.is_file() or result.scenario not in user_conf.SCENARIOS:
+        return
+    model = result.place.benchmark
+    try:
+        conf = user_conf.load(path, _models(path))
+    except ConfigError as error:
+        line = str(error).splitlines()[0].removeprefix(str(path)).strip(": .")
+        findings.warn("user-conf", path, f"line {line}", "Correct it")
+        return
+    if result.closed:
+        for problem in conf.closed_problems(model, result.scenario):
+            # The rest of the line, without the file's name.
+            text = problem.removeprefix(conf.source).strip(": .")
+            findings.error("closed-user-conf", path, f"line {text}", "Run again without it")
+    if result.performance is not None:
+        _check_ran(conf, model, result.scenario, result.performance, path, findings)
+
+
+def _check_ran(  # noqa: PLR0913 - all of it describes one file
+    conf: user_conf.UserConf,
+    model: str,
+    scenario: str,
+    log: DetailLog,
+    path: Path,
+    findings: Findings,
+) -> None:
+    """Compare the file with what LoadGen had in force."""
+    for key, entry in conf.effective(model, scenario).items():
+        record, factor = _RECORDS.get(key, ("", 1.0))
+        found = log.get(record)
+        if not isinstance(found, int | float) or (key == "target_qps" and scenario == "Offline"):
+            continue
+        if abs(found - entry.value * factor) > _ROUNDING * max(abs(found), 1.0):
+            findings.error(
+                "user-conf-differs", path, f"line {entry.line}: {entry.name} is {entry.value:g}, "
+                f"and LoadGen ran with {found:g}", "Put the user.conf of that run there",
+            )  # fmt: skip
+
+
+def _models(path: Path) -> set[str]:
+    """Return the models that a file names: another submitter's are not known here."""
+    names = re.findall(
+        r"^\s*([^#\s]+)\.[^.\s]+\.[^.\s]+\s*=", path.read_text("utf-8"), re.MULTILINE
+    )
+    return set(names)

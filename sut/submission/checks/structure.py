@@ -1,0 +1,143 @@
+"""Checks of the tree as files: what is missing, what is too much, what names are not allowed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sut.loadgen_logs import DETAIL_FILE, SUMMARY_FILE
+from sut.run_folder import ACCURACY_FILE, ACCURACY_LOG
+from sut.submission.checks.result import folders, json_or_empty, places
+from sut.submission.layout import CALIBRATION_FILE, DIVISIONS, MODEL_MAPPING_FILE
+from sut.submission.order import type_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from data.rounds.rules import Round
+    from sut.submission.checks.finding import Findings
+    from sut.submission.checks.result import Result
+    from sut.submission.layout import Submitter
+
+_MAX_BYTES = 50 * 1024 * 1024
+_ROOT_FOLDERS = (".git", ".github", "assets")
+_LOGS = {SUMMARY_FILE, DETAIL_FILE}
+_OPTIONAL = {"mlperf_log_trace.json", "results.json", ".gitkeep"}
+_ALLOWED = {
+    "performance": _LOGS | _OPTIONAL | {ACCURACY_LOG},
+    "accuracy": _LOGS | _OPTIONAL | {ACCURACY_LOG, ACCURACY_FILE},
+}
+
+
+def check_root(root: Path, findings: Findings) -> None:
+    """Check what lies beside the divisions and the submitters."""
+    for path in sorted(root.iterdir()):
+        if path.name in (*DIVISIONS, *_ROOT_FOLDERS):
+            continue
+        if path.is_dir():
+            findings.error("extra-file", path, "is no division", f"Expected {', '.join(DIVISIONS)}")
+        elif path.suffix not in {".md", ".pdf"}:
+            findings.error("extra-file", path, "lies beside the divisions", "Remove it")
+    for division in DIVISIONS:
+        for path in sorted((root / division).glob("*")):
+            if path.is_file():
+                findings.error("extra-file", path, "lies beside the submitters", "Remove it")
+
+
+def check_submitter(submitter: Submitter, round_: Round, findings: Findings) -> None:
+    """Check the submitter's folder: names, sizes, source code, calibration, systems."""
+    for path in sorted(submitter.folder.rglob("*")):
+        _check_path(path, findings)
+    found = [place.system for place in places(submitter)]
+    for path in sorted((submitter.folder / "systems").glob("*.json")):
+        if path.stem not in found:
+            findings.error("system-without-results", path, "there are no results of it",
+                           "Remove it, or add its results")  # fmt: skip
+    if not found:
+        return
+    if not submitter.source.is_dir() or not any(submitter.source.iterdir()):
+        findings.error("source-missing", submitter.source, "there is no source code", "Add it")
+    calibration = (submitter.folder / CALIBRATION_FILE,
+                   submitter.folder / "documentation" / CALIBRATION_FILE)  # fmt: skip
+    closed = submitter.division != "open"
+    if closed and round_.layout != "v0.5" and not any(path.is_file() for path in calibration):
+        findings.error("calibration-missing", calibration[0], "nothing says how the model was "
+                       "quantized, or that it was not", "Write it")  # fmt: skip
+
+
+def check_scenarios(submitter: Submitter, results: list[Result], findings: Findings) -> None:
+    """Check in closed that each benchmark has the scenarios of its round, and no other."""
+    groups: dict[Path, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.place.results.parent, []).append(result)
+    for folder, group in groups.items():
+        first = group[0]
+        if not first.closed:
+            _check_mapping(submitter, first, findings)
+        elif first.rules is None:
+            findings.error("unknown-model", folder, f"{first.place.benchmark} is no benchmark of "
+                           f"{first.round.name} that this program knows",
+                           "Check it with the official checker")  # fmt: skip
+        elif first.rules.scenarios:
+            _check_group(folder, first, {r.scenario for r in group}, findings)
+
+
+def check_files(result: Result, findings: Findings) -> None:
+    """Check that the two folders of logs hold nothing else."""
+    for folder, kind in (
+        (result.place.performance(), "performance"),
+        (result.place.accuracy, "accuracy"),
+    ):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.is_file() and path.name not in _ALLOWED[kind]:
+                findings.error("extra-file", path, "is no log of LoadGen", "Remove it")
+
+
+def _check_group(folder: Path, result: Result, found: set[str], findings: Findings) -> None:
+    assert result.rules is not None, "the caller has looked"
+    kind = type_of(result.system)
+    required = result.rules.scenarios.get(kind)
+    if required is None:
+        findings.error("wrong-type", folder, f'{result.rules.name} is no benchmark of a "{kind}" '
+                       "system", "Correct system_type, or move it to open")  # fmt: skip
+        return
+    for name in sorted(set(required) - found):
+        findings.error("scenario-missing", folder / name, "the round asks for this scenario",
+                       f"Run `sut submit -s {name}`")  # fmt: skip
+    for name in sorted(found - set(required)):
+        findings.error("scenario-unknown", folder / name, "the round has no such scenario for this "
+                       "benchmark and type of system", "Remove it")  # fmt: skip
+
+
+def _check_mapping(submitter: Submitter, result: Result, findings: Findings) -> None:
+    path = submitter.folder / MODEL_MAPPING_FILE
+    if result.rules is None and result.round.layout != "v0.5":
+        known = ", ".join(json_or_empty(path)) or "nothing"
+        findings.error("model-mapping", path, f"{result.place.benchmark} is mapped to no benchmark "
+                       f"of {result.round.name} that this program knows; the file maps {known}",
+                       "Add it")  # fmt: skip
+
+
+def _check_path(path: Path, findings: Findings) -> None:
+    name = path.name
+    if path.is_symlink() and not path.exists():
+        findings.error("broken-link", path, "points to nothing", "Remove it")
+    elif name.startswith(".") and name != ".gitkeep":
+        findings.error("hidden-name", path, "its name begins with a dot", "Rename or remove it")
+    elif " " in name:
+        findings.error("blank-in-name", path, "its name has a blank", "Rename it")
+    elif name == "__pycache__":
+        findings.error("extra-file", path, "holds what Python left", "Remove it")
+    elif path.is_dir() and not any(path.iterdir()):
+        findings.error("empty-folder", path, "is empty", "Remove it")
+    elif path.is_file() and path.stat().st_size > _MAX_BYTES:
+        findings.error("too-large", path, f"{path.stat().st_size} bytes; at most {_MAX_BYTES} are "
+                       "allowed", "Remove it")  # fmt: skip
+
+
+def has_results(root: Path) -> bool:
+    """Tell a tree with at least one folder of results."""
+    return any(
+        folders(submitter / "results")
+        for division in DIVISIONS
+        for submitter in folders(root / division)
+    )

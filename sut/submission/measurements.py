@@ -1,0 +1,209 @@
+"""measurements.json, README.md and calibration.md: what ran, and how to repeat it.
+
+Beside the checker's five fields, measurements.json says what `sut check` looks at: whether a real
+engine and real data were used, and the settings of each test.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import yaml
+
+from data.schema import FileModel, PackageModel
+from sut.errors import ConfigError
+from sut.run_folder import CONFIG_FILE, ENVIRONMENT_FILE
+from sut.submission import system as system_json
+from sut.submission.layout import CALIBRATION_FILE
+from sut.submission.runs import ACCURACY, PERFORMANCE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sut.submission.order import Order
+    from sut.submission.runs import Part
+
+# The checker's fields; each must say something.
+NEEDED = (
+    "input_data_types",
+    "retraining",
+    "starting_weights_filename",
+    "weight_data_types",
+    "weight_transformations",
+)
+_TYPES = {"float32": "fp32", "float16": "fp16"}
+NOT_STATED = "not stated"
+FAST_NOTE = (
+    "LAYOUT ONLY. These runs were made with `--fast`: they end after a few queries, LoadGen calls "
+    "them INVALID, and they must not be submitted."
+)
+SMALL_NOTE = (
+    "SMALL DATA SET. It has {count} samples; user.conf states the {wanted} of {model}, so that "
+    "the official checkers can read this tree. No accuracy of {model} is claimed."
+)
+
+
+def measurements(order: Order, parts: Mapping[str, Part]) -> dict[str, object]:
+    """Return the content of measurements.json."""
+    performance = parts[PERFORMANCE]
+    ran = _config(performance)
+    model = ran["model"] if isinstance(ran["model"], dict) else {}
+    tests = {name: settings_of(part) for name, part in parts.items()}
+    found: dict[str, object] = {
+        "input_data_types": _TYPES.get(order.benchmark.input.dtype, order.benchmark.input.dtype),
+        "retraining": "no" if order.closed else NOT_STATED,
+        "starting_weights_filename": _weights(order, model),
+        "weight_data_types": _precision(performance),
+        "weight_transformations": _transformation(order),
+        "benchmark": order.benchmark.name,
+        "round": order.round.name,
+        "harness": {"name": "loadgen-sut", "backend": performance.summary["backend"]},
+        "simulated": any(part.summary["simulated"] for part in parts.values()),
+        "synthetic_data": any(part.summary["synthetic_data"] for part in parts.values()),
+        "fast": order.fast,
+        "small_data": order.small_data or order.fast,
+        "versions": performance.summary["versions"],
+        "tests": tests,
+    }
+    if order.stand_in:
+        found["stand_in"] = order.stand_in
+    return found
+
+
+def settings_of(part: Part) -> dict[str, object]:
+    """Return the settings of one test that must be the same in all of them."""
+    ran = _config(part)
+    harness, model, data = ran["harness"], ran["model"], ran["data"]
+    assert isinstance(harness, dict), "config.yaml as sut.run writes it"
+    return {
+        "harness": {name: setting["value"] for name, setting in harness.items()},
+        "model_sha256": model["sha256"] if isinstance(model, dict) else None,
+        "data_digest": data["digest"] if isinstance(data, dict) else None,
+    }
+
+
+def readme(order: Order, scenario: str, parts: Mapping[str, Part]) -> str:
+    """Return README.md: the commands that repeat this result, and what it was made of."""
+    ran = _config(parts[PERFORMANCE])
+    accuracy = parts[ACCURACY].summary["accuracy"]
+    lines = [f"# {order.benchmark.name}, {scenario}, on {order.system_name}", ""]
+    lines += [f"**{note}**\n" for note in notes(order, _sample_count(ran))]
+    lines += [
+        "Install (Python 3.11, Linux) and run, from the folder of the program in the submitter's "
+        f"source, `{order.benchmark.name}/`:",
+        "",
+        "```",
+        "python3 -m venv .venv && .venv/bin/pip install -r requirements/run.txt",
+        f". .venv/bin/activate && python -m {order.command}",
+        "```",
+        "",
+        "One test alone, with the user.conf that is beside this file:",
+        "",
+        "```",
+        f"python -m sut run -b {order.benchmark.name} -s {scenario} --system {order.system_name}"
+        + _given(order)
+        + " --user-conf user.conf",
+        "```",
+        "",
+        "| what | value |",
+        "| --- | --- |",
+        *(f"| {name} | {value} |" for name, value in _facts(order, ran, accuracy)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def notes(order: Order, count: int | None) -> list[str]:
+    """Return what a reader must know first."""
+    found = [f"STAND-IN: {order.stand_in}"] if order.stand_in else []
+    if order.fast:
+        found.append(FAST_NOTE)
+    wanted = order.rules.dataset_size
+    if (order.fast or order.small_data) and count is not None and count < wanted:
+        found.append(SMALL_NOTE.format(count=count, wanted=wanted, model=order.rules.name))
+    return found
+
+
+def calibration(order: Order, parts: Mapping[str, Part]) -> str:
+    """Return calibration.md: a person's text, or that nothing was calibrated.
+
+    Raises:
+        ConfigError: the engine is quantized, and nobody says how.
+    """
+    own = order.system_folder / CALIBRATION_FILE
+    if own.is_file():
+        return own.read_text("utf-8")
+    precision = _precision(parts[PERFORMANCE])
+    if "int8" in precision or "fp8" in precision or "int4" in precision:
+        raise ConfigError(
+            f"{own}: no such file; the engine computes in {precision}, and a submission says how "
+            "it was calibrated and quantized. Write it there."
+        )
+    return (
+        "# Calibration\n\n"
+        f"No quantization: {order.benchmark.name} runs in {precision}, and no calibration data "
+        "was used.\n"
+    )
+
+
+def dump(value: object) -> str:
+    """Return JSON as this program writes it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _facts(order: Order, ran: Mapping[str, object], accuracy: object) -> list[tuple[str, object]]:
+    model, data, harness = ran["model"], ran["data"], ran["harness"]
+    assert isinstance(harness, dict), "config.yaml as sut.run writes it"
+    found: list[tuple[str, object]] = [("round", order.round.name), ("division", order.division)]
+    if isinstance(model, dict):
+        found.append(("model", f"{model['origin']}, sha256 {model['sha256']}"))
+    if isinstance(data, dict):
+        found.append(("data", f"{data['count']} samples, digest {data['digest']}"))
+    if isinstance(accuracy, dict):
+        found.append(("accuracy", f"{accuracy['good']} of {accuracy['n']} right"))
+    found += [(name, setting["value"]) for name, setting in harness.items()]
+    return found
+
+
+def _given(order: Order) -> str:
+    """Return the options that name model and data; their folders are this machine's own."""
+    return (" --model FILE" if order.model else "") + (" --data DIR" if order.data else "")
+
+
+def _sample_count(ran: Mapping[str, object]) -> int | None:
+    data = ran["data"]
+    return int(data["count"]) if isinstance(data, dict) else None
+
+
+def _weights(order: Order, model: Mapping[str, object]) -> str:
+    if not model:
+        return order.stand_in or NOT_STATED
+    for source in order.benchmark.models if order.model is None else ():
+        if isinstance(source, PackageModel | FileModel):
+            return source.path.rpartition("/")[2]
+        return source.url
+    return str(model["path"]).rpartition("/")[2]
+
+
+def _transformation(order: Order) -> str:
+    source = order.benchmark.models[0] if order.benchmark.models and not order.model else None
+    if isinstance(source, PackageModel) and source.converter:
+        return f"converted to ONNX ({source.converter}); the values are unchanged"
+    return "no"
+
+
+def _precision(part: Part) -> str:
+    engines = system_json.read(part.folder / ENVIRONMENT_FILE).get("engines")
+    if not isinstance(engines, list):
+        return NOT_STATED
+    found = sorted({str(engine.get("precision", NOT_STATED)) for engine in engines})
+    return ", ".join(_TYPES.get(name, name) for name in found) or NOT_STATED
+
+
+def _config(part: Part) -> dict[str, object]:
+    path: Path = part.folder / CONFIG_FILE
+    content = yaml.safe_load(path.read_text("utf-8"))
+    assert isinstance(content, dict), "config.yaml as sut.run writes it"
+    return content

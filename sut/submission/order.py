@@ -1,0 +1,156 @@
+"""What is to be submitted, resolved: one benchmark on one system, in some scenarios.
+
+Plain data; runs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from data.rounds import checker_name
+from sut.errors import ConfigError, nearest
+from sut.submission.layout import Submitter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from data.benchmark import Benchmark
+    from data.rounds.rules import ModelRules, Round
+
+# Backends that answer without computing: nothing of theirs is a result.
+WITHOUT_ENGINE = frozenset({"null", "simulated"})
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One submission as it was asked for.
+
+    Attributes:
+        round: its rules.
+        division: closed or open.
+        submitter: who submits.
+        benchmark: what runs.
+        rules: the round's, for the model that the benchmark is or stands for.
+        system_name: a name of user_confs/; in the tree, too.
+        system_folder: its folder.
+        system: its description, complete.
+        scenarios: as LoadGen spells them.
+        tree: where the submission goes.
+        work: where the runs stay.
+        fast: short runs, INVALID by construction: the layout alone is proven.
+        small_data: state the round's counts although the data set is smaller.
+        model: a model file, or None for the benchmark's.
+        data: a data folder, or None.
+        user_conf: a file, or None for the system's.
+        min_duration_s: of each performance run; None: the round's.
+        stand_in: why nothing of this may be submitted; no option of the command line sets it.
+        command: to repeat it.
+    """
+
+    round: Round
+    division: str
+    submitter: str
+    benchmark: Benchmark
+    rules: ModelRules
+    system_name: str
+    system_folder: Path
+    system: dict[str, object]
+    scenarios: tuple[str, ...]
+    tree: Path
+    work: Path
+    fast: bool = False
+    small_data: bool = False
+    model: Path | None = None
+    data: Path | None = None
+    user_conf: Path | None = None
+    min_duration_s: float | None = None
+    stand_in: str = ""
+    command: str = ""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the rules of the closed division hold."""
+        return self.division != "open"
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The scenarios that the round asks for on this type of system."""
+        return self.rules.scenarios.get(type_of(self.system), ())
+
+    @property
+    def audits(self) -> tuple[str, ...]:
+        """The compliance tests that belong to this submission."""
+        return self.rules.audits if self.closed else ()
+
+    def folder(self, scenario: str) -> Path:
+        """Return where the runs of a scenario stay."""
+        kind = "fast" if self.fast else "full"
+        return self.work / kind / self.system_name / self.benchmark.name / scenario
+
+    def submitter_in(self, tree: Path) -> Submitter:
+        """Return the submitter's folder in a tree."""
+        return Submitter(tree, self.round.layout, self.division, self.submitter)
+
+
+def type_of(system: dict[str, object]) -> str:
+    """Return the system's type as rounds name it."""
+    text = str(system.get("system_type", "")).lower()
+    return "datacenter,edge" if text == "edge,datacenter" else text
+
+
+def rules_for(
+    round_: Round, benchmark: Benchmark, division: str, stands_for: str | None
+) -> ModelRules:
+    """Return the rules of the model that a benchmark is, or in open stands for.
+
+    Raises:
+        ConfigError: the round has no such benchmark.
+    """
+    closed = division != "open"
+    if closed and stands_for:
+        raise ConfigError(
+            "--stands-for: in the closed division a benchmark is the round's own model. Leave it "
+            "out, or use --division open."
+        )
+    guess = "resnet" if benchmark.task == "classification" and not closed else benchmark.name
+    asked = stands_for or benchmark.mlperf or guess
+    name = checker_name(round_, asked, {})
+    if name in round_.models:
+        return round_.models[name]
+    known = ", ".join(round_.models)
+    remedy = (
+        "Use --division open, or another round"
+        if closed
+        else "Name the one that the model is compared with: --stands-for NAME"
+    )
+    raise ConfigError(
+        f"round {round_.name} has no benchmark {asked} in {division}; it has {known}."
+        f"{nearest(asked, round_.models)} {remedy}."
+    )
+
+
+def scenarios_for(
+    rules: ModelRules, system: dict[str, object], division: str, asked: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the scenarios to run: those that are asked for, else those that the round requires.
+
+    Raises:
+        ConfigError: the closed division has no such benchmark or scenario on that type of system.
+    """
+    required = rules.scenarios.get(type_of(system), ())
+    if division == "open":
+        return asked or required or ("SingleStream", "MultiStream", "Offline", "Server")
+    if not required:
+        types = "; ".join(rules.scenarios)
+        raise ConfigError(
+            f"{rules.name} is no benchmark of the closed division on a system of type "
+            f'"{type_of(system)}"; it is on: {types}. Correct system_type, or use --division open.'
+        )
+    wrong = [name for name in asked if name not in required]
+    if wrong:
+        raise ConfigError(
+            f"{', '.join(wrong)} is no scenario of {rules.name} in the closed division on a system "
+            f'of type "{type_of(system)}"; it has {", ".join(required)}.'
+        )
+    return asked or required

@@ -1,0 +1,294 @@
+"""Runs what a submission lacks, and reads what it has. What is done is not run again.
+
+Every part of a scenario is a run folder of its own: performance, accuracy, TEST01, TEST04.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from data.datasets import list_samples
+from data.schema import RoundRules, SyntheticData
+from scenarios.base import Load
+from sut import config, user_conf
+from sut.errors import ConfigError, DataError
+from sut.run import run
+from sut.run_folder import SUMMARY_FILE, USER_CONF_FILE
+from sut.submission import system as system_json
+from sut.submission.compliance import TESTS, audit_config
+from sut.submission.order import WITHOUT_ENGINE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from data.benchmark import Benchmark
+    from data.rounds.rules import ModelRules
+    from scenarios.base import Number
+    from sut.run import Summary
+    from sut.submission.order import Order
+
+PERFORMANCE, ACCURACY = "performance", "accuracy"
+SETTINGS_FILE = "settings.json"
+AUDIT_FILE = "audit.config"
+# LoadGen stops here, so that a run of --fast ends in seconds. At 1 % early stopping, without which
+# the checker does not read a log, wants fewer queries than these.
+FAST_QUERIES = 20
+_FAST_PERCENTILE = 1
+# Offline: LoadGen issues 1.1 * min_duration * target_qps samples.
+_FAST_OFFLINE_QPS = FAST_QUERIES / (1.1 * 600)
+_ENDS_EARLY = ("max_query_count", "max_duration")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One LoadGen test of a scenario.
+
+    Attributes:
+        name: performance, accuracy, TEST01 or TEST04.
+        folder: its run folder.
+        summary: what is in its summary.json.
+    """
+
+    name: str
+    folder: Path
+    summary: Summary
+
+    @property
+    def valid(self) -> bool:
+        """LoadGen's verdict, and no error logged."""
+        return bool(self.summary["valid"])
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it is not valid."""
+        reasons = self.summary["reasons"]
+        return [str(reason) for reason in reasons] if isinstance(reasons, list) else []
+
+
+class ScenarioRuns:
+    """The runs of one scenario. `say` is called with a line before each test that is run."""
+
+    def __init__(self, order: Order, scenario: str, say: Callable[[str], None]) -> None:
+        self._order = order
+        self._scenario = scenario
+        self._say = say
+        self.folder = order.folder(scenario)
+
+    def parts(self) -> tuple[str, ...]:
+        """Return the tests that this scenario needs."""
+        return (PERFORMANCE, ACCURACY, *self._order.audits)
+
+    def missing(self) -> list[str]:
+        """Return the tests that are not done."""
+        return [name for name in self.parts() if self.done(name) is None]
+
+    def done(self, name: str) -> Part | None:
+        """Return a test that is done: it came to its end and, unless --fast, is valid."""
+        folder = self.folder / name
+        summary = _summary(folder)
+        if summary is None or summary.get("interrupted"):
+            return None
+        wanted = ACCURACY if name == ACCURACY else PERFORMANCE
+        if summary.get("mode") != wanted or summary.get("scenario") != self._scenario:
+            raise DataError(
+                f"{folder}: holds a run of {summary.get('scenario')} in mode "
+                f"{summary.get('mode')}; expected {self._scenario}, {wanted}. Remove it, or name "
+                "another --work."
+            )
+        part = Part(name, folder, summary)
+        return part if part.valid or self._order.fast else None
+
+    def reasons(self, name: str) -> list[str]:
+        """Return why a test that ended is not valid; empty if none ended."""
+        summary = _summary(self.folder / name)
+        return [] if summary is None else Part(name, self.folder / name, summary).reasons
+
+    def run_missing(self, names: Sequence[str] | None = None) -> None:
+        """Run the tests that are not done, performance first; the others repeat its settings.
+
+        Args:
+            names: these alone; None: all that the scenario needs.
+
+        Raises:
+            ConfigError: the settings are not those that the earlier tests were run with.
+            SutError: a test failed.
+        """
+        wanted = self.parts() if names is None else names
+        missing = [name for name in wanted if self.done(name) is None]
+        self._check_settings()
+        for name in missing:
+            self._say(f"{self._scenario}: {name}")
+            self._set_aside(name)
+            part = self._run(name)
+            if name == PERFORMANCE and not part.valid and not self._order.fast:
+                return  # what is compared with it would be in vain
+
+    def plan(self, conf: Path | None, part: str) -> config.Plan:
+        """Resolve the settings of one test.
+
+        Raises:
+            ConfigError: a setting is wrong, or the backend computes nothing.
+        """
+        order = self._order
+        audit = self.folder / f"{part}.{AUDIT_FILE}" if part in TESTS else None
+        plan = config.resolve(
+            config.Arguments(
+                benchmark=str(order.benchmark.file),
+                scenario=self._scenario,
+                mode=ACCURACY if part == ACCURACY else PERFORMANCE,
+                system=str(order.system_folder),
+                model=order.model,
+                data=order.data,
+                user_conf=conf or order.user_conf,
+                load=Load(min_duration_s=order.min_duration_s),
+                audit_config=audit,
+            )
+        )
+        if plan.harness.backend in WITHOUT_ENGINE and not order.stand_in:
+            raise ConfigError(
+                f"backend {plan.harness.backend} of system {order.system_name} computes nothing; "
+                "no result of it can be submitted. Use a system with a real engine."
+            )
+        return replace(plan, benchmark=self._without_own_bound(plan.benchmark.rounds))
+
+    def _without_own_bound(self, rounds: Mapping[str, Mapping[str, RoundRules]]) -> Benchmark:
+        """Leave Server's bound to LoadGen, or to the user.conf of this submission.
+
+        A user.conf that sets the bound, even to LoadGen's own, is one for the open division.
+        """
+        kept = {
+            name: {s: RoundRules() if s == "Server" else r for s, r in by_scenario.items()}
+            for name, by_scenario in rounds.items()
+        }
+        return msgspec.structs.replace(self._order.benchmark, rounds=kept)
+
+    def _run(self, name: str) -> Part:
+        folder = self.folder / name
+        plan = self.plan(self._conf(name), name)
+        if name in TESTS:
+            text = audit_config(name, self._order.rules.audit_samples)
+            (self.folder / f"{name}.{AUDIT_FILE}").write_text(text, encoding="utf-8")
+        summary = run(plan, folder, self._order.command)
+        return Part(name, folder, summary)
+
+    def _conf(self, name: str) -> Path:
+        """Write the user.conf of one test; all but performance repeat what performance ran with."""
+        path = self.folder / f"{name}.{USER_CONF_FILE}"
+        values = self._values(name)
+        model = self._order.benchmark.loadgen_name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(user_conf.render(model, self._scenario, values), encoding="utf-8")
+        return path
+
+    def _values(self, name: str) -> dict[str, Number]:
+        if name == PERFORMANCE:
+            return self._performance_values()
+        order = self._order
+        ran = user_conf.load(
+            self.folder / PERFORMANCE / USER_CONF_FILE, [order.benchmark.loadgen_name]
+        )
+        entries = ran.effective(order.benchmark.loadgen_name, self._scenario)
+        values = {key: entry.value for key, entry in entries.items()}
+        if name == ACCURACY:  # every sample is asked for
+            return {key: value for key, value in values.items() if key not in _ENDS_EARLY}
+        return values
+
+    def _performance_values(self) -> dict[str, Number]:
+        """Return user.conf's keys: the person's, and above them those of this submission."""
+        order, scenario = self._order, self._scenario
+        plan = self.plan(None, PERFORMANCE)
+        values: dict[str, Number] = {}
+        if plan.file is not None:
+            entries = plan.file.effective(order.benchmark.loadgen_name, scenario)
+            values = {key: entry.value for key, entry in entries.items()}
+        if order.closed:
+            return values
+        if scenario == "Server" and order.rules.server_bound_ms is not None:
+            values["target_latency"] = order.rules.server_bound_ms
+        if scenario == "Offline":
+            values["min_query_count"] = order.rules.offline_samples
+        if order.fast or order.small_data:
+            values |= self._stated_counts(order.rules)
+        return values | self._fast_values() if order.fast else values
+
+    def _stated_counts(self, rules: ModelRules) -> dict[str, Number]:
+        """State the round's counts for a data set that is smaller: LoadGen logs them unproven."""
+        found: dict[str, Number] = {}
+        count = sample_count(self._order)
+        if count < rules.performance_sample_count:
+            found["performance_sample_count_override"] = rules.performance_sample_count
+        if count < rules.dataset_size:
+            found["accuracy_sample_count_override"] = rules.dataset_size
+        return found
+
+    def _fast_values(self) -> dict[str, Number]:
+        if self._scenario == "Offline":
+            return {"min_query_count": FAST_QUERIES, "target_qps": _FAST_OFFLINE_QPS}
+        return {
+            "min_query_count": FAST_QUERIES,
+            "max_query_count": FAST_QUERIES,
+            "target_latency_percentile": _FAST_PERCENTILE,
+        }
+
+    def _check_settings(self) -> None:
+        """Refuse to mix tests of one scenario that were run with different settings."""
+        order, path = self._order, self.folder / SETTINGS_FILE
+        plan = self.plan(None, PERFORMANCE)
+        wanted = {
+            **{name: _plain(setting.value) for name, setting in plan.settings.items()},
+            "user.conf": {key: _plain(v) for key, v in self._performance_values().items()},
+            "model": None if order.model is None else str(order.model.absolute()),
+            "data": None if order.data is None else str(order.data.absolute()),
+        }
+        begun = any(self.done(name) for name in (PERFORMANCE, ACCURACY, *TESTS))
+        if not path.exists() or not begun:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+            return
+        before = system_json.read(path)
+        for name, value in wanted.items():
+            if before.get(name) != value:
+                raise ConfigError(
+                    f"{self.folder}: its tests were run with {name} {before.get(name)}, and now it "
+                    f"is {value}; the tests of a scenario need the same settings. Undo the change, "
+                    "remove the folder, or name another --work."
+                )
+
+    def _set_aside(self, name: str) -> None:
+        """Rename a run folder that holds no result to go on with: nothing measured is deleted."""
+        folder = self.folder / name
+        if not folder.exists() or not any(folder.iterdir()):
+            return
+        number = 1
+        while (aside := folder.with_name(f"{name}.old-{number}")).exists():
+            number += 1
+        folder.rename(aside)
+        self._say(f"{self._scenario}: {name}: the earlier run is kept in {aside}")
+
+
+def sample_count(order: Order) -> int:
+    """Return the samples of the data set that a submission runs with.
+
+    Raises:
+        DataError: it is not there.
+    """
+    dataset = order.benchmark.dataset
+    if isinstance(dataset, SyntheticData) and order.data is None:
+        return dataset.count
+    return len(list_samples(order.benchmark, order.data).names)
+
+
+def _summary(folder: Path) -> Summary | None:
+    if not (folder / SUMMARY_FILE).is_file():
+        return None
+    return system_json.read(folder / SUMMARY_FILE)
+
+
+def _plain(value: object) -> object:
+    """Return the value as JSON gives it back."""
+    return json.loads(json.dumps(value))

@@ -1,0 +1,244 @@
+"""systems/SYSTEM.json: what the machine says of itself, and what a person must say.
+
+Nothing is invented: a field that the machine does not show is left blank and named.
+Field lists: mlcommons/inference, submission_checker/constants.py (SYSTEM_DESC_*).
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sut import environment
+from sut.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    System = dict[str, object]
+
+SYSTEM_FILE = "system.json"
+STATUSES = ("available", "preview", "rdi")
+SYSTEM_TYPES = ("datacenter", "edge", "datacenter,edge", "edge,datacenter")
+# What --fast writes into a blank field, so that the tree can be read; `sut check` refuses it.
+PLACEHOLDER = "BLANK: a person must fill this in"
+
+# Fields that must say something, in the order in which people read them.
+NEEDED = (
+    "submitter", "division", "status", "system_type", "system_name", "number_of_nodes",
+    "host_processor_model_name", "host_processors_per_node", "host_processor_core_count",
+    "host_memory_capacity", "host_memory_configuration", "host_storage_capacity",
+    "host_storage_type", "host_networking", "host_networking_topology", "host_network_card_count",
+    "accelerators_per_node", "accelerator_model_name", "accelerator_memory_capacity",
+    "accelerator_memory_configuration", "accelerator_host_interconnect",
+    "accelerator_interconnect", "cooling", "framework", "operating_system",
+    "other_software_stack",
+)  # fmt: skip
+# Fields that must be there, and may be empty.
+PRESENT = (
+    "system_type_detail", "host_processor_frequency", "host_processor_caches",
+    "host_processor_interconnect", "accelerator_frequency", "accelerator_interconnect_topology",
+    "accelerator_on-chip_memories", "hw_notes", "sw_notes",
+)  # fmt: skip
+_FROM_COMMAND = ("submitter", "division")
+_NOT_THERE = "N/A"
+_SECTOR_BYTES = 512
+_GIB, _GB = 1 << 30, 10**9
+
+
+def describe() -> System:
+    """Return the description of this machine; what it does not show is an empty text."""
+    found = {**dict.fromkeys((*NEEDED, *PRESENT), ""), "number_of_nodes": "1"}
+    found |= {**_processor(), **_memory(), **_storage(), **_network(), **_accelerators()}
+    found |= _software()
+    return dict(found)
+
+
+def blanks(system: Mapping[str, object]) -> list[str]:
+    """Return the needed fields that say nothing, without those that the command line gives."""
+    return [name for name in NEEDED if name not in _FROM_COMMAND and not _says(system, name)]
+
+
+def problems(system: Mapping[str, object]) -> list[str]:
+    """Return what a checker refuses in a description, one phrase each; blanks are not among it."""
+    found = [f'field "{name}" is missing' for name in (*NEEDED, *PRESENT) if name not in system]
+    for name, known in (("status", STATUSES), ("system_type", SYSTEM_TYPES)):
+        value = str(system.get(name, ""))
+        if _says(system, name) and value.lower() not in known:
+            found.append(f'{name} is "{value}"; expected one of: {", ".join(known)}')
+    for name in ("number_of_nodes", "accelerators_per_node"):
+        value = str(system.get(name, ""))
+        if _says(system, name) and not value.isdecimal():
+            found.append(f'{name} is "{value}"; expected a whole number')
+    return found
+
+
+def load(folder: Path, name: str, *, fast: bool) -> System:
+    """Return the description that a person completed in a system's folder.
+
+    Args:
+        folder: of the system, in user_confs/.
+        name: of the system, for messages.
+        fast: blanks are replaced by PLACEHOLDER instead of refused.
+
+    Raises:
+        ConfigError: it is not there, no JSON object, or lacks something; one line.
+    """
+    path = folder / SYSTEM_FILE
+    how = f"Run `sut doctor --system-json > {path}` and fill in what is blank"
+    if path.is_file():
+        system = read(path)
+    elif fast:
+        system = describe()
+    else:
+        raise ConfigError(f"{path}: no such file; a submission describes its system {name}. {how}.")
+    wrong = problems(system)
+    empty = blanks(system)
+    if fast:
+        system |= dict.fromkeys(empty, PLACEHOLDER)
+        system |= {f: v for f, v in _FAST.items() if f in empty}
+        empty = []
+    if wrong or empty:
+        named = [f"blank: {', '.join(empty)}"] if empty else []
+        raise ConfigError(f"{path}: {'; '.join([*wrong, *named])}. {how}.")
+    return system
+
+
+# Fields of which a checker reads the value: here a placeholder would stop it.
+_FAST = {"status": "rdi", "system_type": "datacenter,edge"}
+
+
+def read(path: Path) -> System:
+    """Return a JSON object.
+
+    Raises:
+        DataError: the file cannot be read, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{path}: cannot be read: {why}; expected a JSON object.") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: holds a {type(content).__name__}; expected a JSON object.")
+    return content
+
+
+def _says(system: Mapping[str, object], name: str) -> bool:
+    """Tell a field that says something; the checkers take the number 0 for nothing."""
+    value = system.get(name)
+    return bool(value) and str(value).strip() != "" and value != PLACEHOLDER
+
+
+def _processor() -> dict[str, str]:
+    info = _text("/proc/cpuinfo")
+    sockets = {line for line in info.splitlines() if line.startswith("physical id")}
+    cores = {
+        (block.partition("physical id")[2].split("\n")[0], block.partition("core id")[2][:8])
+        for block in info.split("\n\n")
+        if "core id" in block
+    }
+    count = len(sockets) or 1
+    frequency = _text("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq").strip()
+    return {
+        "host_processor_model_name": environment.cpu_model(),
+        "host_processors_per_node": str(count),
+        "host_processor_core_count": str(len(cores) // count) if cores else "",
+        "host_processor_frequency": f"{int(frequency) / 1e6:.2f} GHz" if frequency else "",
+        "host_processor_caches": _caches(),
+    }
+
+
+def _caches() -> str:
+    found = []
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind, size = (_text(index / name).strip() for name in ("level", "type", "size"))
+        letter = {"Data": "d", "Instruction": "i"}.get(kind, "")
+        found.append(f"L{level}{letter}: {size}")
+    return ", ".join(found)
+
+
+def _memory() -> dict[str, str]:
+    return {"host_memory_capacity": f"{environment.memory_bytes() / _GIB:.0f} GB"}
+
+
+def _storage() -> dict[str, str]:
+    sizes, kinds = 0, set()
+    for disk in sorted(Path("/sys/block").glob("*")):
+        if not (disk / "device").exists() or _text(disk / "removable").strip() == "1":
+            continue
+        sizes += int(_text(disk / "size").strip() or 0) * _SECTOR_BYTES
+        if disk.name.startswith("nvme"):
+            kinds.add("NVMe SSD")
+        elif disk.name.startswith("sd"):
+            rotates = _text(disk / "queue/rotational").strip() == "1"
+            kinds.add("HDD" if rotates else "SSD")
+    return {
+        "host_storage_capacity": f"{sizes / _GB:.0f} GB" if sizes else "",
+        "host_storage_type": ", ".join(sorted(kinds)),
+    }
+
+
+def _network() -> dict[str, str]:
+    cards = [card for card in Path("/sys/class/net").glob("*") if (card / "device").exists()]
+    speeds = {_text(card / "speed").strip() for card in cards} - {"", "-1"}
+    names = sorted(f"Ethernet {int(speed) / 1000:g} Gb/s" for speed in speeds if speed.isdecimal())
+    return {
+        "host_network_card_count": str(len(cards)) if cards else "",
+        "host_networking": ", ".join(names),
+    }
+
+
+def _accelerators() -> dict[str, str]:
+    """Describe NVIDIA's GPUs as their driver does; without one every field is N/A."""
+    gpus = _gpus()
+    if gpus:
+        name, memory_bytes = gpus[0]
+        return {
+            "accelerators_per_node": str(len(gpus)),
+            "accelerator_model_name": name,
+            "accelerator_memory_capacity": f"{memory_bytes / _GIB:.0f} GB",
+        }
+    if Path("/proc/driver/nvidia/gpus").is_dir():
+        return {}  # the driver is there and cannot be asked: a person fills it in
+    named = [name for name in (*NEEDED, *PRESENT) if name.startswith("accelerator")]
+    return {**dict.fromkeys(named, _NOT_THERE), "accelerators_per_node": "0"}
+
+
+def _gpus() -> list[tuple[str, int]]:
+    """Return name and memory in bytes of each GPU; empty where NVML is not installed or fails."""
+    try:
+        nvml = import_module("pynvml")
+        nvml.nvmlInit()
+    except Exception:  # noqa: BLE001 - NVML's own errors have no common base without it
+        return []
+    try:
+        handles = [nvml.nvmlDeviceGetHandleByIndex(k) for k in range(nvml.nvmlDeviceGetCount())]
+        return [
+            (str(nvml.nvmlDeviceGetName(h)), int(nvml.nvmlDeviceGetMemoryInfo(h).total))
+            for h in handles
+        ]
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _software() -> dict[str, str]:
+    versions = environment.versions()
+    engines = ("onnxruntime", "tensorrt", "tensorrt-rtx", "torch")
+    frameworks = [f"{name} {versions[name]}" for name in engines if name in versions]
+    others = [f"{name} {text}" for name, text in versions.items() if name not in engines]
+    return {
+        "framework": ", ".join(frameworks),
+        "operating_system": f"{environment.os_name()}, Linux {platform.release()}",
+        "other_software_stack": ", ".join(others),
+    }
+
+
+def _text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:  # this kernel does not show it
+        return ""

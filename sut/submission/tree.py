@@ -1,0 +1,241 @@
+"""Writes a submission's tree: everything is made beside it first, then moved in, folder by folder.
+
+So a full disk or an interrupt leaves the tree as it was. Files of others are never touched.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sut.environment import ROOT
+from sut.errors import ConfigError, SutError
+from sut.loadgen_logs import DETAIL_FILE, SUMMARY_FILE
+from sut.run_folder import ACCURACY_FILE, ACCURACY_LOG, USER_CONF_FILE
+from sut.submission import measurements
+from sut.submission import system as system_json
+from sut.submission.audit import BASELINE_FILE, COMPLIANCE_FILE
+from sut.submission.compliance import TEST01
+from sut.submission.layout import (
+    CALIBRATION_FILE,
+    DIVISIONS,
+    MODEL_MAPPING_FILE,
+    README_FILE,
+    VERIFY_ACCURACY_FILE,
+    VERIFY_PERFORMANCE_FILE,
+    Place,
+    Submitter,
+)
+from sut.submission.runs import ACCURACY, PERFORMANCE
+from sut.submission.truncate import place_accuracy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from sut.submission.order import Order
+    from sut.submission.runs import Part
+
+_LOGS = (SUMMARY_FILE, DETAIL_FILE)
+# Files that a tree may hold beside the divisions (submission_checker_old.py).
+_ROOT_SUFFIXES = (".md", ".pdf")
+_ROOT_FOLDERS = (".git", ".github", "assets")
+_SOURCE = ("sut", "backends", "scenarios", "data")
+_SOURCE_FILES = ("pyproject.toml", "setup.py", "LICENSE", "README.md", "requirements/run.txt")
+
+
+def check_tree(order: Order) -> None:
+    """Refuse a tree that holds files of someone else where this submission would go.
+
+    Raises:
+        ConfigError: names the file.
+    """
+    tree = order.tree
+    if tree.exists() and not tree.is_dir():
+        raise ConfigError(f"--out: {tree} is a file; expected a folder for the submission's tree.")
+    for path in sorted(tree.iterdir()) if tree.exists() else ():
+        if path.name in DIVISIONS or path.name in _ROOT_FOLDERS:
+            continue
+        if path.is_file() and path.suffix in _ROOT_SUFFIXES:
+            continue
+        raise ConfigError(
+            f"--out: {tree} holds {path.name}, which is no part of a submission's tree. Name "
+            "another folder, or remove it."
+        )
+    for scenario in order.scenarios:
+        place = _place(order, tree, scenario)
+        if place.results.exists() and not _is_ours(place):
+            raise ConfigError(
+                f"--out: {place.results} was not made by this program. Remove it, or name another "
+                "folder."
+            )
+    _model_mapping(order, tree)
+
+
+def place_results(order: Order, done: Mapping[str, Mapping[str, Part]]) -> None:
+    """Write the scenarios in `done` into the tree, each with its parts.
+
+    Raises:
+        ConfigError: see `check_tree`.
+        SutError: the disk is full, or the tree cannot be written; it is as it was.
+    """
+    check_tree(order)
+    try:
+        with _staging(order.tree) as staging:
+            for scenario, parts in done.items():
+                _stage_result(order, staging, scenario, parts)
+            _stage_common(order, staging, next(iter(done.values())))
+            _move_in(order, staging, done)
+    except OSError as error:
+        raise SutError(
+            f"--out: {order.tree} cannot be written: {error.strerror}; the tree is as it was, and "
+            f"the runs are kept in {order.work}. Make room, and run the same command again."
+        ) from error
+
+
+@contextmanager
+def _staging(tree: Path) -> Iterator[Path]:
+    """Yield a folder beside the tree, on the same disk; it goes away afterwards."""
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix=f".{tree.name}-", dir=tree.parent)
+    path = tree.parent / folder.rpartition("/")[2]
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _place(order: Order, tree: Path, scenario: str) -> Place:
+    return Place(order.submitter_in(tree), order.system_name, order.benchmark.name, scenario)
+
+
+def _is_ours(place: Place) -> bool:
+    try:
+        found = system_json.read(place.measurements_json)
+    except SutError:
+        return False
+    harness = found.get("harness")
+    return isinstance(harness, dict) and harness.get("name") == "loadgen-sut"
+
+
+def _stage_result(order: Order, staging: Path, scenario: str, parts: Mapping[str, Part]) -> None:
+    place = _place(order, staging, scenario)
+    for folder in (place.performance(), place.accuracy, place.measurements):
+        folder.mkdir(parents=True, exist_ok=True)
+    _copy(_LOGS, parts[PERFORMANCE].folder, place.performance())
+    _copy(_LOGS, parts[ACCURACY].folder, place.accuracy)
+    _copy_accuracy(parts[ACCURACY], place.accuracy)
+    _copy((USER_CONF_FILE,), parts[PERFORMANCE].folder, place.measurements)
+    _write(place.measurements / README_FILE, measurements.readme(order, scenario, parts))
+    content = measurements.dump(measurements.measurements(order, parts))
+    _write(place.measurements_json, content)
+    for name, part in parts.items():
+        if name not in (PERFORMANCE, ACCURACY):
+            _stage_audit(place.audit(name), name, part)
+
+
+def _stage_audit(folder: Path, test: str, part: Part) -> None:
+    run = folder / "performance" / "run_1"
+    run.mkdir(parents=True)
+    _copy(_LOGS, part.folder, run)
+    _copy((VERIFY_PERFORMANCE_FILE,), part.folder, folder)
+    if test != TEST01:
+        return
+    _copy((VERIFY_ACCURACY_FILE,), part.folder, folder)
+    accuracy = folder / "accuracy"
+    accuracy.mkdir()
+    _copy_accuracy(part, accuracy)
+    for name in (BASELINE_FILE, COMPLIANCE_FILE):
+        if (part.folder / name).exists():
+            _copy((name,), part.folder, accuracy)
+
+
+def _copy_accuracy(part: Part, to: Path) -> None:
+    line = (part.folder / ACCURACY_FILE).read_text("utf-8").strip()
+    place_accuracy(part.folder / ACCURACY_LOG, line, to)
+
+
+def _stage_common(order: Order, staging: Path, parts: Mapping[str, Part]) -> None:
+    """Write what the submitter's results share."""
+    submitter = order.submitter_in(staging)
+    system = {**order.system, "submitter": order.submitter, "division": order.division}
+    noted = measurements.notes(order, None)
+    if noted:
+        said = str(system.get("sw_notes") or "")
+        system["sw_notes"] = " ".join([*noted, said]).strip()
+    submitter.system(order.system_name).parent.mkdir(parents=True, exist_ok=True)
+    _write(submitter.system(order.system_name), measurements.dump(system))
+    if order.closed:
+        text = measurements.calibration(order, parts)
+        _write(submitter.folder / CALIBRATION_FILE, text)
+    else:
+        mapping = json.dumps(_model_mapping(order, order.tree), indent=2) + "\n"
+        _write(submitter.folder / MODEL_MAPPING_FILE, mapping)
+    _stage_source(submitter.source / order.benchmark.name, order)
+
+
+def _stage_source(folder: Path, order: Order) -> None:
+    """Copy the program, which a closed submission must show, and the settings it ran with."""
+    hidden = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
+    for name in _SOURCE:
+        shutil.copytree(ROOT / name, folder / name, ignore=hidden)
+    own = folder / "user_confs" / order.system_name
+    shutil.copytree(order.system_folder, own, ignore=hidden)
+    for name in _SOURCE_FILES:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    shutil.copyfile(order.benchmark.file, folder / f"{order.benchmark.name}.yaml")
+
+
+def _model_mapping(order: Order, tree: Path) -> dict[str, object]:
+    """Return the open division's mapping with this benchmark in it."""
+    path = order.submitter_in(tree).folder / MODEL_MAPPING_FILE
+    before = system_json.read(path) if path.is_file() else {}
+    name, model = order.benchmark.name, order.rules.name
+    if before.get(name, model) != model:
+        raise ConfigError(
+            f"{path}: {name} stands for {before[name]} there, and now for {model}. Use the same "
+            "--stands-for, or correct the file."
+        )
+    return {**before, name: model}
+
+
+def _move_in(order: Order, staging: Path, done: Mapping[str, object]) -> None:
+    """Move what is staged into the tree. Renames alone: none of them needs room on the disk."""
+    old = staging / "replaced"
+    old.mkdir()
+    made, target = order.submitter_in(staging), order.submitter_in(order.tree)
+    moves = [(made.source / order.benchmark.name, target.source / order.benchmark.name)]
+    for scenario in done:
+        pairs = zip(
+            _place(order, staging, scenario).folders(),
+            _place(order, order.tree, scenario).folders(),
+            strict=True,
+        )
+        moves += [(source, to) for source, to in pairs if source.exists()]
+    shared = (made.system(order.system_name), *_shared(made))
+    moves += [(path, target.folder / path.relative_to(made.folder)) for path in shared]
+    for number, (source, to) in enumerate(moves):
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if to.exists():
+            to.rename(old / str(number))
+        source.rename(to)
+
+
+def _shared(made: Submitter) -> Iterator[Path]:
+    for name in (CALIBRATION_FILE, MODEL_MAPPING_FILE):
+        if (made.folder / name).exists():
+            yield made.folder / name
+
+
+def _copy(names: tuple[str, ...], source: Path, to: Path) -> None:
+    for name in names:
+        shutil.copyfile(source / name, to / name)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Finds the harness settings and the load of a scenario: proposes, is told, proves, explains."""

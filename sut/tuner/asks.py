@@ -1,0 +1,138 @@
+"""What a search asks for and what it is told: measurements of S(b), and LoadGen runs.
+
+Plain data that the journal keeps. A search never knows who measures: the real program, or the
+model of the queue in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from sut.tuner.candidate import Candidate, Variant  # msgspec reads the annotations
+
+if TYPE_CHECKING:
+    from sut.tuner.answer import Answer
+
+Purpose = Literal["probe", "search", "confirm"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Measure S(b) of a variant, all devices at once, as they will run.
+
+    Attributes:
+        variant: the engines.
+        sizes: batch sizes, ascending.
+        bound_ns: sizes whose batch takes longer than this are of no use; None for no bound.
+    """
+
+    variant: Variant
+    sizes: tuple[int, ...]
+    bound_ns: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """S(b) of one batch size on one worker, in ns.
+
+    Attributes:
+        median_ns: the median of the rounds.
+        low_ns: the least of the rounds' medians.
+        high_ns: the greatest.
+    """
+
+    median_ns: float
+    low_ns: float
+    high_ns: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """S(b) of every worker.
+
+    Attributes:
+        workers: (device, points by batch size) of each.
+        is_async: the engines take several batches at once.
+        notes: what the user should know, in one line each.
+    """
+
+    workers: tuple[tuple[str, dict[int, Point]], ...]
+    is_async: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One LoadGen run in a process of its own.
+
+    Attributes:
+        purpose: probe: short, of which percentiles are read; search: one whose verdict counts;
+            confirm: at full length.
+        candidate: the settings.
+        seconds: LoadGen's min_duration.
+        target_qps: Server: queries/s.
+    """
+
+    purpose: Purpose
+    candidate: Candidate
+    seconds: float
+    target_qps: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a run's own trace says of the parts that the model is made of.
+
+    Attributes:
+        service_ratio: the time of the most frequent batch over its S(b).
+        service_factors: quantiles of the times of that batch over their mean, ascending.
+        hop_in_ns: from closing a batch to its start on a device that was idle; None: none was.
+        hop_out_ns: from the device's answer to the end of QuerySamplesComplete.
+        hop_factors: quantiles of the latter over their mean, ascending.
+    """
+
+    service_ratio: float
+    service_factors: tuple[float, ...]
+    hop_in_ns: float | None
+    hop_out_ns: float
+    hop_factors: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a trial.
+
+    Attributes:
+        valid: LoadGen's verdict.
+        metric: the scenario's own: samples/s, or a latency in ns.
+        samples: completed.
+        latency_ns: mean and percentiles.
+        over: samples over the bound; None where there is no bound.
+        histogram: batches by size.
+        seconds: of the run, from the first query to the last answer.
+        stopped: why it was stopped before its end, or empty.
+        seen: None where the run left no trace to read it from.
+        folder: its run folder, from the tuning folder.
+        reasons: why it was INVALID.
+        busy: share of the time that each device computed.
+    """
+
+    valid: bool
+    metric: float
+    samples: int
+    latency_ns: dict[str, float]
+    over: int | None
+    histogram: dict[int, int]
+    seconds: float
+    stopped: str = ""
+    seen: Seen | None = None
+    folder: str = ""
+    reasons: tuple[str, ...] = ()
+    busy: dict[str, float] = field(default_factory=dict)
+
+
+Ask: TypeAlias = Measure | Trial
+Reply: TypeAlias = Measured | Outcome
+Search: TypeAlias = "Generator[Ask, Reply, Answer]"

@@ -1,0 +1,171 @@
+"""Proves a setting: runs at full length, several in a row, beside the next best candidate.
+
+The rate leaves a margin below the bound, chosen from the spread seen between runs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sut.tuner import statistics
+from sut.tuner.asks import Outcome, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from sut.tuner.asks import Ask, Reply
+    from sut.tuner.candidate import Candidate
+    from sut.tuner.job import Job
+    from sut.tuner.learning import Lessons
+
+# A rate is raised only for a gain beyond this, and lowered by no less than this.
+_LEAST_GAIN, _LEAST_STEP = 0.004, 0.002
+_CHANGES = 4
+# Below this confidence the answer is called a knife-edge.
+_KNIFE_EDGE = 0.90
+# A rival must be better by this (a logarithm of the percentile) to win.
+_CLEARLY = 0.05
+
+
+@dataclass(slots=True)
+class Claim:
+    """A candidate at a rate, and its runs.
+
+    Attributes:
+        candidate: the settings.
+        qps: the rate.
+        runs: at full length, at this rate.
+        is_proven: all were VALID, as many as asked for.
+        confidence: that the next will be VALID.
+        rival: the next best candidate, if one was run.
+        rival_runs: its runs at the same rate.
+        notes: in words.
+    """
+
+    candidate: Candidate
+    qps: float
+    runs: list[Outcome] = field(default_factory=list)
+    is_proven: bool = False
+    confidence: float = 0.0
+    rival: Candidate | None = None
+    rival_runs: list[Outcome] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def confirm(
+    job: Job,
+    lessons: Lessons,
+    candidate: Candidate,
+    rival: Candidate | None,
+    say: Callable[[str], None],
+) -> Generator[Ask, Reply, Claim]:
+    """Find the rate that holds, and prove it; the rival runs in between, at the same rate."""
+    claim = Claim(candidate, _safe_rate(job, lessons, candidate, 0.0), rival=rival)
+    changes = 0
+    while len(claim.runs) < job.confirm_runs:
+        run = yield from _run(job, lessons, claim.candidate, claim.qps)
+        safe = _safe_rate(job, lessons, claim.candidate, claim.qps)
+        if not run.valid:
+            if changes >= _CHANGES:
+                claim.runs = [run]
+                break
+            say(f"INVALID at {claim.qps:,.6g} queries/s: {_why(job, run)}; a lower rate is tried")
+            changes += 1
+            claim = Claim(claim.candidate, _lower(claim.qps, safe), rival=rival)
+            continue
+        claim.runs.append(run)
+        is_first = len(claim.runs) == 1
+        if is_first and changes < _CHANGES // 2 and safe > claim.qps * (1 + _LEAST_GAIN):
+            changes += 1
+            say(f"room at {claim.qps:,.6g} queries/s: {_why(job, run)}; a higher rate is tried")
+            claim = Claim(claim.candidate, safe, rival=rival)
+            continue
+        if rival is not None and len(claim.runs) < job.confirm_runs:
+            other = yield from _run(job, lessons, rival, claim.qps)
+            claim.rival_runs.append(other)
+            if not other.valid:
+                rival = None  # it is out; its runs are kept
+    _judge(job, lessons, claim)
+    if rival is not None and _room(lessons, claim.rival_runs) > _room(lessons, claim.runs) + _CLEARLY:
+        say(f"the next best has more room and is confirmed in turn: {rival}")
+        other = yield from confirm(job, lessons, rival, None, say)
+        if (other.is_proven, other.qps) > (claim.is_proven, claim.qps):
+            other.rival, other.rival_runs = claim.candidate, claim.runs
+            return other
+    return claim
+
+
+def _run(
+    job: Job, lessons: Lessons, candidate: Candidate, qps: float
+) -> Generator[Ask, Reply, Outcome]:
+    outcome = yield Trial("confirm", candidate, job.confirm_s, qps)
+    assert isinstance(outcome, Outcome)
+    lessons.learn(candidate, qps, outcome, "confirm")
+    return outcome
+
+
+def _safe_rate(job: Job, lessons: Lessons, candidate: Candidate, hint: float) -> float:
+    """Return the rate at which the next run is VALID with the confidence asked for."""
+    freedom = statistics.PRIOR_RUNS + len(lessons.measured(candidate))
+    margin = statistics.student_quantile(job.confidence, freedom) * lessons.spread()
+    start = hint or lessons.peak(candidate, 0.0)
+    return rounded(lessons.peak(candidate, start, round(margin, 3)))
+
+
+def _lower(qps: float, safe: float) -> float:
+    return rounded(min(qps * (1 - _LEAST_STEP), safe or qps / 2))
+
+
+def rounded(qps: float) -> float:
+    """Round a rate down to what a person writes into user.conf: within 0.05 %."""
+    if qps <= 0:
+        return 0.0
+    step = 5 * 10 ** (math.floor(math.log10(qps)) - 4)
+    return float(f"{math.floor(qps / step) * step:.8g}")
+
+
+def _judge(job: Job, lessons: Lessons, claim: Claim) -> None:
+    """Say how sure it is, and how near the edge."""
+    name, limit_ns = job.bound.name, job.bound.limit_ns
+    claim.is_proven = len(claim.runs) >= job.confirm_runs and all(r.valid for r in claim.runs)
+    values = [math.log(run.latency_ns[name]) for run in claim.runs]
+    claim.confidence = statistics.confidence_below(math.log(limit_ns), values)
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    low, high = math.exp(low) / 1e6, math.exp(high) / 1e6
+    claim.notes.append(
+        f"{name} was {low:.3g} to {high:.3g} of {limit_ns / 1e6:g} ms in {len(claim.runs)} run(s);"
+        f" the next run is VALID with a confidence of {claim.confidence:.0%}."
+    )
+    steeper = lessons.steepness(claim.candidate, claim.qps)
+    claim.notes.append(f"1 % more load raises {name} by {steeper:.0%}.")
+    if claim.confidence < _KNIFE_EDGE:
+        claim.notes.append(
+            f"Knife-edge: this setting may be INVALID tomorrow ({1 - claim.confidence:.0%}). "
+            "Lower the rate by a per cent before publishing it."
+        )
+    _compare(lessons, claim)
+
+
+def _compare(lessons: Lessons, claim: Claim) -> None:
+    """Say how the rival did."""
+    if not claim.rival_runs or claim.rival is None:
+        return
+    more = _room(lessons, claim.rival_runs) - _room(lessons, claim.runs)
+    verdict = "as good within what runs can tell"
+    if more > _CLEARLY:
+        verdict = "with more room"
+    elif more < -_CLEARLY or not all(run.valid for run in claim.rival_runs):
+        verdict = "with less room"
+    claim.notes.append(f"The next best, {claim.rival}, is {verdict} at the same rate.")
+
+
+def _room(lessons: Lessons, runs: Sequence[Outcome]) -> float:
+    """Return the mean logarithm of the room below the bound; far below 0 without runs."""
+    return math.fsum(map(lessons.room, runs)) / len(runs) if runs else -math.inf
+
+
+def _why(job: Job, run: Outcome) -> str:
+    name, limit_ms = job.bound.name, job.bound.limit_ns / 1e6
+    return f"{name} {run.latency_ns[name] / 1e6:.4g} of {limit_ms:g} ms"

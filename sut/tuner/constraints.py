@@ -1,0 +1,120 @@
+"""Objective and constraints as text: `throughput`, `p99<=15ms`, `power<=70W`; parsed and checked.
+
+Knows names, units and comparisons; what a run measured comes as a mapping of figures.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sut.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+# A figure to the units that it may be given in, with the factor to the first of them.
+LATENCIES = ("mean", "p50", "p90", "p95", "p97", "p99", "p999")
+_TIME = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+_UNITS: dict[str, dict[str, float]] = {
+    **dict.fromkeys(LATENCIES, _TIME),
+    "throughput": {"/s": 1.0, "": 1.0},
+    "batch": {"": 1.0, "samples": 1.0},
+    "busy": {"": 1.0, "%": 0.01},
+    "power": {"W": 1.0},
+    "mem": {"B": 1.0, "MiB": 2.0**20, "GiB": 2.0**30},
+    "acc": {"": 1.0, "%": 0.01},
+}
+_FORM = re.compile(r"\s*([A-Za-z0-9]+)\s*(<=|>=)\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z/%]*)\s*")
+# An objective to the direction in which it is better.
+OBJECTIVES = {"throughput": 1.0, **dict.fromkeys(LATENCIES, -1.0)}
+EXAMPLE = 'such as "p99<=15ms"'
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """`name` is at most (or at least) `limit`, which is in the figure's own unit (times in ns)."""
+
+    name: str
+    at_most: bool
+    limit: float
+    text: str
+
+    def slack(self, value: float) -> float:
+        """Return the room that is left, as a share of the limit; below 0: broken."""
+        room = self.limit - value if self.at_most else value - self.limit
+        return room / self.limit if self.limit else room
+
+
+def parse(texts: Iterable[str]) -> tuple[Constraint, ...]:
+    """Read constraints; each text may hold several with commas.
+
+    Raises:
+        ConfigError: a text is none, or names a figure or unit that does not exist.
+    """
+    parts = [part for text in texts for part in text.split(",") if part.strip()]
+    return tuple(_parse(part) for part in parts)
+
+
+def objective(text: str) -> str:
+    """Return the name of what is to be made best.
+
+    Raises:
+        ConfigError: there is no such objective.
+    """
+    if text not in OBJECTIVES:
+        raise ConfigError(
+            f'--objective: "{text}" is none of {", ".join(OBJECTIVES)}.{nearest(text, OBJECTIVES)}'
+        )
+    return text
+
+
+def check(
+    constraints: Sequence[Constraint], figures: Mapping[str, float]
+) -> list[tuple[Constraint, float]]:
+    """Return each constraint with its slack.
+
+    Raises:
+        ConfigError: a figure was not measured.
+    """
+    for constraint in constraints:
+        if constraint.name not in figures:
+            raise ConfigError(
+                f'--subject-to "{constraint.text}": nothing measures {constraint.name} in this '
+                f"run; measured are {', '.join(figures)}."
+            )
+    return [(c, c.slack(figures[c.name])) for c in constraints]
+
+
+def binding(slacks: Sequence[tuple[Constraint, float]]) -> Constraint | None:
+    """Return the constraint with the least room; None without any."""
+    return min(slacks, key=lambda pair: pair[1])[0] if slacks else None
+
+
+def _parse(text: str) -> Constraint:
+    matched = _FORM.fullmatch(text)
+    if matched is None:
+        raise ConfigError(
+            f'--subject-to: "{text.strip()}" is no constraint; expected a figure, <= or >=, and a '
+            f"number with its unit, {EXAMPLE}."
+        )
+    name, sign, number, unit = matched.groups()
+    if name not in _UNITS:
+        raise ConfigError(
+            f'--subject-to "{text.strip()}": there is no figure "{name}"; known are '
+            f"{', '.join(_UNITS)}.{nearest(name, _UNITS)}"
+        )
+    factors = _UNITS[name]
+    if unit not in factors:
+        expected = ", ".join(repr(known) if known else "none" for known in factors)
+        raise ConfigError(
+            f'--subject-to "{text.strip()}": {name} has no unit "{unit}"; expected {expected}.'
+        )
+    try:
+        limit = float(number) * factors[unit]
+    except ValueError as error:
+        raise ConfigError(
+            f'--subject-to "{text.strip()}": "{number}" is no number, {EXAMPLE}.'
+        ) from error
+    return Constraint(name, sign == "<=", limit, text.strip())

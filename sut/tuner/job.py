@@ -1,0 +1,87 @@
+"""What is to be tuned, resolved: the bounds, what may vary, and how long runs take.
+
+Plain data; made from the command line by sut.verbs.tune.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sut.settings import WorkerKind
+from sut.tuner.candidate import Variant
+from sut.tuner.constraints import Constraint
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A latency that may not be exceeded.
+
+    Attributes:
+        name: a key of QueueResult.latency_ns, such as "p99".
+        limit_ns: the most it may be.
+    """
+
+    name: str
+    limit_ns: float
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What may be tried. A value that the user held is the only one of its tuple.
+
+    Attributes:
+        variants: engines.
+        workers: kinds; the first is the system's own.
+        sizes: batch sizes to measure S(b) at, ascending.
+        batches: batch sizes to try, ascending; empty: chosen from S(b).
+        delays_us: queue delays to try; empty: chosen from the time that a batch takes to fill.
+        slots: batches in flight; empty: by what the engines take.
+        largest_batch: none above is tried.
+    """
+
+    variants: tuple[Variant, ...] = (Variant(),)
+    workers: tuple[WorkerKind, ...] = ("thread",)
+    sizes: tuple[int, ...] = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+    batches: tuple[int, ...] = ()
+    delays_us: tuple[int, ...] = ()
+    slots: tuple[int, ...] = ()
+    largest_batch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One tuning.
+
+    Attributes:
+        scenario: as LoadGen spells it.
+        bounds: latency bounds; the first is LoadGen's own where the scenario has one.
+        space: what may vary.
+        objective: a key of constraints.OBJECTIVES.
+        constraints: of the user, beside LoadGen's bound.
+        probe_s: length of a probe.
+        confirm_s: length of a confirmation run.
+        confirm_runs: how many must be VALID in a row.
+        confidence: with which the setting is to be VALID again, from 0 to 1.
+        near_peak: Offline: how far below the peak the smallest batch may be, as a share.
+    """
+
+    scenario: str
+    bounds: tuple[Bound, ...] = ()
+    space: Space = Space()
+    objective: str = "throughput"
+    constraints: tuple[Constraint, ...] = ()
+    probe_s: float = 10.0
+    confirm_s: float = 60.0
+    confirm_runs: int = 3
+    confidence: float = 0.95
+    near_peak: float = 0.01
+
+    @property
+    def bound(self) -> Bound:
+        """The first bound: LoadGen's own."""
+        return self.bounds[0]
+
+    def at_least_qps(self) -> float | None:
+        """Return the rate that the user asks for at least, or None."""
+        floors = [c.limit for c in self.constraints if c.name == "throughput" and not c.at_most]
+        return max(floors, default=None)

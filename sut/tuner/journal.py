@@ -1,0 +1,134 @@
+"""Keeps every answer of a tuning on disk, so that one that was interrupted goes on where it was.
+
+A question that was answered before is answered from the file: a search that asks the same
+questions comes to the same end. Knows no search and no run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, MutableMapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sut.errors import ConfigError
+from sut.tuner.asks import Measure, Measured, Outcome, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from sut.tuner.asks import Ask
+
+JOURNAL_FILE = "journal.jsonl"
+PREDICTIONS_FILE = "predictions.jsonl"
+
+
+class Journal:
+    """The file of one tuning: its settings in the first line, then a line an answer."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
+        self._path = folder / JOURNAL_FILE
+        self._settings = settings
+        self._known: dict[tuple[str, int], Reply] = {}
+        self._asked: Counter[str] = Counter()
+        self.entries: list[tuple[Ask, Reply]] = []
+
+    def open(self) -> int:
+        """Read what is there, or begin; return how many answers were found.
+
+        Raises:
+            ConfigError: the folder holds a tuning of other settings.
+        """
+        if not self._path.exists():
+            self._append({"settings": self._settings})
+            return 0
+        lines = _whole_lines(self._path)
+        self._check(json.loads(lines[0])["settings"] if lines else self._settings)
+        counts: Counter[str] = Counter()
+        for line in lines[1:]:
+            found = json.loads(line)
+            key = _key(found["ask"])
+            self._known[key, counts[key]] = _reply(found["ask"], found["reply"])
+            counts[key] += 1
+        return len(self._known)
+
+    def answer(self, ask: Ask, find: Callable[[Ask], Reply]) -> tuple[Reply, bool]:
+        """Return the answer and whether it was known; else `find` it, and keep it."""
+        plain = _plain(ask)
+        key = _key(plain)
+        number = self._asked[key]
+        self._asked[key] += 1
+        known = self._known.get((key, number))
+        reply = find(ask) if known is None else known
+        if known is None:
+            self._append({"ask": plain, "reply": msgspec.to_builtins(reply, str_keys=True)})
+        self.entries.append((ask, reply))
+        return reply, known is not None
+
+    def _check(self, before: Mapping[str, object]) -> None:
+        now = json.loads(json.dumps(self._settings))
+        differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        if differing:
+            raise ConfigError(
+                f"{self._path.parent} holds a tuning with another {', '.join(differing)}. Name "
+                "another --out, or use --fresh to keep that one aside and begin anew."
+            )
+
+    def _append(self, entry: Mapping[str, object]) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+class Predictions(MutableMapping[str, float]):
+    """Answers of the model by question, kept on disk: a resumed tuning need not compute them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / PREDICTIONS_FILE
+        lines = _whole_lines(self._path) if self._path.exists() else []
+        self._known: dict[str, float] = dict(json.loads(line) for line in lines)
+
+    def __getitem__(self, key: str) -> float:
+        return self._known[key]
+
+    def __setitem__(self, key: str, value: float) -> None:
+        self._known[key] = value
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([key, value]) + "\n")
+
+    def __delitem__(self, key: str) -> None:
+        del self._known[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """Return the lines; a last one without its end was cut off, and is removed from the file."""
+    text = path.read_text(encoding="utf-8")
+    end = text.rfind("\n") + 1
+    if end < len(text):
+        path.write_text(text[:end], encoding="utf-8")
+    return text[:end].splitlines()
+
+
+def _plain(ask: Ask) -> dict[str, object]:
+    kind = "measure" if isinstance(ask, Measure) else "trial"
+    fields: dict[str, object] = msgspec.to_builtins(ask, str_keys=True)
+    return {"kind": kind, **fields}
+
+
+def _key(plain: Mapping[str, object]) -> str:
+    return json.dumps(plain, sort_keys=True)
+
+
+def _reply(ask: Mapping[str, object], plain: object) -> Reply:
+    kind = Measured if ask["kind"] == "measure" else Outcome
+    return msgspec.convert(plain, kind, strict=False)
+
+

@@ -1,0 +1,305 @@
+"""Predicts candidates with the model of the queue, from S(b) and what runs taught so far.
+
+Knows neither LoadGen nor files. Costly calls are remembered: the same question has one answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+import numpy as np
+
+from backends.curves.curve import NS_PER_MS, Curve
+from backends.curves.jitter import Jitter
+from sut.batcher import BatcherSettings
+from sut.queue_model import MEASURED_HOST, Device, Host, QueueResult, QueueSetting, simulate
+from sut.tuner.asks import Measured, Seen
+from sut.tuner.candidate import Candidate, Variant
+from sut.tuner.job import Bound
+
+NS_PER_US = 1e3
+Fits = Callable[[float], bool]
+NS_PER_S = 1e9
+# Devices whose S(b) differs by more than this somewhere get caps of their own.
+EQUAL_DEVICES = 0.05
+# `peak` looks for its bracket in steps that begin with this share of a hint, or of the capacity.
+_HINTED_STEP, _FIRST_STEP = 0.004, 0.02
+_LEAST_QPS_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Observed(Jitter):
+    """Factors as a run showed them: drawn from its quantiles.
+
+    Attributes:
+        quantiles: ascending, of mean 1.
+    """
+
+    quantiles: tuple[float, ...] = ()
+
+    @property
+    def acts(self) -> bool:
+        """Whether any factor differs from 1."""
+        return bool(self.quantiles) and self.quantiles[0] != self.quantiles[-1]
+
+    def factors(self, *seed: int) -> Iterator[float]:
+        """See Jitter.factors."""
+        generator = np.random.default_rng(seed)
+        values = np.array(self.quantiles)
+        values /= values.mean()
+        while True:
+            yield from generator.choice(values, 1024).tolist()
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What runs taught beyond S(b).
+
+    Attributes:
+        service_ratio: factor on S(b).
+        jitter: of the devices.
+        host: hops.
+        excess: logarithm of the measured percentile over the predicted one: what is left.
+    """
+
+    service_ratio: float = 1.0
+    jitter: Jitter = Jitter()
+    host: Host = MEASURED_HOST
+    excess: float = 0.0
+
+    def with_seen(self, seen: Seen) -> Learnt:
+        """Take in the parts that a run's trace shows."""
+        host = self.host
+        in_ns = host.hop_in_ns if seen.hop_in_ns is None else seen.hop_in_ns
+        hops = Observed(quantiles=seen.hop_factors)
+        return replace(
+            self,
+            service_ratio=seen.service_ratio,
+            jitter=Observed(quantiles=seen.service_factors),
+            host=replace(host, hop_in_ns=in_ns, hop_out_ns=seen.hop_out_ns, jitter=hops),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much a prediction may cost.
+
+    Attributes:
+        samples: of each simulated run.
+        seeds: of arrivals.
+        resolution: of a rate, as a share.
+    """
+
+    samples: int
+    seeds: tuple[int, ...]
+    resolution: float
+
+
+ROUGH = Effort(12_000, (1,), 4e-3)
+FINE = Effort(60_000, (1, 2), 1e-3)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A curve that is slower or faster by a factor."""
+
+    curve: Curve
+    factor: float
+
+    def service_ns(self, batch: int) -> float:
+        """Return S(b) in ns."""
+        return self.curve.service_ns(batch) * self.factor
+
+
+@dataclass
+class Model:
+    """The measured devices of every variant, and the bounds.
+
+    Attributes:
+        measured: by variant.
+        bounds: of the latency.
+        known: answers so far, by question.
+    """
+
+    measured: Mapping[Variant, Measured]
+    bounds: Sequence[Bound]
+    known: MutableMapping[str, float] = field(default_factory=dict)
+
+    def curves(self, variant: Variant) -> list[tuple[str, Curve]]:
+        """Return (device, S(b)) of every worker."""
+        return [
+            (device, _curve(tuple((size, p.median_ns) for size, p in sorted(points.items()))))
+            for device, points in self.measured[variant].workers
+        ]
+
+    def largest(self, variant: Variant) -> int:
+        """Return the largest batch size that was measured on any device."""
+        return max(max(points) for _, points in self.measured[variant].workers)
+
+    def is_uneven(self, variant: Variant) -> bool:
+        """Whether the devices need caps of their own."""
+        curves = [curve for _, curve in self.curves(variant)]
+        for size in (1, *(2**k for k in range(1, 11) if 2**k <= self.largest(variant))):
+            times = [curve.service_ns(size) for curve in curves]
+            if max(times) > (1 + EQUAL_DEVICES) * min(times):
+                return True
+        return False
+
+    def rate(self, candidate: Candidate) -> float:
+        """Return samples/s with every device busy with full batches."""
+        caps = dict(candidate.caps)
+        total = 0.0
+        for device, curve in self.curves(candidate.variant):
+            cap = min(candidate.max_batch_size, caps.get(device, candidate.max_batch_size))
+            total += cap / curve.service_ns(cap)
+        return total * NS_PER_S
+
+    def fill_ns(self, candidate: Candidate, qps: float) -> float:
+        """Return the time in which the largest batch fills at a rate."""
+        return candidate.max_batch_size / qps * NS_PER_S if qps else math.inf
+
+    def simulate(
+        self, candidate: Candidate, qps: float, learnt: Learnt, samples: int, seed: int
+    ) -> QueueResult:
+        """Run the model of the queue once."""
+        return simulate(self._setting(candidate, qps, learnt, samples, seed))
+
+    def percentile_ns(
+        self, candidate: Candidate, qps: float, learnt: Learnt, effort: Effort = FINE
+    ) -> float:
+        """Return the bounded percentile at a rate: the mean over the arrival seeds."""
+        name = self.bounds[0].name
+
+        def mean_ns() -> float:
+            runs = (
+                self.simulate(candidate, qps, learnt, effort.samples, seed) for seed in effort.seeds
+            )
+            return float(np.mean([run.latency_ns[name] for run in runs]))
+
+        question = (name, candidate, qps, replace(learnt, excess=0.0), effort)
+        return self._remember(question, mean_ns) * math.exp(learnt.excess)
+
+    def peak(
+        self,
+        candidate: Candidate,
+        learnt: Learnt,
+        effort: Effort = FINE,
+        margin: float = 0.0,
+        hint: float | None = None,
+    ) -> float:
+        """Return the highest rate whose latencies are within all bounds; 0.0 if there is none.
+
+        Args:
+            candidate: the settings.
+            learnt: what runs taught.
+            effort: how exact.
+            margin: logarithm of the room to leave below the bounds.
+            hint: a rate near the answer.
+        """
+        question = (candidate, learnt, effort, margin, hint)
+        return self._remember(
+            question, lambda: self._peak(candidate, learnt, effort, margin, hint)
+        )
+
+    def _remember(self, question: tuple[object, ...], answer: Callable[[], float]) -> float:
+        text = repr((self.measured, self.bounds, question))
+        key = hashlib.sha256(text.encode()).hexdigest()[:24]
+        if key not in self.known:
+            self.known[key] = answer()
+        return self.known[key]
+
+    def _peak(
+        self,
+        candidate: Candidate,
+        learnt: Learnt,
+        effort: Effort,
+        margin: float,
+        hint: float | None,
+    ) -> float:
+        capacity = self.rate(candidate) / learnt.service_ratio
+
+        def fits(qps: float) -> bool:
+            return self._fits(candidate, qps, learnt, effort, margin)
+
+        if hint:
+            low, high = _bracket(fits, hint, capacity)
+        else:
+            low, high = _from_above(fits, capacity)
+        while low and high - low > effort.resolution * capacity:
+            middle = (low + high) / 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        return low
+
+    def _fits(
+        self, candidate: Candidate, qps: float, learnt: Learnt, effort: Effort, margin: float
+    ) -> bool:
+        room = {
+            b.name: b.limit_ns * math.exp(-margin - learnt.excess) * len(effort.seeds)
+            for b in self.bounds
+        }
+        for seed in effort.seeds:
+            result = self.simulate(candidate, qps, learnt, effort.samples, seed)
+            for name in room:
+                room[name] -= result.latency_ns[name]
+            if min(room.values()) < 0:
+                return False
+        return True
+
+    def _setting(
+        self, candidate: Candidate, qps: float, learnt: Learnt, samples: int, seed: int
+    ) -> QueueSetting:
+        caps = dict(candidate.caps)
+        devices = tuple(
+            Device(
+                Scaled(curve, learnt.service_ratio),
+                candidate.slots,
+                learnt.jitter,
+                max_batch_size=caps.get(device),
+            )
+            for device, curve in self.curves(candidate.variant)
+        )
+        batcher = BatcherSettings(
+            candidate.max_batch_size, int(candidate.max_queue_delay_us * NS_PER_US)
+        )
+        return QueueSetting(
+            devices, batcher, qps=qps, samples=samples, host=learnt.host, seed=seed
+        )
+
+
+def _from_above(fits: Fits, capacity: float) -> tuple[float, float]:
+    """Go down from the capacity in growing steps: with a long delay low rates may not fit."""
+    low = high = capacity
+    step = _FIRST_STEP * capacity
+    while not fits(low):
+        low, high, step = low - step, low, 1.5 * step
+        if low < _LEAST_QPS_SHARE * capacity:
+            return 0.0, high
+    return low, high
+
+
+def _bracket(fits: Fits, hint: float, capacity: float) -> tuple[float, float]:
+    """Widen around a hint."""
+    step = _HINTED_STEP * hint
+    if fits(hint):
+        low = high = min(hint, capacity)
+        while high < capacity:
+            high = min(low + step, capacity)
+            if not fits(high):
+                break
+            low, step = high, 2 * step
+        return low, high
+    low, high = hint - step, hint
+    while not fits(low):
+        low, high, step = low - 2 * step, low, 2 * step
+        if low < _LEAST_QPS_SHARE * capacity:
+            return 0.0, high
+    return low, high
+
+
+@cache
+def _curve(points: tuple[tuple[int, float], ...]) -> Curve:
+    return Curve(tuple((size, ns / NS_PER_MS) for size, ns in points), "measured")

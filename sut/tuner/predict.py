@@ -1,0 +1,115 @@
+"""Ranks the candidates of Server by the model of the queue: rough everywhere, fine near the top.
+
+Asks for no run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sut.tuner import space
+from sut.tuner.answer import Predicted
+from sut.tuner.model import FINE, ROUGH, Learnt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sut.tuner.candidate import Candidate
+    from sut.tuner.job import Job
+    from sut.tuner.model import Model
+
+# Candidates that are refined: those within this share of the best first look, but no more than so
+# many. A first look is good to about a per cent.
+_NEAR_SHARE, _REFINED = 0.02, 5
+# A top this flat (as a share of the best) cannot be told apart by a run.
+FLAT_SHARE = 0.005
+
+
+def rank(job: Job, model: Model, say: Callable[[str], None]) -> list[Predicted]:
+    """Return every candidate looked at, the best first; those with a rate of 0 do not fit."""
+    look = _Look(model)
+    firsts = space.first_look(job, model)
+    say(f"predicting {len(firsts)} batch sizes")
+    look.at(firsts)
+    for best in look.best(2):
+        step = max(1, best.max_batch_size // 8)
+        look.at(space.around(job, model, best, step))
+    surface = look.best(6)
+    say(f"predicting delays and slots of the best {len(surface)}")
+    for candidate in surface:
+        look.at(space.delays(job, model, candidate))
+    for candidate in look.best(2):
+        look.at(space.slots(job, candidate))
+    look.refine(say)
+    return look.ranked()
+
+
+class _Look:
+    """Candidates looked at so far."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._found: dict[Candidate, Predicted] = {}
+
+    def at(self, candidates: Sequence[Candidate]) -> None:
+        """Predict those that are new; a rough hint comes from the nearest batch size known."""
+        for candidate in candidates:
+            if candidate not in self._found:
+                hint = self._hint(candidate)
+                qps = self._model.peak(candidate, Learnt(), ROUGH, hint=hint)
+                self._note(candidate, qps, is_fine=False)
+
+    def best(self, count: int) -> list[Candidate]:
+        """Return the best of each batch size, the best first."""
+        found: dict[object, Candidate] = {}
+        for predicted in self.ranked():
+            c = predicted.candidate
+            if predicted.qps:
+                found.setdefault((c.variant, c.max_batch_size), c)
+        return list(found.values())[:count]
+
+    def ranked(self) -> list[Predicted]:
+        """Return all, the best first; the fine ones before the rough ones."""
+        return sorted(self._found.values(), key=lambda p: (p.is_fine, p.qps), reverse=True)
+
+    def refine(self, say: Callable[[str], None]) -> None:
+        """Predict the best anew, with longer runs and several arrival seeds."""
+        found = [self._found[candidate] for candidate in self.best(_REFINED)]
+        near = [p for p in found if p.qps >= (1 - _NEAR_SHARE) * found[0].qps]
+        if near:
+            say(f"predicting the best {len(near)} with longer runs and several arrival seeds")
+        for predicted in near:
+            qps = self._model.peak(predicted.candidate, Learnt(), FINE, hint=predicted.qps)
+            self._note(predicted.candidate, qps, is_fine=True)
+
+    def _hint(self, candidate: Candidate) -> float | None:
+        """The peak of the same batch with another delay, if any was found."""
+        same = [
+            p.qps
+            for p in self._found.values()
+            if p.candidate.max_batch_size == candidate.max_batch_size
+            and p.candidate.variant == candidate.variant
+            and p.candidate.caps == candidate.caps
+            and p.qps
+        ]
+        return max(same, default=None)
+
+    def _note(self, candidate: Candidate, qps: float, *, is_fine: bool) -> None:
+        fill_ns = self._model.fill_ns(candidate, qps)
+        self._found[candidate] = Predicted(candidate, qps, fill_ns, is_fine)
+
+
+def flatness(ranked: Sequence[Predicted]) -> str:
+    """Say how flat the top is: which batch sizes cannot be told apart."""
+    best = ranked[0]
+    near = [
+        p.candidate.max_batch_size
+        for p in ranked
+        if p.qps >= (1 - FLAT_SHARE) * best.qps and p.is_fine == best.is_fine
+    ]
+    if min(near) == max(near):
+        return f"The top is sharp: batch {near[0]} alone is within {FLAT_SHARE:.1%} of the best."
+    return (
+        f"The top is flat: batches {min(near)} to {max(near)} are predicted within "
+        f"{FLAT_SHARE:.1%} of the best."
+    )

@@ -1,0 +1,209 @@
+"""Server by the model: measure S(b), predict, probe, correct, confirm.
+
+A search as sut.tuner.asks has it: yields what it wants to know, and never knows who answers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from sut.errors import SutError
+from sut.tuner import predict, space
+from sut.tuner.answer import Answer, Curve, Predicted
+from sut.tuner.asks import Measure, Measured, Outcome, Trial
+from sut.tuner.confirm import Claim, confirm, rounded
+from sut.tuner.learning import Lessons
+from sut.tuner.model import FINE, Learnt, Model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, MutableMapping, Sequence
+
+    from sut.tuner.asks import Ask, Reply, Search
+    from sut.tuner.candidate import Candidate, Variant
+    from sut.tuner.job import Job
+
+MS = 1e6
+# Candidates that are probed, and probes of each: later ones begin with what the first taught.
+_CONTENDERS, _PROBES = 3, 2
+# A candidate predicted this far below the best is not probed: a correction moves all alike.
+_CONTENDER_SHARE = 0.01
+# A probe this near to the bound (a logarithm), at this near to the rate it then predicts, is enough.
+_NEAR_BOUND, _NEAR_RATE = 0.15, 0.004
+
+
+class Unreachable(SutError):
+    """No setting meets the bounds; the message says what was learnt."""
+
+
+@dataclass(slots=True)
+class _Contender:
+    """A candidate with its probes."""
+
+    candidate: Candidate
+    probes: list[Outcome] = field(default_factory=list)
+    qps: float = 0.0
+
+
+def search(
+    job: Job, known: MutableMapping[str, float], say: Callable[[str], None]
+) -> Search:
+    """Search; `known` keeps predictions, `say` is told what happens.
+
+    Raises:
+        Unreachable: no setting meets the bounds.
+    """
+    measured = yield from measure(job)
+    model = Model(measured, job.bounds, known)
+    ranked = predict.rank(job, model, say)
+    if not ranked or not ranked[0].qps:
+        raise Unreachable(unreachable(job, model))
+    say(
+        f"predicted: {ranked[0].qps:,.0f} queries/s with {ranked[0].candidate}. "
+        f"{predict.flatness(ranked)}"
+    )
+    lessons = Lessons(job, model)
+    contenders = yield from _probe_all(job, model, ranked, lessons)
+    best, *others = contenders
+    best, lost = yield from _other_workers(job, best, lessons)
+    rival = next((c for c in others if c.qps >= (1 - _CONTENDER_SHARE) * best.qps), None)
+    rival_candidate = lost or (rival.candidate if rival else None)
+    claim = yield from confirm(job, lessons, best.candidate, rival_candidate, say)
+    return _answer(job, model, ranked, lessons, claim)
+
+
+def measure(job: Job) -> Generator[Ask, Reply, dict[Variant, Measured]]:
+    """Ask for S(b) of every variant."""
+    found: dict[Variant, Measured] = {}
+    limit_ns = min((bound.limit_ns for bound in job.bounds), default=None)
+    for variant in job.space.variants:
+        reply = yield Measure(variant, job.space.sizes, limit_ns)
+        assert isinstance(reply, Measured)
+        found[variant] = reply
+    return found
+
+
+def unreachable(job: Job, model: Model) -> str:
+    """Explain why nothing fits."""
+    bound = job.bound
+    alone = {
+        device: curve.service_ns(1)
+        for variant in job.space.variants
+        for device, curve in model.curves(variant)
+    }
+    device, least_ns = min(alone.items(), key=lambda pair: pair[1])
+    return (
+        f"{bound.name} of {bound.limit_ns / MS:g} ms cannot be met: a batch of one takes "
+        f"{least_ns / MS:.3g} ms on device {device}, the fastest, and waiting and hops come on "
+        "top. Allow more latency, or use a faster engine."
+    )
+
+
+def _probe_all(
+    job: Job, model: Model, ranked: Sequence[Predicted], lessons: Lessons
+) -> Generator[Ask, Reply, list[_Contender]]:
+    """Probe the best few; return them, the best first by what was learnt."""
+    chosen = _contenders(ranked)
+    for contender in chosen:
+        hint = contender.qps * math.exp(-lessons.learnt(contender.candidate).excess / 10)
+        for _ in range(_PROBES):
+            qps = lessons.peak(contender.candidate, hint)
+            if not qps:
+                break
+            outcome = yield from probe(job, contender.candidate, qps, lessons)
+            contender.probes.append(outcome)
+            hint = qps
+            if lessons.is_near(outcome, _NEAR_BOUND):
+                after = lessons.peak(contender.candidate, hint)
+                if abs(after - qps) <= _NEAR_RATE * qps:
+                    break
+    for contender in chosen:
+        contender.qps = lessons.peak(contender.candidate, contender.qps)
+    if not any(contender.qps for contender in chosen):
+        raise Unreachable(
+            f"no probe came near {job.bound.name} of {job.bound.limit_ns / MS:g} ms: "
+            f"{lessons.last_words()} Allow more latency, or look at what else this machine does."
+        )
+    return sorted(chosen, key=lambda contender: -contender.qps)
+
+
+def _contenders(ranked: Sequence[Predicted]) -> list[_Contender]:
+    """Return the best of each batch size, as far as they are near the top."""
+    found: dict[object, _Contender] = {}
+    for predicted in ranked:
+        c = predicted.candidate
+        is_near = predicted.qps >= (1 - _CONTENDER_SHARE) * ranked[0].qps
+        if predicted.is_fine == ranked[0].is_fine and is_near:
+            found.setdefault((c.max_batch_size, c.variant), _Contender(c, qps=predicted.qps))
+    return list(found.values())[:_CONTENDERS]
+
+
+def probe(
+    job: Job, candidate: Candidate, qps: float, lessons: Lessons
+) -> Generator[Ask, Reply, Outcome]:
+    """Run one probe and learn from it."""
+    outcome = yield Trial("probe", candidate, job.probe_s, rounded(qps))
+    assert isinstance(outcome, Outcome)
+    lessons.learn(candidate, rounded(qps), outcome, "probe")
+    return outcome
+
+
+def _other_workers(
+    job: Job, best: _Contender, lessons: Lessons
+) -> Generator[Ask, Reply, tuple[_Contender, Candidate | None]]:
+    """Probe the other kinds of worker at the best rate; return the better, and the loser."""
+    lost = None
+    name = job.bound.name
+    for kind in job.space.workers:
+        if kind == best.candidate.workers or not best.probes:
+            continue
+        other = _Contender(replace(best.candidate, workers=kind))
+        outcome = yield Trial("probe", other.candidate, job.probe_s, rounded(best.qps))
+        mine = yield Trial("probe", best.candidate, job.probe_s, rounded(best.qps))
+        assert isinstance(outcome, Outcome)
+        assert isinstance(mine, Outcome)
+        lessons.learn(best.candidate, rounded(best.qps), mine, "probe")
+        if not outcome.stopped and outcome.latency_ns[name] < mine.latency_ns[name]:
+            lessons.learn(other.candidate, rounded(best.qps), outcome, "probe")
+            lost, best = best.candidate, _rated(other, lessons, best.qps)
+    return best, lost
+
+
+def _rated(other: _Contender, lessons: Lessons, hint: float) -> _Contender:
+    """Return the contender with its own rate."""
+    other.qps = lessons.peak(other.candidate, hint)
+    return other
+
+
+def _answer(
+    job: Job, model: Model, ranked: Sequence[Predicted], lessons: Lessons, claim: Claim
+) -> Answer:
+    return Answer(
+        candidate=claim.candidate,
+        target_qps=claim.qps,
+        value=min((run.metric for run in claim.runs), default=0.0),
+        confirmed=tuple(claim.runs),
+        is_valid=claim.is_proven,
+        confidence=claim.confidence,
+        predictions=tuple(ranked),
+        measured=tuple(model.measured.items()),
+        curve=_curve(model, lessons, claim),
+        notes=(predict.flatness(ranked), *lessons.notes(claim.candidate), *claim.notes),
+        runner_up=None if claim.rival is None else (claim.rival, tuple(claim.rival_runs)),
+    )
+
+
+# Rates of the curve in the report, as shares of the rate found.
+_CURVE_SHARES = (0.7, 0.8, 0.9, 0.94, 0.97, 0.985, 1.0, 1.01, 1.02)
+
+
+def _curve(model: Model, lessons: Lessons, claim: Claim) -> Curve:
+    candidate = claim.candidate
+    rates = [share * claim.qps for share in _CURVE_SHARES]
+    learnt = lessons.learnt(candidate)
+    return Curve(
+        tuple((q, model.percentile_ns(candidate, q, Learnt(), FINE)) for q in rates),
+        tuple((q, model.percentile_ns(candidate, q, learnt, FINE)) for q in rates),
+        tuple(lessons.measured(candidate)),
+    )

@@ -1,0 +1,120 @@
+"""`sut audit`: run a compliance test, with what it is compared with, and verify it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.benchmark import load_benchmark
+from data.rounds import LATEST, require_loadgen, round_named
+from scenarios import scenario
+from sut import config
+from sut.errors import EXIT_INVALID, EXIT_VALID, ConfigError
+from sut.submission.audit import verify
+from sut.submission.compliance import TESTS, known_test
+from sut.submission.order import Order, rules_for
+from sut.submission.runs import ACCURACY, PERFORMANCE, ScenarioRuns
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from sut.submission.audit import Audit
+
+EXAMPLES = """examples:
+  sut audit TEST01 -b efficientnet-lite0 -s Offline --min-duration-s 10 --out audit
+  sut audit TEST04 -b resnet50 -s Server --data imagenet/ --out audit
+The performance and the accuracy run that it is compared with are made in the same folder, and are
+not run again for the next test.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("test", metavar="TEST", help=" or ".join(TESTS))
+    parser.add_argument("-b", "--benchmark", required=True, help="a name, or a YAML file")
+    parser.add_argument("-s", "--scenario", required=True)
+    parser.add_argument("--system", metavar="NAME", help="a system of user_confs/, or its folder")
+    parser.add_argument("--round", default=LATEST, help=f"such as v6.1 (default {LATEST})")
+    parser.add_argument("--stands-for", metavar="MODEL", help="the round's benchmark to go by")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="a model of your own")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder")
+    parser.add_argument("--user-conf", type=Path, metavar="FILE")
+    parser.add_argument("--min-duration-s", type=float, metavar="S", help="default: the round's")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where runs stay")
+
+
+def main(arguments: argparse.Namespace, command: str) -> int:
+    """Run what is missing and verify; return 0 if the test passes, else 3."""
+    test = known_test(arguments.test)
+    say = sys.stderr if arguments.json else sys.stdout
+    order = _order(arguments, command)
+    runs = ScenarioRuns(order, order.scenarios[0], _printer(say))
+    runs.run_missing((PERFORMANCE, ACCURACY, test))
+    parts = {name: done for name in (PERFORMANCE, ACCURACY, test) if (done := runs.done(name))}
+    missing = [name for name in (PERFORMANCE, ACCURACY, test) if name not in parts]
+    if missing:
+        for name in missing:
+            print(f"{name}: {' '.join(runs.reasons(name)) or 'not done'}", file=say)
+        print(f"{test}: cannot be verified without {', '.join(missing)}", file=say)
+        return EXIT_INVALID
+    audit = verify(test, parts, order.benchmark, order.data)
+    _report(audit, parts[test].folder, as_json=arguments.json)
+    return EXIT_VALID if audit.passed else EXIT_INVALID
+
+
+def _printer(stream: object) -> Callable[[str], None]:
+    return lambda line: print(line, file=stream, flush=True)  # type: ignore[call-overload]  # a text stream
+
+
+def _report(audit: Audit, folder: Path, *, as_json: bool) -> None:
+    if as_json:
+        content = {
+            "test": audit.test,
+            "passed": audit.passed,
+            "performance_passed": audit.performance.passed,
+            "accuracy_passed": None if audit.accuracy is None else audit.accuracy.passed,
+            "delta_percent": audit.delta_percent,
+            "notes": audit.notes,
+            "folder": str(folder),
+        }
+        print(json.dumps(content, indent=2))
+        return
+    for verdict in (audit.accuracy, audit.performance):
+        if verdict is not None:
+            print(verdict.text.strip())
+    for note in audit.notes:
+        print(note)
+    print(f"{audit.test}: {'passed' if audit.passed else 'FAILED'}; see {folder}")
+
+
+def _order(arguments: argparse.Namespace, command: str) -> Order:
+    from sut.loadgen import version  # noqa: PLC0415 - imports LoadGen
+
+    round_ = round_named(arguments.round)
+    require_loadgen(round_, version())
+    if arguments.user_conf is not None and not arguments.user_conf.is_file():
+        raise ConfigError(f"--user-conf: {arguments.user_conf} is not a file.")
+    benchmark = load_benchmark(arguments.benchmark)
+    folder = config.system_folder(arguments.system or config.DEFAULT_SYSTEM)
+    return Order(
+        round=round_,
+        division="audit",
+        submitter="",
+        benchmark=benchmark,
+        rules=rules_for(round_, benchmark, "open", arguments.stands_for),
+        system_name=folder.name,
+        system_folder=folder,
+        system={},
+        scenarios=(scenario(arguments.scenario).name,),
+        tree=arguments.out,
+        work=arguments.out,
+        model=arguments.model,
+        data=arguments.data,
+        user_conf=arguments.user_conf,
+        min_duration_s=arguments.min_duration_s,
+        command=command,
+    )

@@ -1,0 +1,162 @@
+"""`sut build`: a TensorRT plan of a benchmark's model, for this machine's GPU or for named ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from backends.base import EngineSpec, TensorSpec
+from backends.precision import BUILDABLE
+from backends.tensorrt import device_sm
+from backends.trt.builder import DEFAULT_LEVEL, BuildRequest, make_plan
+from backends.trt.library import load_library
+from backends.trt.plan import note_path
+from backends.trt.profiles import one_profile, parse_profiles
+from data.progress import show_progress
+from sut.errors import EXIT_VALID, ConfigError, nearest
+from sut.precision import in_precision
+from sut.verbs.quantize import add_source_arguments, read_source
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from backends.trt.library import Library
+    from backends.trt.plan import Plan
+    from backends.trt.profiles import Profile
+    from sut.precision import Source
+
+EXAMPLES = """examples:
+  sut build -b efficientnet-lite0 --precision fp16 --max-batch-size 32
+  sut build -b efficientnet-lite0 --precision int8 --sm 75,89
+  sut build -b efficientnet-lite0 --precision fp16 --profiles 1:1:1,2:26:32
+"""
+DEFAULT_BATCH = 32
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.epilog = EXAMPLES
+    add_source_arguments(parser)
+    parser.add_argument("--precision", required=True, metavar="P", help=", ".join(BUILDABLE))
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument(
+        "--sm", metavar="75,89", help="GPU architectures to build for, with TensorRT-RTX"
+    )
+    target.add_argument(
+        "--device", default="0", metavar="0", help="the GPU to build for, where --sm is not given"
+    )
+    parser.add_argument("--max-batch-size", type=int, metavar="B", help=f"({DEFAULT_BATCH})")
+    parser.add_argument(
+        "--opt-batch-size", type=int, metavar="B", help="tuned for this batch (the largest)"
+    )
+    parser.add_argument(
+        "--profiles", metavar="MIN:OPT:MAX,...", help="several ranges of batch sizes instead"
+    )
+    parser.add_argument(
+        "--builder-level",
+        type=int,
+        default=DEFAULT_LEVEL,
+        metavar="0-5",
+        help=f"how much the builder tries ({DEFAULT_LEVEL})",
+    )
+    parser.add_argument(
+        "--workspace-mib", type=int, metavar="M", help="scratch memory a layer may use (all)"
+    )
+    parser.add_argument(
+        "--library", metavar="NAME", help="tensorrt or tensorrt_rtx (the first installed)"
+    )
+
+
+def main(arguments: argparse.Namespace, command: str) -> int:
+    """Build the plans and print what they are; return the exit code."""
+    say = sys.stderr if arguments.json else sys.stdout
+    if arguments.precision not in BUILDABLE:
+        raise ConfigError(
+            f'--precision: "{arguments.precision}"; expected one of {", ".join(BUILDABLE)}.'
+            f"{nearest(arguments.precision, BUILDABLE)}"
+        )
+    profiles = _profiles(arguments)
+    library = load_library(arguments.library)
+    print(library.choice, file=say)
+    sms = _sms(arguments, library)
+    source = read_source(arguments)
+    with show_progress(f"making {arguments.precision}") as progress:
+        model = in_precision(source, arguments.precision, progress=progress)
+    print(f"{source.benchmark.name}: {model.origin}, {model.path}", file=say)
+    spec = _spec(source, str(model.path), profiles)
+    plans = []
+    for sm in sms:
+        request = BuildRequest(
+            spec=spec,
+            sm=sm,
+            profiles=profiles,
+            precision=arguments.precision,
+            builder_level=arguments.builder_level,
+            workspace_mib=arguments.workspace_mib,
+        )
+        with show_progress(f"building for SM {sm}") as progress:
+            plans.append(make_plan(request, library, progress))
+        for line in _lines(plans[-1]):
+            print(line, file=say)
+    if arguments.json:
+        found = [_as_json(plan) for plan in plans]
+        print(json.dumps({"library": library.name, "plans": found, "command": command}, indent=2))
+    return EXIT_VALID
+
+
+def _profiles(arguments: argparse.Namespace) -> tuple[Profile, ...]:
+    if arguments.profiles is None:
+        largest = DEFAULT_BATCH if arguments.max_batch_size is None else arguments.max_batch_size
+        return one_profile(largest, arguments.opt_batch_size)
+    if arguments.max_batch_size is not None or arguments.opt_batch_size is not None:
+        raise ConfigError(
+            "--profiles says the batch sizes already; expected no --max-batch-size and no "
+            "--opt-batch-size beside it."
+        )
+    return parse_profiles(arguments.profiles)
+
+
+def _sms(arguments: argparse.Namespace, library: Library) -> list[int]:
+    """Return the architectures to build for."""
+    if arguments.sm is None:
+        return [device_sm(arguments.device)]
+    parts = arguments.sm.split(",")
+    if not all(part.isdecimal() for part in parts):
+        raise ConfigError(f'--sm: "{arguments.sm}"; expected architectures such as 75,89.')
+    if not library.is_rtx:
+        raise ConfigError(
+            f"--sm: {library} builds for the GPU in the machine only. Run sut build there without "
+            "--sm, or install tensorrt-rtx-cu13 and add --library tensorrt_rtx."
+        )
+    return list(dict.fromkeys(map(int, parts)))
+
+
+def _spec(source: Source, model: str, profiles: Sequence[Profile]) -> EngineSpec:
+    tensor = source.benchmark.input
+    return EngineSpec(
+        backend="tensorrt",
+        model_path=model,
+        input=TensorSpec(tensor.name, tensor.shape, tensor.dtype),
+        output_name=source.benchmark.output,
+        max_batch_size=profiles[-1].max,
+    )
+
+
+def _lines(plan: Plan) -> list[str]:
+    note = plan.note
+    assert note is not None, "a plan that was built here has a note"
+    how = "kept from before" if plan.cached else f"built in {note.build_s:.1f} s"
+    layers = ", ".join(f"{count} {name}" for name, count in note.layers.items())
+    return [
+        f"SM {note.sm}: {plan.path} ({note.plan_bytes / 1e6:.1f} MB, {how})",
+        f"  batches of {note.profiles[0].min} to {note.max_batch_size}, profiles "
+        f"{' '.join(map(str, note.profiles))}; {note.precision}: computing layers {layers} "
+        f"({note.precision_from})",
+    ]
+
+
+def _as_json(plan: Plan) -> dict[str, object]:
+    content = json.loads(note_path(plan.path).read_text("utf-8"))
+    return {"path": str(plan.path), "cached": plan.cached, **content}

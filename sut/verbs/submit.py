@@ -1,0 +1,161 @@
+"""`sut submit`: run what a submission lacks, verify it, and lay out its tree."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.benchmark import load_benchmark
+from data.rounds import LATEST, require_loadgen, round_named
+from scenarios import scenario
+from sut import config
+from sut.errors import EXIT_INVALID, EXIT_VALID, ConfigError
+from sut.submission import system as system_json
+from sut.submission.order import Order, rules_for, scenarios_for
+from sut.submission.submit import submit
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sut.submission.submit import Outcome
+
+EXAMPLES = """examples:
+  sut doctor --system-json > user_confs/my_server/system.json      # then fill in what is blank
+  sut submit -b resnet50 --division closed --submitter Acme --system my_server --data imagenet/ \\
+      --out submission
+  sut submit -b efficientnet-lite0 --division open --submitter Acme --fast --out layout
+"""
+# Names that become folders; the checkers refuse blanks and hidden names.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("-b", "--benchmark", required=True, help="a name, or a YAML file")
+    parser.add_argument(
+        "-s", "--scenario", default="", help="some with commas (default: what the round requires)"
+    )
+    parser.add_argument("--division", required=True, choices=["closed", "open"])
+    parser.add_argument("--submitter", required=True, metavar="NAME")
+    parser.add_argument("--system", metavar="NAME", help="a system of user_confs/, or its folder")
+    parser.add_argument("--round", default=LATEST, help=f"such as v6.1 (default {LATEST})")
+    parser.add_argument("--out", type=Path, required=True, metavar="TREE", help="the tree")
+    parser.add_argument(
+        "--work", type=Path, metavar="DIR", help="where the runs stay (default: TREE-runs)"
+    )
+    parser.add_argument(
+        "--stands-for", metavar="MODEL", help="open: the round's benchmark that it is compared with"
+    )
+    parser.add_argument("--model", type=Path, metavar="FILE", help="a model of your own")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder")
+    parser.add_argument("--user-conf", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="open: runs of seconds, INVALID by construction; they prove the layout alone",
+    )
+    parser.add_argument(
+        "--small-data",
+        action="store_true",
+        help="open: state the round's counts though the data set is smaller; sut check names it",
+    )
+
+
+def main(arguments: argparse.Namespace, command: str) -> int:
+    """Make or complete the submission; return the exit code."""
+    order = _order(arguments, command)
+    say = sys.stderr if arguments.json else sys.stdout
+    outcomes = submit(order, lambda line: print(line, file=say, flush=True))
+    report(order, outcomes, as_json=arguments.json)
+    complete = set(order.required) <= {o.scenario for o in outcomes if o.placed} or not order.closed
+    good = complete and all(outcome.placed for outcome in outcomes) and not order.fast
+    return EXIT_VALID if good else EXIT_INVALID
+
+
+def report(order: Order, outcomes: list[Outcome], *, as_json: bool) -> None:
+    """Print what is in the tree, and what is missing."""
+    placed = [outcome.scenario for outcome in outcomes if outcome.placed]
+    missing = [name for name in order.required if name not in placed] if order.closed else []
+    if as_json:
+        content = {
+            "tree": str(order.tree),
+            "round": order.round.name,
+            "division": order.division,
+            "fast": order.fast,
+            "results": len(placed),
+            "missing": missing,
+            "scenarios": [asdict(outcome) for outcome in outcomes],
+        }
+        print(json.dumps(content, indent=2))
+        return
+    for outcome in outcomes:
+        state = "in the tree" if outcome.placed else "not in the tree"
+        print(f"{outcome.scenario + ':':13} {state}  {_figure(outcome.metric)}".rstrip())
+        for problem in outcome.problems:
+            print(f"              {problem}")
+    if missing:
+        print(f"Missing for {order.division}: {', '.join(missing)}")
+    if order.fast:
+        print("LAYOUT ONLY (--fast): these runs are INVALID by construction. Never submit them.")
+    print(f"Results={len(placed)} in {order.tree}; the runs, with whole logs, in {order.work}")
+    print(f"Next: sut check {order.tree}")
+
+
+def _figure(metric: object) -> str:
+    if not isinstance(metric, dict):
+        return ""
+    return f"{metric['name']} = {metric['value']:g} {metric['unit']}"
+
+
+def _order(arguments: argparse.Namespace, command: str) -> Order:
+    from sut.loadgen import version  # noqa: PLC0415 - imports LoadGen
+
+    round_ = round_named(arguments.round)
+    require_loadgen(round_, version())
+    _check_options(arguments)
+    benchmark = load_benchmark(arguments.benchmark)
+    rules = rules_for(round_, benchmark, arguments.division, arguments.stands_for)
+    name = arguments.system or config.DEFAULT_SYSTEM
+    folder = config.system_folder(name)
+    description = system_json.load(folder, folder.name, fast=arguments.fast)
+    asked = tuple(scenario(s.strip()).name for s in arguments.scenario.split(",") if s.strip())
+    return Order(
+        round=round_,
+        division=arguments.division,
+        submitter=arguments.submitter,
+        benchmark=benchmark,
+        rules=rules,
+        system_name=folder.name,
+        system_folder=folder,
+        system=description,
+        scenarios=scenarios_for(rules, description, arguments.division, asked),
+        tree=arguments.out,
+        work=arguments.work or arguments.out.with_name(arguments.out.name + "-runs"),
+        fast=arguments.fast,
+        small_data=arguments.small_data,
+        model=arguments.model,
+        data=arguments.data,
+        user_conf=arguments.user_conf,
+        command=command,
+    )
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    for option in ("fast", "small_data"):
+        if getattr(arguments, option) and arguments.division != "open":
+            raise ConfigError(
+                f"--{option.replace('_', '-')}: nothing of the closed division can be made with "
+                "it. Use --division open."
+            )
+    if not _NAME.fullmatch(arguments.submitter):
+        raise ConfigError(
+            f'--submitter: "{arguments.submitter}" becomes a folder; expected letters, digits and '
+            "`. _ + -`, beginning with a letter or digit."
+        )
+    if arguments.user_conf is not None and not arguments.user_conf.is_file():
+        raise ConfigError(f"--user-conf: {arguments.user_conf} is not a file.")

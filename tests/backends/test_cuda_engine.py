@@ -1,0 +1,295 @@
+"""The CUDA worker on the host: the contract, slots, graphs, gathers, and devices that fail."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from backends.base import AsyncEngine
+from backends.cuda.engine import CudaOptions, open_cuda_engine
+from backends.cuda.errors import CudaError, OutOfMemoryError
+from backends.cuda.host_driver import HostDriver
+from sut.errors import ConfigError, EngineError
+from tests.backends.conformance import BOUND, BackendTestCase, make_samples
+from tests.backends.host_engine import WHERE, LinearKernel, open_on_host, spec_of
+from tests.backends.models import linear_answers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from backends.base import Array, Engine, EngineSpec
+    from backends.cuda.engine import CudaEngine
+
+SPEC = spec_of()
+SAMPLES = make_samples(SPEC, seed=1)
+
+
+@pytest.fixture
+def engine() -> Iterator[CudaEngine]:
+    engine = open_on_host(SPEC)
+    engine.bind(SAMPLES)
+    yield engine
+    engine.close()
+
+
+class OnHost(BackendTestCase):
+    @staticmethod
+    def open(spec: EngineSpec) -> Engine:
+        return open_on_host(spec)
+
+    def expected(self, samples: Array) -> tuple[Array, ...]:
+        return linear_answers(samples)
+
+
+class TestGraphsAndGatherOnTheDevice(OnHost):
+    @pytest.fixture
+    def spec(self) -> EngineSpec:
+        return spec_of()
+
+
+class TestNoGraphsAndGatherOnTheHost(OnHost):
+    @pytest.fixture
+    def spec(self) -> EngineSpec:
+        return spec_of(slots=1, cuda_graphs=False, gather="staging", wait="block")
+
+
+class TestSamplesOnTheDevice(OnHost):
+    @pytest.fixture
+    def spec(self) -> EngineSpec:
+        return spec_of(samples_on_device=True, graph_sizes="1,2", wait="spin")
+
+
+def assert_answers(engine: CudaEngine, slot: int, rows: Sequence[int]) -> None:
+    outputs, _ = engine.wait(slot)
+    for output, want in zip(outputs, linear_answers(SAMPLES), strict=True):
+        np.testing.assert_array_equal(output, want[list(rows)], strict=True)
+
+
+# Slots
+
+
+def test_it_is_an_asynchronous_engine_with_the_slots_asked_for(engine: CudaEngine) -> None:
+    assert isinstance(engine, AsyncEngine)
+    assert engine.slots == SPEC.slots
+
+
+def test_every_slot_holds_a_batch_of_its_own(engine: CudaEngine) -> None:
+    batches = [[0, 1, 2], [5, 3, 5, 4], [7]]
+
+    for slot, rows in enumerate(batches):
+        engine.launch(slot, rows)
+
+    for slot, rows in enumerate(batches):
+        assert_answers(engine, slot, rows)
+
+
+def test_outputs_stay_until_the_slot_is_launched_again(engine: CudaEngine) -> None:
+    engine.launch(0, [1])
+    first, _ = engine.wait(0)
+    kept = first[0].copy()
+
+    engine.launch(1, [2])
+    assert_answers(engine, 1, [2])
+
+    np.testing.assert_array_equal(first[0], kept)
+
+
+@pytest.mark.parametrize("slot", [0, -1, 3])
+def test_a_slot_that_is_not_free_is_refused(engine: CudaEngine, slot: int) -> None:
+    engine.launch(0, [1])
+
+    with pytest.raises(EngineError, match=rf"slot {slot} is not free; slots are 0 to 2"):
+        engine.launch(slot, [2])
+    assert_answers(engine, 0, [1])
+
+
+@pytest.mark.parametrize("slot", [1, -1, 3])
+def test_waiting_for_nothing_is_refused(engine: CudaEngine, slot: int) -> None:
+    engine.launch(0, [1])
+
+    with pytest.raises(EngineError, match=f"nothing was launched in slot {slot}"):
+        engine.wait(slot)
+
+
+def test_a_batch_is_done_when_it_is_collected_and_not_before(engine: CudaEngine) -> None:
+    launched_ns = time.monotonic_ns()
+    engine.launch(0, [0, 1, 2, 3])
+    _, (started_ns, finished_ns) = engine.wait(0)
+
+    assert launched_ns <= started_ns <= finished_ns <= time.monotonic_ns()
+
+
+def test_the_parts_of_a_batch_are_times(engine: CudaEngine) -> None:
+    with pytest.raises(EngineError, match="slot 2 has had no batch yet"):
+        engine.parts(2)
+    begun_ns = time.monotonic_ns()
+    engine.launch(2, [4, 2])
+    engine.wait(2)
+
+    parts = engine.parts(2)
+
+    assert min(parts) >= 0
+    assert 0 < sum(parts) <= time.monotonic_ns() - begun_ns
+
+
+# Sizes
+
+
+def test_a_batch_runs_at_the_smallest_size_that_holds_it() -> None:
+    kernel = LinearKernel((1, 4, 6))
+    engine = open_cuda_engine(HostDriver(), kernel, SPEC, CudaOptions(), WHERE)
+    engine.bind(SAMPLES)
+    kernel.ran.clear()
+
+    for count in (1, 2, 4, 5, 6):
+        engine.infer(range(count))
+
+    assert kernel.ran == [1, 4, 4, 6, 6]
+    engine.close()
+
+
+def test_without_sizes_a_batch_runs_as_it_is() -> None:
+    kernel = LinearKernel((), capturable=False)
+    engine = open_cuda_engine(HostDriver(), kernel, SPEC, CudaOptions(), WHERE)
+    engine.bind(SAMPLES)
+    kernel.ran.clear()
+
+    for count in (1, 2, 5):
+        engine.infer(range(count))
+
+    assert kernel.ran == [1, 2, 5]
+    assert engine.facts["batch_sizes"] == "any"
+    engine.close()
+
+
+def test_the_facts_say_what_the_rules_ask_about() -> None:
+    engine = open_on_host(spec_of(samples_on_device=True))
+
+    assert engine.facts["samples_on_device"] is True
+    assert engine.facts["gather"] == "kernel"
+    assert engine.facts["cuda_graphs"] is True
+    assert engine.facts["batch_sizes"] == "1,2,4,6"
+    engine.close()
+
+
+# Memory
+
+
+def test_ten_runs_take_the_memory_of_one() -> None:
+    driver = HostDriver()
+    before = driver.free_bytes()
+    engine = open_on_host(SPEC, driver)
+    engine.bind(SAMPLES)
+    engine.infer([0, 2])
+    while_open = driver.free_bytes()
+
+    for seed in range(10):
+        engine.bind(make_samples(SPEC, seed))
+        engine.infer([0, 2])
+
+    assert driver.free_bytes() == while_open
+    engine.close()
+    assert driver.free_bytes() == before
+    assert driver.pinned_bytes() == 0
+
+
+def test_two_engines_share_the_pinned_samples() -> None:
+    driver = HostDriver()
+    engines = [open_on_host(SPEC, driver) for _ in range(2)]
+    engines[0].bind(SAMPLES)
+    with_one = driver.pinned_bytes()
+
+    engines[1].bind(SAMPLES)
+
+    assert driver.pinned_bytes() == with_one
+    engines[0].close()
+    np.testing.assert_array_equal(engines[1].infer([3])[0], linear_answers(SAMPLES)[0][3:4])
+    engines[1].close()
+    assert driver.pinned_bytes() == 0
+
+
+def test_a_full_device_is_told_apart_and_nothing_stays_on_it() -> None:
+    driver = HostDriver(memory_bytes=2_000)
+
+    with pytest.raises(OutOfMemoryError, match=r"out of memory.*Lower max_batch_size, slots"):
+        open_on_host(SPEC, driver)
+
+    assert driver.free_bytes() == 2_000
+    assert driver.pinned_bytes() == 0
+
+
+def test_samples_on_the_device_need_the_gather_on_the_device() -> None:
+    with pytest.raises(ConfigError, match=r"samples_on_device needs .* gather=kernel"):
+        open_on_host(spec_of(samples_on_device=True, gather="staging"))
+
+
+# Failures
+
+
+def test_a_device_that_fails_ends_its_batches_and_can_be_closed() -> None:
+    driver = HostDriver()
+    engine = open_on_host(spec_of(fail_at_s=0.0), driver)
+    engine.bind(SAMPLES)
+    engine.launch(0, [0, 3])
+
+    with pytest.raises(CudaError, match=r"device cpu: cuda.* failed with cudaErrorIllegalInst"):
+        engine.wait(0)
+    with pytest.raises(CudaError):
+        engine.infer([1])
+
+    engine.close()
+    assert driver.free_bytes() == HostDriver().free_bytes()
+
+
+def test_a_failure_is_no_full_memory() -> None:
+    engine = open_on_host(spec_of(fail_at_s=0.0))
+    engine.bind(SAMPLES)
+
+    with pytest.raises(CudaError) as caught:
+        engine.infer([1])
+
+    assert not isinstance(caught.value, OutOfMemoryError)
+    assert caught.value.name == "cudaErrorIllegalInstruction"
+    engine.close()
+
+
+def test_a_kernel_that_cannot_be_prepared_is_closed_and_nothing_stays() -> None:
+    class Refuses(LinearKernel):
+        def prepare(self, batch_size: int, source: int, targets: object, stream: int) -> None:
+            raise EngineError("no algorithm")
+
+    driver, kernel = HostDriver(), Refuses((6,))
+
+    with pytest.raises(EngineError, match="no algorithm"):
+        open_cuda_engine(driver, kernel, SPEC, CudaOptions(), WHERE)
+
+    assert kernel.closed == 1
+    assert driver.free_bytes() == HostDriver().free_bytes()
+    assert driver.pinned_bytes() == 0
+
+
+def test_the_kernel_is_closed_once_with_the_engine() -> None:
+    kernel = LinearKernel((6,))
+    engine = open_cuda_engine(HostDriver(), kernel, SPEC, CudaOptions(), WHERE)
+
+    engine.close()
+    engine.close()
+
+    assert kernel.closed == 1
+
+
+def test_batches_of_many_sizes_in_turn_are_answered_right(engine: CudaEngine) -> None:
+    choose = np.random.default_rng(7)
+    batches = [list(choose.integers(0, BOUND, 1 + k % 6)) for k in range(30)]
+
+    for k, rows in enumerate(batches):
+        slot = k % SPEC.slots
+        if k >= SPEC.slots:
+            assert_answers(engine, slot, batches[k - SPEC.slots])
+        engine.launch(slot, rows)
+
+    for k in range(len(batches) - SPEC.slots, len(batches)):
+        assert_answers(engine, k % SPEC.slots, batches[k])

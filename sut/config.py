@@ -120,7 +120,11 @@ class Plan:
     def loadgen_settings(self, dataset_samples: int) -> dict[str, Setting]:
         """Return LoadGen's keys for this model and scenario: the round's, then user.conf's."""
         name, round_name = self.scenario, self.arguments.round
-        bound_ms = self.benchmark.rules(name, round_name).target_latency_ms
+        # A benchmark that says nothing of a round keeps its own bound there.
+        bound_ms = (
+            self.benchmark.rules(name, round_name).target_latency_ms
+            or self.benchmark.rules(name).target_latency_ms
+        )
         of_round = round_settings(round_name, name, bound_ms, dataset_samples)
         found = {key: Setting(value, f"round {round_name}") for key, value in of_round.items()}
         if self.file is not None:

@@ -184,6 +184,11 @@ class Dispatcher:
         """The first failure, or None."""
         return self._failure
 
+    @property
+    def waiting_since_ns(self) -> int | None:
+        """When the oldest batch in flight was sent; None when there is none."""
+        return min((batch.closed_ns for batch in list(self._in_flight.values())), default=None)
+
     # whoever holds the lock
 
     def _post(self, event: Event) -> None:

@@ -57,6 +57,10 @@ class Front(Protocol):
     def failure(self) -> Failure | None:
         """The first failure, or None."""
 
+    @property
+    def waiting_since_ns(self) -> int | None:
+        """When the oldest batch that has no answer yet was sent; None when there is none."""
+
     def issue_query(self, ids: list[int], indices: list[int]) -> None:
         """See sut.loadgen.QuerySink."""
 

@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,11 +38,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scenarios.base import Number
-    from sut.pool import System
+    from sut.pool import Front, System
 
 # After a failure every sample is answered at once, so LoadGen returns when its schedule allows it;
 # in Server that may be minutes, so the process ends after this long.
 FAILURE_GRACE_S = 1.0
+# An engine on a thread of this process cannot be ended by itself, so this is for one that hangs for
+# good: ten times the longest batches that warm-up measured, and no mere stall of the machine.
+HANG_FACTOR = 10.0
+HANG_FLOOR_S = 10.0
+# How often the main thread looks.
+LOOK_S = 0.5
 
 
 class Parent:
@@ -104,6 +111,7 @@ class Trial:
         self._returned = threading.Event()
         self._failure: Failure | None = None
         self._error: BaseException | None = None
+        self._hang_s = HANG_FLOOR_S
 
     def run(self) -> int:
         """Run the test; return the process's exit code."""
@@ -128,8 +136,16 @@ class Trial:
         collector_off()
         # Not on the main thread: signals must be heard while LoadGen runs.
         threading.Thread(target=start, name="loadgen", daemon=True).start()
-        self._ended.wait()
+        while not self._ended.wait(LOOK_S):
+            self._look(front)
         return self._finish(system)
+
+    def _look(self, front: Front) -> None:
+        """Fail the run when a batch has no answer for much longer than warm-up's longest took."""
+        since_ns, limit_s = front.waiting_since_ns, self._hang_s
+        if since_ns is not None and time.monotonic_ns() - since_ns > limit_s * 1e9:
+            text = f"a batch has no answer after {limit_s:.0f} s: the engine hangs"
+            self._fail(Failure(text, ""))
 
     def _prepare(
         self, system: System, library: Library, given: dict[str, Number]
@@ -141,6 +157,9 @@ class Trial:
         library.load_samples(warm)
         measured = system.warm_up(warm, rules.samples_per_query, request.warm_up_s)
         self._parent.tell("warm", capacity=measured)
+        batch_s = request.harness.max_batch_size / measured.samples_per_s
+        workers = sum(1 for _ in request.harness.worker_devices())
+        self._hang_s = max(HANG_FLOOR_S, HANG_FACTOR * batch_s * workers * request.harness.slots)
         derived = rules.settings(request.load, measured, given, request.accuracy)
         conf = {**given, **derived}
         text = user_conf.render(request.loadgen_model, request.scenario, conf)

@@ -32,11 +32,17 @@ class InlineSut:
         self._on_failure = outlets.on_failure
         self._batches = self._samples = 0
         self._failure: Failure | None = None
+        self._since_ns: int | None = None
 
     @property
     def failure(self) -> Failure | None:
         """The first failure, or None."""
         return self._failure
+
+    @property
+    def waiting_since_ns(self) -> int | None:
+        """When the batch that runs was started; None when none runs."""
+        return self._since_ns
 
     def issue_query(self, ids: list[int], indices: list[int]) -> None:
         """Run the query, in batches of at most the cap, and complete it before returning."""
@@ -56,13 +62,14 @@ class InlineSut:
         if self._failure is not None:
             self._complete(ids, None)
             return
-        started_ns = time.monotonic_ns()
+        started_ns = self._since_ns = time.monotonic_ns()
         try:
             responses = self._run(indices)
         except BaseException as error:  # noqa: BLE001 - must not leave a callback of LoadGen
             self._fail(ids, error)
             return
         finished_ns = time.monotonic_ns()
+        self._since_ns = None
         self._complete(ids, responses)
         self._recorder.batch(
             self._batches,

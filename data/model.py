@@ -16,11 +16,11 @@ from data.cache import CACHE_DIR, sha256_file, temporary_folder
 from data.download import download
 from data.packages import package_path
 from data.progress import show_progress
-from data.schema import FileModel, ModelSource, PackageModel, UrlModel
+from data.schema import FileModel, MadeModel, ModelSource, PackageModel, UrlModel
 from sut.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from data.benchmark import Benchmark
@@ -33,6 +33,8 @@ CONVERTERS: Mapping[str, tuple[str, str]] = {
     "efficientnet-lite1": ("data.convert.efficientnet_lite", "lite1"),
     "efficientnet-lite2": ("data.convert.efficientnet_lite", "lite2"),
 }
+# A network's name to the module that makes it with random weights.
+MAKERS: Mapping[str, str] = {"resnet50-v1.5": "data.convert.resnet50"}
 # What some backend other than ONNX Runtime reads; only that backend can tell whether it is sound.
 ENGINE_SUFFIXES = frozenset({".plan", ".engine", ".trt", ".pt", ".pt2"})
 
@@ -59,6 +61,15 @@ class Converter(Protocol):
 
     def convert(self, source: Path, target: Path, variant: str) -> None:
         """Write `source` to `target` as ONNX, the same bytes each time; raise DataError."""
+
+
+class Maker(Protocol):
+    """A module of data.convert that makes a network."""
+
+    VERSION: str
+
+    def make(self, target: Path, seed: int, dtype: str) -> None:
+        """Write the network to `target` as ONNX, the same bytes for a seed."""
 
 
 def resolve_model(
@@ -98,6 +109,8 @@ def _resolve(source: ModelSource, benchmark: Benchmark, folder: Path) -> Resolve
             return _from_file(source, benchmark)
         case UrlModel():
             return _from_url(source, folder)
+        case MadeModel():
+            return _from_maker(source, benchmark, folder)
 
 
 def _from_file(source: FileModel, benchmark: Benchmark) -> ResolvedModel:
@@ -132,13 +145,31 @@ def _converted(source: Path, source_sha256: str, converter: str, folder: Path) -
     module: Converter = import_module(module_name)
     key = sha256(f"{source_sha256} {converter} {module.VERSION}".encode()).hexdigest()[:16]
     target = folder / f"{converter}-{key}.onnx"
-    note = target.with_suffix(".sha256")
+    return _kept(target, lambda made: module.convert(source, made, variant))
+
+
+def _from_maker(source: MadeModel, benchmark: Benchmark, folder: Path) -> ResolvedModel:
+    if source.maker not in MAKERS:
+        raise ConfigError(
+            f'{benchmark.file}: models: maker "{source.maker}" does not exist; expected one of '
+            f"{', '.join(MAKERS)}.{nearest(source.maker, MAKERS)}"
+        )
+    module: Maker = import_module(MAKERS[source.maker])
+    name = f"{source.maker}-random-{source.seed}-{source.dtype}-{module.VERSION}.onnx"
+    model = _kept(folder / name, lambda made: module.make(made, source.seed, source.dtype))
+    origin = f"{source.maker} in {source.dtype} with random weights of seed {source.seed}"
+    return ResolvedModel(model, sha256_file(model), origin)
+
+
+def _kept(target: Path, make: Callable[[Path], None]) -> Path:
+    """Return `target`, made by `make` unless what lies there is still sound."""
+    folder, note = target.parent, target.with_name(f"{target.stem}.sha256")
     if target.is_file() and note.is_file() and note.read_text("ascii") == sha256_file(target):
         return target
-    log.info("converting %s to %s", source, target)
+    log.info("making %s", target)
     with temporary_folder(folder) as temporary:
         made = temporary / target.name
-        module.convert(source, made, variant)
+        make(made)
         made_note = temporary / note.name
         made_note.write_text(sha256_file(made), "ascii")
         # The note goes first: cut off between the two, it disowns what lies there.

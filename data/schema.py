@@ -63,7 +63,21 @@ class UrlModel(StrictStruct, frozen=True, tag_field="kind", tag="url"):
     size_bytes: Positive | None = None
 
 
-ModelSource = PackageModel | FileModel | UrlModel
+class MadeModel(StrictStruct, frozen=True, tag_field="kind", tag="made"):
+    """A known network with random weights from a seed. Good for timing, and for nothing else.
+
+    Attributes:
+        maker: a name of data.model.MAKERS.
+        seed: of the weights.
+        dtype: of the weights and of the input.
+    """
+
+    maker: Text
+    seed: Annotated[int, Meta(ge=0)] = 0
+    dtype: Literal["float32", "float16"] = "float32"
+
+
+ModelSource = PackageModel | FileModel | UrlModel | MadeModel
 
 
 class InputTensor(StrictStruct, frozen=True):
@@ -251,7 +265,7 @@ class HarnessDefaults(StrictStruct, frozen=True):
         device_max_batch_size: samples, of devices that take fewer than the others.
         max_queue_delay_us: how long the oldest sample may wait for its batch to fill.
         slots: batches in flight a worker.
-        instances: workers a device.
+        instances: workers a device; "cores": one for each CPU core that the process may use.
         workers: the kind of worker.
         backend_options: options of the backend by name, such as intra_op_threads.
     """
@@ -260,7 +274,7 @@ class HarnessDefaults(StrictStruct, frozen=True):
     device_max_batch_size: Mapping[str, Positive] | None = None
     max_queue_delay_us: Annotated[int, Meta(ge=0)] | None = None
     slots: Positive | None = None
-    instances: Positive | None = None
+    instances: Positive | Literal["cores"] | None = None
     workers: Literal["inline", "thread", "process"] | None = None
     backend_options: Mapping[str, str | int | float | bool] = {}
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # to v4.1). This is a rate to begin with, valid on a machine that is not quite idle, and not one to
 # submit.
 CAPACITY_SHARE = 0.5
+# Early stopping asks for as many with two late ones. A short run at a rate that nobody asked for
+# goes on until then: on a slow machine its duration alone would give too few.
+LEAST_QUERIES = minimum_queries(0.99, 2)
 # What LoadGen and one dispatcher keep up with on two cores, whatever the engine can do.
 MOST_QPS = 50_000.0
 # Below this part of the scheduled rate the engine does not keep up: the queue grows with the run.
@@ -68,6 +71,8 @@ class Server:
         elif given is None:
             rate = min(capacity.samples_per_s * CAPACITY_SHARE, MOST_QPS)
             keys["target_qps"] = asked.bounded_rate(rate, 1.0, asked.min_duration_s(load, conf))
+            if "min_query_count" not in {**conf, **keys}:
+                keys["min_query_count"] = LEAST_QUERIES
         return keys
 
     def metric(self, detail: Detail) -> Metric:

@@ -19,7 +19,7 @@ from scenarios import scenario
 from scenarios.base import Capacity, Load
 from scenarios.rounds import round_settings, rules
 from sut import user_conf
-from sut.environment import ROOT
+from sut.environment import ROOT, cores
 from sut.errors import ConfigError, nearest
 from sut.process import parse_affinity
 from sut.settings import WORKER_KINDS, HarnessSettings
@@ -171,6 +171,8 @@ def resolve(arguments: Arguments) -> Plan:
     folder = system_folder(system)
     layers = _layers(arguments, benchmark, asked.name, folder, asked.default_workers)
     settings = {name: _first(layers, name) for name in _DEFAULTS}
+    if settings["instances"].value == "cores":
+        settings["instances"] = Setting(cores(), f"{settings['instances'].source}: one a core")
     settings["backend_options"] = _merged(layers, "backend_options")
     _check_accuracy(arguments, benchmark, str(settings["backend"].value))
     return Plan(

@@ -10,6 +10,7 @@ Knows nothing of models, batches or devices.
 from __future__ import annotations
 
 import traceback
+from ctypes import addressof, c_char
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +22,9 @@ from sut.errors import ConfigError, SutError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from sut.responses import Responses
 
@@ -94,8 +98,10 @@ def complete(ids: Sequence[int], responses: Responses | None) -> None:
     if responses is None:
         lg.QuerySamplesComplete([response(i, 0, 0) for i in ids])
         return
-    address: int = responses.block.__array_interface__["data"][0]
-    size = responses.record_bytes
+    address, size = _address(responses.block), responses.record_bytes
+    if size and len(ids) == 1:
+        lg.QuerySamplesComplete([response(ids[0], address, size)])
+        return
     if size:
         addresses = range(address, address + size * len(ids), size)
         lg.QuerySamplesComplete([response(i, a, size) for i, a in zip(ids, addresses, strict=True)])
@@ -105,6 +111,13 @@ def complete(ids: Sequence[int], responses: Responses | None) -> None:
         records.append(response(i, address, record_bytes))
         address += record_bytes
     lg.QuerySamplesComplete(records)
+
+
+def _address(block: NDArray[np.generic]) -> int:
+    """Return where the bytes are; `__array_interface__` builds a dictionary, which takes longer."""
+    if block.flags.writeable:
+        return addressof(c_char.from_buffer(block))  # type: ignore[arg-type]  # it is a buffer
+    return int(block.__array_interface__["data"][0])
 
 
 def run(

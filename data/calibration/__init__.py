@@ -40,7 +40,7 @@ _MOST = 500  # samples, as many as MLPerf's lists have
 
 @dataclass(frozen=True, slots=True)
 class CalibrationSamples:
-    """Samples that are read when they are asked for; a `Sequence` as far as a loop needs one.
+    """Samples that are read when they are asked for.
 
     Attributes:
         count: samples.
@@ -53,14 +53,6 @@ class CalibrationSamples:
     read: Callable[[int], NDArray[np.generic]]
     description: str
     digest: str
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> NDArray[np.generic]:
-        if not 0 <= index < self.count:
-            raise IndexError(index)
-        return self.read(index)
 
 
 def default_source(benchmark: Benchmark) -> str:

@@ -70,7 +70,7 @@ def model_rules(round_: Round, benchmark: str, mapping: dict[str, str]) -> Model
 
 
 def checker_name(round_: Round, benchmark: str, mapping: dict[str, str]) -> str:
-    """Return the checker's name for a benchmark's folder: its own, a known alias, or the mapping's."""
+    """Return the checker's name for a benchmark's folder: that, an alias's, or the mapping's."""
     if benchmark in round_.models:
         return benchmark
     return round_.aliases.get(benchmark) or mapping.get(benchmark) or benchmark

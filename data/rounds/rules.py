@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -50,6 +51,12 @@ class ModelRules:
     scenarios: Mapping[str, tuple[str, ...]]
     audits: tuple[str, ...] = ()
     audit_samples: int = 4096
+
+    @property
+    def loadgen_name(self) -> str:
+        """The model's name in mlperf.conf and user.conf, which is not the checker's."""
+        plain = re.sub(r"-\d+(\.\d+)?$", "", self.name)  # yolo-99, 3d-unet-99.9
+        return "resnet50" if plain == "resnet" else plain
 
 
 @dataclass(frozen=True, slots=True)

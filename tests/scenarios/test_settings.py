@@ -30,7 +30,10 @@ def test_the_users_minimums_are_written_in_loadgens_units(name: str) -> None:
 
 @pytest.mark.parametrize("name", scenario_names())
 def test_nothing_is_written_that_nobody_said_and_loadgen_knows(name: str) -> None:
-    keys = scenario(name).settings(Load(), CAPACITY, {}, accuracy=False)
+    """Server's rate is given here: with one of our own it also asks for enough queries."""
+    conf = {"target_qps": 100.0} if name == "Server" else {}
+
+    keys = scenario(name).settings(Load(), CAPACITY, conf, accuracy=False)
 
     assert not {"min_duration", "min_query_count"} & keys.keys()
 
@@ -70,7 +73,7 @@ def test_offline_expects_more_than_the_measured_rate() -> None:
 def test_server_begins_at_a_share_of_the_measured_rate() -> None:
     keys = scenario("Server").settings(Load(), CAPACITY, {}, accuracy=False)
 
-    assert keys == {"target_qps": 500.0, "coalesce_queries": 1}
+    assert keys == {"target_qps": 500.0, "coalesce_queries": 1, "min_query_count": 838}
 
 
 def test_server_begins_at_no_more_than_one_dispatcher_keeps_up_with() -> None:

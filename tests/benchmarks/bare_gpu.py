@@ -1,0 +1,221 @@
+"""The bare loop on a GPU: copies, model, copies, and nothing else, in a process of its own.
+
+What a harness can reach at best with the same engine: its buffers, streams and graphs, with the
+samples in pinned host memory. No rows, no postprocess, no LoadGen, no queue.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from backends.base import open_engine
+from backends.cuda.engine import CudaEngine
+
+# Needed at run time: msgspec reads the annotations to decode a request.
+from sut.pool import executor_spec
+from sut.settings import TrialRequest
+from tests.benchmarks.bare import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from backends.base import Array
+    from backends.cuda.slots import Slot
+
+SETTLE_S = 1.0
+SINGLE_CALLS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class GpuRequest:
+    """What to run.
+
+    Attributes:
+        trial: of the run to compare with.
+        device: the index of a GPU.
+        samples: the prepared samples, a .npy file [N, *shape].
+        sizes: batch sizes; 0 stands for the run's own.
+        seconds: measured time for each, after SETTLE_S.
+        scattered: also time the harness's own batches of scattered rows.
+    """
+
+    trial: TrialRequest
+    device: str
+    samples: str
+    sizes: tuple[int, ...]
+    seconds: float
+    scattered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GpuResult:
+    """What the loop measured.
+
+    Attributes:
+        samples_per_s: by batch size.
+        scattered_per_s: by batch size: the engine's own launch and wait, rows in random order.
+        call_ns: the median time of one sample, from its copy to its answer, waiting awake.
+        parts_ns: the engine's own parts of that: copy in, wait, compute, copy out.
+        open_s: time to open the engine.
+    """
+
+    samples_per_s: Mapping[int, float]
+    scattered_per_s: Mapping[int, float]
+    call_ns: float
+    parts_ns: tuple[float, ...]
+    open_s: float
+
+
+def measure(request: GpuRequest) -> GpuResult:
+    """Run the loop in a new process.
+
+    Raises:
+        subprocess.CalledProcessError: it failed; what it printed is on standard error.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.bare_gpu"],
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        input=msgspec.json.encode(request),
+        stdout=subprocess.PIPE,
+    )
+    return msgspec.json.decode(done.stdout, type=GpuResult)
+
+
+class Loop:
+    """The slots of an open engine, driven with nothing in between."""
+
+    def __init__(self, engine: CudaEngine, samples: Array) -> None:
+        engine.bind(samples)
+        slab = engine._slab
+        assert slab is not None, "bound"
+        self._engine, self._slab = engine, slab
+        self._driver, self._compute = engine._driver, engine._stream
+        self._slots = engine._slots
+        self._row_bytes = slab.row_bytes
+        self._target_bytes = engine._target_bytes
+
+    def rate(self, size: int, seconds: float) -> float:
+        """Return samples/s of batches of `size` rows that follow each other."""
+        firsts = range(0, max(1, self._slab.count - size + 1), size)
+
+        def launch(slot: Slot, k: int) -> None:
+            self._launch(slot, firsts[k % len(firsts)], size)
+
+        return self._rate(size, seconds, launch, self._wait)
+
+    def scattered_rate(self, size: int, seconds: float) -> float:
+        """Return samples/s of the engine's own batches of rows in random order."""
+        engine, choose = self._engine, np.random.default_rng(0)
+        batches = [list(map(int, choose.integers(0, self._slab.count, size))) for _ in range(32)]
+
+        def launch(slot: Slot, k: int) -> None:
+            engine.launch(k % engine.slots, batches[k % len(batches)])
+
+        def wait(slot: Slot, k: int) -> None:
+            engine.wait(k % engine.slots)
+
+        return self._rate(size, seconds, launch, wait)
+
+    def single_ns(self) -> float:
+        """Return the median time of one sample, by the host's clock."""
+        slot, times = self._slots[0], []
+        for k in range(SINGLE_CALLS):
+            start_ns = time.monotonic_ns()
+            self._launch(slot, k % self._slab.count, 1)
+            while not self._driver.reached(slot.done):
+                pass
+            times.append(time.monotonic_ns() - start_ns)
+        return median(times[len(times) // 10 :])
+
+    def single_parts_ns(self) -> tuple[float, ...]:
+        """Return the medians of the parts of the engine's own batches of one."""
+        parts = []
+        for k in range(SINGLE_CALLS // 4):
+            self._engine.infer([k % self._slab.count])
+            parts.append(self._engine.parts(0))
+        return tuple(median(values) for values in zip(*parts, strict=True))
+
+    def _launch(self, slot: Slot, first: int, size: int) -> None:
+        driver, compute = self._driver, self._compute
+        address = self._slab.address + first * self._row_bytes
+        driver.copy(slot.source, address, size * self._row_bytes, slot.stream)
+        driver.record(slot.copied, slot.stream)
+        driver.order(compute, slot.copied)
+        graph = slot.graphs.get(size)
+        if graph is None:
+            self._engine._run(slot, size)
+        else:
+            driver.launch(graph, compute)
+        driver.record(slot.computed, compute)
+        driver.order(slot.stream, slot.computed)
+        for result, target, one in zip(
+            slot.result_addresses, slot.targets, self._target_bytes, strict=True
+        ):
+            driver.copy(result, target, size * one, slot.stream)
+        driver.record(slot.done, slot.stream)
+
+    def _wait(self, slot: Slot, k: int) -> None:
+        self._driver.synchronize(slot.done)
+
+    def _rate(
+        self,
+        size: int,
+        seconds: float,
+        launch: Callable[[Slot, int], None],
+        wait: Callable[[Slot, int], None],
+    ) -> float:
+        slots, k = self._slots, 0
+        for k, slot in enumerate(slots):
+            launch(slot, k)
+        start_ns, start, now_ns = 0, 0, time.monotonic_ns()
+        settled_ns = now_ns + int(SETTLE_S * 1e9)
+        end_ns = settled_ns + int(seconds * 1e9)
+        k = 0
+        while now_ns < end_ns:
+            slot = slots[k % len(slots)]
+            wait(slot, k)
+            now_ns = time.monotonic_ns()
+            if not start_ns and now_ns >= settled_ns:
+                start_ns, start = now_ns, k
+            launch(slot, k + len(slots))
+            k += 1
+        for left in range(k, k + len(slots)):
+            wait(slots[left % len(slots)], left)
+        return size * (k - 1 - start) / (now_ns - start_ns) * 1e9
+
+
+def _run_here(request: GpuRequest) -> GpuResult:
+    start_s = time.monotonic()
+    engine = open_engine(executor_spec(request.trial, request.device).engine)
+    assert isinstance(engine, CudaEngine), "an engine of the CUDA worker"
+    open_s = time.monotonic() - start_s
+    engine._driver.use()
+    loop = Loop(engine, np.ascontiguousarray(np.load(request.samples)))
+    sizes = [size or engine.max_batch_size for size in request.sizes]
+    rates = {size: loop.rate(size, request.seconds) for size in sizes}
+    scattered = {
+        size: loop.scattered_rate(size, request.seconds) for size in sizes if request.scattered
+    }
+    single_ns = loop.single_ns() if 1 in engine._sizes or not engine._sizes else float("nan")
+    parts = loop.single_parts_ns()
+    engine.close()
+    return GpuResult(rates, scattered, single_ns, parts, open_s)
+
+
+if __name__ == "__main__":
+    # What libraries print must not reach the parent's JSON.
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=GpuRequest)
+    os.write(answer, msgspec.json.encode(_run_here(asked)))

@@ -5,7 +5,12 @@ BENCHMARK ?= efficientnet-lite0
 SCENARIO ?= Offline
 SYSTEM ?= default
 BACKEND ?=
+PRECISION ?= fp16
 ARGS ?=
+DIVISION ?= closed
+SUBMITTER ?=
+TEST ?= TEST01
+OUT ?= submission
 RUN_ARGS ?= --benchmarks=$(BENCHMARK) --scenarios=$(SCENARIO)
 
 BIN := .venv/bin
@@ -64,6 +69,37 @@ accuracy: $(SETUP) ## Run the accuracy test of SCENARIO= (Offline)
 
 run_harness: $(SETUP) ## Run with the arguments of NVIDIA's harness in RUN_ARGS=
 	@$(BIN)/sut run $(call harness,$(RUN_ARGS))
+
+##@ Prepare (BENCHMARK= PRECISION= ARGS=)
+.PHONY: build generate_engines quantize calibrate
+build: $(SETUP) ## Build a TensorRT engine of the model
+	@$(BIN)/sut build -b $(BENCHMARK) --precision $(PRECISION) $(ARGS)
+
+generate_engines: build ## The same, as NVIDIA's harness calls it
+
+quantize: $(SETUP) ## Make an fp16 or int8 model and compare it with fp32
+	@$(BIN)/sut quantize -b $(BENCHMARK) --precision $(PRECISION) $(ARGS)
+
+calibrate: PRECISION := int8
+calibrate: quantize ## The same to int8, as NVIDIA's harness calls it
+
+##@ Submit (BENCHMARK= SYSTEM= SUBMITTER= DIVISION= OUT= ARGS=)
+.PHONY: submission stage_results audit check extra
+submission: $(SETUP) ## Run what a submission lacks, verify it, and lay it out in OUT=
+	@$(BIN)/sut submit -b $(BENCHMARK) --system $(SYSTEM) --division $(DIVISION) \
+	--submitter "$(SUBMITTER)" --out $(OUT) $(ARGS)
+
+stage_results: submission ## The same, as NVIDIA's harness calls it
+
+audit: $(SETUP) ## Run compliance TEST= of SCENARIO= and verify it
+	@$(BIN)/sut audit $(TEST) -b $(BENCHMARK) -s $(SCENARIO) --system $(SYSTEM) --out $(OUT)-audit $(ARGS)
+
+check: $(SETUP) ## Check the tree in OUT=, more strictly than the official checkers
+	@$(BIN)/sut check $(OUT) $(ARGS)
+
+extra: $(DEV) ## Make two submissions of full length in OUT=: 12 minutes, then 45 alone on the machine
+	@$(BIN)/python -m tests.submission.extra.stand_in $(OUT)/closed
+	@$(BIN)/python -m tests.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
 .PHONY: test lint fmt lock bench-cpu bench-model bench-dispatch

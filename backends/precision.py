@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from sut.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from onnx import ModelProto
 
@@ -76,12 +76,14 @@ class Calibration:
 
     Attributes:
         input_name: the model's input.
-        samples: each [*input shape], in the input's dtype; read one at a time.
+        count: samples.
+        read: from 0 to count - 1 to the sample, [*input shape], in the input's dtype.
         method: a key of METHODS.
     """
 
     input_name: str
-    samples: Sequence[Array]
+    count: int
+    read: Callable[[int], Array]
     method: str = "minmax"
 
 
@@ -208,10 +210,10 @@ class _Reader:
         self._calibration = calibration
         self._progress = progress
         self._next = 0
-        self._end = len(calibration.samples)
+        self._end = calibration.count
 
     def __len__(self) -> int:
-        return len(self._calibration.samples)
+        return self._calibration.count
 
     def set_range(self, start_index: int, end_index: int) -> None:
         """Read these samples next."""
@@ -221,7 +223,7 @@ class _Reader:
         """Return the model's inputs for the next sample, a batch of one; None after the last."""
         if self._next == self._end:
             return None
-        sample = self._calibration.samples[self._next]
+        sample = self._calibration.read(self._next)
         self._next += 1
         if self._progress:
             self._progress(self._next, len(self))

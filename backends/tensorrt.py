@@ -85,7 +85,7 @@ def open_engine(spec: EngineSpec) -> Engine:
     if options.precision:
         source = str(kernel.facts["precision_from"])
         check_precision(kernel.layers, options.precision, str(plan.path), source)
-    return open_cuda_engine(driver, kernel, spec, options, path)
+    return open_cuda_engine(driver, kernel, spec, options, f"{path}, device {spec.device}")
 
 
 def _request(spec: EngineSpec, options: Options, sm: int) -> BuildRequest:
@@ -195,7 +195,7 @@ class TensorRtKernel:
     def describe(self, outputs: Sequence[TensorSpec], plan: Plan) -> None:
         """Find out the outputs' sizes, by asking for a batch, and the precision."""
         loaded = self._open()
-        batch = self._profiles[-1].max
+        batch = self._profiles[0].max  # a context begins with the first profile: no stream needed
         context = self._context(batch, 0)
         shapes = [tuple(context.get_tensor_shape(output.name)) for output in outputs]
         for output, shape in zip(outputs, shapes, strict=True):
@@ -253,7 +253,16 @@ class TensorRtKernel:
         return context
 
     def _new_context(self, index: int, stream: int) -> Any:
-        context = self._open().engine.create_execution_context()
+        engine, module = self._open().engine, self._open().library.module
+        if self._open().library.is_rtx:
+            # By default the first batches run on slower kernels, and a graph would keep those.
+            settings = engine.create_runtime_config()
+            settings.dynamic_shapes_kernel_specialization_strategy = (
+                module.DynamicShapesKernelSpecializationStrategy.EAGER
+            )
+            context = engine.create_execution_context(settings)
+        else:
+            context = engine.create_execution_context()
         if context is None:
             raise self._failure("no execution context can be made")
         if index and not context.set_optimization_profile_async(index, stream):
@@ -272,7 +281,8 @@ class TensorRtKernel:
 def _tensors(loaded: _Loaded) -> tuple[list[TensorSpec], list[TensorSpec]]:
     """Return an engine's inputs and outputs, batch axis first."""
     engine, mode = loaded.engine, loaded.library.module.TensorIOMode
-    inputs, outputs = [], []
+    inputs: list[TensorSpec] = []
+    outputs: list[TensorSpec] = []
     for name in map(engine.get_tensor_name, range(engine.num_io_tensors)):
         shape, dtype = engine.get_tensor_shape(name), engine.get_tensor_dtype(name)
         spec = tensor_spec(name, shape, dtype, loaded.where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -35,13 +36,15 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 
 
 def replace_folder(made: Path, target: Path) -> None:
-    """Move the folder `made` to `target` in one step; an older `target` is removed.
+    """Move the folder `made` to `target`; an older `target` gives way, but is never half there.
 
     Another process may put its own there first: it made the same, so either will do.
     """
-    shutil.rmtree(target, ignore_errors=True)
-    try:
-        os.rename(made, target)
-    except OSError:
-        if not target.is_dir():
-            raise
+    with temporary_folder(target.parent) as aside:
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(target, aside / target.name)
+        try:
+            os.rename(made, target)
+        except OSError:
+            if not target.is_dir():
+                raise

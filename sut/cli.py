@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # A verb to the module that adds its arguments (`add_arguments`) and runs it (`main`).
 VERBS = {
     "run": ("sut.verbs.run", "run a LoadGen test, or all four"),
+    "tune": ("sut.verbs.tune", "find the best settings and the highest load within the bound"),
     "submit": ("sut.verbs.submit", "run, verify and lay out a submission"),
     "audit": ("sut.verbs.audit", "run a compliance test and verify it"),
     "check": ("sut.verbs.check", "check a submission's tree"),

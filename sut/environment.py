@@ -21,7 +21,7 @@ PACKAGES = (
     "onnxruntime",
     "pillow",
     "tensorrt",
-    "tensorrt-rtx",
+    "tensorrt-rtx-cu13",
     "cuda-python",
     "torch",
 )

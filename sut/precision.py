@@ -18,7 +18,7 @@ from data.calibration import SAMPLES, of_data_set, of_list
 from data.model import ResolvedModel
 from data.preprocess import prepare
 from data.progress import show_progress
-from sut.errors import ConfigError, nearest
+from sut.errors import ConfigError, EngineError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,7 @@ class Note(msgspec.Struct, frozen=True):
     calibration: str | None
     method: str | None
     onnxruntime: str
-    sha256: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,35 +131,36 @@ def converted(
         DataError: an image for the calibration is missing.
         EngineError: the model is not fp32, or cannot be converted.
     """
-    chosen = _calibration(source) if FORMS[form].calibrated else None
+    calibration = _calibration(source) if FORMS[form].calibrated else None
     parts = (RECIPE, form, source.model.sha256, version("onnxruntime"), version("onnx"))
-    used = (chosen.digest, source.method) if chosen else ()
-    key = sha256(repr((*parts, *used)).encode()).hexdigest()
-    path = converted_path(source.model, form, cache_dir)
-    note = _kept(path)
-    if note is not None and note.key == key:
-        return Converted(path, note, cached=True)
-    calibration = (
-        Calibration(source.benchmark.input.name, chosen, source.method) if chosen else None
+    used = (calibration.digest, source.method) if calibration else ()
+    made = Note(
+        form=form,
+        key=sha256(repr((*parts, *used)).encode()).hexdigest(),
+        source_sha256=source.model.sha256,
+        calibration=calibration.description if calibration else None,
+        method=source.method if calibration else None,
+        onnxruntime=version("onnxruntime"),
     )
+    path = converted_path(source.model, form, cache_dir)
+    kept = _kept(path)
+    if kept is not None and kept.key == made.key:
+        return Converted(path, kept, cached=True)
     with temporary_folder(path.parent) as folder:
-        made = folder / path.name
-        convert(source.model.path, made, form, calibration, progress)
-        note = Note(
-            form=form,
-            key=key,
-            source_sha256=source.model.sha256,
-            calibration=chosen.description if chosen else None,
-            method=source.method if chosen else None,
-            onnxruntime=version("onnxruntime"),
-            sha256=sha256_file(made),
-        )
-        made_note = folder / "note.json"
-        made_note.write_bytes(msgspec.json.format(msgspec.json.encode(note)))
+        model, note = folder / path.name, folder / "note.json"
+        convert(source.model.path, model, form, _samples(source, calibration), progress)
+        made = msgspec.structs.replace(made, sha256=sha256_file(model))
+        note.write_bytes(msgspec.json.format(msgspec.json.encode(made)))
         # The note goes first: cut off between the two, it disowns what lies there.
-        made_note.replace(path.with_suffix(".json"))
-        made.replace(path)
-    return Converted(path, note, cached=False)
+        note.replace(path.with_suffix(".json"))
+        model.replace(path)
+    return Converted(path, made, cached=False)
+
+
+def _samples(source: Source, chosen: CalibrationSamples | None) -> Calibration | None:
+    if chosen is None:
+        return None
+    return Calibration(source.benchmark.input.name, chosen.count, chosen.read, source.method)
 
 
 def _calibration(source: Source) -> CalibrationSamples:
@@ -176,9 +177,15 @@ def in_precision(
     Raises:
         EngineError: it has another precision, of which it cannot be made.
     """
-    if graph_precision(source.model.path) == precision:
+    found = graph_precision(source.model.path)
+    if found == precision:
         return source.model
     form = "int8-trt" if precision == "int8" else precision
+    if form not in FORMS:
+        raise EngineError(
+            f"{source.model.path}: is {found}; expected an {precision} model. Name one with "
+            f"--model, or ask for --precision {found}."
+        )
     made = converted(source, form, cache_dir, progress)
     return ResolvedModel(made.path, made.note.sha256, f"{source.model.origin}, made {form}")
 

@@ -24,8 +24,14 @@ Stream: TypeAlias = Any
 Event: TypeAlias = Any
 Graph: TypeAlias = Any
 
-# Blocks of a gather: enough loads in flight to fill PCIe 5, few enough to leave the model its SMs.
-GATHER_BLOCKS = 64
+# A gather takes just enough blocks to fill PCIe, so that the model keeps its SMs: so many bytes in
+# flight, of which a block can have the second number, within these limits.
+GATHER_BYTES, BLOCK_BYTES = 1 << 17, 1 << 15
+LEAST_BLOCKS, MOST_BLOCKS = 4, 64
+
+# Streams that nobody uses, by device and urgency. Libraries keep workspaces for every stream that
+# they ever saw, so that new streams for each engine would fill the device.
+IDLE_STREAMS: dict[tuple[int, bool], list[Stream]] = {}
 
 
 class Driver(Protocol):
@@ -63,8 +69,8 @@ class Driver(Protocol):
     def unpin(self, address: int) -> None:
         """Give back what `pin` returned."""
 
-    def stream(self) -> Stream:
-        """Return a new stream."""
+    def stream(self, *, urgent: bool = False) -> Stream:
+        """Return a new stream; work of an urgent one goes first where the device has a choice."""
 
     def destroy_stream(self, stream: Stream) -> None:
         """Give back what `stream` returned."""
@@ -126,11 +132,13 @@ class GatherOrder:
         row_bytes: a multiple of UNIT_BYTES.
     """
 
-    __slots__ = ("base", "count", "row_bytes", "rows_address", "values")
+    __slots__ = ("base", "blocks", "count", "row_bytes", "rows_address", "values")
 
     def __init__(self, rows_address: int, row_bytes: int) -> None:
         self.rows_address, self.row_bytes = rows_address, row_bytes
         self.base = self.count = 0
+        blocks = GATHER_BYTES // max(1, min(row_bytes, BLOCK_BYTES))
+        self.blocks = min(max(blocks, LEAST_BLOCKS), MOST_BLOCKS)
         self.values = _Arguments(0, rows_address, 0, row_bytes // UNIT_BYTES, 0)
 
 
@@ -248,13 +256,19 @@ class CudaDriver:
         """See Driver."""
         self._call("cudaFreeHost", address)
 
-    def stream(self) -> Stream:
-        """See Driver."""
-        return self._call("cudaStreamCreateWithFlags", self._runtime.cudaStreamNonBlocking)
+    def stream(self, *, urgent: bool = False) -> Stream:
+        """See Driver. Takes one that was given back, if there is one."""
+        idle = IDLE_STREAMS.setdefault((self.index, urgent), [])
+        if idle:
+            return idle.pop()
+        _, highest = self._call("cudaDeviceGetStreamPriorityRange")
+        flags = self._runtime.cudaStreamNonBlocking
+        return self._call("cudaStreamCreateWithPriority", flags, highest if urgent else 0)
 
     def destroy_stream(self, stream: Stream) -> None:
-        """See Driver."""
-        self._call("cudaStreamDestroy", stream)
+        """See Driver. It waits for whoever needs one next."""
+        urgent = self._call("cudaStreamGetPriority", stream) < 0
+        IDLE_STREAMS[self.index, urgent].append(stream)
 
     def number(self, stream: Stream) -> int:
         """See Driver."""
@@ -315,9 +329,9 @@ class CudaDriver:
         """See Driver."""
         fields = order.values.fields
         fields.base, fields.count, fields.out = order.base, order.count, target
-        wide = min(order.count, GATHER_BLOCKS)
+        wide = min(order.count, order.blocks)
         (error,) = self._driver.cuLaunchKernel(
-            *(self._gather, wide, max(1, GATHER_BLOCKS // wide), 1),
+            *(self._gather, wide, order.blocks // wide, 1),
             *(THREADS, 1, 1, 0, int(stream), order.values.address, 0),
         )
         if error:

@@ -9,6 +9,7 @@ Knows addresses and streams; neither torch, TensorRT nor ONNX Runtime.
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 # is set anew after this long, so that they stay exact to a fraction of a microsecond.
 ANCHOR_NS = 1_000_000_000
 
+# While one thread keeps what it enqueues for a graph, no other may allocate or wait for a whole
+# device: everything but batches happens one after the other.
+DEVICES = threading.RLock()
+
 
 @dataclass(frozen=True, slots=True)
 class CudaOptions:
@@ -54,7 +59,7 @@ class CudaOptions:
         fail_at_s: the device fails so long after the first batch: a drill.
     """
 
-    graph_sizes: str = ""
+    graph_sizes: str | int = ""
     cuda_graphs: bool = True
     gather: Literal["kernel", "staging"] = "kernel"
     wait: Literal["auto", "block", "spin"] = "auto"
@@ -101,15 +106,16 @@ def open_cuda_engine(  # noqa: PLR0913 - most callers leave the last one out
         OutOfMemoryError: the device or pinned memory is full; all is freed.
     """
     held = Held(driver)
-    try:
-        held.keep(kernel, type(kernel).close)
-        driver.use()
-        stream = held.keep(driver.stream() if stream is None else stream, driver.destroy_stream)
-        engine = CudaEngine(Device(driver, stream, held), kernel, spec, options, where)
-        engine.open()
-    except BaseException:
-        held.close()
-        raise
+    with DEVICES:
+        try:
+            held.keep(kernel, type(kernel).close)
+            driver.use()
+            stream = held.keep(driver.stream() if stream is None else stream, driver.destroy_stream)
+            engine = CudaEngine(Device(driver, stream, held), kernel, spec, options, where)
+            engine.open()
+        except BaseException:
+            held.close()
+            raise
     return engine
 
 
@@ -187,9 +193,10 @@ class CudaEngine:
         """See `Engine.bind`. The samples are copied to pinned memory."""
         self._check_open()
         check_samples(samples, self.inputs[0], self._where)
-        self._driver.use()
-        self._unbind()
-        self._slab = Slab(self._driver, samples, on_device=self._options.samples_on_device)
+        with DEVICES:
+            self._driver.use()
+            self._unbind()
+            self._slab = Slab(self._driver, samples, on_device=self._options.samples_on_device)
         self._fail_ns = None
 
     def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:
@@ -242,12 +249,13 @@ class CudaEngine:
         if self._closed:
             return
         self._closed = True
-        with suppress(CudaError):  # a device that failed refuses this too
-            self._driver.use()
-            self._driver.settle()
-        with suppress(CudaError):
-            self._unbind()
-        self._held.close()
+        with DEVICES:
+            with suppress(CudaError):  # a device that failed refuses this too
+                self._driver.use()
+                self._driver.settle()
+            with suppress(CudaError):
+                self._unbind()
+            self._held.close()
         self._slots = []
 
     # launching thread

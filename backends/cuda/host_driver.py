@@ -100,7 +100,7 @@ class HostDriver:
         """See Driver."""
         del self._pinned[address]
 
-    def stream(self) -> HostStream:
+    def stream(self, *, urgent: bool = False) -> HostStream:
         """See Driver."""
         return HostStream()
 

@@ -24,16 +24,18 @@ def default_sizes(cap: int) -> tuple[int, ...]:
     return tuple(sorted(sizes))
 
 
-def read_sizes(text: str, cap: int, where: str) -> tuple[int, ...]:
+def read_sizes(text: str | int, cap: int, where: str) -> tuple[int, ...]:
     """Return the sizes in text such as "1,8,26", with `cap`; the default ones for no text.
+
+    A single size may be a number: on a command line it looks like one.
 
     Raises:
         ConfigError: it is no list of sizes from 1 to `cap`.
     """
-    if not text:
+    if text == "":
         return default_sizes(cap)
     sizes = {cap}
-    for part in text.split(","):
+    for part in str(text).split(","):
         if not part.strip().isdecimal() or not 1 <= int(part) <= cap:
             raise ConfigError(
                 f'{where}: option "graph_sizes" is "{text}"; expected batch sizes from 1 to '

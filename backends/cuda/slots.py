@@ -133,7 +133,7 @@ def open_slot(  # noqa: PLR0913 - two of them are switches
     addresses = tuple(pinned(cap * tensor_bytes(tensor)) for tensor in targets)
     staging_address = pinned(cap * row_bytes) if staging else 0
     return Slot(
-        stream=held.keep(driver.stream(), driver.destroy_stream),
+        stream=held.keep(driver.stream(urgent=True), driver.destroy_stream),
         begun=event(),
         copied=event(),
         started=event(),

@@ -41,26 +41,17 @@ NOISE = re.compile(
 
 
 def make_log(library: Library) -> Any:
-    """Return a logger for TensorRT that passes on to ours and keeps errors in `errors`."""
+    """Return a logger for TensorRT that keeps errors in `errors`; all else is for debugging."""
     base = library.module.ILogger
-    levels = {
-        base.INTERNAL_ERROR: logging.ERROR,
-        base.ERROR: logging.ERROR,
-        base.WARNING: logging.WARNING,
-        base.INFO: logging.INFO,
-        base.VERBOSE: logging.DEBUG,
-    }
 
-    class Log(base):  # type: ignore[misc] # the library has no types
+    class Log(base):  # type: ignore[misc,valid-type]  # the library has no types
         def __init__(self) -> None:
             base.__init__(self)
             self.errors: list[str] = []
 
         def log(self, severity: object, text: str) -> None:
-            level = levels.get(severity, logging.DEBUG)
-            if level == logging.ERROR:
-                self.errors.append(text)
-            # Errors become exceptions; below the user's own level nothing is worth a line.
+            if severity in {base.INTERNAL_ERROR, base.ERROR}:
+                self.errors.append(text)  # an exception of ours repeats it
             log.debug("%s", text)
 
     return Log()

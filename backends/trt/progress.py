@@ -61,7 +61,7 @@ def make_monitor(library: Library, progress: Progress) -> Any:
     """Return TensorRT's progress monitor that calls `progress` with (done, TOTAL)."""
     base = library.module.IProgressMonitor
 
-    class Monitor(base):  # type: ignore[misc] # the library has no types
+    class Monitor(base):  # type: ignore[misc,valid-type]  # the library has no types
         def __init__(self) -> None:
             base.__init__(self)
             self._phases = Phases()

@@ -1,15 +1,15 @@
 """Which samples a quantizer may look at: MLPerf's fixed lists, or the data set's own samples.
 
 MLPerf allows the closed division one of two lists of 500 images of ImageNet's validation set
-(mlcommons/inference, calibration/ImageNet/cal_image_list_option_1.txt and _2.txt, Apache-2.0). They
-lie beside this file, a name a line. Runs no model.
+(mlcommons/inference, calibration/ImageNet/cal_image_list_option_1.txt and _2.txt), a name a line.
+They are not part of this program: put them into the data set's folder. Runs no model.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +21,7 @@ from sut.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 # What the user calls a list, and its file.
 LISTS: Mapping[str, str] = {
-    "mlperf-1": "imagenet-option-1.txt",
-    "mlperf-2": "imagenet-option-2.txt",
+    "mlperf-1": "cal_image_list_option_1.txt",
+    "mlperf-2": "cal_image_list_option_2.txt",
 }
 SAMPLES = "samples"
 SOURCES = (SAMPLES, *LISTS)
@@ -81,13 +82,13 @@ def of_list(benchmark: Benchmark, data_dir: Path | None, source: str) -> Calibra
         source: one of LISTS.
 
     Raises:
-        DataError: an image of the list is not in the data set.
+        DataError: the list is not in the data set's folder, or one of its images is not.
     """
     from data.images import read_sample  # noqa: PLC0415 - Pillow takes a while
 
     listing = list_samples(benchmark, data_dir)
     by_name = {PurePosixPath(name).name: name for name in listing.names}
-    wanted = list_names(source)
+    wanted = list_names(listing.folder, source)
     missing = [name for name in wanted if name not in by_name]
     if missing:
         raise DataError(
@@ -111,6 +112,20 @@ def of_list(benchmark: Benchmark, data_dir: Path | None, source: str) -> Calibra
     )
 
 
-def list_names(source: str) -> list[str]:
-    """Return the file names of one of LISTS."""
-    return (Path(__file__).parent / LISTS[source]).read_text("ascii").split()
+def list_names(folder: Path, source: str) -> list[str]:
+    """Return the file names of one of LISTS, which lies in the data set's folder.
+
+    Raises:
+        DataError: it does not, or it is empty.
+    """
+    path = folder / LISTS[source]
+    try:
+        names = path.read_text("ascii").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"calibration list {source}: {path} cannot be read. Copy it there from "
+            f"mlcommons/inference, calibration/ImageNet, or use --calibration {SAMPLES}."
+        ) from error
+    if not names:
+        raise DataError(f"calibration list {source}: {path} is empty; expected a file name a line.")
+    return names

@@ -1,11 +1,11 @@
-"""All checks of a tree, in order, and what they found. Reads any submitter's tree; changes nothing."""
+"""All checks of a tree, in order. Reads any submitter's tree; changes nothing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from data.rounds import LATEST, round_named, round_of_seeds
+from data.rounds import LATEST, model_rules, round_named, round_of_seeds
 from sut.errors import ConfigError, DataError
 from sut.loadgen_logs import DETAIL_FILE, read_detail
 from sut.submission.checks.accuracy import check_accuracy
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from data.rounds.rules import Round
-    from sut.submission.layout import Submitter
+    from sut.submission.layout import Place, Submitter
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,11 @@ def check(
     findings = Findings(root)
     if not has_results(root):
         findings.error(
-            "empty-tree", root, "there are no results in it",
+            "empty-tree",
+            root,
+            "there are no results in it",
             "Name the folder that holds closed/ or open/",
-        )  # fmt: skip
+        )
     check_root(root, findings)
     count = 0
     for found in submitters(root, round_.layout):
@@ -126,11 +128,7 @@ def _check_submitter(
     return len(results)
 
 
-def _old(place: object, round_: Round) -> Result:
-    from data.rounds import model_rules  # noqa: PLC0415
-    from sut.submission.layout import Place  # noqa: PLC0415
-
-    assert isinstance(place, Place)
+def _old(place: Place, round_: Round) -> Result:
     system = json_or_empty(place.submitter.system(place.system))
     rules = model_rules(round_, place.benchmark, {})
     return Result(place, round_, rules, system, None, None, {})

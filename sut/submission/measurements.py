@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from data.schema import FileModel, PackageModel
+from data.schema import FileModel, PackageModel, UrlModel
 from sut.errors import ConfigError
 from sut.run_folder import CONFIG_FILE, ENVIRONMENT_FILE
 from sut.submission import system as system_json
@@ -180,9 +180,10 @@ def _sample_count(ran: Mapping[str, object]) -> int | None:
 def _weights(order: Order, model: Mapping[str, object]) -> str:
     if not model:
         return order.stand_in or NOT_STATED
-    for source in order.benchmark.models if order.model is None else ():
-        if isinstance(source, PackageModel | FileModel):
-            return source.path.rpartition("/")[2]
+    source = order.benchmark.models[0] if order.benchmark.models and not order.model else None
+    if isinstance(source, PackageModel | FileModel):
+        return source.path.rpartition("/")[2]
+    if isinstance(source, UrlModel):
         return source.url
     return str(model["path"]).rpartition("/")[2]
 

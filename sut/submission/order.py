@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Backends that answer without computing: nothing of theirs is a result.
 WITHOUT_ENGINE = frozenset({"null", "simulated"})
+# The division of an order that is no submission: one compliance test, with the user's own settings.
+AUDIT_ALONE = "audit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ from sut.run import run
 from sut.run_folder import SUMMARY_FILE, USER_CONF_FILE
 from sut.submission import system as system_json
 from sut.submission.compliance import TESTS, audit_config
-from sut.submission.order import WITHOUT_ENGINE
+from sut.submission.order import AUDIT_ALONE, WITHOUT_ENGINE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from data.benchmark import Benchmark
@@ -39,6 +39,9 @@ AUDIT_FILE = "audit.config"
 # the checker does not read a log, wants fewer queries than these.
 FAST_QUERIES = 20
 _FAST_PERCENTILE = 1
+_FAST_SERVER_QPS = 10
+# SingleStream and MultiStream: LoadGen makes the queries of 1200 s of such a latency in advance.
+_FAST_HINT_MS = 1000
 # Offline: LoadGen issues 1.1 * min_duration * target_qps samples.
 _FAST_OFFLINE_QPS = FAST_QUERIES / (1.1 * 600)
 _ENDS_EARLY = ("max_query_count", "max_duration")
@@ -140,7 +143,7 @@ class ScenarioRuns:
             config.Arguments(
                 benchmark=str(order.benchmark.file),
                 scenario=self._scenario,
-                mode=ACCURACY if part == ACCURACY else PERFORMANCE,
+                mode="accuracy" if part == ACCURACY else "performance",
                 system=str(order.system_folder),
                 model=order.model,
                 data=order.data,
@@ -154,18 +157,9 @@ class ScenarioRuns:
                 f"backend {plan.harness.backend} of system {order.system_name} computes nothing; "
                 "no result of it can be submitted. Use a system with a real engine."
             )
-        return replace(plan, benchmark=self._without_own_bound(plan.benchmark.rounds))
-
-    def _without_own_bound(self, rounds: Mapping[str, Mapping[str, RoundRules]]) -> Benchmark:
-        """Leave Server's bound to LoadGen, or to the user.conf of this submission.
-
-        A user.conf that sets the bound, even to LoadGen's own, is one for the open division.
-        """
-        kept = {
-            name: {s: RoundRules() if s == "Server" else r for s, r in by_scenario.items()}
-            for name, by_scenario in rounds.items()
-        }
-        return msgspec.structs.replace(self._order.benchmark, rounds=kept)
+        if order.division == AUDIT_ALONE:
+            return plan
+        return replace(plan, benchmark=_without_own_bound(plan.benchmark))
 
     def _run(self, name: str) -> Part:
         folder = self.folder / name
@@ -214,6 +208,8 @@ class ScenarioRuns:
             values["min_query_count"] = order.rules.offline_samples
         if order.fast or order.small_data:
             values |= self._stated_counts(order.rules)
+        if order.fast and scenario == "Server":
+            values.setdefault("target_qps", _FAST_SERVER_QPS)
         return values | self._fast_values() if order.fast else values
 
     def _stated_counts(self, rules: ModelRules) -> dict[str, Number]:
@@ -229,11 +225,14 @@ class ScenarioRuns:
     def _fast_values(self) -> dict[str, Number]:
         if self._scenario == "Offline":
             return {"min_query_count": FAST_QUERIES, "target_qps": _FAST_OFFLINE_QPS}
-        return {
+        found: dict[str, Number] = {
             "min_query_count": FAST_QUERIES,
             "max_query_count": FAST_QUERIES,
             "target_latency_percentile": _FAST_PERCENTILE,
         }
+        if self._scenario != "Server":
+            found["target_latency"] = _FAST_HINT_MS
+        return found
 
     def _check_settings(self) -> None:
         """Refuse to mix tests of one scenario that were run with different settings."""
@@ -252,7 +251,8 @@ class ScenarioRuns:
             return
         before = system_json.read(path)
         for name, value in wanted.items():
-            if before.get(name) != value:
+            # A setting that an older version of the program did not have cannot have been changed.
+            if name in before and before[name] != value:
                 raise ConfigError(
                     f"{self.folder}: its tests were run with {name} {before.get(name)}, and now it "
                     f"is {value}; the tests of a scenario need the same settings. Undo the change, "
@@ -281,6 +281,18 @@ def sample_count(order: Order) -> int:
     if isinstance(dataset, SyntheticData) and order.data is None:
         return dataset.count
     return len(list_samples(order.benchmark, order.data).names)
+
+
+def _without_own_bound(benchmark: Benchmark) -> Benchmark:
+    """Leave Server's bound to LoadGen, or to the user.conf of this submission.
+
+    A user.conf that sets the bound, even to LoadGen's own, is one for the open division.
+    """
+    kept = {
+        name: {s: RoundRules() if s == "Server" else r for s, r in by_scenario.items()}
+        for name, by_scenario in benchmark.rounds.items()
+    }
+    return msgspec.structs.replace(benchmark, rounds=kept)
 
 
 def _summary(folder: Path) -> Summary | None:

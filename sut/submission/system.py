@@ -45,6 +45,8 @@ PRESENT = (
 )  # fmt: skip
 _FROM_COMMAND = ("submitter", "division")
 _NOT_THERE = "N/A"
+# The checkers and generate_final_report.py compute with these.
+_WHOLE = ("number_of_nodes", "accelerators_per_node", "host_processors_per_node")
 _SECTOR_BYTES = 512
 _GIB, _GB = 1 << 30, 10**9
 
@@ -69,7 +71,7 @@ def problems(system: Mapping[str, object]) -> list[str]:
         value = str(system.get(name, ""))
         if _says(system, name) and value.lower() not in known:
             found.append(f'{name} is "{value}"; expected one of: {", ".join(known)}')
-    for name in ("number_of_nodes", "accelerators_per_node"):
+    for name in _WHOLE:
         value = str(system.get(name, ""))
         if _says(system, name) and not value.isdecimal():
             found.append(f'{name} is "{value}"; expected a whole number')
@@ -134,13 +136,9 @@ def _says(system: Mapping[str, object], name: str) -> bool:
 
 
 def _processor() -> dict[str, str]:
-    info = _text("/proc/cpuinfo")
-    sockets = {line for line in info.splitlines() if line.startswith("physical id")}
-    cores = {
-        (block.partition("physical id")[2].split("\n")[0], block.partition("core id")[2][:8])
-        for block in info.split("\n\n")
-        if "core id" in block
-    }
+    cpus = [_fields(block) for block in _text("/proc/cpuinfo").split("\n\n") if block]
+    sockets = {cpu["physical id"] for cpu in cpus if "physical id" in cpu}
+    cores = {(cpu.get("physical id"), cpu["core id"]) for cpu in cpus if "core id" in cpu}
     count = len(sockets) or 1
     frequency = _text("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq").strip()
     return {
@@ -150,6 +148,12 @@ def _processor() -> dict[str, str]:
         "host_processor_frequency": f"{int(frequency) / 1e6:.2f} GHz" if frequency else "",
         "host_processor_caches": _caches(),
     }
+
+
+def _fields(block: str) -> dict[str, str]:
+    """Return the lines `name : value` of one processor."""
+    pairs = (line.partition(":") for line in block.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _caches() -> str:

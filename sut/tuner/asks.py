@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sut.tuner.candidate import Candidate, Variant  # msgspec reads the annotations
+from sut.tuner.neighbours import DISTURBING_CORES
 
 if TYPE_CHECKING:
     from sut.tuner.answer import Answer
@@ -117,6 +118,7 @@ class Outcome:
         folder: its run folder, from the tuning folder.
         reasons: why it was INVALID.
         busy: share of the time that each device computed.
+        others: cores that other processes used meanwhile; None: not known.
     """
 
     valid: bool
@@ -131,6 +133,12 @@ class Outcome:
     folder: str = ""
     reasons: tuple[str, ...] = ()
     busy: dict[str, float] = field(default_factory=dict)
+    others: float | None = None
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Other processes took so much of the machine that the run says little."""
+        return self.others is not None and self.others >= DISTURBING_CORES
 
 
 Ask: TypeAlias = Measure | Trial

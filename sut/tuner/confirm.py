@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # A rate is raised only for a gain beyond this, and lowered by no less than this.
 _LEAST_GAIN, _LEAST_STEP = 0.004, 0.002
+# One run lowers it by no more than this: a single one may have been disturbed.
+_MOST_STEP = 0.03
 _CHANGES = 4
 # Below this confidence the answer is called a knife-edge.
 _KNIFE_EDGE = 0.90
@@ -54,19 +56,20 @@ class Claim:
     notes: list[str] = field(default_factory=list)
 
 
-def confirm(
+def confirm(  # noqa: PLR0913 - two candidates and their rate
     job: Job,
     lessons: Lessons,
     candidate: Candidate,
+    qps: float,
     rival: Candidate | None,
     say: Callable[[str], None],
 ) -> Generator[Ask, Reply, Claim]:
     """Find the rate that holds, and prove it; the rival runs in between, at the same rate."""
-    claim = Claim(candidate, _safe_rate(job, lessons, candidate, 0.0), rival=rival)
+    claim = Claim(candidate, rounded(qps), rival=rival)
     changes = 0
     while len(claim.runs) < job.confirm_runs:
         run = yield from _run(job, lessons, claim.candidate, claim.qps)
-        safe = _safe_rate(job, lessons, claim.candidate, claim.qps)
+        safe = _safe_rate(lessons, claim.candidate, claim.qps)
         if not run.valid:
             if changes >= _CHANGES:
                 claim.runs = [run]
@@ -88,12 +91,15 @@ def confirm(
             if not other.valid:
                 rival = None  # it is out; its runs are kept
     _judge(job, lessons, claim)
-    if rival is not None and _room(lessons, claim.rival_runs) > _room(lessons, claim.runs) + _CLEARLY:
+    if (
+        rival is not None
+        and _room(lessons, claim.rival_runs) > _room(lessons, claim.runs) + _CLEARLY
+    ):
         say(f"the next best has more room and is confirmed in turn: {rival}")
-        other = yield from confirm(job, lessons, rival, None, say)
-        if (other.is_proven, other.qps) > (claim.is_proven, claim.qps):
-            other.rival, other.rival_runs = claim.candidate, claim.runs
-            return other
+        theirs = yield from confirm(job, lessons, rival, claim.qps, None, say)
+        if (theirs.is_proven, theirs.qps) > (claim.is_proven, claim.qps):
+            theirs.rival, theirs.rival_runs = claim.candidate, claim.runs
+            return theirs
     return claim
 
 
@@ -106,16 +112,13 @@ def _run(
     return outcome
 
 
-def _safe_rate(job: Job, lessons: Lessons, candidate: Candidate, hint: float) -> float:
-    """Return the rate at which the next run is VALID with the confidence asked for."""
-    freedom = statistics.PRIOR_RUNS + len(lessons.measured(candidate))
-    margin = statistics.student_quantile(job.confidence, freedom) * lessons.spread()
-    start = hint or lessons.peak(candidate, 0.0)
-    return rounded(lessons.peak(candidate, start, round(margin, 3)))
+def _safe_rate(lessons: Lessons, candidate: Candidate, qps: float) -> float:
+    """Return the rate to run at, as known now; 0.0 where no rate leaves the margin."""
+    return rounded(lessons.safe_rate(candidate, qps))
 
 
 def _lower(qps: float, safe: float) -> float:
-    return rounded(min(qps * (1 - _LEAST_STEP), safe or qps / 2))
+    return rounded(min(qps * (1 - _LEAST_STEP), max(safe, qps * (1 - _MOST_STEP))))
 
 
 def rounded(qps: float) -> float:

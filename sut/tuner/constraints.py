@@ -26,7 +26,9 @@ _UNITS: dict[str, dict[str, float]] = {
     "mem": {"B": 1.0, "MiB": 2.0**20, "GiB": 2.0**30},
     "acc": {"": 1.0, "%": 0.01},
 }
-_FORM = re.compile(r"\s*([A-Za-z0-9]+)\s*(<=|>=)\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z/%]*)\s*")
+_FORM = re.compile(
+    r"\s*([A-Za-z0-9]+)\s*(<=|>=)\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z/%]*)\s*"
+)
 # An objective to the direction in which it is better.
 OBJECTIVES = {"throughput": 1.0, **dict.fromkeys(LATENCIES, -1.0)}
 EXAMPLE = 'such as "p99<=15ms"'

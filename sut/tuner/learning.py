@@ -6,12 +6,13 @@ Knows outcomes and the model; asks for nothing itself.
 from __future__ import annotations
 
 import math
+import operator
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sut.tuner import statistics
-from sut.tuner.model import FINE, Learnt
+from sut.tuner.model import FINE, QUICK, Learnt
 
 if TYPE_CHECKING:
     from sut.tuner.asks import Outcome, Purpose, Seen
@@ -20,16 +21,23 @@ if TYPE_CHECKING:
     from sut.tuner.model import Model
 
 MS = 1e6
-# A run that was stopped, or far over the bound, says no more than "too much".
-_FAR = math.log(2.0)
-# Weight of a run: a confirmation is as long as several probes.
+# Runs that there will be in the end: the margin of the first looks ahead to them.
+_EXPECTED_RUNS = 5
+# A rate that fits below this share of the one looked for is one at which batches never fill; what
+# is tried instead is a step down.
+_LEAST_SHARE, _STEP_DOWN = 0.7, 0.95
+# The percentile of a run that was stopped, at least, in bounds.
+_STOPPED_BOUNDS = 3.0
+# Weight of a run: a confirmation is as long as several probes; one that others disturbed says less.
 _WEIGHTS = {"probe": 1.0, "search": 1.0, "confirm": 3.0}
+_DISTURBED_WEIGHT = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class _Lesson:
     qps: float
     percentile_ns: float
+    weight: float
     purpose: Purpose
     is_stopped: bool
 
@@ -42,41 +50,51 @@ class Lessons:
         self._model = model
         self._runs: dict[Candidate, list[_Lesson]] = defaultdict(list)
         self._seen: Seen | None = None
-        self._last = ""
+        self._disturbed = 0
 
     def learn(self, candidate: Candidate, qps: float, outcome: Outcome, purpose: Purpose) -> None:
         """Take in one run."""
         bound = self._job.bound
         percentile_ns = outcome.latency_ns[bound.name]
+        weight = _WEIGHTS[purpose] * (_DISTURBED_WEIGHT if outcome.is_disturbed else 1.0)
+        self._disturbed += outcome.is_disturbed
         self._runs[candidate].append(
-            _Lesson(qps, percentile_ns, purpose, bool(outcome.stopped))
+            _Lesson(qps, percentile_ns, weight, purpose, bool(outcome.stopped))
         )
         if outcome.seen is not None and self._seen is None:
             # The first trace stands for the host; the rest is left to `excess`, so that one more
             # run changes one number, and the search settles.
             self._seen = outcome.seen
-        self._last = (
-            f"{candidate} at {qps:,.0f} queries/s: {bound.name} {percentile_ns / MS:.3g} ms"
-            f"{', stopped' if outcome.stopped else ''}."
-        )
 
     def learnt(self, candidate: Candidate) -> Learnt:
-        """Return what is known for a candidate: its own runs, else those of the others."""
+        """Return what is known for a candidate: from its own runs, else from the others'."""
         base = self._base()
-        own = self._excess(candidate, base)
-        if own is not None:
-            return replace(base, excess=own)
-        others = [self._excess(other, base) for other in list(self._runs)]
-        known = [excess for excess in others if excess is not None]
-        return replace(base, excess=round(sum(known) / len(known), 3) if known else 0.0)
+        ratio = self._ratio(candidate, base)
+        if ratio is None:
+            ratios = [self._ratio(other, base) for other in list(self._runs)]
+            known = [found for found in ratios if found is not None]
+            ratio = sum(known) / len(known) if known else 1.0
+        return replace(base, service_ratio=round(base.service_ratio * ratio, 4))
 
     def peak(self, candidate: Candidate, hint: float, margin: float = 0.0) -> float:
         """Return the highest rate within the bounds, by what was learnt; 0.0 if there is none."""
         return self._model.peak(candidate, self.learnt(candidate), FINE, margin, hint)
 
-    def is_near(self, outcome: Outcome, share: float) -> bool:
-        """Whether a run's percentile is within `share` (a logarithm) of the bound."""
-        return not outcome.stopped and abs(self.room(outcome)) <= share
+    def safe_rate(self, candidate: Candidate, hint: float) -> float:
+        """Return the rate at which the next run is VALID with the confidence asked for.
+
+        Where no rate leaves that much room, the one with the usual room; and where by all that is
+        known none fits, less than the lowest that was tried.
+        """
+        runs = sum(map(len, self._runs.values()))
+        freedom = statistics.PRIOR_RUNS + max(runs, _EXPECTED_RUNS)
+        margin = statistics.student_quantile(self._job.confidence, freedom) * self.spread()
+        for room in (margin, statistics.PRIOR_SPREAD):
+            found = self.peak(candidate, hint, round(room, 3))
+            if found > _LEAST_SHARE * hint:
+                return found
+        tried = [lesson.qps for lesson in self._runs.get(candidate, ())]
+        return _STEP_DOWN * min(tried, default=hint)
 
     def room(self, outcome: Outcome) -> float:
         """Return the logarithm of the bound over the run's percentile."""
@@ -88,11 +106,17 @@ class Lessons:
 
         Runs at different rates are compared by what is left of them beside the model.
         """
-        base = self._base()
-        groups = [
-            [self._excess_of(candidate, lesson, base) for lesson in lessons if self._counts(lesson)]
-            for candidate, lessons in self._runs.items()
-        ]
+        groups = []
+        for candidate, lessons in self._runs.items():
+            learnt = self.learnt(candidate)
+            groups.append(
+                [
+                    math.log(x.percentile_ns)
+                    - math.log(self._model.percentile_ns(candidate, x.qps, learnt, QUICK))
+                    for x in lessons
+                    if not x.is_stopped
+                ]
+            )
         return statistics.spread([group for group in groups if group])
 
     def steepness(self, candidate: Candidate, qps: float) -> float:
@@ -103,42 +127,39 @@ class Lessons:
 
     def measured(self, candidate: Candidate) -> list[tuple[float, float, str]]:
         """Return (qps, ns, purpose) of a candidate's runs."""
-        return [(x.qps, x.percentile_ns, x.purpose) for x in self._runs[candidate]]
-
-    def last_words(self) -> str:
-        """Say what the last run showed."""
-        return self._last
+        return [(x.qps, x.percentile_ns, x.purpose) for x in self._runs.get(candidate, ())]
 
     def notes(self, candidate: Candidate) -> list[str]:
         """Say what was learnt, in a line or two."""
         learnt = self.learnt(candidate)
         host = learnt.host
+        share = learnt.service_ratio / self._base().service_ratio
         line = (
-            f"Measured against predicted: batches take {learnt.service_ratio:.3f} of S(b), hops "
-            f"{host.hop_in_ns / MS:.2f} and {host.hop_out_ns / MS:.2f} ms; beside these "
-            f"{self._job.bound.name} is {math.exp(learnt.excess):.2f} of the model's."
+            f"Beside S(b), runs showed hops of {host.hop_in_ns / MS:.2f} and "
+            f"{host.hop_out_ns / MS:.2f} ms; to give the measured {self._job.bound.name}, batches "
+            f"take {share:.3f} times what S(b) says."
         )
-        return [line, f"Between runs it moves by {self.spread():.1%} (standard deviation)."]
+        lines = [line, f"Between runs it moves by {self.spread():.1%} (standard deviation)."]
+        if self._disturbed:
+            lines.append(
+                f"Other processes disturbed {self._disturbed} of the runs, which count less: a "
+                "quiet machine may allow more."
+            )
+        return lines
 
     def _base(self) -> Learnt:
         return Learnt() if self._seen is None else Learnt().with_seen(self._seen)
 
-    def _excess(self, candidate: Candidate, base: Learnt) -> float | None:
-        """Return the weighted mean over a candidate's runs; full-length ones replace probes."""
-        lessons = [x for x in self._runs.get(candidate, ()) if self._counts(x)]
+    def _ratio(self, candidate: Candidate, base: Learnt) -> float | None:
+        """Return the weighted mean over a candidate's runs; None without any."""
+        lessons = self._runs.get(candidate, [])
         if not lessons:
-            stopped = self._runs.get(candidate)
-            return _FAR if stopped else None
-        weights = [_WEIGHTS[lesson.purpose] for lesson in lessons]
-        total = sum(
-            w * self._excess_of(candidate, lesson, base)
-            for w, lesson in zip(weights, lessons, strict=True)
-        )
-        return round(total / sum(weights), 3)
+            return None
+        weights = [lesson.weight for lesson in lessons]
+        ratios = [self._ratio_of(candidate, lesson, base) for lesson in lessons]
+        return math.fsum(map(operator.mul, weights, ratios)) / math.fsum(weights)
 
-    def _counts(self, lesson: _Lesson) -> bool:
-        return not lesson.is_stopped
-
-    def _excess_of(self, candidate: Candidate, lesson: _Lesson, base: Learnt) -> float:
-        predicted_ns = self._model.percentile_ns(candidate, lesson.qps, base, FINE)
-        return max(-_FAR, min(_FAR, math.log(lesson.percentile_ns / predicted_ns)))
+    def _ratio_of(self, candidate: Candidate, lesson: _Lesson, base: Learnt) -> float:
+        least_ns = _STOPPED_BOUNDS * self._job.bound.limit_ns if lesson.is_stopped else 0.0
+        percentile_ns = max(lesson.percentile_ns, least_ns)
+        return self._model.fitting_ratio(candidate, lesson.qps, base, percentile_ns)

@@ -29,6 +29,10 @@ EQUAL_DEVICES = 0.05
 # `peak` looks for its bracket in steps that begin with this share of a hint, or of the capacity.
 _HINTED_STEP, _FIRST_STEP = 0.004, 0.02
 _LEAST_QPS_SHARE = 0.01
+_LEAST_SAMPLES = 500
+# `fitting_ratio` looks between these: more than that is no correction but another machine.
+_RATIOS = (0.85, 1.35)
+_RATIO_RESOLUTION = 1e-3
 
 
 @dataclass(frozen=True)
@@ -60,16 +64,14 @@ class Learnt:
     """What runs taught beyond S(b).
 
     Attributes:
-        service_ratio: factor on S(b).
+        service_ratio: factor on S(b): as a trace shows it, and what is left beside the other parts.
         jitter: of the devices.
         host: hops.
-        excess: logarithm of the measured percentile over the predicted one: what is left.
     """
 
     service_ratio: float = 1.0
-    jitter: Jitter = Jitter()
+    jitter: Jitter = field(default_factory=Jitter)
     host: Host = MEASURED_HOST
-    excess: float = 0.0
 
     def with_seen(self, seen: Seen) -> Learnt:
         """Take in the parts that a run's trace shows."""
@@ -89,7 +91,7 @@ class Effort:
     """How much a prediction may cost.
 
     Attributes:
-        samples: of each simulated run.
+        samples: of each simulated run at most.
         seeds: of arrivals.
         resolution: of a rate, as a share.
     """
@@ -100,6 +102,7 @@ class Effort:
 
 
 ROUGH = Effort(12_000, (1,), 4e-3)
+QUICK = Effort(30_000, (1, 2), 1e-3)
 FINE = Effort(60_000, (1, 2), 1e-3)
 
 
@@ -122,11 +125,13 @@ class Model:
     Attributes:
         measured: by variant.
         bounds: of the latency.
+        run_s: length of the runs that are predicted, in s; a shorter one has a shorter queue.
         known: answers so far, by question.
     """
 
     measured: Mapping[Variant, Measured]
     bounds: Sequence[Bound]
+    run_s: float = math.inf
     known: MutableMapping[str, float] = field(default_factory=dict)
 
     def curves(self, variant: Variant) -> list[tuple[str, Curve]]:
@@ -165,8 +170,9 @@ class Model:
     def simulate(
         self, candidate: Candidate, qps: float, learnt: Learnt, samples: int, seed: int
     ) -> QueueResult:
-        """Run the model of the queue once."""
-        return simulate(self._setting(candidate, qps, learnt, samples, seed))
+        """Run the model of the queue once, for no more than `run_s`."""
+        count = int(max(min(samples, qps * self.run_s), _LEAST_SAMPLES))
+        return simulate(self._setting(candidate, qps, learnt, count, seed))
 
     def percentile_ns(
         self, candidate: Candidate, qps: float, learnt: Learnt, effort: Effort = FINE
@@ -180,8 +186,25 @@ class Model:
             )
             return float(np.mean([run.latency_ns[name] for run in runs]))
 
-        question = (name, candidate, qps, replace(learnt, excess=0.0), effort)
-        return self._remember(question, mean_ns) * math.exp(learnt.excess)
+        return self._remember((name, candidate, qps, learnt, effort), mean_ns)
+
+    def fitting_ratio(
+        self, candidate: Candidate, qps: float, learnt: Learnt, percentile_ns: float
+    ) -> float:
+        """Return the factor on S(b) with which the model gives a percentile that was measured.
+
+        Near the peak a latency is long because the devices cannot do more, so one number, how long
+        batches take in effect, stands for whatever keeps them from it.
+        """
+        low, high = _RATIOS
+        while high - low > _RATIO_RESOLUTION:
+            middle = (low + high) / 2
+            slower = replace(learnt, service_ratio=learnt.service_ratio * middle)
+            if self.percentile_ns(candidate, qps, slower, QUICK) < percentile_ns:
+                low = middle
+            else:
+                high = middle
+        return (low + high) / 2
 
     def peak(
         self,
@@ -201,12 +224,10 @@ class Model:
             hint: a rate near the answer.
         """
         question = (candidate, learnt, effort, margin, hint)
-        return self._remember(
-            question, lambda: self._peak(candidate, learnt, effort, margin, hint)
-        )
+        return self._remember(question, lambda: self._peak(candidate, learnt, effort, margin, hint))
 
     def _remember(self, question: tuple[object, ...], answer: Callable[[], float]) -> float:
-        text = repr((self.measured, self.bounds, question))
+        text = repr((self.measured, self.bounds, self.run_s, question))
         key = hashlib.sha256(text.encode()).hexdigest()[:24]
         if key not in self.known:
             self.known[key] = answer()
@@ -237,10 +258,7 @@ class Model:
     def _fits(
         self, candidate: Candidate, qps: float, learnt: Learnt, effort: Effort, margin: float
     ) -> bool:
-        room = {
-            b.name: b.limit_ns * math.exp(-margin - learnt.excess) * len(effort.seeds)
-            for b in self.bounds
-        }
+        room = {b.name: b.limit_ns * math.exp(-margin) * len(effort.seeds) for b in self.bounds}
         for seed in effort.seeds:
             result = self.simulate(candidate, qps, learnt, effort.samples, seed)
             for name in room:
@@ -265,9 +283,7 @@ class Model:
         batcher = BatcherSettings(
             candidate.max_batch_size, int(candidate.max_queue_delay_us * NS_PER_US)
         )
-        return QueueSetting(
-            devices, batcher, qps=qps, samples=samples, host=learnt.host, seed=seed
-        )
+        return QueueSetting(devices, batcher, qps=qps, samples=samples, host=learnt.host, seed=seed)
 
 
 def _from_above(fits: Fits, capacity: float) -> tuple[float, float]:

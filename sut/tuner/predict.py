@@ -1,6 +1,6 @@
 """Ranks the candidates of Server by the model of the queue: rough everywhere, fine near the top.
 
-Asks for no run.
+Rates leave the room below the bound that runs of one setting usually differ by. Asks for no run.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sut.tuner import space
 from sut.tuner.answer import Predicted
 from sut.tuner.model import FINE, ROUGH, Learnt
+from sut.tuner.statistics import PRIOR_SPREAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,9 +26,11 @@ _NEAR_SHARE, _REFINED = 0.02, 5
 FLAT_SHARE = 0.005
 
 
-def rank(job: Job, model: Model, say: Callable[[str], None]) -> list[Predicted]:
+def rank(
+    job: Job, model: Model, say: Callable[[str], None], learnt: Learnt | None = None
+) -> list[Predicted]:
     """Return every candidate looked at, the best first; those with a rate of 0 do not fit."""
-    look = _Look(model)
+    look = _Look(model, learnt or Learnt())
     firsts = space.first_look(job, model)
     say(f"predicting {len(firsts)} batch sizes")
     look.at(firsts)
@@ -47,8 +50,10 @@ def rank(job: Job, model: Model, say: Callable[[str], None]) -> list[Predicted]:
 class _Look:
     """Candidates looked at so far."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, learnt: Learnt) -> None:
         self._model = model
+        self._learnt = learnt
+        self._share = 0.0  # of what the devices can do: the last rate found, a hint for the next
         self._found: dict[Candidate, Predicted] = {}
 
     def at(self, candidates: Sequence[Candidate]) -> None:
@@ -56,7 +61,8 @@ class _Look:
         for candidate in candidates:
             if candidate not in self._found:
                 hint = self._hint(candidate)
-                qps = self._model.peak(candidate, Learnt(), ROUGH, hint=hint)
+                qps = self._model.peak(candidate, self._learnt, ROUGH, PRIOR_SPREAD, hint)
+                self._share = qps / self._model.rate(candidate) or self._share
                 self._note(candidate, qps, is_fine=False)
 
     def best(self, count: int) -> list[Candidate]:
@@ -79,11 +85,13 @@ class _Look:
         if near:
             say(f"predicting the best {len(near)} with longer runs and several arrival seeds")
         for predicted in near:
-            qps = self._model.peak(predicted.candidate, Learnt(), FINE, hint=predicted.qps)
+            qps = self._model.peak(
+                predicted.candidate, self._learnt, FINE, PRIOR_SPREAD, predicted.qps
+            )
             self._note(predicted.candidate, qps, is_fine=True)
 
     def _hint(self, candidate: Candidate) -> float | None:
-        """The peak of the same batch with another delay, if any was found."""
+        """The peak of the same batch with another delay; else by the share of the last one."""
         same = [
             p.qps
             for p in self._found.values()
@@ -92,7 +100,8 @@ class _Look:
             and p.candidate.caps == candidate.caps
             and p.qps
         ]
-        return max(same, default=None)
+        by_share = self._share * self._model.rate(candidate)
+        return max(same, default=by_share or None)
 
     def _note(self, candidate: Candidate, qps: float, *, is_fine: bool) -> None:
         fill_ns = self._model.fill_ns(candidate, qps)

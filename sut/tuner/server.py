@@ -5,12 +5,11 @@ A search as sut.tuner.asks has it: yields what it wants to know, and never knows
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from sut.errors import SutError
-from sut.tuner import predict, space
+from sut.tuner import predict
 from sut.tuner.answer import Answer, Curve, Predicted
 from sut.tuner.asks import Measure, Measured, Outcome, Trial
 from sut.tuner.confirm import Claim, confirm, rounded
@@ -25,12 +24,15 @@ if TYPE_CHECKING:
     from sut.tuner.job import Job
 
 MS = 1e6
+Say: TypeAlias = "Callable[[str], None]"
 # Candidates that are probed, and probes of each: later ones begin with what the first taught.
 _CONTENDERS, _PROBES = 3, 2
 # A candidate predicted this far below the best is not probed: a correction moves all alike.
 _CONTENDER_SHARE = 0.01
-# A probe this near to the bound (a logarithm), at this near to the rate it then predicts, is enough.
-_NEAR_BOUND, _NEAR_RATE = 0.15, 0.004
+# A first candidate that is this far from what was predicted changes which ones are the best.
+_SURPRISE = 0.03
+# A probe is enough that is VALID at this near to the rate that follows from it.
+_NEAR_RATE = 0.004
 
 
 class Unreachable(SutError):
@@ -42,20 +44,17 @@ class _Contender:
     """A candidate with its probes."""
 
     candidate: Candidate
-    probes: list[Outcome] = field(default_factory=list)
     qps: float = 0.0
 
 
-def search(
-    job: Job, known: MutableMapping[str, float], say: Callable[[str], None]
-) -> Search:
+def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], None]) -> Search:
     """Search; `known` keeps predictions, `say` is told what happens.
 
     Raises:
         Unreachable: no setting meets the bounds.
     """
     measured = yield from measure(job)
-    model = Model(measured, job.bounds, known)
+    model = Model(measured, job.bounds, job.confirm_s, known)
     ranked = predict.rank(job, model, say)
     if not ranked or not ranked[0].qps:
         raise Unreachable(unreachable(job, model))
@@ -64,12 +63,18 @@ def search(
         f"{predict.flatness(ranked)}"
     )
     lessons = Lessons(job, model)
-    contenders = yield from _probe_all(job, model, ranked, lessons)
+    first, *_ = _contenders(ranked)
+    yield from _probe_one(job, first, lessons)
+    if lessons.peak(first.candidate, first.qps) < (1 - _SURPRISE) * first.qps:
+        say("the first runs were not as predicted: predicting again with what they showed")
+        again = predict.rank(job, model, say, lessons.learnt(first.candidate))
+        ranked = again if again and again[0].qps else ranked
+    contenders = yield from _probe_all(job, ranked, lessons)
     best, *others = contenders
     best, lost = yield from _other_workers(job, best, lessons)
     rival = next((c for c in others if c.qps >= (1 - _CONTENDER_SHARE) * best.qps), None)
-    rival_candidate = lost or (rival.candidate if rival else None)
-    claim = yield from confirm(job, lessons, best.candidate, rival_candidate, say)
+    rival_candidate = rival.candidate if rival else lost
+    claim = yield from confirm(job, lessons, best.candidate, best.qps, rival_candidate, say)
     return _answer(job, model, ranked, lessons, claim)
 
 
@@ -101,31 +106,28 @@ def unreachable(job: Job, model: Model) -> str:
 
 
 def _probe_all(
-    job: Job, model: Model, ranked: Sequence[Predicted], lessons: Lessons
+    job: Job, ranked: Sequence[Predicted], lessons: Lessons
 ) -> Generator[Ask, Reply, list[_Contender]]:
     """Probe the best few; return them, the best first by what was learnt."""
     chosen = _contenders(ranked)
     for contender in chosen:
-        hint = contender.qps * math.exp(-lessons.learnt(contender.candidate).excess / 10)
-        for _ in range(_PROBES):
-            qps = lessons.peak(contender.candidate, hint)
-            if not qps:
-                break
-            outcome = yield from probe(job, contender.candidate, qps, lessons)
-            contender.probes.append(outcome)
-            hint = qps
-            if lessons.is_near(outcome, _NEAR_BOUND):
-                after = lessons.peak(contender.candidate, hint)
-                if abs(after - qps) <= _NEAR_RATE * qps:
-                    break
+        if not lessons.measured(contender.candidate):
+            yield from _probe_one(job, contender, lessons)
     for contender in chosen:
-        contender.qps = lessons.peak(contender.candidate, contender.qps)
-    if not any(contender.qps for contender in chosen):
-        raise Unreachable(
-            f"no probe came near {job.bound.name} of {job.bound.limit_ns / MS:g} ms: "
-            f"{lessons.last_words()} Allow more latency, or look at what else this machine does."
-        )
+        contender.qps = lessons.safe_rate(contender.candidate, contender.qps)
     return sorted(chosen, key=lambda contender: -contender.qps)
+
+
+def _probe_one(job: Job, contender: _Contender, lessons: Lessons) -> Generator[Ask, Reply, None]:
+    """Probe a candidate until its rate settles."""
+    hint = contender.qps
+    for _ in range(_PROBES):
+        qps = lessons.safe_rate(contender.candidate, hint)
+        outcome = yield from probe(job, contender.candidate, qps, lessons)
+        hint = qps
+        after = lessons.safe_rate(contender.candidate, hint)
+        if outcome.valid and abs(after - qps) <= _NEAR_RATE * qps:
+            break
 
 
 def _contenders(ranked: Sequence[Predicted]) -> list[_Contender]:
@@ -156,7 +158,7 @@ def _other_workers(
     lost = None
     name = job.bound.name
     for kind in job.space.workers:
-        if kind == best.candidate.workers or not best.probes:
+        if kind == best.candidate.workers:
             continue
         other = _Contender(replace(best.candidate, workers=kind))
         outcome = yield Trial("probe", other.candidate, job.probe_s, rounded(best.qps))
@@ -164,7 +166,8 @@ def _other_workers(
         assert isinstance(outcome, Outcome)
         assert isinstance(mine, Outcome)
         lessons.learn(best.candidate, rounded(best.qps), mine, "probe")
-        if not outcome.stopped and outcome.latency_ns[name] < mine.latency_ns[name]:
+        is_fair = outcome.is_disturbed <= mine.is_disturbed and not outcome.stopped
+        if is_fair and outcome.latency_ns[name] < mine.latency_ns[name]:
             lessons.learn(other.candidate, rounded(best.qps), outcome, "probe")
             lost, best = best.candidate, _rated(other, lessons, best.qps)
     return best, lost
@@ -172,7 +175,7 @@ def _other_workers(
 
 def _rated(other: _Contender, lessons: Lessons, hint: float) -> _Contender:
     """Return the contender with its own rate."""
-    other.qps = lessons.peak(other.candidate, hint)
+    other.qps = lessons.safe_rate(other.candidate, hint)
     return other
 
 

@@ -22,8 +22,9 @@ NS_PER_US = 1e3
 _GRID = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 26, 32, 40, 52, 64, 80, 104, 128, 160, 208, 256)
 # A delay in units of the time that a batch takes to fill: below 1 it never fills.
 DELAYS_IN_FILLS = (0.0, 1.0, 1.5, 2.0, 3.0)
-# With a second batch in flight the hops to and from a device cost nothing.
-USUAL_SLOTS = 2
+# With a second batch in flight the hops to and from a device cost nothing; with two more also a
+# stall of the host does not stop it. An engine that takes one batch at a time gains nothing then.
+USUAL_SLOTS, ASYNC_SLOTS = 2, 4
 MORE_SLOTS = (1, 2, 4)
 _DELAY_STEP_US = 50
 
@@ -53,7 +54,8 @@ def with_batch(job: Job, model: Model, variant: Variant, batch: int) -> Candidat
     caps: tuple[tuple[str, int], ...] = ()
     if model.is_uneven(variant):
         caps = _caps(model, variant, batch)
-    slots = job.space.slots[0] if job.space.slots else USUAL_SLOTS
+    usual = ASYNC_SLOTS if model.measured[variant].is_async else USUAL_SLOTS
+    slots = job.space.slots[0] if job.space.slots else usual
     made = Candidate(batch, 0, slots, job.space.workers[0], variant, caps)
     return with_delay(job, model, made, 2.0)
 
@@ -65,7 +67,9 @@ def with_delay(job: Job, model: Model, candidate: Candidate, fills: float) -> Ca
     if candidate.max_batch_size == 1:
         return replace(candidate, max_queue_delay_us=0)
     delay_us = fills * model.fill_ns(candidate, model.rate(candidate)) / NS_PER_US
-    return replace(candidate, max_queue_delay_us=math.ceil(delay_us / _DELAY_STEP_US) * _DELAY_STEP_US)
+    return replace(
+        candidate, max_queue_delay_us=math.ceil(delay_us / _DELAY_STEP_US) * _DELAY_STEP_US
+    )
 
 
 def first_look(job: Job, model: Model) -> list[Candidate]:

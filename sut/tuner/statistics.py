@@ -63,7 +63,7 @@ def student_quantile(probability: float, freedom: float) -> float:
 
 
 def student_cdf(value: float, freedom: float) -> float:
-    """Return P(t <= value) for Student's t, by Simpson's rule: within 1e-6 for what is used here."""
+    """Return P(t <= value) for Student's t, by Simpson's rule."""
     reach = min(abs(value), _REACH)
     grid = np.linspace(0.0, reach, _STEPS)
     density = (1 + grid**2 / freedom) ** (-(freedom + 1) / 2)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from data.benchmark import load_benchmark
 from data.rounds import LATEST, require_loadgen, round_named
 from scenarios import scenario
-from sut import config
+from sut import config, environment
 from sut.errors import EXIT_INVALID, EXIT_VALID, ConfigError
 from sut.submission.audit import verify
 from sut.submission.compliance import TESTS, known_test
-from sut.submission.order import Order, rules_for
+from sut.submission.order import AUDIT_ALONE, Order, rules_for
 from sut.submission.runs import ACCURACY, PERFORMANCE, ScenarioRuns
 
 if TYPE_CHECKING:
@@ -92,17 +92,15 @@ def _report(audit: Audit, folder: Path, *, as_json: bool) -> None:
 
 
 def _order(arguments: argparse.Namespace, command: str) -> Order:
-    from sut.loadgen import version  # noqa: PLC0415 - imports LoadGen
-
     round_ = round_named(arguments.round)
-    require_loadgen(round_, version())
+    require_loadgen(round_, environment.versions().get("mlcommons-loadgen", "none"))
     if arguments.user_conf is not None and not arguments.user_conf.is_file():
         raise ConfigError(f"--user-conf: {arguments.user_conf} is not a file.")
     benchmark = load_benchmark(arguments.benchmark)
     folder = config.system_folder(arguments.system or config.DEFAULT_SYSTEM)
     return Order(
         round=round_,
-        division="audit",
+        division=AUDIT_ALONE,
         submitter="",
         benchmark=benchmark,
         rules=rules_for(round_, benchmark, "open", arguments.stands_for),

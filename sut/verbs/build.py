@@ -14,7 +14,7 @@ from backends.trt.library import load_library
 from backends.trt.plan import note_path
 from backends.trt.profiles import one_profile, parse_profiles
 from data.progress import show_progress
-from sut.errors import EXIT_VALID, ConfigError, nearest
+from sut.errors import EXIT_VALID, ConfigError, EngineError, nearest
 from sut.precision import in_precision
 from sut.verbs.quantize import add_source_arguments, read_source
 
@@ -121,7 +121,12 @@ def _profiles(arguments: argparse.Namespace) -> tuple[Profile, ...]:
 def _sms(arguments: argparse.Namespace, library: Library) -> list[int]:
     """Return the architectures to build for."""
     if arguments.sm is None:
-        return [device_sm(arguments.device)]
+        try:
+            return [device_sm(arguments.device)]
+        except (ConfigError, EngineError) as error:
+            if not library.is_rtx:
+                raise
+            raise type(error)(f"{error} Or name what to build for, such as --sm 75.") from error
     parts = arguments.sm.split(",")
     if not all(part.isdecimal() for part in parts):
         raise ConfigError(f'--sm: "{arguments.sm}"; expected architectures such as 75,89.')

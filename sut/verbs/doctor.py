@@ -15,6 +15,7 @@ from data.benchmark import benchmark_names
 from sut import environment
 from sut.config import system_names
 from sut.errors import EXIT_FAILED, EXIT_VALID
+from sut.submission import system
 
 if TYPE_CHECKING:
     import argparse
@@ -45,11 +46,21 @@ class Finding:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.epilog = "example:\n  sut doctor --json"
+    parser.epilog = (
+        "examples:\n  sut doctor --json\n"
+        "  sut doctor --system-json > user_confs/my_server/system.json"
+    )
+    parser.add_argument(
+        "--system-json",
+        action="store_true",
+        help="print this machine's description for a submission; a person fills in what is blank",
+    )
 
 
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Print the findings; fail when something needed is missing."""
+    if arguments.system_json:
+        return _describe()
     found = [*machine(), *packages(), *gpus(), *contents()]
     if arguments.json:
         fingerprint = environment.fingerprint()
@@ -58,6 +69,16 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         for finding in found:
             print(finding)
     return EXIT_FAILED if any(f.state == "lacks" for f in found) else EXIT_VALID
+
+
+def _describe() -> int:
+    """Print the description, and on standard error what is blank in it."""
+    description = system.describe()
+    print(json.dumps(description, indent=2))
+    print(
+        f"Blank, for a person to fill in: {', '.join(system.blanks(description))}", file=sys.stderr
+    )
+    return EXIT_VALID
 
 
 def machine() -> list[Finding]:

@@ -150,7 +150,7 @@ def _arguments(arguments: argparse.Namespace, first: str) -> config.Arguments:
         max_queue_delay_us=arguments.max_queue_delay_us,
         slots=arguments.slots,
         affinity=arguments.affinity,
-        backend_options=dict(_option(text) for text in arguments.set),
+        backend_options=dict(parse_option(text) for text in arguments.set),
         audit_config=arguments.audit_config,
         loadgen_trace=arguments.loadgen_trace,
     )
@@ -171,7 +171,7 @@ def _device_caps(text: str | None) -> dict[str, int] | None:
     return caps
 
 
-def _option(text: str) -> tuple[str, OptionValue]:
+def parse_option(text: str) -> tuple[str, OptionValue]:
     """Split KEY=VALUE; the value is a bool, an integer, a number, or else text."""
     key, equals, value = text.partition("=")
     if not (key and equals and value):

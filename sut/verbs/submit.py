@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from data.benchmark import load_benchmark
 from data.rounds import LATEST, require_loadgen, round_named
 from scenarios import scenario
-from sut import config
+from sut import config, environment
 from sut.errors import EXIT_INVALID, EXIT_VALID, ConfigError
 from sut.submission import system as system_json
 from sut.submission.order import Order, rules_for, scenarios_for
@@ -113,10 +113,8 @@ def _figure(metric: object) -> str:
 
 
 def _order(arguments: argparse.Namespace, command: str) -> Order:
-    from sut.loadgen import version  # noqa: PLC0415 - imports LoadGen
-
     round_ = round_named(arguments.round)
-    require_loadgen(round_, version())
+    require_loadgen(round_, environment.versions().get("mlcommons-loadgen", "none"))
     _check_options(arguments)
     benchmark = load_benchmark(arguments.benchmark)
     rules = rules_for(round_, benchmark, arguments.division, arguments.stands_for)

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from data.schema import Postprocess
     from sut.samples import LoadedSamples
 
-# S(b) is taken as steady when two windows of this many batches agree within STEADY_SHARE.
+# S(b) is taken as steady when two windows agree within STEADY_SHARE: each of so many batches and so
+# much time at least, as a device that was idle takes some to raise its clocks.
 WINDOW_BATCHES = 5
-STEADY_SHARE = 0.05
+WINDOW_NS = 20_000_000
+STEADY_SHARE = 0.02
 
 
 class Timing(NamedTuple):
@@ -123,7 +125,8 @@ class Executor:
         end_ns = time.monotonic_ns() + int(limit_s * 1e9)
         before, fastest = 0.0, float("inf")
         while True:
-            times_ns = self._window_ns(batch)
+            window_end_ns = min(time.monotonic_ns() + WINDOW_NS, end_ns)
+            times_ns = self._window_ns(batch, window_end_ns)
             median = statistics.median(times_ns)
             fastest = min(fastest, *times_ns)
             steady = abs(median - before) <= STEADY_SHARE * median
@@ -131,18 +134,27 @@ class Executor:
                 return Timing(median, fastest)
             before = median
 
-    def _window_ns(self, batch: Sequence[int]) -> list[int]:
-        if not self.slots:
-            return [self._timed_ns(batch) for _ in range(WINDOW_BATCHES)]
-        count = WINDOW_BATCHES + self.slots
+    def _window_ns(self, batch: Sequence[int], end_ns: int) -> list[int]:
+        if self.slots:
+            return self._overlapped_ns(batch, end_ns)
+        times_ns: list[int] = []
+        while len(times_ns) < WINDOW_BATCHES or time.monotonic_ns() < end_ns:
+            times_ns.append(self._timed_ns(batch))
+        return times_ns
+
+    def _overlapped_ns(self, batch: Sequence[int], end_ns: int) -> list[int]:
+        """Keep every slot full until `end_ns`; return the times from one finish to the next."""
         for slot in range(self.slots):
             self.launch(slot, batch)
-        finishes = []
-        for k in range(count):
-            _, _, finished_ns = self.wait(k % self.slots, batch)
-            finishes.append(finished_ns)
-            if k + self.slots < count:
-                self.launch(k % self.slots, batch)
+        finishes: list[int] = []
+        flying = self.slots
+        while flying:
+            slot = len(finishes) % self.slots
+            finishes.append(self.wait(slot, batch)[2])
+            if len(finishes) <= WINDOW_BATCHES or time.monotonic_ns() < end_ns:
+                self.launch(slot, batch)
+            else:
+                flying -= 1
         return [b - a for a, b in pairwise(finishes)]
 
     def _timed_ns(self, batch: Sequence[int]) -> int:

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 
 # Needed at run time: msgspec reads the annotations to decode a request.
+from sut.process import before_others
 from sut.settings import HarnessSettings
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def _views(samples: Array, batch: int) -> Sequence[Array]:
 
 
 def _run_here(request: BareRequest) -> BareResult:
+    before_others()  # as the test's process does
     batch = request.harness.max_batch_size
     samples = np.ascontiguousarray(np.load(request.samples))
     devices = [device for _, device in request.harness.worker_devices()]

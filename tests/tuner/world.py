@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sut.tuner.asks import Ask, Reply
     from sut.tuner.candidate import Candidate
 
+HOST = Host(6e3, True, 130e3, 330e3, Jitter("lognormal", 0.8))
+STEADY = Jitter()
 QUANTILES = 200
 LEAST_SAMPLES = 200
 
@@ -48,8 +50,8 @@ class World:
 
     curves: Sequence[Curve]
     bound_ns: float
-    host: Host = Host(6e3, True, 130e3, 330e3, Jitter("lognormal", 0.8))
-    jitter: Jitter = Jitter()
+    host: Host = HOST
+    jitter: Jitter = STEADY
     seed: int = 100
     most_samples: int = 40_000
     thread_penalty: float = 1.5
@@ -69,7 +71,7 @@ class World:
             points = {}
             for size in ask.sizes:
                 service_ns = curve.service_ns(size)
-                if size > self.largest or (ask.bound_ns and service_ns > ask.bound_ns):
+                if size > self.largest:
                     break
                 factors = self.jitter.factors(self.seed, index, size)
                 medians = [
@@ -77,9 +79,9 @@ class World:
                     for _ in range(3)
                 ]
                 noise = 1 + generator.normal(0, 0.002)
-                points[size] = Point(
-                    float(np.median(medians)) * noise, min(medians), max(medians)
-                )
+                points[size] = Point(float(np.median(medians)) * noise, min(medians), max(medians))
+                if ask.bound_ns and service_ns > ask.bound_ns:
+                    break
             workers.append((str(index), points))
         return Measured(tuple(workers), is_async=True)
 
@@ -123,9 +125,7 @@ class World:
     def _host(self, candidate: Candidate) -> Host:
         slower = self.thread_penalty if candidate.workers == "thread" else 1.0
         host = self.host
-        return replace(
-            host, hop_in_ns=host.hop_in_ns * slower, hop_out_ns=host.hop_out_ns * slower
-        )
+        return replace(host, hop_in_ns=host.hop_in_ns * slower, hop_out_ns=host.hop_out_ns * slower)
 
     def _seen(self, candidate: Candidate) -> Seen:
         host = self._host(candidate)
@@ -141,5 +141,3 @@ def _quantiles(jitter: Jitter) -> tuple[float, ...]:
     drawn = [next(factors) for _ in range(4_000)]
     found = np.quantile(drawn, (np.arange(QUANTILES) + 0.5) / QUANTILES)
     return tuple(float(value) for value in found)
-
-

@@ -28,12 +28,16 @@ _TOTAL = re.compile(r"total=(\d+)")
 
 
 def check_accuracy(result: Result, originals: Path | None, findings: Findings) -> None:
-    """Check the accuracy folder; `originals` holds the runs with whole logs, if they are at hand."""
+    """Check the accuracy folder; `originals`, if given, holds the runs with whole logs."""
     folder = result.place.accuracy
     text = _text(folder / ACCURACY_FILE)
     if text is None:
-        findings.error("accuracy-missing", folder / ACCURACY_FILE, "there is no accuracy.txt",
-                       "Write what the accuracy script prints there")  # fmt: skip
+        findings.error(
+            "accuracy-missing",
+            folder / ACCURACY_FILE,
+            "there is no accuracy.txt",
+            "Write what the accuracy script prints there",
+        )
         return
     _check_figure(result, folder / ACCURACY_FILE, text, findings)
     original = None if originals is None else originals / result.place.key / "accuracy"
@@ -44,16 +48,28 @@ def check_hash(folder: Path, text: str, original: Path | None, findings: Finding
     """Check the log beside an accuracy.txt, and its hash."""
     path, log = folder / ACCURACY_FILE, folder / ACCURACY_LOG
     if not log.is_file():
-        findings.error("accuracy-log-missing", log, "there is no accuracy log", "Truncate the run's"
-                       " log into it")  # fmt: skip
+        findings.error(
+            "accuracy-log-missing",
+            log,
+            "there is no accuracy log",
+            "Truncate the run's log into it",
+        )
         return
     if log.stat().st_size > MAX_BYTES:
-        findings.error("not-truncated", log, f"{log.stat().st_size} bytes; at most {MAX_BYTES} are "
-                       "allowed", "Truncate it, and keep the whole log elsewhere")  # fmt: skip
+        findings.error(
+            "not-truncated",
+            log,
+            f"{log.stat().st_size} bytes; at most {MAX_BYTES} are allowed",
+            "Truncate it, and keep the whole log elsewhere",
+        )
     found = HASH_LINE.findall(text)
     if not found:
-        findings.error("hash-missing", path, "there is no line hash=SHA256 of the whole log",
-                       "Truncate the log again")  # fmt: skip
+        findings.error(
+            "hash-missing",
+            path,
+            "there is no line hash=SHA256 of the whole log",
+            "Truncate the log again",
+        )
         return
     wrong = _wrong_hash(found[0], log, original)
     if wrong:
@@ -72,12 +88,15 @@ def _wrong_hash(stated: str, log: Path, original: Path | None) -> str:
     if not cut and stated != actual:
         return f"the hash is {stated[:12]}..., and that of the log beside it {actual[:12]}..."
     whole = None if original is None else original / ACCURACY_LOG
-    if whole is None or not whole.is_file():
-        return ""
+    return "" if whole is None or not whole.is_file() else _not_of(stated, content, whole)
+
+
+def _not_of(stated: str, content: bytes, whole: Path) -> str:
+    """Return why hash and log are not those of `whole`."""
     expected = sha256_file(whole)
     if stated != expected:
         return f"the hash is {stated[:12]}..., and that of {whole} {expected[:12]}..."
-    if cut and content != truncated(whole):
+    if content != truncated(whole):
         return f"the log beside it is not the two ends of {whole}"
     return ""
 
@@ -89,17 +108,29 @@ def _check_figure(result: Result, path: Path, text: str, findings: Findings) -> 
     pattern = re.compile(PATTERNS[rules.metric])
     found = [match[1] for line in text.splitlines() if (match := pattern.match(line))]
     if not found:
-        findings.error("accuracy-unreadable", path, f"no line says {rules.metric}",
-                       "Write what the accuracy script prints there")  # fmt: skip
+        findings.error(
+            "accuracy-unreadable",
+            path,
+            f"no line says {rules.metric}",
+            "Write what the accuracy script prints there",
+        )
         return
     value = float(found[-1])
     if result.closed and value < rules.target:
-        findings.error("accuracy-low", path, f"{rules.metric} is {value:g}; {rules.name} wants "
-                       f"{rules.target:g}", "Correct model, preprocessing or labels")  # fmt: skip
+        findings.error(
+            "accuracy-low",
+            path,
+            f"{rules.metric} is {value:g}; {rules.name} wants {rules.target:g}",
+            "Correct model, preprocessing or labels",
+        )
     total = _TOTAL.search(text)
     if total and int(total[1]) < rules.dataset_size:
-        findings.error("data-set-size", path, f"{total[1]} samples were judged; {rules.name} has "
-                       f"{rules.dataset_size}", "Run the accuracy test on the whole data set")  # fmt: skip
+        findings.error(
+            "data-set-size",
+            path,
+            f"{total[1]} samples were judged; {rules.name} has {rules.dataset_size}",
+            "Run the accuracy test on the whole data set",
+        )
 
 
 def _text(path: Path) -> str | None:

@@ -31,8 +31,9 @@ def check_compliance(result: Result, originals: Path | None, findings: Findings)
     for test in result.rules.audits:
         folder = result.place.audit(test)
         if not folder.is_dir():
-            findings.error("audit-missing", folder, f"there is no {test}",
-                           f"Run `sut audit {test}`")  # fmt: skip
+            findings.error(
+                "audit-missing", folder, f"there is no {test}", f"Run `sut audit {test}`"
+            )
             continue
         _check_speed(result, test, folder, findings)
         if test == TEST01:
@@ -56,12 +57,20 @@ def _check_speed(result: Result, test: str, folder: Path, findings: Findings) ->
         check_performance(result, log, run / DETAIL_FILE, findings)
         same = bool(log.get("effective_performance_issue_same"))
         if test == TEST04 and not same:
-            findings.error("audit-settings", run, "one sample was not issued over and over",
-                           f"Run {TEST04} with its audit.config")  # fmt: skip
+            findings.error(
+                "audit-settings",
+                run,
+                "one sample was not issued over and over",
+                f"Run {TEST04} with its audit.config",
+            )
         reference = result.place.performance()
         if test in TESTS and not verify_performance(test, reference, run).passed:
-            findings.error("audit-differs", run, "its speed does not pass against performance/run_1",
-                           f"Run {test} again, after the performance run")  # fmt: skip
+            findings.error(
+                "audit-differs",
+                run,
+                "its speed does not pass against performance/run_1",
+                f"Run {test} again, after the performance run",
+            )
     except SutError as error:
         findings.error("audit-files", run, str(error).strip("."), f"Copy the logs of {test} again")
 
@@ -95,13 +104,21 @@ def _check_responses(
     try:
         one, other = (_figure(result, accuracy / n) for n in (BASELINE_FILE, COMPLIANCE_FILE))
     except DataError as error:
-        findings.error("audit-failed", folder / VERIFY_ACCURACY_FILE, "responses differ between "
-                       f"accuracy and performance mode, and {error}", "Run `sut audit TEST01`")  # fmt: skip
+        findings.error(
+            "audit-failed",
+            folder / VERIFY_ACCURACY_FILE,
+            f"responses differ between accuracy and performance mode, and {error}",
+            "Run `sut audit TEST01`",
+        )
         return
     delta = abs(1 - one / other) * 100 if other else 100.0
     if delta > DELTA_PERCENT:
-        findings.error("audit-failed", accuracy, f"the two accuracies differ by {delta:.2f} %; at "
-                       f"most {DELTA_PERCENT:g} are allowed", "Make the engine deterministic")  # fmt: skip
+        findings.error(
+            "audit-failed",
+            accuracy,
+            f"the two accuracies differ by {delta:.2f} %; at most {DELTA_PERCENT:g} are allowed",
+            "Make the engine deterministic",
+        )
 
 
 def _figure(result: Result, path: Path) -> float:

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from sut.submission.checks.finding import Findings
     from sut.submission.checks.result import Result
 
-# LoadGen's own words for them; a checkout with other changes than these logs them as well.
 _STREAMS = ("SingleStream", "MultiStream", "Server")
 _INFERRED = (
-    ("SingleStream", "MultiStream"), ("MultiStream", "Offline"), ("SingleStream", "Offline"),
-)  # fmt: skip
+    ("SingleStream", "MultiStream"),
+    ("MultiStream", "Offline"),
+    ("SingleStream", "Offline"),
+)
 _NS_PER_MS = 1_000_000
 # What must be the same in the performance and in the accuracy run.
 _SAME = ("sut_name", "loadgen_version", "effective_performance_sample_count")
@@ -43,17 +44,27 @@ def check_performance(result: Result, log: DetailLog, path: Path, findings: Find
     """Check a performance log; those of compliance tests, too."""
     if log.get("effective_test_mode") != "PerformanceOnly":
         findings.error(
-            "wrong-mode", path, f"its mode is {log.get('effective_test_mode')}; expected "
-            "PerformanceOnly", "Put the performance run's log there",
-        )  # fmt: skip
+            "wrong-mode",
+            path,
+            f"its mode is {log.get('effective_test_mode')}; expected PerformanceOnly",
+            "Put the performance run's log there",
+        )
         return
     if log.validity != "VALID":
         why = " ".join(str(log.get("result_invalid_reason", "")).split())
-        findings.error("invalid-result", path, f"LoadGen calls it INVALID. {why}".strip(". "),
-                       "Run it again, with the settings that `sut run` advises")  # fmt: skip
+        findings.error(
+            "invalid-result",
+            path,
+            f"LoadGen calls it INVALID. {why}".strip(". "),
+            "Run it again, with the settings that `sut run` advises",
+        )
     if log.errors:
-        findings.error("loadgen-errors", path, f"LoadGen logged {len(log.errors)} error(s): "
-                       f"{' '.join(log.errors[0].split())}", "Remove the cause and run it again")  # fmt: skip
+        findings.error(
+            "loadgen-errors",
+            path,
+            f"LoadGen logged {len(log.errors)} error(s): {' '.join(log.errors[0].split())}",
+            "Remove the cause and run it again",
+        )
     if log.get("result_min_duration_met") is False:
         findings.error(
             "too-short", path, "the minimum duration was not met", "Run it again, longer"
@@ -68,102 +79,164 @@ def _check_seeds(result: Result, log: DetailLog, path: Path, findings: Findings)
         found = log.get(f"effective_{name}")
         if found != expected:
             findings.error(
-                "wrong-seed", path, f"{name} is {found}; {result.round.name} has {expected}",
+                "wrong-seed",
+                path,
+                f"{name} is {found}; {result.round.name} has {expected}",
                 "Run it with the LoadGen of that round, or check with its --round",
-            )  # fmt: skip
+            )
 
 
 def _check_counts(result: Result, log: DetailLog, path: Path, findings: Findings) -> None:
     minimum_ms = result.round.min_duration_ms
     duration_ms = _number(log, "effective_min_duration_ms")
     if duration_ms < minimum_ms:
-        findings.error("duration-setting", path, f"min_duration is {duration_ms:g} ms; expected "
-                       f"{minimum_ms} or more", "Remove min_duration from user.conf")  # fmt: skip
+        findings.error(
+            "duration-setting",
+            path,
+            f"min_duration is {duration_ms:g} ms; expected {minimum_ms} or more",
+            "Remove min_duration from user.conf",
+        )
     if result.rules is None:
         return
-    loaded, needed = _number(log, "effective_performance_sample_count"), (
-        result.rules.performance_sample_count
-    )  # fmt: skip
+    needed = result.rules.performance_sample_count
+    loaded = _number(log, "effective_performance_sample_count")
     if loaded < needed:
-        findings.error("sample-count", path, f"LoadGen held {loaded:g} samples; expected {needed} "
-                       "or more", "Use the whole data set, and leave the override out")  # fmt: skip
+        findings.error(
+            "sample-count",
+            path,
+            f"LoadGen held {loaded:g} samples; expected {needed} or more",
+            "Use the whole data set, and leave the override out",
+        )
     real = _number(log, "qsl_reported_total_count")
     if loaded > real:
-        findings.error("count-not-real", path, f"it states {loaded:g} samples, of a data set of "
-                       f"{real:g}", "Use the whole data set")  # fmt: skip
+        findings.error(
+            "count-not-real",
+            path,
+            f"it states {loaded:g} samples, of a data set of {real:g}",
+            "Use the whole data set",
+        )
     samples = _number(log, "effective_samples_per_query")
     if log.get("effective_scenario") == "Offline" and samples < result.rules.offline_samples:
-        findings.error("offline-samples", path, f"its query has {samples:g} samples; expected "
-                       f"{result.rules.offline_samples} or more", "Raise target_qps")  # fmt: skip
+        findings.error(
+            "offline-samples",
+            path,
+            f"its query has {samples:g} samples; expected {result.rules.offline_samples} or more",
+            "Raise target_qps",
+        )
 
 
 def _check_latency(result: Result, log: DetailLog, path: Path, findings: Findings) -> None:
     scenario = str(log.get("effective_scenario"))
     if scenario in _STREAMS and log.get("early_stopping_met") is not True:
-        findings.error("early-stopping", path, "early stopping is not met",
-                       "Run it longer, or lower target_qps")  # fmt: skip
-    bound_ms = result.rules.server_bound_ms if result.rules is not None else None
-    found_ns = _number(log, "effective_target_latency_ns")
-    if scenario == "Server" and bound_ms is not None and found_ns > bound_ms * _NS_PER_MS:
         findings.error(
-            "latency-bound", path, f"the bound is {found_ns / _NS_PER_MS:g} ms; {result.rules} has "
-            f"{bound_ms} ms" if result.rules is None else
-            f"the bound is {found_ns / _NS_PER_MS:g} ms; {result.rules.name} has {bound_ms} ms",
+            "early-stopping",
+            path,
+            "early stopping is not met",
+            "Run it longer, or lower target_qps",
+        )
+    rules = result.rules
+    found_ns = _number(log, "effective_target_latency_ns")
+    if scenario != "Server" or rules is None or rules.server_bound_ms is None:
+        return
+    if found_ns > rules.server_bound_ms * _NS_PER_MS:
+        findings.error(
+            "latency-bound",
+            path,
+            f"the bound is {found_ns / _NS_PER_MS:g} ms; {rules.name} has {rules.server_bound_ms}"
+            " ms",
             "Remove target_latency from user.conf and run it again",
-        )  # fmt: skip
+        )
 
 
 def _check_scenario(result: Result, log: DetailLog, findings: Findings) -> None:
     found, path = str(log.get("effective_scenario")), result.performance_detail
     if log.get("effective_performance_issue_same") or log.get("effective_performance_issue_unique"):
-        findings.error("audit-settings", path, "the samples were issued as in a compliance test",
-                       "Run it without an audit.config")  # fmt: skip
+        findings.error(
+            "audit-settings",
+            path,
+            "the samples were issued as in a compliance test",
+            "Run it without an audit.config",
+        )
     if found == result.scenario:
         return
     edge = "edge" in str(result.system.get("system_type", "")).lower()
     if (found, result.scenario) in _INFERRED and edge:
-        findings.warn("inferred", path, f"{result.scenario} is inferred from {found}",
-                      f"Run {result.scenario} itself where you can")  # fmt: skip
+        findings.warn(
+            "inferred",
+            path,
+            f"{result.scenario} is inferred from {found}",
+            f"Run {result.scenario} itself where you can",
+        )
         return
-    findings.error("wrong-scenario", path, f"it is a run of {found}; expected {result.scenario}",
-                   "Put the right log there")  # fmt: skip
+    findings.error(
+        "wrong-scenario",
+        path,
+        f"it is a run of {found}; expected {result.scenario}",
+        "Put the right log there",
+    )
 
 
 def _check_summary(folder: Path, log: DetailLog, findings: Findings) -> None:
     path = folder / SUMMARY_FILE
     if not path.is_file() or not path.stat().st_size:
-        findings.error("summary-missing", path, "there is no summary beside the detail log",
-                       "Copy it from the run")  # fmt: skip
+        findings.error(
+            "summary-missing",
+            path,
+            "there is no summary beside the detail log",
+            "Copy it from the run",
+        )
         return
     said = re.search(r"^Result is : (\w+)", read_summary_text(path), re.MULTILINE)
     if said is None or said[1] != log.validity:
         findings.error(
-            "summary-differs", path, f"it says {said[1] if said else 'nothing'}, and the detail "
-            f"log {log.validity}", "Copy both from the same run",
-        )  # fmt: skip
+            "summary-differs",
+            path,
+            f"it says {said[1] if said else 'nothing'}, and the detail log {log.validity}",
+            "Copy both from the same run",
+        )
 
 
 def _check_accuracy_run(result: Result, log: DetailLog, findings: Findings) -> None:
     path = result.accuracy_detail
     if log.get("effective_test_mode") != "AccuracyOnly":
-        findings.error("wrong-mode", path, f"its mode is {log.get('effective_test_mode')}; expected"
-                       " AccuracyOnly", "Put the accuracy run's log there")  # fmt: skip
+        findings.error(
+            "wrong-mode",
+            path,
+            f"its mode is {log.get('effective_test_mode')}; expected AccuracyOnly",
+            "Put the accuracy run's log there",
+        )
     if log.errors:
-        findings.error("loadgen-errors", path, f"LoadGen logged {len(log.errors)} error(s): "
-                       f"{' '.join(log.errors[0].split())}", "Remove the cause and run it again")  # fmt: skip
+        findings.error(
+            "loadgen-errors",
+            path,
+            f"LoadGen logged {len(log.errors)} error(s): {' '.join(log.errors[0].split())}",
+            "Remove the cause and run it again",
+        )
     if not (path.parent / SUMMARY_FILE).is_file():
-        findings.error("summary-missing", path.parent / SUMMARY_FILE,
-                       "there is no summary beside the detail log", "Copy it from the run")  # fmt: skip
+        findings.error(
+            "summary-missing",
+            path.parent / SUMMARY_FILE,
+            "there is no summary beside the detail log",
+            "Copy it from the run",
+        )
     stated, real = (
         _number(log, key) for key in ("effective_accuracy_sample_count", "qsl_reported_total_count")
     )
     if stated > real:
-        findings.error("count-not-real", path, f"it states {stated:g} samples, of a data set of "
-                       f"{real:g}", "Use the whole data set")  # fmt: skip
+        findings.error(
+            "count-not-real",
+            path,
+            f"it states {stated:g} samples, of a data set of {real:g}",
+            "Use the whole data set",
+        )
     if result.rules is not None and min(stated or real, real) < result.rules.dataset_size:
-        findings.error("data-set-size", path, f"{min(stated or real, real):g} samples were asked; "
-                       f"{result.rules.name} has {result.rules.dataset_size}",
-                       "Run the accuracy test on the whole data set")  # fmt: skip
+        findings.error(
+            "data-set-size",
+            path,
+            f"{min(stated or real, real):g} samples were asked; "
+            f"{result.rules.name} has {result.rules.dataset_size}",
+            "Run the accuracy test on the whole data set",
+        )
 
 
 def _check_same(
@@ -175,15 +248,20 @@ def _check_same(
         one, other = performance.get(name), accuracy.get(name)
         if one != other:
             findings.error(
-                "settings-differ", result.accuracy_detail, f"{name.removeprefix('effective_')} is "
-                f"{other}, and {one} in the performance run", "Run both with the same settings",
-            )  # fmt: skip
+                "settings-differ",
+                result.accuracy_detail,
+                f"{name.removeprefix('effective_')} is {other}, and {one} in the performance run",
+                "Run both with the same settings",
+            )
     if accuracy.get("effective_scenario") != performance.get("effective_scenario"):
         findings.error(
-            "settings-differ", result.accuracy_detail, "its scenario is "
+            "settings-differ",
+            result.accuracy_detail,
+            "its scenario is "
             f"{accuracy.get('effective_scenario')}, and {performance.get('effective_scenario')} in "
-            "the performance run", "Put the accuracy run of the same scenario there",
-        )  # fmt: skip
+            "the performance run",
+            "Put the accuracy run of the same scenario there",
+        )
 
 
 def _number(log: DetailLog, key: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sut import user_conf
+from sut import user_conf, user_conf_keys
 from sut.errors import ConfigError
 from sut.run_folder import USER_CONF_FILE
 from sut.submission import system as system_json
@@ -24,9 +24,12 @@ _ECC_OFF = re.compile(
     r"ecc\W{0,3}(?:is\W)?(?:off|disabled|false|no\b)|(?:no|non|without)[ -]ecc", re.IGNORECASE
 )
 _ECC_FIELDS = (
-    "accelerator_memory_configuration", "host_memory_configuration", "accelerator_memory_capacity",
-    "hw_notes", "sw_notes",
-)  # fmt: skip
+    "accelerator_memory_configuration",
+    "host_memory_configuration",
+    "accelerator_memory_capacity",
+    "hw_notes",
+    "sw_notes",
+)
 # LoadGen's settings in a user.conf, and the record of the detail log that shows each.
 _RECORDS = {
     "target_qps": ("effective_target_qps", 1.0),
@@ -45,8 +48,12 @@ def check_system(submitter: Submitter, name: str, findings: Findings) -> None:
         system = system_json.read(path)
     except Exception as error:  # noqa: BLE001 - any reason why it is no description
         why = str(error).removeprefix(str(path)).strip(": .")
-        findings.error("system-missing", path, why, "Run `sut doctor --system-json > FILE`, and"
-                       " fill in what is blank")  # fmt: skip
+        findings.error(
+            "system-missing",
+            path,
+            why,
+            "Run `sut doctor --system-json > FILE`, and fill in what is blank",
+        )
         return
     for problem in system_json.problems(system):
         findings.error("system-field", path, problem, "Correct it")
@@ -55,28 +62,48 @@ def check_system(submitter: Submitter, name: str, findings: Findings) -> None:
     for field, expected in (("submitter", submitter.name), ("division", submitter.division)):
         found = str(system.get(field, ""))
         if found.lower() != expected.lower():
-            findings.error("system-folder", path, f'{field} is "{found}", and the folder '
-                           f'"{expected}"', "Correct one of them")  # fmt: skip
+            findings.error(
+                "system-folder",
+                path,
+                f'{field} is "{found}", and the folder "{expected}"',
+                "Correct one of them",
+            )
     for field in _ECC_FIELDS:
         text = str(system.get(field, ""))
         if _ECC_OFF.search(text):
-            findings.error("ecc-off", path, f'{field} says "{text}"',
-                           "Switch ECC on and run again; the rules ask for it")  # fmt: skip
+            findings.error(
+                "ecc-off",
+                path,
+                f'{field} says "{text}"',
+                "Switch ECC on and run again; the rules ask for it",
+            )
 
 
 def check_measurements(result: Result, findings: Findings) -> None:
     """Check measurements.json, user.conf and README.md of a result."""
     place = result.place
     if not result.measured:
-        findings.error("measurements-missing", place.measurements_json,
-                       "there is no such JSON object", "Write it")  # fmt: skip
+        findings.error(
+            "measurements-missing",
+            place.measurements_json,
+            "there is no such JSON object",
+            "Write it",
+        )
     for field in NEEDED if result.measured else ():
         if not result.measured.get(field):
-            findings.error("measurements-field", place.measurements_json,
-                           f'field "{field}" says nothing', "Fill it in")  # fmt: skip
+            findings.error(
+                "measurements-field",
+                place.measurements_json,
+                f'field "{field}" says nothing',
+                "Fill it in",
+            )
         elif result.measured[field] == NOT_STATED:
-            findings.warn("measurements-field", place.measurements_json,
-                          f'field "{field}" is not stated', "Fill it in")  # fmt: skip
+            findings.warn(
+                "measurements-field",
+                place.measurements_json,
+                f'field "{field}" is not stated',
+                "Fill it in",
+            )
     for name in (README_FILE, USER_CONF_FILE):
         path = place.measurements / name
         if not path.is_file() or not path.stat().st_size:
@@ -108,21 +135,28 @@ def _check_tests(result: Result, findings: Findings) -> None:
     first = tests.get("performance")
     for name, settings in tests.items():
         if settings != first:
-            findings.error("settings-differ", result.place.measurements_json, f"the settings of "
-                           f"{name} are not those of performance", "Run both with the same")  # fmt: skip
+            findings.error(
+                "settings-differ",
+                result.place.measurements_json,
+                f"the settings of {name} are not those of performance",
+                "Run both with the same",
+            )
 
 
 def _check_user_conf(result: Result, findings: Findings) -> None:
     path = result.place.measurements / USER_CONF_FILE
-    if not path.is_file() or result.scenario not in user_conf.SCENARIOS:
+    if not path.is_file() or result.scenario not in user_conf_keys.SCENARIOS:
         return
-    model = result.place.benchmark
+    named = _models(path)
     try:
-        conf = user_conf.load(path, _models(path))
+        conf = user_conf.load(path, named)
     except ConfigError as error:
         line = str(error).splitlines()[0].removeprefix(str(path)).strip(": .")
         findings.warn("user-conf", path, f"line {line}", "Correct it")
         return
+    # A folder may be called by the checker's name, and user.conf has LoadGen's.
+    official = result.rules.loadgen_name if result.rules is not None else ""
+    model = official if official in named else result.place.benchmark
     if result.closed:
         for problem in conf.closed_problems(model, result.scenario):
             # The rest of the line, without the file's name.
@@ -148,9 +182,12 @@ def _check_ran(  # noqa: PLR0913 - all of it describes one file
             continue
         if abs(found - entry.value * factor) > _ROUNDING * max(abs(found), 1.0):
             findings.error(
-                "user-conf-differs", path, f"line {entry.line}: {entry.name} is {entry.value:g}, "
-                f"and LoadGen ran with {found:g}", "Put the user.conf of that run there",
-            )  # fmt: skip
+                "user-conf-differs",
+                path,
+                f"line {entry.line}: {entry.name} is {entry.value:g}, "
+                f"and LoadGen ran with {found:g}",
+                "Put the user.conf of that run there",
+            )
 
 
 def _models(path: Path) -> set[str]:

@@ -32,8 +32,12 @@ def check_old(result: Result, findings: Findings) -> None:
         if not path.is_file():
             findings.error("file-missing", path, "it is missing", "Write it")
     if not any(result.place.measurements.glob("*.json")):
-        findings.error("measurements-missing", result.place.measurements,
-                       "there is no JSON file in it", "Write it")  # fmt: skip
+        findings.error(
+            "measurements-missing",
+            result.place.measurements,
+            "there is no JSON file in it",
+            "Write it",
+        )
     _check_accuracy(result, findings)
 
 
@@ -48,12 +52,21 @@ def _check_run(result: Result, folder: Path, findings: Findings) -> None:
         findings.error("invalid-result", path, f"it says {said.get('Result is')}", "Run it again")
     scenario = re.sub(r"\W", "", said.get("Scenario", ""))
     if scenario != result.scenario:
-        findings.error("wrong-scenario", path, f"it is a run of {said.get('Scenario')}; expected "
-                       f"{result.scenario}", "Put the right log there")  # fmt: skip
+        findings.error(
+            "wrong-scenario",
+            path,
+            f"it is a run of {said.get('Scenario')}; expected {result.scenario}",
+            "Put the right log there",
+        )
     count = re.search(r"performance_sample_count *: (\d+)", text)
     if count and result.rules and int(count[1]) < result.rules.performance_sample_count:
-        findings.error("sample-count", path, f"LoadGen held {count[1]} samples; expected "
-                       f"{result.rules.performance_sample_count} or more", "Run it again")  # fmt: skip
+        findings.error(
+            "sample-count",
+            path,
+            f"LoadGen held {count[1]} samples; expected "
+            f"{result.rules.performance_sample_count} or more",
+            "Run it again",
+        )
 
 
 def _check_accuracy(result: Result, findings: Findings) -> None:
@@ -71,5 +84,10 @@ def _check_accuracy(result: Result, findings: Findings) -> None:
             "accuracy-unreadable", path, f"no line says {result.rules.metric}", "Write it"
         )
     elif found[-1] < result.rules.target:
-        findings.error("accuracy-low", path, f"{result.rules.metric} is {found[-1]:g}; "
-                       f"{result.rules.name} wants {result.rules.target:g}", "Correct it")  # fmt: skip
+        findings.error(
+            "accuracy-low",
+            path,
+            f"{result.rules.metric} is {found[-1]:g}; "
+            f"{result.rules.name} wants {result.rules.target:g}",
+            "Correct it",
+        )

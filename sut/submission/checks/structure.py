@@ -50,18 +50,28 @@ def check_submitter(submitter: Submitter, round_: Round, findings: Findings) -> 
     found = [place.system for place in places(submitter)]
     for path in sorted((submitter.folder / "systems").glob("*.json")):
         if path.stem not in found:
-            findings.error("system-without-results", path, "there are no results of it",
-                           "Remove it, or add its results")  # fmt: skip
+            findings.error(
+                "system-without-results",
+                path,
+                "there are no results of it",
+                "Remove it, or add its results",
+            )
     if not found:
         return
     if not submitter.source.is_dir() or not any(submitter.source.iterdir()):
         findings.error("source-missing", submitter.source, "there is no source code", "Add it")
-    calibration = (submitter.folder / CALIBRATION_FILE,
-                   submitter.folder / "documentation" / CALIBRATION_FILE)  # fmt: skip
+    calibration = (
+        submitter.folder / CALIBRATION_FILE,
+        submitter.folder / "documentation" / CALIBRATION_FILE,
+    )
     closed = submitter.division != "open"
     if closed and round_.layout != "v0.5" and not any(path.is_file() for path in calibration):
-        findings.error("calibration-missing", calibration[0], "nothing says how the model was "
-                       "quantized, or that it was not", "Write it")  # fmt: skip
+        findings.error(
+            "calibration-missing",
+            calibration[0],
+            "nothing says how the model was quantized, or that it was not",
+            "Write it",
+        )
 
 
 def check_scenarios(submitter: Submitter, results: list[Result], findings: Findings) -> None:
@@ -74,9 +84,13 @@ def check_scenarios(submitter: Submitter, results: list[Result], findings: Findi
         if not first.closed:
             _check_mapping(submitter, first, findings)
         elif first.rules is None:
-            findings.error("unknown-model", folder, f"{first.place.benchmark} is no benchmark of "
-                           f"{first.round.name} that this program knows",
-                           "Check it with the official checker")  # fmt: skip
+            findings.error(
+                "unknown-model",
+                folder,
+                f"{first.place.benchmark} is no benchmark of "
+                f"{first.round.name} that this program knows",
+                "Check it with the official checker",
+            )
         elif first.rules.scenarios:
             _check_group(folder, first, {r.scenario for r in group}, findings)
 
@@ -97,24 +111,40 @@ def _check_group(folder: Path, result: Result, found: set[str], findings: Findin
     kind = type_of(result.system)
     required = result.rules.scenarios.get(kind)
     if required is None:
-        findings.error("wrong-type", folder, f'{result.rules.name} is no benchmark of a "{kind}" '
-                       "system", "Correct system_type, or move it to open")  # fmt: skip
+        findings.error(
+            "wrong-type",
+            folder,
+            f'{result.rules.name} is no benchmark of a "{kind}" system',
+            "Correct system_type, or move it to open",
+        )
         return
     for name in sorted(set(required) - found):
-        findings.error("scenario-missing", folder / name, "the round asks for this scenario",
-                       f"Run `sut submit -s {name}`")  # fmt: skip
+        findings.error(
+            "scenario-missing",
+            folder / name,
+            "the round asks for this scenario",
+            f"Run `sut submit -s {name}`",
+        )
     for name in sorted(found - set(required)):
-        findings.error("scenario-unknown", folder / name, "the round has no such scenario for this "
-                       "benchmark and type of system", "Remove it")  # fmt: skip
+        findings.error(
+            "scenario-unknown",
+            folder / name,
+            "the round has no such scenario for this benchmark and type of system",
+            "Remove it",
+        )
 
 
 def _check_mapping(submitter: Submitter, result: Result, findings: Findings) -> None:
     path = submitter.folder / MODEL_MAPPING_FILE
     if result.rules is None and result.round.layout != "v0.5":
         known = ", ".join(json_or_empty(path)) or "nothing"
-        findings.error("model-mapping", path, f"{result.place.benchmark} is mapped to no benchmark "
-                       f"of {result.round.name} that this program knows; the file maps {known}",
-                       "Add it")  # fmt: skip
+        findings.error(
+            "model-mapping",
+            path,
+            f"{result.place.benchmark} is mapped to no benchmark "
+            f"of {result.round.name} that this program knows; the file maps {known}",
+            "Add it",
+        )
 
 
 def _check_path(path: Path, findings: Findings) -> None:
@@ -130,8 +160,12 @@ def _check_path(path: Path, findings: Findings) -> None:
     elif path.is_dir() and not any(path.iterdir()):
         findings.error("empty-folder", path, "is empty", "Remove it")
     elif path.is_file() and path.stat().st_size > _MAX_BYTES:
-        findings.error("too-large", path, f"{path.stat().st_size} bytes; at most {_MAX_BYTES} are "
-                       "allowed", "Remove it")  # fmt: skip
+        findings.error(
+            "too-large",
+            path,
+            f"{path.stat().st_size} bytes; at most {_MAX_BYTES} are allowed",
+            "Remove it",
+        )
 
 
 def has_results(root: Path) -> bool:

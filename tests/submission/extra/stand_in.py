@@ -1,6 +1,6 @@
 """A closed tree for resnet50 made with a stand-in, for the official tools to read.
 
-    python -m tests.submission.extra.stand_in DIR
+    python -m tests.submission.extra.stand_in DIR [ROUND]
 
 makes DIR/submission, of full length: sixteen tests at once, as all of them only sleep, in about
 eleven minutes. There is no model, the device is the null backend with a delay, and the data set is
@@ -18,7 +18,9 @@ import yaml
 from PIL import Image
 
 from data.benchmark import load_benchmark
-from data.rounds import LATEST, round_named
+from data.preprocess import prepare
+from data.rounds import LATEST, require_loadgen, round_named
+from sut.loadgen import version
 from sut.run_folder import SUMMARY_FILE
 from sut.submission import system as system_json
 from sut.submission.compliance import TESTS, audit_config
@@ -61,10 +63,11 @@ USER_CONF = """*.SingleStream.target_latency = 9
 PARTS = ("performance", "accuracy", *TESTS)
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, round_name: str) -> int:
     """Make what is missing in `folder`; return 0 when four results are in the tree."""
     make_inputs(folder)
-    order = make_order(folder)
+    order = make_order(folder, round_name)
+    require_loadgen(order.round, version())
     start_s = time.monotonic()
     run_all(order, folder)
     print(f"tests: {time.monotonic() - start_s:.0f} s")
@@ -91,19 +94,20 @@ def make_inputs(folder: Path) -> None:
     (system / "user.conf").write_text(USER_CONF, "utf-8")
 
 
-def make_order(folder: Path, round_name: str = LATEST) -> Order:
+def make_order(folder: Path, round_name: str) -> Order:
     """Return the order that no option of the command line can make: one with a stand-in."""
     benchmark = load_benchmark(str(folder / "resnet50.yaml"))
     round_ = round_named(round_name)
     rules = round_.models["resnet"]
     text = f"STAND-IN: {WHY}"
     described = dict.fromkeys(system_json.NEEDED, text)
-    system = {
+    system: dict[str, object] = {
         **dict.fromkeys(system_json.PRESENT, ""),
         **described,
         "status": "rdi",
         "system_type": "datacenter,edge",
         "number_of_nodes": "1",
+        "host_processors_per_node": "1",
         "accelerators_per_node": "0",
     }
     return Order(
@@ -125,7 +129,8 @@ def make_order(folder: Path, round_name: str = LATEST) -> Order:
 
 
 def run_all(order: Order, folder: Path) -> None:
-    """Run every test that is missing, all at once: they sleep, so they do not disturb each other."""
+    """Run every test that is missing, all at once: they sleep, and do not disturb each other."""
+    prepare(order.benchmark, order.data)  # once, before sixteen do it at the same time
     running = []
     for scenario in order.scenarios:
         for part in PARTS:
@@ -151,4 +156,4 @@ def run_all(order: Order, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).absolute()))
+    sys.exit(main(Path(sys.argv[1]).absolute(), *(sys.argv[2:] or [LATEST])))

@@ -1,0 +1,312 @@
+"""Answers a search with the real program: measurements and `sut run`, each in a fresh process.
+
+Knows files, processes and the command line; chooses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+import numpy as np
+
+from backends.base import WITHOUT_MODEL, TensorSpec
+from data.model import resolve_model
+from data.preprocess import prepare
+from data.progress import show_progress
+from sut import loadgen_logs
+from sut.environment import ROOT
+from sut.errors import EXIT_INVALID, EXIT_SIGINT, ConfigError, SutError
+from sut.run_folder import BATCHES_FILE, LOG_FILE, SUMMARY_FILE, TRACE_FILE
+from sut.trace import BATCH_FIELDS, TraceReader
+from sut.tuner.asks import Measure, Measured, Outcome, Trial
+from sut.tuner.measure import Request
+from sut.tuner.model import Model
+from sut.tuner.neighbours import Neighbours, wait_for_quiet
+from sut.tuner.seen import seen
+from sut.tuner.space import USUAL_SLOTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from sut.config import Plan
+    from sut.tuner.asks import Ask, Reply, Seen
+    from sut.tuner.candidate import Candidate, Variant
+    from sut.tuner.job import Job
+
+    Summary = dict[str, object]
+    # Seconds to wait for others to leave the machine alone, and who is told.
+    Quiet = tuple[float, Callable[[str], None]]
+
+TRIALS = "trials"
+# A trial is looked at this often.
+_LOOK_S = 0.25
+# A run is hopeless when for so long every batch answered its oldest sample later than so many
+# times the bound: the queue grows, and answering it takes longer than the run.
+_HOPELESS_S, _HOPELESS_FACTOR = 2.0, 2.0
+# Queries that LoadGen asks for at least in a probe, which early stopping does not judge.
+_PROBE_QUERIES = 100
+# A process that was told to end is killed after this long.
+_GRACE_S = 20.0
+
+
+class TrialFailed(SutError):
+    """A trial had no result: a device died, or the program refused it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The part of `sut run`'s command line that is the same in every trial."""
+
+    words: tuple[str, ...]
+
+    def of(self, trial: Trial, plan: Plan, out: Path) -> list[str]:
+        """Return the command line of a trial, without the program."""
+        candidate = trial.candidate
+        words = [*self.words, *_candidate_words(candidate, plan)]
+        words += ["--min-duration-s", f"{trial.seconds:g}"]
+        if trial.purpose != "confirm" and plan.scenario == "Server":
+            words += ["--min-query-count", str(_PROBE_QUERIES)]
+        if trial.target_qps is not None:
+            words += ["--target-qps", f"{trial.target_qps:.10g}"]
+        return ["run", *words, "--out", str(out), "--json"]
+
+
+def _candidate_words(candidate: Candidate, plan: Plan) -> list[str]:
+    words = ["--max-batch-size", str(candidate.max_batch_size)]
+    words += ["--max-queue-delay-us", str(candidate.max_queue_delay_us)]
+    words += ["--slots", str(candidate.slots), "--workers", candidate.workers]
+    words += ["--instances", str(candidate.variant.instances)]
+    for key, value in candidate.variant.options:
+        words += ["--set", f"{key}={value}"]
+    caps = dict(candidate.caps)
+    if caps or plan.harness.device_max_batch_size:
+        of_all = {d: caps.get(d, candidate.max_batch_size) for d in plan.harness.devices}
+        text = ",".join(f"{device}:{cap}" for device, cap in of_all.items())
+        words += ["--device-max-batch-size", text]
+    return words
+
+
+class Executive:
+    """Answers one search; the trials are kept below `folder`."""
+
+    def __init__(self, job: Job, plan: Plan, words: Words, folder: Path, quiet: Quiet) -> None:
+        self._job = job
+        self._plan = plan
+        self._words = words
+        self._folder = folder
+        self._quiet_s, self._say = quiet
+        self._measured: dict[Variant, Measured] = {}
+
+    def __call__(self, ask: Ask) -> Reply:
+        """Answer.
+
+        Raises:
+            TrialFailed: a trial ended without a result; those before are kept.
+            KeyboardInterrupt: from the user.
+        """
+        if isinstance(ask, Measure):
+            return self._measure(ask)
+        outcome = self._quiet_run(ask)
+        if outcome.is_disturbed and not outcome.valid and self._quiet_s:
+            again = self._quiet_run(ask)
+            return min(outcome, again, key=lambda run: run.others or 0.0)
+        return outcome
+
+    def learn(self, ask: Ask, reply: Reply) -> None:
+        """Take note of an answer that the journal gave."""
+        if isinstance(ask, Measure) and isinstance(reply, Measured):
+            self._measured[ask.variant] = reply
+
+    def command(self, trial: Trial) -> str:
+        """Return the command that repeats a trial by hand."""
+        words = self._words.of(trial, self._plan, self._folder)
+        return " ".join(["sut", *words[: words.index("--out")]])
+
+    def _measure(self, ask: Measure) -> Measured:
+        plan, benchmark = self._plan, self._plan.benchmark
+        harness = plan.harness
+        model_path, samples_path, samples = None, "", benchmark.performance_sample_count
+        if harness.backend not in WITHOUT_MODEL:
+            model_path = str(resolve_model(benchmark, plan.arguments.model).path.absolute())
+            with show_progress(f"preparing samples of {benchmark.name}") as progress:
+                found = prepare(benchmark, plan.arguments.data, progress=progress)
+            samples_path, samples = str(found.path.absolute()), found.count
+        tensor = benchmark.input
+        workers = replace(harness, instances=ask.variant.instances).worker_devices()
+        request = Request(
+            backend=harness.backend,
+            model_path=model_path,
+            input=TensorSpec(tensor.name, tensor.shape, tensor.dtype),
+            output_name=benchmark.output,
+            devices=tuple(device for _, device in workers),
+            options={**harness.backend_options, **dict(ask.variant.options)},
+            slots=USUAL_SLOTS,
+            postprocess=benchmark.postprocess,
+            sizes=ask.sizes,
+            bound_ns=ask.bound_ns,
+            samples_path=samples_path,
+            samples=samples,
+        )
+        measured = _measure_apart(request)
+        self._measured[ask.variant] = measured
+        return measured
+
+    def _quiet_run(self, trial: Trial) -> Outcome:
+        wait_for_quiet(self._quiet_s, self._say)
+        return self._run(trial)
+
+    def _run(self, trial: Trial) -> Outcome:
+        trials = self._folder / TRIALS
+        trials.mkdir(exist_ok=True)
+        numbers = [int(path.name) for path in trials.iterdir() if path.name.isdecimal()]
+        out = trials / f"{max(numbers, default=0) + 1:03}"
+        words = self._words.of(trial, self._plan, out.absolute())
+        neighbours = Neighbours()
+        with subprocess.Popen(
+            [sys.executable, "-m", "sut", *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                stopped = self._watch(process, out)
+                _, errors = process.communicate()
+            except BaseException:
+                _interrupt(process)
+                raise
+        if process.returncode not in {0, EXIT_INVALID, EXIT_SIGINT} or (
+            process.returncode == EXIT_SIGINT and not stopped
+        ):
+            raise TrialFailed(_failure(trial, errors, out))
+        return self._outcome(trial, out, stopped, neighbours.cores())
+
+    def _watch(self, process: subprocess.Popen[str], out: Path) -> str:
+        """Wait for the end; stop a run that cannot come back within the bound."""
+        if not self._job.bounds or self._plan.scenario != "Server":
+            process.wait()
+            return ""
+        limit_ns = _HOPELESS_FACTOR * self._job.bound.limit_ns
+        late = _Late(out / TRACE_FILE, limit_ns)
+        while process.poll() is None:
+            time.sleep(_LOOK_S)
+            if late.for_s() >= _HOPELESS_S:
+                process.send_signal(signal.SIGINT)
+                return f"the queue grew: every batch was {_HOPELESS_FACTOR:g} bounds late"
+        return ""
+
+    def _outcome(self, trial: Trial, out: Path, stopped: str, others: float | None) -> Outcome:
+        summary: Summary = json.loads((out / SUMMARY_FILE).read_text(encoding="utf-8"))
+        metric = cast("dict[str, float] | None", summary["metric"])
+        batches = cast("dict[str, dict[str, int]]", summary["batches"])
+        harness = cast("dict[str, dict[str, float]]", summary["harness"])
+        samples = int(cast("int", summary["samples"]))
+        seconds = float(cast("float", summary["duration_s"]))
+        return Outcome(
+            valid=bool(summary["valid"]),
+            metric=float(metric["value"]) if metric else samples / max(seconds, 1e-9),
+            samples=samples,
+            latency_ns=cast("dict[str, float]", summary["latency_ns"]),
+            over=None if stopped else _over(out),
+            histogram={int(size): count for size, count in batches["histogram"].items()},
+            seconds=seconds,
+            stopped=stopped,
+            seen=self._seen(trial, out),
+            folder=f"{TRIALS}/{out.name}",
+            reasons=tuple(cast("Sequence[str]", summary["reasons"])),
+            busy=harness["engine_busy_fraction"],
+            others=others,
+        )
+
+    def _seen(self, trial: Trial, out: Path) -> Seen | None:
+        variant = trial.candidate.variant
+        if variant not in self._measured:
+            return None
+        curves = [curve for _, curve in Model(self._measured, self._job.bounds).curves(variant)]
+        with np.load(out / BATCHES_FILE) as arrays:
+            return seen({name: arrays[name] for name in BATCH_FIELDS}, curves)
+
+
+class _Late:
+    """For how long a running test has answered nothing in time."""
+
+    def __init__(self, path: Path, limit_ns: float) -> None:
+        self._path = path
+        self._limit_ns = limit_ns
+        self._reader: TraceReader | None = None
+        self._since_s: float | None = None
+
+    def for_s(self) -> float:
+        """Look at what is new; return seconds, 0.0 while anything is in time."""
+        if self._reader is None:
+            if not self._path.exists():
+                return 0.0
+            self._reader = TraceReader(self._path)
+        new = self._reader.new_batches()
+        if len(new):
+            oldest, completed = (
+                new[:, BATCH_FIELDS.index(name)] for name in ("oldest_ns", "completed_ns")
+            )
+            if int((completed - oldest).min()) <= self._limit_ns:
+                self._since_s = None
+            elif self._since_s is None:
+                self._since_s = time.monotonic()
+        return 0.0 if self._since_s is None else time.monotonic() - self._since_s
+
+
+def _measure_apart(request: Request) -> Measured:
+    with subprocess.Popen(
+        [sys.executable, "-m", "sut.tuner.measure"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            answer, errors = process.communicate(msgspec.json.encode(request))
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        text = errors.decode(errors="replace")
+        message = _last_line(text) or f"exit code {process.returncode}"
+        raise (ConfigError if process.returncode == ConfigError.exit_code else TrialFailed)(
+            f"measuring batch times failed: {message}"
+        )
+    return msgspec.json.decode(answer, type=Measured)
+
+
+def _interrupt(process: subprocess.Popen[str]) -> None:
+    """End a trial: it writes down what it measured."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _failure(trial: Trial, errors: str, out: Path) -> str:
+    where = f" {out / LOG_FILE} has what it printed." if (out / LOG_FILE).exists() else ""
+    return (
+        f"a {trial.purpose} run failed ({trial.candidate}): {_last_line(errors)}{where} What was "
+        "measured before is kept; the same command goes on from there."
+    )
+
+
+def _last_line(text: str) -> str:
+    """Return what the program said last; a worker's traceback comes below it."""
+    said = [line.removeprefix("sut: ") for line in text.splitlines() if line.startswith("sut: ")]
+    return said[-1] if said else next(reversed(text.strip().splitlines()), "")
+
+
+def _over(out: Path) -> int | None:
+    detail = loadgen_logs.read_detail(out / loadgen_logs.DETAIL_FILE)
+    found = detail.get("result_overlatency_query_count")
+    return int(found) if isinstance(found, int | float) else None

@@ -1,0 +1,82 @@
+"""Writes what was found where `sut run` finds it: the system's tuned.yaml and user.conf.
+
+tuned.yaml is the tuner's own file; of user.conf it changes one line, and every other line stays.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+import yaml
+
+from data.strict_yaml import load_strict
+from sut import user_conf
+from sut.config import TUNED_FILE, TunedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from data.schema import HarnessDefaults
+
+HEADER = (
+    "# Written by `sut tune`; wins over system.yaml. To go back, remove an entry or this file.\n"
+)
+USER_CONF = "user.conf"
+
+
+def keep_harness(
+    folder: Path, benchmark: str, scenario: str, harness: HarnessDefaults, found: str
+) -> Path:
+    """Set one entry of tuned.yaml, and return its path; the others stay.
+
+    Raises:
+        ConfigError: the file that is there cannot be read.
+    """
+    path = folder / TUNED_FILE
+    before = load_strict(path, TunedFile) if path.is_file() else TunedFile()
+    plain: dict[str, dict[str, object]] = msgspec.to_builtins(before.benchmarks)
+    entry = {"found": found, "harness": msgspec.to_builtins(harness)}
+    plain.setdefault(benchmark, {})[scenario] = entry
+    text = yaml.safe_dump(_given({"benchmarks": plain}), sort_keys=False, width=100)
+    _write(path, HEADER + text)
+    load_strict(path, TunedFile)
+    return path
+
+
+def keep_rate(
+    folder: Path, model: str, scenario: str, qps: float, known_models: Collection[str]
+) -> Path:
+    """Set `model.scenario.target_qps` in user.conf, and return its path; other lines stay.
+
+    Raises:
+        ConfigError: the file that is there is wrong.
+    """
+    path = folder / USER_CONF
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if text and not text.endswith("\n"):
+        text += "\n"
+    line = user_conf.render(model, scenario, {"target_qps": qps})
+    name = rf"{re.escape(model)}\.{scenario}\.target_qps"
+    changed, count = re.subn(rf"(?m)^[ \t]*{name}[ \t]*=.*\n", line, text)
+    if not count:
+        changed = f"{text}# Found by sut tune.\n{line}"
+    user_conf.parse(changed, str(path), known_models)
+    _write(path, changed)
+    return path
+
+
+def _given(value: object) -> object:
+    """Leave out what is not given: None and empty mappings."""
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _given(inner) for key, inner in value.items()}
+    return {key: inner for key, inner in kept.items() if inner is not None and inner != {}}
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,236 @@
+"""The torch backend: the contract on the host, the forms of a model, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from backends.base import EngineSpec, TensorSpec, open_engine
+from sut.errors import ConfigError, EngineError
+from tests.backends.conformance import BackendTestCase
+from tests.backends.models import CLASSES, SHAPE, floats, linear, linear_answers, model, save
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from onnx import helper  # noqa: E402 - after the check that torch is there
+from onnx.reference import ReferenceEvaluator  # noqa: E402
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from onnx import ModelProto
+
+    from backends.base import Array, OptionValue
+
+# torch says so of TorchScript at every turn; files of it are there all the same.
+pytestmark = pytest.mark.filterwarnings(r"ignore:.*torch\.jit:DeprecationWarning")
+
+INPUT = TensorSpec("x", SHAPE, "float32")
+CAP = 6
+
+
+def spec_of(path: str, tensor: TensorSpec = INPUT, **options: OptionValue) -> EngineSpec:
+    return EngineSpec("torch", path, tensor, None, CAP, options=options, slots=2)
+
+
+class Linear(torch.nn.Module):  # type: ignore[misc]  # torch may be absent, then it has no types
+    """tests.backends.models.linear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from tests.backends.models import weights
+
+        self.register_buffer("w", torch.from_numpy(weights()))
+
+    def forward(self, x):  # type: ignore[no-untyped-def]  # a tensor to two of them
+        logits = x.flatten(1) @ self.w
+        return logits, logits.argmax(1, keepdim=True)
+
+
+def save_export(path: Path) -> str:
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(Linear(), (torch.zeros(2, *SHAPE),), dynamic_shapes=({0: batch},))
+    torch.export.save(program, path)
+    return str(path)
+
+
+def save_script(path: Path) -> str:
+    torch.jit.save(torch.jit.trace(Linear(), torch.zeros(2, *SHAPE)), path)
+    return str(path)
+
+
+class OnHost(BackendTestCase):
+    def expected(self, samples: Array) -> tuple[Array, ...]:
+        return linear_answers(samples)
+
+
+class TestOnnx(OnHost):
+    @pytest.fixture
+    def spec(self, tmp_path: Path) -> EngineSpec:
+        return spec_of(save(linear(), tmp_path))
+
+
+class TestExport(OnHost):
+    @pytest.fixture
+    def spec(self, tmp_path: Path) -> EngineSpec:
+        return spec_of(save_export(tmp_path / "model.pt2"))
+
+
+class TestScript(OnHost):
+    @pytest.fixture
+    def spec(self, tmp_path: Path) -> EngineSpec:
+        return spec_of(save_script(tmp_path / "model.pt"))
+
+
+# Models that fit
+
+
+def answers_of(engine_spec: EngineSpec, samples: Array) -> Array:
+    engine = open_engine(engine_spec)
+    engine.bind(samples)
+    found = np.concatenate([engine.infer([k])[0].copy() for k in range(len(samples))])
+    engine.close()
+    return found
+
+
+def test_the_named_output_comes_first(tmp_path: Path) -> None:
+    engine = open_engine(replace(spec_of(save(linear(), tmp_path)), output_name="best"))
+
+    assert [output.name for output in engine.outputs] == ["best", "logits"]
+    engine.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "export", "script"])
+def test_a_compiled_model_answers_the_same(tmp_path: Path, form: str) -> None:
+    save_as = {"export": save_export, "script": save_script}
+    path = save_as[form](tmp_path / form) if form in save_as else save(linear(), tmp_path)
+    samples = np.random.default_rng(3).integers(-8, 9, (4, *SHAPE)).astype(np.float32)
+
+    found = answers_of(spec_of(path, compile="inductor", graph_sizes="1"), samples)
+
+    np.testing.assert_array_equal(found, linear_answers(samples)[0])
+
+
+def test_half_precision_is_computed_and_said(tmp_path: Path) -> None:
+    samples = np.ones((2, *SHAPE), np.float32)
+    engine = open_engine(spec_of(save(linear(), tmp_path), precision="fp16"))
+    engine.bind(samples)
+
+    found = engine.infer([0])[0]
+
+    assert engine.facts["precision"] == "fp16"
+    assert found.dtype == np.float16
+    np.testing.assert_array_equal(found, linear_answers(samples)[0][:1].astype(np.float16))
+    engine.close()
+
+
+def image_model() -> ModelProto:
+    """Return every operator with windows, strides and sides that differ."""
+    kernel = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(np.float32) / 8
+    deep = np.random.default_rng(1).standard_normal((4, 1, 3, 3)).astype(np.float32) / 2
+    dense = np.random.default_rng(2).standard_normal((CLASSES, 4)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "k", "b"], ["c"], strides=[2, 2], auto_pad="SAME_UPPER"),
+        helper.make_node("Clip", ["c", "low", "high"], ["clipped"]),
+        helper.make_node(
+            "Conv", ["clipped", "d"], ["deep"], group=4, pads=[1, 1, 1, 1], kernel_shape=[3, 3]
+        ),
+        helper.make_node("Add", ["deep", "clipped"], ["sum"]),
+        helper.make_node("Relu", ["sum"], ["relu"]),
+        helper.make_node(
+            "MaxPool", ["relu"], ["max"], kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1]
+        ),
+        helper.make_node("GlobalAveragePool", ["max"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w", "bias"], ["gemm"], transB=1, alpha=0.5),
+        helper.make_node("Softmax", ["gemm"], ["y"], axis=1),
+    ]
+    constants: dict[str, Array] = {
+        "k": kernel,
+        "b": np.arange(4, dtype=np.float32) / 4,
+        "d": deep,
+        "w": dense,
+        "bias": np.ones(CLASSES, np.float32),
+        "low": np.float32(0) * np.ones(()),  # type: ignore[dict-item]  # an array without axes
+        "high": np.ones((), np.float32) * np.float32(6),
+    }
+    constants = {name: np.asarray(value, np.float32) for name, value in constants.items()}
+    return model(nodes, [floats("x", "N", 3, 14, 11)], [floats("y", "N", CLASSES)], constants)
+
+
+def test_onnx_operators_compute_what_onnx_says(tmp_path: Path) -> None:
+    proto = image_model()
+    samples = np.random.default_rng(4).standard_normal((3, 3, 14, 11)).astype(np.float32)
+    (want,) = ReferenceEvaluator(proto).run(None, {"x": samples})
+    tensor = TensorSpec("x", (3, 14, 11), "float32")
+
+    found = answers_of(spec_of(save(proto, tmp_path), tensor), samples)
+
+    np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-6)
+
+
+# Refusals
+
+
+def test_an_operator_that_it_does_not_know_is_named(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Erf", ["x"], ["y"], name="odd")]
+    proto = model(nodes, [floats("x", "N", *SHAPE)], [floats("y", "N", *SHAPE)])
+    path = save(proto, tmp_path)
+
+    with pytest.raises(EngineError, match=r'cannot run node "odd" of type Erf; it knows Add'):
+        open_engine(spec_of(path))
+
+
+def test_a_file_that_holds_no_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"\x00no model at all")
+
+    with pytest.raises(EngineError, match=r"model\.onnx: it is no ONNX model"):
+        open_engine(spec_of(str(path)))
+
+
+def test_an_archive_that_holds_no_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save({"w": torch.zeros(3)}, path)
+
+    with pytest.raises(EngineError, match=r"weights\.pt: torch .* cannot load it.*jit\.save"):
+        open_engine(spec_of(str(path)))
+
+
+def test_another_input_than_the_benchmark_feeds_is_refused(tmp_path: Path) -> None:
+    path = save(linear(), tmp_path)
+
+    with pytest.raises(EngineError, match='has no input "image"'):
+        open_engine(spec_of(path, TensorSpec("image", SHAPE, "float32")))
+
+
+def test_a_batch_axis_that_is_fixed_is_refused(tmp_path: Path) -> None:
+    path = save(linear(batch=1), tmp_path)
+
+    with pytest.raises(EngineError, match='batch axis of input "x" is fixed to 1'):
+        open_engine(spec_of(path))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"graph_sizes": "1,7"}, r'"graph_sizes" is "1,7"; expected batch sizes from 1 to .* 6'),
+        ({"precision": "int8"}, "expected one of model, fp16"),
+        ({"grpah_sizes": "1"}, 'Did you mean "graph_sizes"'),
+    ],
+)
+def test_an_option_that_does_not_fit_is_refused(
+    tmp_path: Path, options: dict[str, OptionValue], text: str
+) -> None:
+    with pytest.raises(ConfigError, match=text):
+        open_engine(spec_of(save(linear(), tmp_path), **options))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises((EngineError, ConfigError), match="device 0: "):
+        open_engine(replace(spec_of(save(linear(), tmp_path)), device="0"))

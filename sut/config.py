@@ -140,6 +140,17 @@ class Plan:
         return self.file.closed_problems(self.benchmark.loadgen_name, self.scenario)
 
 
+def _instances(settings: Mapping[str, Setting]) -> Setting:
+    """Turn "cores" into a number: one engine a core on the CPU, one on any other device."""
+    given = settings["instances"]
+    if given.value != "cores":
+        return given
+    if settings["workers"].value == "inline":
+        return Setting(1, "inline workers run one engine")
+    on_cpu = settings["devices"].value == ("cpu",)
+    return Setting(cores() if on_cpu else 1, f"{given.source}: one a core of the CPU")
+
+
 def _check_accuracy(arguments: Arguments, benchmark: Benchmark, backend: str) -> None:
     """Refuse an accuracy run that could not be judged, before it runs."""
     if arguments.mode == "performance" or backend in WITHOUT_MODEL:
@@ -171,8 +182,7 @@ def resolve(arguments: Arguments) -> Plan:
     folder = system_folder(system)
     layers = _layers(arguments, benchmark, asked.name, folder, asked.default_workers)
     settings = {name: _first(layers, name) for name in _DEFAULTS}
-    if settings["instances"].value == "cores":
-        settings["instances"] = Setting(cores(), f"{settings['instances'].source}: one a core")
+    settings["instances"] = _instances(settings)
     settings["backend_options"] = _merged(layers, "backend_options")
     _check_accuracy(arguments, benchmark, str(settings["backend"].value))
     return Plan(
@@ -230,7 +240,8 @@ def _layers(
     # Options belong to a backend: those for another one than the user chose are left out.
     backend = arguments.backend or file.backend or _DEFAULTS["backend"]
     of_system = _HARNESS if file.backend in {None, backend} else _WITHOUT_OPTIONS
-    of_benchmark = _HARNESS if backend == _DEFAULTS["backend"] else _WITHOUT_OPTIONS
+    # A benchmark's defaults are for the default backend altogether.
+    of_benchmark = _HARNESS if backend == _DEFAULTS["backend"] else ()
     defaults = benchmark.harness_defaults(name)
     return [
         ("command line", _given(arguments, _ARGUMENTS)),

@@ -17,6 +17,7 @@ from sut.report.svg import COLOURS, Axes, Mark, Series, chart, heat
 from sut.run_folder import SUMMARY_FILE
 from sut.tuner import constraints
 from sut.tuner.asks import Measured, Outcome, Trial
+from sut.tuner.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from sut.config import Plan
     from sut.tuner.answer import Answer
-    from sut.tuner.asks import Ask, Reply
+    from sut.tuner.asks import Ask, Point, Reply
     from sut.tuner.candidate import Variant
     from sut.tuner.job import Job
 
@@ -226,10 +227,11 @@ def _lead(story: Story) -> str:
 
 
 def _predictions(answer: Answer) -> str:
-    best = answer.predictions[0].qps or 1.0
+    best, is_fine = answer.predictions[0].qps or 1.0, answer.predictions[0].is_fine
     rows = [
         [
-            str(p.candidate), f"{p.qps:,.6g}", f"{p.qps / best - 1:.2%}",
+            str(p.candidate), f"{p.qps:,.6g}",
+            f"{p.qps / best - 1:.2%}" if p.is_fine == is_fine else "",
             f"{p.fill_ns / MS:.2f}" if p.fill_ns else "", "fine" if p.is_fine else "rough",
         ]
         for p in answer.predictions[:_SHOWN_PREDICTIONS]
@@ -260,13 +262,21 @@ def _pictures(story: Story) -> list[tuple[str, str]]:
 def _service(story: Story) -> str:
     lines = []
     for variant, measured in story.measured:
-        for device, points in measured.workers[:_MANY_WORKERS]:
-            name = ", ".join(filter(None, (f"device {device}", str(variant))))
+        for name, points in _different(variant, measured):
             places = [(float(size), p.median_ns / MS) for size, p in points.items()]
             errors = [(p.low_ns / MS, p.high_ns / MS) for p in points.values()]
             lines.append(Series(name, places, "both", errors))
     axes = Axes("batch, samples", "ms", "log", "log")
     return chart("Time of one batch by batch size", axes, lines)
+
+
+def _different(variant: Variant, measured: Measured) -> list[tuple[str, dict[int, Point]]]:
+    """Return (name, points) of the workers; of those that are alike only the first."""
+    model = Model({variant: measured}, ())
+    suffix = f", {variant}" if str(variant) else ""
+    if len(measured.workers) > 1 and not model.is_uneven(variant):
+        return [(f"{len(measured.workers)} workers, alike{suffix}", measured.workers[0][1])]
+    return [(f"device {d}{suffix}", points) for d, points in measured.workers[:_MANY_WORKERS]]
 
 
 def _throughput(story: Story) -> str:
@@ -314,8 +324,8 @@ def _surface(answer: Answer) -> str:
     for p in answer.predictions:
         c = p.candidate
         place = float(c.max_batch_size), c.max_queue_delay_us / 1e3
-        if p.qps and p.qps > shown.get(place, (0.0, ""))[0]:
-            shown[place] = p.qps, f"{c}: {p.qps:,.0f}/s"
+        if p.first_qps > shown.get(place, (0.0, ""))[0]:
+            shown[place] = p.first_qps, f"{c}: {p.first_qps:,.0f}/s at first look"
     cells = [(x, y, value, word) for (x, y), (value, word) in shown.items()]
     axes = Axes("batch, samples", "queue delay, ms", "log")
     place = float(chosen.max_batch_size), chosen.max_queue_delay_us / 1e3
@@ -344,4 +354,4 @@ def _trials(story: Story) -> str:
         marks.append(Mark("y", limit_ms, f"bound {limit_ms:g} ms"))
         top = 2.5 * limit_ms
     unit = f"{name}, ms" if name else "ms" if job.scenario.endswith("Stream") else "samples/s"
-    return chart("Runs in order", Axes("trial", unit, y_top=top), lines, marks)
+    return chart("Runs in order", Axes("trial", unit, y_top=top, y_from_zero=True), lines, marks)

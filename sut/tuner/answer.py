@@ -18,12 +18,14 @@ class Predicted:
         candidate: the settings.
         qps: the highest rate within the bounds; Offline: samples/s.
         fill_ns: the time in which its batch fills at that rate.
-        is_fine: from long runs and several seeds; else a first look.
+        first_qps: the first look's rate, from short runs: too high by a little, for all alike.
+        is_fine: `qps` is from long runs and several seeds; else it is the first look's.
     """
 
     candidate: Candidate
     qps: float
     fill_ns: float
+    first_qps: float = 0.0
     is_fine: bool = False
 
 

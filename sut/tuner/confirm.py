@@ -134,7 +134,8 @@ def _judge(job: Job, lessons: Lessons, claim: Claim) -> None:
     name, limit_ns = job.bound.name, job.bound.limit_ns
     claim.is_proven = len(claim.runs) >= job.confirm_runs and all(r.valid for r in claim.runs)
     values = [math.log(run.latency_ns[name]) for run in claim.runs]
-    claim.confidence = statistics.confidence_below(math.log(limit_ns), values)
+    needed_ns = lessons.limit_ns(claim.candidate, claim.qps)
+    claim.confidence = statistics.confidence_below(math.log(needed_ns), values)
     low, high = min(values, default=0.0), max(values, default=0.0)
     low, high = math.exp(low) / 1e6, math.exp(high) / 1e6
     claim.notes.append(

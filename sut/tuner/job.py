@@ -19,10 +19,13 @@ class Bound:
     Attributes:
         name: a key of QueueResult.latency_ns, such as "p99".
         limit_ns: the most it may be.
+        share: of LoadGen's own bound, the percentile below 1, to which early stopping applies: a
+            run has to be better than that, the shorter the more. None for a bound of the user's.
     """
 
     name: str
     limit_ns: float
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,11 @@ class Lessons:
         tried = [lesson.qps for lesson in self._runs.get(candidate, ())]
         return _STEP_DOWN * min(tried, default=hint)
 
+    def limit_ns(self, candidate: Candidate, qps: float) -> float:
+        """Return what the percentile may be for a run to be VALID; early stopping asks for more."""
+        allowance = self._model.allowance(candidate, qps, self.learnt(candidate))
+        return self._job.bound.limit_ns * allowance
+
     def room(self, outcome: Outcome) -> float:
         """Return the logarithm of the bound over the run's percentile."""
         bound = self._job.bound

@@ -15,6 +15,7 @@ import numpy as np
 
 from backends.curves.curve import NS_PER_MS, Curve
 from backends.curves.jitter import Jitter
+from scenarios.early_stopping import allowed_over
 from sut.batcher import BatcherSettings
 from sut.queue_model import MEASURED_HOST, Device, Host, QueueResult, QueueSetting, simulate
 from sut.tuner.asks import Measured, Seen
@@ -30,6 +31,8 @@ EQUAL_DEVICES = 0.05
 _HINTED_STEP, _FIRST_STEP = 0.004, 0.02
 _LEAST_QPS_SHARE = 0.01
 _LEAST_SAMPLES = 500
+# Beyond these early stopping asks for the percentile itself.
+_MANY_QUERIES = 300_000
 # `fitting_ratio` looks between these: more than that is no correction but another machine.
 _RATIOS = (0.85, 1.35)
 _RATIO_RESOLUTION = 1e-3
@@ -133,6 +136,7 @@ class Model:
     bounds: Sequence[Bound]
     run_s: float = math.inf
     known: MutableMapping[str, float] = field(default_factory=dict)
+    _lately: dict[object, float] = field(default_factory=dict, repr=False)
 
     def curves(self, variant: Variant) -> list[tuple[str, Curve]]:
         """Return (device, S(b)) of every worker."""
@@ -188,6 +192,19 @@ class Model:
 
         return self._remember((name, candidate, qps, learnt, effort), mean_ns)
 
+    def allowance(self, candidate: Candidate, qps: float, learnt: Learnt) -> float:
+        """Return by what factor early stopping lowers the bound on the percentile, at most 1."""
+        bound = self.bounds[0]
+        if bound.share is None:
+            return 1.0
+
+        def factor() -> float:
+            result = self.simulate(candidate, qps, learnt, FINE.samples, FINE.seeds[0])
+            reached_ns = _reached_ns(result, bound, self._queries(qps, FINE))
+            return min(1.0, result.latency_ns[bound.name] / reached_ns)
+
+        return self._remember(("allowance", candidate, qps, learnt), factor)
+
     def fitting_ratio(
         self, candidate: Candidate, qps: float, learnt: Learnt, percentile_ns: float
     ) -> float:
@@ -196,14 +213,17 @@ class Model:
         Near the peak a latency is long because the devices cannot do more, so one number, how long
         batches take in effect, stands for whatever keeps them from it.
         """
-        low, high = _RATIOS
+        least, most = _RATIOS
+
+        def is_faster(ratio: float) -> bool:
+            slower = replace(learnt, service_ratio=learnt.service_ratio * ratio)
+            reached_ns = self.percentile_ns(candidate, qps, slower, QUICK)
+            return ratio <= least or reached_ns < percentile_ns
+
+        low, high = _bracket(is_faster, 1.0, most)
         while high - low > _RATIO_RESOLUTION:
             middle = (low + high) / 2
-            slower = replace(learnt, service_ratio=learnt.service_ratio * middle)
-            if self.percentile_ns(candidate, qps, slower, QUICK) < percentile_ns:
-                low = middle
-            else:
-                high = middle
+            low, high = (middle, high) if is_faster(middle) else (low, middle)
         return (low + high) / 2
 
     def peak(
@@ -227,11 +247,13 @@ class Model:
         return self._remember(question, lambda: self._peak(candidate, learnt, effort, margin, hint))
 
     def _remember(self, question: tuple[object, ...], answer: Callable[[], float]) -> float:
-        text = repr((self.measured, self.bounds, self.run_s, question))
-        key = hashlib.sha256(text.encode()).hexdigest()[:24]
-        if key not in self.known:
-            self.known[key] = answer()
-        return self.known[key]
+        if question not in self._lately:
+            text = repr((self.measured, self.bounds, self.run_s, question))
+            key = hashlib.sha256(text.encode()).hexdigest()[:24]
+            if key not in self.known:
+                self.known[key] = answer()
+            self._lately[question] = self.known[key]
+        return self._lately[question]
 
     def _peak(
         self,
@@ -259,13 +281,21 @@ class Model:
         self, candidate: Candidate, qps: float, learnt: Learnt, effort: Effort, margin: float
     ) -> bool:
         room = {b.name: b.limit_ns * math.exp(-margin) * len(effort.seeds) for b in self.bounds}
+        by_name = {bound.name: bound for bound in self.bounds}
+        queries = self._queries(qps, effort)
         for seed in effort.seeds:
             result = self.simulate(candidate, qps, learnt, effort.samples, seed)
             for name in room:
-                room[name] -= result.latency_ns[name]
+                room[name] -= _reached_ns(result, by_name[name], queries)
             if min(room.values()) < 0:
                 return False
         return True
+
+    def _queries(self, qps: float, effort: Effort) -> int:
+        """Return how many queries a run has; with no length given, as many as are simulated."""
+        if math.isinf(self.run_s):
+            return effort.samples
+        return int(max(min(qps * self.run_s, _MANY_QUERIES), _LEAST_SAMPLES))
 
     def _setting(
         self, candidate: Candidate, qps: float, learnt: Learnt, samples: int, seed: int
@@ -284,6 +314,20 @@ class Model:
             candidate.max_batch_size, int(candidate.max_queue_delay_us * NS_PER_US)
         )
         return QueueSetting(devices, batcher, qps=qps, samples=samples, host=learnt.host, seed=seed)
+
+
+def _reached_ns(result: QueueResult, bound: Bound, queries: int) -> float:
+    """Return the latency that must be within a bound: its percentile, or what LoadGen asks for."""
+    if bound.share is None:
+        return result.latency_ns[bound.name]
+    return result.percentile_ns(_needed_share(bound.share, queries))
+
+
+@cache
+def _needed_share(share: float, queries: int) -> float:
+    """Return the share of queries in time that makes a run VALID; of very short ones all."""
+    allowed = allowed_over(share, queries) or 0
+    return min(1 - allowed / queries, 1 - 1 / queries)
 
 
 def _from_above(fits: Fits, capacity: float) -> tuple[float, float]:

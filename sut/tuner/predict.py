@@ -105,7 +105,9 @@ class _Look:
 
     def _note(self, candidate: Candidate, qps: float, *, is_fine: bool) -> None:
         fill_ns = self._model.fill_ns(candidate, qps)
-        self._found[candidate] = Predicted(candidate, qps, fill_ns, is_fine)
+        before = self._found.get(candidate)
+        first_qps = before.first_qps if before else qps
+        self._found[candidate] = Predicted(candidate, qps, fill_ns, first_qps, is_fine)
 
 
 def flatness(ranked: Sequence[Predicted]) -> str:

@@ -28,7 +28,9 @@ Say: TypeAlias = "Callable[[str], None]"
 # Candidates that are probed, and probes of each: later ones begin with what the first taught.
 _CONTENDERS, _PROBES = 3, 2
 # A candidate predicted this far below the best is not probed: a correction moves all alike.
-_CONTENDER_SHARE = 0.01
+_CONTENDER_SHARE = 0.02
+# Batch sizes nearer to each other than this behave alike: probing both teaches nothing.
+_ALIKE_SHARE = 0.1
 # A first candidate that is this far from what was predicted changes which ones are the best.
 _SURPRISE = 0.03
 # A probe is enough that is VALID at this near to the rate that follows from it.
@@ -132,13 +134,20 @@ def _probe_one(job: Job, contender: _Contender, lessons: Lessons) -> Generator[A
 
 def _contenders(ranked: Sequence[Predicted]) -> list[_Contender]:
     """Return the best of each batch size, as far as they are near the top."""
-    found: dict[object, _Contender] = {}
+    found: list[_Contender] = []
     for predicted in ranked:
         c = predicted.candidate
         is_near = predicted.qps >= (1 - _CONTENDER_SHARE) * ranked[0].qps
-        if predicted.is_fine == ranked[0].is_fine and is_near:
-            found.setdefault((c.max_batch_size, c.variant), _Contender(c, qps=predicted.qps))
-    return list(found.values())[:_CONTENDERS]
+        is_new = not any(_are_alike(c, other.candidate) for other in found)
+        if predicted.is_fine == ranked[0].is_fine and is_near and is_new:
+            found.append(_Contender(c, predicted.qps))
+    return found[:_CONTENDERS]
+
+
+def _are_alike(one: Candidate, other: Candidate) -> bool:
+    apart = abs(one.max_batch_size - other.max_batch_size)
+    near = apart < _ALIKE_SHARE * max(one.max_batch_size, other.max_batch_size)
+    return one.variant == other.variant and bool(one.caps) == bool(other.caps) and near
 
 
 def probe(

@@ -239,7 +239,7 @@ def _server_bound(arguments: argparse.Namespace, plan: config.Plan) -> Bound:
             f"{plan.benchmark.name} has no latency bound for Server. Name one: "
             "--target-latency-ms 100."
         )
-    return Bound(name, limit_ms * MS)
+    return Bound(name, limit_ms * MS, share)
 
 
 def _sizes(text: str | None) -> tuple[int, ...]:

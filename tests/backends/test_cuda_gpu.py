@@ -51,6 +51,7 @@ pytestmark = [
     pytest.mark.skipif(bool(PROBLEM), reason=PROBLEM),
     # The compiler of torch still uses what torch calls deprecated.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores:UserWarning"),
 ]
 
 

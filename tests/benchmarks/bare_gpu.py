@@ -26,13 +26,12 @@ from sut.settings import TrialRequest
 from tests.benchmarks.bare import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from backends.base import Array
     from backends.cuda.slots import Slot
 
 SETTLE_S = 1.0
-SINGLE_CALLS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +62,15 @@ class GpuResult:
     Attributes:
         samples_per_s: by batch size.
         scattered_per_s: by batch size: the engine's own launch and wait, rows in random order.
-        call_ns: the median time of one sample, from its copy to its answer, waiting awake.
-        parts_ns: the engine's own parts of that: copy in, wait, compute, copy out.
+        call_ns: the median time of one sample, from its copy to its answer, waiting awake; None
+            where the engine has no batch of one.
+        parts_ns: the engine's own parts of that: copy in, wait, compute, copy out; or empty.
         open_s: time to open the engine.
     """
 
-    samples_per_s: Mapping[int, float]
-    scattered_per_s: Mapping[int, float]
-    call_ns: float
+    samples_per_s: dict[int, float]
+    scattered_per_s: dict[int, float]
+    call_ns: float | None
     parts_ns: tuple[float, ...]
     open_s: float
 
@@ -127,22 +127,26 @@ class Loop:
 
         return self._rate(size, seconds, launch, wait)
 
-    def single_ns(self) -> float:
+    def single_ns(self, seconds: float) -> float:
         """Return the median time of one sample, by the host's clock."""
         slot, times = self._slots[0], []
-        for k in range(SINGLE_CALLS):
-            start_ns = time.monotonic_ns()
-            self._launch(slot, k % self._slab.count, 1)
+        now_ns = time.monotonic_ns()
+        end_ns = now_ns + int(seconds * 1e9)
+        while now_ns < end_ns:
+            start_ns = now_ns
+            self._launch(slot, len(times) % self._slab.count, 1)
             while not self._driver.reached(slot.done):
                 pass
-            times.append(time.monotonic_ns() - start_ns)
+            now_ns = time.monotonic_ns()
+            times.append(now_ns - start_ns)
         return median(times[len(times) // 10 :])
 
-    def single_parts_ns(self) -> tuple[float, ...]:
+    def single_parts_ns(self, seconds: float) -> tuple[float, ...]:
         """Return the medians of the parts of the engine's own batches of one."""
-        parts = []
-        for k in range(SINGLE_CALLS // 4):
-            self._engine.infer([k % self._slab.count])
+        parts: list[tuple[int, ...]] = []
+        end_ns = time.monotonic_ns() + int(seconds * 1e9)
+        while not parts or time.monotonic_ns() < end_ns:
+            self._engine.infer([len(parts) % self._slab.count])
             parts.append(self._engine.parts(0))
         return tuple(median(values) for values in zip(*parts, strict=True))
 
@@ -207,10 +211,11 @@ def _run_here(request: GpuRequest) -> GpuResult:
     scattered = {
         size: loop.scattered_rate(size, request.seconds) for size in sizes if request.scattered
     }
-    single_ns = loop.single_ns() if 1 in engine._sizes or not engine._sizes else float("nan")
-    parts = loop.single_parts_ns()
+    alone = not engine._sizes or 1 in engine._sizes
+    single_ns = loop.single_ns(request.seconds) if alone else None
+    parts_ns = loop.single_parts_ns(request.seconds / 4) if alone else ()
     engine.close()
-    return GpuResult(rates, scattered, single_ns, parts, open_s)
+    return GpuResult(rates, scattered, single_ns, parts_ns, open_s)
 
 
 if __name__ == "__main__":

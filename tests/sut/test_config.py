@@ -11,6 +11,7 @@ import yaml
 
 from scenarios.base import Load
 from sut.config import Arguments, Plan, resolve
+from sut.environment import cores
 from sut.errors import ConfigError
 from tests.sut.helpers.own import write_yaml
 
@@ -242,3 +243,20 @@ def test_a_scenario_that_a_system_misspells_is_refused(files: Files) -> None:
 def test_a_bound_that_loadgen_cannot_read_is_refused(files: Files) -> None:
     with pytest.raises(ConfigError, match=r"whole number"):
         files.resolve(load=Load(target_latency_ms=1.5))
+
+
+def test_an_engine_a_core_is_for_the_cpu_alone(files: Files) -> None:
+    files.benchmark = {"harness": {"Server": {"instances": "cores"}}}
+
+    assert files.resolve().harness.instances == cores()
+    assert files.resolve(devices=("0", "1")).harness.instances == 1
+    assert files.resolve(workers="inline").harness.instances == 1
+    assert files.resolve(instances=3).harness.instances == 3
+
+
+def test_the_defaults_of_a_benchmark_are_for_the_default_backend(files: Files) -> None:
+    files.benchmark = {"harness": {"Server": {"instances": 2, "max_batch_size": 3}}}
+
+    harness = files.resolve(backend="null").harness
+
+    assert (harness.instances, harness.max_batch_size) == (1, 8)

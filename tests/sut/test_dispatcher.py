@@ -216,7 +216,8 @@ def test_every_sample_is_completed_exactly_once(  # noqa: PLR0913 - what is vari
     dispatcher = build(ledger, workers, slots, cap, delay_ns)
     made = [Echo(dispatcher, fail_at if k == 0 else None) for k in range(workers)]
     dispatcher.start(made)
-    total, expected = 0, {}
+    total = 0
+    expected: dict[int, int] = {}
     for size in sizes:
         ids = list(range(total + 1, total + size + 1))
         indices = [random.Random(i).randrange(1000) for i in ids]

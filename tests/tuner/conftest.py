@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from sut.tuner.answer import Answer
 
 MS = 1e6
-BOUND_NS = 150 * MS
+BOUND_NS = 300 * MS
 # Two devices that answer some hundred samples a second: a run is some thousand samples.
-CURVE = formula(10.0, 4.0)
+CURVE = formula(20.0, 8.0)
 
 
 def make_world(**changes: object) -> World:
@@ -30,12 +30,12 @@ def make_world(**changes: object) -> World:
 def make_job(**changes: object) -> Job:
     """Return a job for that world; runs are short, so that the model's are too."""
     settings: dict[str, object] = {
-        "space": Space(workers=("process", "thread"), largest_batch=28),
+        "space": Space(workers=("process", "thread"), batches=(2, 6, 12, 15, 18, 24)),
         "probe_s": 5.0,
         "confirm_s": 6.0,
         **changes,
     }
-    return Job("Server", (Bound("p99", BOUND_NS),), **settings)  # type: ignore[arg-type]  # fields by name
+    return Job("Server", (Bound("p99", BOUND_NS, 0.99),), **settings)  # type: ignore[arg-type]  # fields by name
 
 
 @dataclass(frozen=True)

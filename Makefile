@@ -48,7 +48,7 @@ doctor: $(SETUP) ## Show what this machine has and lacks
 	@$(BIN)/sut doctor $(ARGS)
 
 ##@ Run (BENCHMARK= SYSTEM= BACKEND= ARGS=)
-.PHONY: run server offline singlestream multistream accuracy run_harness
+.PHONY: run server offline singlestream multistream accuracy tune run_harness
 run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds each
 	@$(call sut,all,--mode submission --min-duration-s 10)
 
@@ -66,6 +66,9 @@ multistream: $(SETUP) ## Run MultiStream: eight samples after the other eight
 
 accuracy: $(SETUP) ## Run the accuracy test of SCENARIO= (Offline)
 	@$(call sut,$(SCENARIO),--mode accuracy)
+
+tune: $(SETUP) ## Find the best settings and load of SCENARIO= and write them into user_confs/
+	@$(BIN)/sut tune -b $(BENCHMARK) -s $(SCENARIO) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
 
 run_harness: $(SETUP) ## Run with the arguments of NVIDIA's harness in RUN_ARGS=
 	@$(BIN)/sut run $(call harness,$(RUN_ARGS))
@@ -102,7 +105,7 @@ extra: $(DEV) ## Make two submissions of full length in OUT=: 12 minutes, then 4
 	@$(BIN)/python -m tests.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt lock bench-cpu bench-model bench-dispatch
+.PHONY: test lint fmt lock bench-cpu bench-model bench-tuner bench-dispatch
 test: $(DEV) ## Run the tests; one of them with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q $(ARGS)
 
@@ -125,6 +128,9 @@ bench-cpu: $(DEV) ## Measure what this machine's CPU can do, and what the harnes
 
 bench-model: $(DEV) ## Compare the model of the queue with the real program
 	@$(BIN)/python -m tests.benchmarks.queue_model $(ARGS)
+
+bench-tuner: $(DEV) ## Compare the tuner with bisection and brute force, in the model of the queue
+	@$(BIN)/python -m tests.benchmarks.tuner $(ARGS)
 
 bench-dispatch: $(DEV) ## Measure the harness alone, with a backend that does nothing
 	@$(BIN)/python -m tests.benchmarks.dispatch $(ARGS)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Tuned vision systems publish a Server rate of 0.73 to 1.0 of their Offline rate (resnet50, v0.7
 # to v4.1). This is a rate to begin with, valid on a machine that is not quite idle, and not one to
 # submit.
-CAPACITY_SHARE = 0.5
+CAPACITY_SHARE = 0.4
 # Early stopping asks for as many with two late ones. A short run at a rate that nobody asked for
 # goes on until then: on a slow machine its duration alone would give too few.
 LEAST_QUERIES = minimum_queries(0.99, 2)

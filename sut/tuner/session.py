@@ -13,7 +13,7 @@ from sut.tuner.drive import drive
 from sut.tuner.journal import Journal, Predictions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, MutableMapping
     from pathlib import Path
 
     from sut.tuner.answer import Answer
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sut.tuner.execute import Executive
     from sut.tuner.job import Job
 
-    MakeSearch = Callable[[Job, Predictions, Callable[[str], None]], Search]
+    MakeSearch = Callable[[Job, MutableMapping[str, float], Callable[[str], None]], Search]
 
 MS = 1e6
 # Seconds from one trial's run to the next one's: processes start, engines open.

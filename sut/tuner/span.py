@@ -45,7 +45,7 @@ def span(
     if held.max_batch_size is not None:
         batches = (held.max_batch_size,)
     if batches:
-        sizes, most = (*sizes, *batches), max(batches)
+        sizes, most = (1, *batches), max(batches)
     return Space(
         variants=_variants(plan, held, is_cpu),
         workers=_workers(plan, held),

@@ -73,7 +73,7 @@ def test_offline_expects_more_than_the_measured_rate() -> None:
 def test_server_begins_at_a_share_of_the_measured_rate() -> None:
     keys = scenario("Server").settings(Load(), CAPACITY, {}, accuracy=False)
 
-    assert keys == {"target_qps": 500.0, "coalesce_queries": 1, "min_query_count": 838}
+    assert keys == {"target_qps": 400.0, "coalesce_queries": 1, "min_query_count": 838}
 
 
 def test_server_begins_at_no_more_than_one_dispatcher_keeps_up_with() -> None:

@@ -1,0 +1,148 @@
+"""The tuner against bisection and brute force over the same batch sizes: `make bench-tuner`.
+
+The system under test is the model of the queue with S(b) of four T4s (backends/curves); hops,
+jitter and arrivals differ from seed to seed, and no search knows them. Seconds are those that
+LoadGen would have run: a probe takes 10 s, a run whose verdict counts 60 s and what its queue adds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+import numpy as np
+
+from backends.curves.curve import from_file
+from backends.curves.jitter import Jitter
+from sut.queue_model import Host
+from sut.tuner.asks import Trial
+from sut.tuner.drive import drive
+from sut.tuner.job import Bound, Job, Space
+from sut.tuner.searches import search_of
+from tests.tuner.world import World
+
+MS = 1e6
+DEVICES = 4
+# Benchmark: bound in ms, and the queries/s that Dell published for this machine.
+PUBLISHED = {
+    "resnet50": (15.0, 20_742.83),
+    "ssd-mobilenet": (10.0, 28_293.31),
+    "ssd-resnet34": (100.0, 485.23),
+    "mobilenet": (10.0, 67_124.18),
+}
+SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96)
+MOST_SAMPLES = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one search came to.
+
+    Attributes:
+        qps: the rate it claims.
+        seconds: of LoadGen before the confirmation.
+        runs: how many.
+        valid: confirmation runs that were VALID, of three.
+        wall_s: time that the search itself took here, simulated runs included.
+    """
+
+    qps: float
+    seconds: float
+    runs: int
+    valid: int
+    wall_s: float
+
+
+def main() -> int:
+    """Run the searches and print the table."""
+    arguments = _arguments()
+    for name in arguments.benchmarks.split(","):
+        bound_ms, published = PUBLISHED[name]
+        print(f"{name}: four T4s (simulated), p99 <= {bound_ms:g} ms; published {published:,.0f}/s")
+        rows: dict[str, list[Result]] = {}
+        for seed in range(1, arguments.seeds + 1):
+            for search in arguments.searches.split(","):
+                if search == "grid" and seed > arguments.grid_seeds:
+                    continue
+                print(f"  seed {seed}, {search} ...", file=sys.stderr, flush=True)
+                rows.setdefault(search, []).append(run(name, search, seed))
+        for search, results in rows.items():
+            print(f"  {search:7} {_line(results)}")
+        _compare(rows)
+    return 0
+
+
+def run(name: str, search: str, seed: int) -> Result:
+    """Search one world."""
+    bound_ns = PUBLISHED[name][0] * MS
+    world = make_world(name, seed)
+    job = Job(
+        "Server",
+        (Bound("p99", bound_ns, 0.99),),
+        Space(workers=("process",), sizes=SIZES, slots=(4,)),
+    )
+    start_s = time.monotonic()
+    answer = drive(search_of(search, "Server")(job, {}, lambda _: None), world)
+    assert answer.target_qps is not None
+    before = [a for a in world.asked if isinstance(a, Trial) and a.purpose != "confirm"]
+    seconds = sum(s for purpose, s in world.loadgen_s.items() if purpose != "confirm")
+    again = [
+        world.run(Trial("confirm", answer.candidate, job.confirm_s, answer.target_qps)).valid
+        for _ in range(3)
+    ]
+    return Result(answer.target_qps, seconds, len(before), sum(again), time.monotonic() - start_s)
+
+
+def make_world(name: str, seed: int) -> World:
+    """Return a machine: the published curve, and a host that a seed chose."""
+    generator = np.random.default_rng(seed)
+    hop_in_us, hop_out_us = generator.uniform(60, 200), generator.uniform(150, 400)
+    host = Host(6e3, True, hop_in_us * 1e3, hop_out_us * 1e3, Jitter("lognormal", 0.8))
+    curve = from_file(f"{name}-t4")
+    slower = generator.uniform(0.99, 1.01)
+    points = tuple((size, ms * slower) for size, ms in curve.points_ms)
+    return World(
+        [replace(curve, points_ms=points)] * DEVICES,
+        PUBLISHED[name][0] * MS,
+        host=host,
+        jitter=Jitter("lognormal", generator.uniform(0.0, 0.02)),
+        seed=seed,
+        most_samples=MOST_SAMPLES,
+    )
+
+
+def _line(results: list[Result]) -> str:
+    rates = " ".join(f"{r.qps:,.0f}" for r in results)
+    return (
+        f"{fmean(r.seconds for r in results):8,.0f} s of LoadGen in "
+        f"{fmean(r.runs for r in results):5.1f} runs before confirmation; VALID "
+        f"{sum(r.valid for r in results)} of {3 * len(results)}; queries/s: {rates}"
+        f" ({fmean(r.wall_s for r in results):.0f} s here)"
+    )
+
+
+def _compare(rows: dict[str, list[Result]]) -> None:
+    mine = rows.get("model")
+    for search, results in rows.items():
+        if mine is None or search == "model":
+            continue
+        pairs = list(zip(mine, results, strict=False))
+        gains = " ".join(f"{a.qps / b.qps - 1:+.2%}" for a, b in pairs)
+        share = fmean(a.seconds / b.seconds for a, b in pairs)
+        print(f"  model against {search}: {share:.1%} of its LoadGen seconds; queries/s {gains}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--benchmarks", default="resnet50", help=", ".join(PUBLISHED))
+    parser.add_argument("--searches", default="model,bisect,grid")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--grid-seeds", type=int, default=1, help="brute force is slow")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

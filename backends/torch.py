@@ -104,7 +104,8 @@ def _import_torch() -> ModuleType:
         raise ConfigError(
             f'backend "torch" needs the package torch: {error}. Install it with pip install torch.'
         ) from error
-    return torch
+    module: ModuleType = torch
+    return module
 
 
 def _driver(torch: ModuleType, device: str) -> Driver:

@@ -56,7 +56,7 @@ class LoadedModel:
     outputs: tuple[TensorSpec, ...]
 
 
-class Wrapped(nn.Module):
+class Wrapped(nn.Module):  # type: ignore[misc]  # torch may be absent, then it has no types
     """A model between what the benchmark feeds and what our buffers take.
 
     Args:
@@ -167,7 +167,9 @@ def _outputs(
 ) -> list[TensorSpec]:
     """Return the outputs after one batch of zeros, of two rows where that is allowed."""
     count = min(2, spec.max_batch_size)
-    zeros = torch.zeros((count, *map(int, fed.shape)), dtype=getattr(torch, fed.dtype)).to(device)
+    zeros = torch.zeros(
+        (count, *(size or 1 for size in fed.shape)), dtype=getattr(torch, fed.dtype)
+    ).to(device)
     try:
         with torch.no_grad():
             answers = model(zeros)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Operator = Callable[[Sequence[torch.Tensor], Attributes], torch.Tensor]
 
 
-class OnnxModule(nn.Module):
+class OnnxModule(nn.Module):  # type: ignore[misc]  # torch may be absent, then it has no types
     """The graph of an ONNX model with one input.
 
     Attributes:

@@ -40,7 +40,7 @@ def span(
         largest: none above it is tried.
     """
     is_cpu = plan.harness.backend in _THREADS_OPTION and set(plan.harness.devices) == {"cpu"}
-    sizes = OFFLINE_SIZES if plan.scenario == "Offline" else SERVER_SIZES
+    sizes: tuple[int, ...] = OFFLINE_SIZES if plan.scenario == "Offline" else SERVER_SIZES
     most = min(largest or max(sizes), _CPU_LARGEST if is_cpu else max(sizes))
     if held.max_batch_size is not None:
         batches = (held.max_batch_size,)

@@ -36,7 +36,7 @@ def spec_of(path: str, tensor: TensorSpec = INPUT, **options: OptionValue) -> En
     return EngineSpec("torch", path, tensor, None, CAP, options=options, slots=2)
 
 
-class Linear(torch.nn.Module):  # type: ignore[misc]  # torch may be absent, then it has no types
+class Linear(torch.nn.Module):  # type: ignore[misc, name-defined]  # torch may be absent
     """tests.backends.models.linear."""
 
     def __init__(self) -> None:
@@ -155,7 +155,7 @@ def image_model() -> ModelProto:
         "d": deep,
         "w": dense,
         "bias": np.ones(CLASSES, np.float32),
-        "low": np.float32(0) * np.ones(()),  # type: ignore[dict-item]  # an array without axes
+        "low": np.float32(0) * np.ones(()),
         "high": np.ones((), np.float32) * np.float32(6),
     }
     constants = {name: np.asarray(value, np.float32) for name, value in constants.items()}
@@ -170,7 +170,9 @@ def test_onnx_operators_compute_what_onnx_says(tmp_path: Path) -> None:
 
     found = answers_of(spec_of(save(proto, tmp_path), tensor), samples)
 
-    np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(found, np.float32), np.asarray(want), rtol=1e-5, atol=1e-6
+    )
 
 
 # Refusals
@@ -227,7 +229,7 @@ def test_an_option_that_does_not_fit_is_refused(
     tmp_path: Path, options: dict[str, OptionValue], text: str
 ) -> None:
     with pytest.raises(ConfigError, match=text):
-        open_engine(spec_of(save(linear(), tmp_path), **options))
+        open_engine(spec_of(save(linear(), tmp_path), **options))  # type: ignore[arg-type]  # options alone
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

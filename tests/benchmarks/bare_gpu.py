@@ -129,7 +129,8 @@ class Loop:
 
     def single_ns(self, seconds: float) -> float:
         """Return the median time of one sample, by the host's clock."""
-        slot, times = self._slots[0], []
+        slot = self._slots[0]
+        times: list[int] = []
         now_ns = time.monotonic_ns()
         end_ns = now_ns + int(seconds * 1e9)
         while now_ns < end_ns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -458,7 +459,10 @@ def engine_on_host(spec: EngineSpec, plan: FakePlan, made: Library | None = None
     assert spec.model_path is not None
     options = read_options(spec.options, Options, "tensorrt backend")
     path = Path(spec.model_path)
-    path.write_bytes(plan.content())
+    # In one step: another thread may read the same file.
+    part = path.with_suffix(f".{threading.get_ident()}")
+    part.write_bytes(plan.content())
+    part.replace(path)
     sizes = read_sizes(options.graph_sizes, spec.max_batch_size, "tensorrt backend")
     kernel = load_kernel(
         Plan(path, NOTE), made or library(), spec, sizes if options.cuda_graphs else ()

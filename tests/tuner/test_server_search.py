@@ -65,16 +65,6 @@ def test_few_short_runs_come_before_the_confirmation(found: Found) -> None:
     assert all(run.seconds == found.job.confirm_s for run in trials(found.world, "confirm"))
 
 
-def test_confirmation_runs_take_turns_with_the_next_best(found: Found) -> None:
-    runs = [run.candidate for run in trials(found.world, "confirm")]
-    assert found.answer.runner_up is not None
-    rival = found.answer.runner_up[0]
-
-    assert runs[-1] == found.answer.candidate
-    assert rival in runs
-    assert all(a != b for a, b in zip(runs[-3:], runs[-2:], strict=False))
-
-
 def test_the_queue_delay_is_longer_than_the_time_in_which_a_batch_fills(found: Found) -> None:
     answer = found.answer
     assert answer.target_qps is not None

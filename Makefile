@@ -105,7 +105,7 @@ extra: $(DEV) ## Make two submissions of full length in OUT=: 12 minutes, then 4
 	@$(BIN)/python -m tests.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt lock bench-cpu bench-model bench-tuner bench-dispatch
+.PHONY: test lint fmt lock bench-cpu bench-model bench-tuner bench-dispatch bench-gpu
 test: $(DEV) ## Run the tests; one of them with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q $(ARGS)
 
@@ -134,6 +134,9 @@ bench-tuner: $(DEV) ## Compare the tuner with bisection and brute force, in the 
 
 bench-dispatch: $(DEV) ## Measure the harness alone, with a backend that does nothing
 	@$(BIN)/python -m tests.benchmarks.dispatch $(ARGS)
+
+bench-gpu: $(DEV) ## Measure what this machine's GPUs can do, and what the harness takes of it
+	@$(BIN)/python -m tests.benchmarks.gpu $(ARGS)
 
 ##@ Clean
 .PHONY: clean distclean

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import shlex
+import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 VERBS = {
     "run": ("sut.verbs.run", "run a LoadGen test, or all four"),
     "tune": ("sut.verbs.tune", "find the best settings and the highest load within the bound"),
+    "max-streams": ("sut.verbs.max_streams", "find the most samples at a fixed interval"),
     "submit": ("sut.verbs.submit", "run, verify and lay out a submission"),
     "audit": ("sut.verbs.audit", "run a compliance test and verify it"),
     "check": ("sut.verbs.check", "check a submission's tree"),
@@ -39,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = _verb_parser(words[0])
     module.add_arguments(verb)
     arguments = verb.parse_args(words[1:])
+    # A shell starts what it runs in the background with SIGINT ignored, and Python keeps to that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return int(module.main(arguments, shlex.join(["sut", *words])))
     except SutError as error:

@@ -28,7 +28,7 @@ from sut import loadgen, user_conf
 from sut.dispatcher import Failure, Outlets
 from sut.errors import EXIT_FAILED, EXIT_SIGTERM, SutError
 from sut.pool import open_system
-from sut.process import before_others, collector_off
+from sut.process import before_others, collector_off, fastbins_off
 from sut.run_folder import TRACE_FILE, USER_CONF_FILE
 from sut.samples import SampleSource
 from sut.settings import TrialRequest, TrialSamples
@@ -202,6 +202,7 @@ class Trial:
 def main() -> int:
     """Run the request in argv[1]; return the exit code."""
     before_others()
+    fastbins_off()
     request = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=TrialRequest)
     parent = Parent(_events_to_parent())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and sends SIGTERM

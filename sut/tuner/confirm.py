@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sut.tuner.learning import Lessons
 
 # A rate is raised only for a gain beyond this, and lowered by no less than this.
-_LEAST_GAIN, _LEAST_STEP = 0.004, 0.002
+_LEAST_GAIN, _LEAST_STEP = 0.002, 0.002
 # One run lowers it by no more than this: a single one may have been disturbed.
 _MOST_STEP = 0.03
 _CHANGES = 4

@@ -21,10 +21,10 @@ from data.model import resolve_model
 from data.preprocess import prepare
 from data.progress import show_progress
 from sut import loadgen_logs
-from sut.environment import ROOT
-from sut.errors import EXIT_INVALID, EXIT_SIGINT, ConfigError, SutError
+from sut.errors import EXIT_INVALID, EXIT_SIGINT
 from sut.run_folder import BATCHES_FILE, LOG_FILE, SUMMARY_FILE, TRACE_FILE
 from sut.trace import BATCH_FIELDS, TraceReader
+from sut.tuner.apart import TrialFailed, last_line, run_apart
 from sut.tuner.asks import Measure, Measured, Outcome, Trial
 from sut.tuner.measure import Request
 from sut.tuner.model import Model
@@ -55,10 +55,6 @@ _HOPELESS_S, _HOPELESS_FACTOR = 2.0, 2.0
 _PROBE_QUERIES = 100
 # A process that was told to end is killed after this long.
 _GRACE_S = 20.0
-
-
-class TrialFailed(SutError):
-    """A trial had no result: a device died, or the program refused it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +151,10 @@ class Executive:
             samples_path=samples_path,
             samples=samples,
         )
-        measured = _measure_apart(request)
+        answer = run_apart(
+            "sut.tuner.measure", msgspec.json.encode(request), "measuring batch times"
+        )
+        measured = msgspec.json.decode(answer, type=Measured)
         self._measured[ask.variant] = measured
         return measured
 
@@ -261,28 +260,6 @@ class _Late:
         return 0.0 if self._since_s is None else time.monotonic() - self._since_s
 
 
-def _measure_apart(request: Request) -> Measured:
-    with subprocess.Popen(
-        [sys.executable, "-m", "sut.tuner.measure"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        try:
-            answer, errors = process.communicate(msgspec.json.encode(request))
-        except BaseException:
-            process.kill()
-            raise
-    if process.returncode:
-        text = errors.decode(errors="replace")
-        message = _last_line(text) or f"exit code {process.returncode}"
-        raise (ConfigError if process.returncode == ConfigError.exit_code else TrialFailed)(
-            f"measuring batch times failed: {message}"
-        )
-    return msgspec.json.decode(answer, type=Measured)
-
-
 def _interrupt(process: subprocess.Popen[str]) -> None:
     """End a trial: it writes down what it measured."""
     process.send_signal(signal.SIGINT)
@@ -295,15 +272,9 @@ def _interrupt(process: subprocess.Popen[str]) -> None:
 def _failure(trial: Trial, errors: str, out: Path) -> str:
     where = f" {out / LOG_FILE} has what it printed." if (out / LOG_FILE).exists() else ""
     return (
-        f"a {trial.purpose} run failed ({trial.candidate}): {_last_line(errors)}{where} What was "
+        f"a {trial.purpose} run failed ({trial.candidate}): {last_line(errors)}{where} What was "
         "measured before is kept; the same command goes on from there."
     )
-
-
-def _last_line(text: str) -> str:
-    """Return what the program said last; a worker's traceback comes below it."""
-    said = [line.removeprefix("sut: ") for line in text.splitlines() if line.startswith("sut: ")]
-    return said[-1] if said else next(reversed(text.strip().splitlines()), "")
 
 
 def _over(out: Path) -> int | None:

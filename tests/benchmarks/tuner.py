@@ -15,7 +15,7 @@ from statistics import fmean
 
 import numpy as np
 
-from backends.curves.curve import from_file
+from backends.curves.curve import Curve, from_file
 from backends.curves.jitter import Jitter
 from sut.queue_model import Host
 from sut.tuner.asks import Trial
@@ -32,8 +32,11 @@ PUBLISHED = {
     "ssd-mobilenet": (10.0, 28_293.31),
     "ssd-resnet34": (100.0, 485.23),
     "mobilenet": (10.0, 67_124.18),
+    "unequal": (15.0, 0.0),
 }
-SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96)
+# Four unequal devices: a transformer on three kinds of GPU, and on one of them at half its clock.
+UNEQUAL = (("T4", 1.0), ("A30", 1.0), ("A100", 1.0), ("T4", 2.0))
+SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 MOST_SAMPLES = 60_000
 
 
@@ -43,6 +46,7 @@ class Result:
 
     Attributes:
         qps: the rate it claims.
+        batch: the batch size that it chose.
         seconds: of LoadGen before the confirmation.
         runs: how many.
         valid: confirmation runs that were VALID, of three.
@@ -50,6 +54,7 @@ class Result:
     """
 
     qps: float
+    batch: int
     seconds: float
     runs: int
     valid: int
@@ -61,7 +66,8 @@ def main() -> int:
     arguments = _arguments()
     for name in arguments.benchmarks.split(","):
         bound_ms, published = PUBLISHED[name]
-        print(f"{name}: four T4s (simulated), p99 <= {bound_ms:g} ms; published {published:,.0f}/s")
+        beside = f"; published {published:,.0f}/s" if published else ""
+        print(f"{name}: four devices (simulated), p99 <= {bound_ms:g} ms{beside}")
         rows: dict[str, list[Result]] = {}
         for seed in range(1, arguments.seeds + 1):
             for search in arguments.searches.split(","):
@@ -93,7 +99,10 @@ def run(name: str, search: str, seed: int) -> Result:
         world.run(Trial("confirm", answer.candidate, job.confirm_s, answer.target_qps)).valid
         for _ in range(3)
     ]
-    return Result(answer.target_qps, seconds, len(before), sum(again), time.monotonic() - start_s)
+    batch = answer.candidate.max_batch_size
+    return Result(
+        answer.target_qps, batch, seconds, len(before), sum(again), time.monotonic() - start_s
+    )
 
 
 def make_world(name: str, seed: int) -> World:
@@ -101,11 +110,9 @@ def make_world(name: str, seed: int) -> World:
     generator = np.random.default_rng(seed)
     hop_in_us, hop_out_us = generator.uniform(60, 200), generator.uniform(150, 400)
     host = Host(6e3, True, hop_in_us * 1e3, hop_out_us * 1e3, Jitter("lognormal", 0.8))
-    curve = from_file(f"{name}-t4")
     slower = generator.uniform(0.99, 1.01)
-    points = tuple((size, ms * slower) for size, ms in curve.points_ms)
     return World(
-        [replace(curve, points_ms=points)] * DEVICES,
+        [_slowed(curve, slower) for curve in _curves(name)],
         PUBLISHED[name][0] * MS,
         host=host,
         jitter=Jitter("lognormal", generator.uniform(0.0, 0.02)),
@@ -114,8 +121,19 @@ def make_world(name: str, seed: int) -> World:
     )
 
 
+def _curves(name: str) -> list[Curve]:
+    if name != "unequal":
+        return [from_file(f"{name}-t4")] * DEVICES
+    where = "backend=tensorrt,dataset=electricity,gpu="
+    return [_slowed(from_file("tft-fp16", where + gpu), slow) for gpu, slow in UNEQUAL]
+
+
+def _slowed(curve: Curve, factor: float) -> Curve:
+    return replace(curve, points_ms=tuple((size, ms * factor) for size, ms in curve.points_ms))
+
+
 def _line(results: list[Result]) -> str:
-    rates = " ".join(f"{r.qps:,.0f}" for r in results)
+    rates = " ".join(f"{r.qps:,.0f} (batch {r.batch})" for r in results)
     return (
         f"{fmean(r.seconds for r in results):8,.0f} s of LoadGen in "
         f"{fmean(r.runs for r in results):5.1f} runs before confirmation; VALID "

@@ -1,6 +1,10 @@
-"""Cores as text."""
+"""Cores as text, and the C library's allocator."""
 
 from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
 
 import pytest
 
@@ -31,3 +35,47 @@ def test_devices_get_their_cores() -> None:
 def test_what_is_no_such_list_is_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse_affinity(text)
+
+
+# Frees many small blocks of malloc's, and prints how many bytes of them wait in its fastbins.
+FREE_MANY = """\
+import ctypes
+import sut.process
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+
+
+class Figures(ctypes.Structure):  # struct mallinfo2 of malloc.h
+    _fields_ = [("field" + str(n), ctypes.c_size_t) for n in range(10)]
+
+
+libc.mallinfo2.restype = Figures
+if {off}:
+    sut.process.fastbins_off()
+blocks = [libc.malloc(48) for _ in range(10_000)]
+for block in blocks:
+    libc.free(block)
+print(libc.mallinfo2().field6)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="this C library is not glibc 2.33 or newer"
+)
+def test_freed_blocks_wait_in_no_list_for_a_later_walk() -> None:
+    waiting = {
+        off: int(
+            subprocess.run(
+                [sys.executable, "-c", FREE_MANY.format(off=off)],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        )
+        for off in (False, True)
+    }
+
+    assert waiting[False] > 100_000
+    assert waiting[True] == 0

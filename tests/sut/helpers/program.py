@@ -102,11 +102,19 @@ class Program:
         return cls(root)
 
     @contextmanager
-    def start(self, *words: object, cwd: Path | None = None) -> Iterator[Running]:
-        """Start `sut WORDS` in `cwd`; leaving the `with` kills it if it still runs."""
+    def start(
+        self, *words: object, cwd: Path | None = None, before: Sequence[str] = ()
+    ) -> Iterator[Running]:
+        """Start `sut WORDS` in `cwd`; leaving the `with` kills it if it still runs.
+
+        Args:
+            words: the command line.
+            cwd: its folder; the checkout's copy.
+            before: a command that runs the one that follows it, such as `nice`.
+        """
         marker = f"{os.getpid()}-{next(_numbers)}"
         with subprocess.Popen(
-            [sys.executable, "-m", "sut", *map(str, words)],
+            [*before, sys.executable, "-m", "sut", *map(str, words)],
             cwd=cwd or self.root,
             env={**os.environ, "PYTHONPATH": str(self.root), MARKER: marker},
             stdout=subprocess.PIPE,

@@ -1,0 +1,216 @@
+"""`sut max-streams`: the most samples at a fixed interval with their latency within a bound.
+
+What MultiStream was until v1.1, and what cameras need; by our own open-loop generator, so never a
+LoadGen result. Today's MultiStream is `sut run -s MultiStream`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from backends.base import WITHOUT_MODEL, TensorSpec
+from data.model import resolve_model
+from data.preprocess import prepare
+from data.progress import show_progress
+from scenarios.base import Load
+from sut import config, environment
+from sut.errors import EXIT_INVALID, EXIT_VALID, ConfigError
+from sut.run_folder import SUMMARY_FILE, RunFolder
+from sut.settings import TrialRequest
+from sut.tuner.apart import run_apart
+from sut.tuner.max_streams import Edge, Tried, find_edge, reached
+from sut.tuner.openloop import StreamsRequest
+from sut.verbs.run import parse_option
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from sut.settings import HarnessSettings
+
+    Send = Callable[[int], list[int]]
+
+EXAMPLES = """examples:
+  sut max-streams -b resnet50 --system r740_4xt4 --interval-ms 50
+  sut max-streams -b my.yaml --interval-ms 33.3 --bound-ms 100 --percentile 99
+"""
+MS = 1e6
+GENERATOR = "own open-loop generator; no LoadGen result"
+_PERCENT = 100.0
+_LEAST_QUERIES = 20
+_FIRST_GUESS = 64
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("-b", "--benchmark", required=True, help="a name, or a path to a YAML file")
+    parser.add_argument("--interval-ms", type=float, required=True, metavar="I")
+    parser.add_argument("--bound-ms", type=float, metavar="L", help="latency (the interval)")
+    parser.add_argument(
+        "--percentile", type=float, default=100.0, metavar="P", help="within the bound (100)"
+    )
+    parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="of each try (5)")
+    parser.add_argument("--start", type=int, default=_FIRST_GUESS, metavar="N", help="first try")
+    parser.add_argument("--system", metavar="NAME")
+    parser.add_argument("--backend", metavar="NAME")
+    parser.add_argument("--model", type=Path, metavar="FILE")
+    parser.add_argument("--data", type=Path, metavar="DIR")
+    parser.add_argument("--devices", metavar="0,1")
+    parser.add_argument("--workers", metavar="KIND")
+    parser.add_argument("--instances", type=int, metavar="N")
+    parser.add_argument(
+        "--max-batch-size", type=int, metavar="B", help="(as many as share a device)"
+    )
+    parser.add_argument("--slots", type=int, metavar="K")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (runs/TIME-...)")
+
+
+def main(arguments: argparse.Namespace, command: str) -> int:
+    """Search; return the exit code: 3 when not even one stream fits."""
+    _check(arguments)
+    plan = config.resolve(_arguments(arguments))
+    bound_ms = arguments.bound_ms or arguments.interval_ms
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    out = arguments.out or Path("runs") / f"{stamp}-{plan.benchmark.name}-max-streams"
+    say = sys.stderr if arguments.json else sys.stdout
+    print(f"{plan.benchmark.name} on {plan.system}: {GENERATOR}", file=say, flush=True)
+    send = _sender(arguments, plan)
+
+    def measure(streams: int) -> Tried:
+        reached_ns = reached(send(streams), arguments.percentile / _PERCENT)
+        tried = Tried(streams, reached_ns, reached_ns <= bound_ms * MS)
+        verdict = "fits" if tried.fits else "does not fit"
+        print(
+            f"  {streams} streams: {_shown(reached_ns)} of {bound_ms:g} ms, {verdict}",
+            file=say,
+            flush=True,
+        )
+        return tried
+
+    with RunFolder(out) as folder:
+        edge = find_edge(measure, arguments.start)
+        summary = _summary(arguments, plan, edge, command)
+        folder.write_json(SUMMARY_FILE, summary)
+    print(_line(edge, arguments.interval_ms), file=say)
+    if arguments.json:
+        print(json.dumps(summary, indent=2))
+    return EXIT_VALID if edge.best else EXIT_INVALID
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    for name in ("interval_ms", "bound_ms", "seconds", "start"):
+        value = getattr(arguments, name)
+        if value is not None and not 0 < value < math.inf:
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} is {value:g}; expected a number above 0.")
+    if not 0 < arguments.percentile <= _PERCENT:
+        raise ConfigError(
+            f"--percentile is {arguments.percentile:g}; expected above 0 and up to 100."
+        )
+
+
+def _arguments(arguments: argparse.Namespace) -> config.Arguments:
+    return config.Arguments(
+        benchmark=arguments.benchmark,
+        scenario="MultiStream",
+        system=arguments.system,
+        backend=arguments.backend,
+        model=arguments.model,
+        data=arguments.data,
+        workers=arguments.workers,
+        devices=tuple(arguments.devices.split(",")) if arguments.devices else None,
+        instances=arguments.instances,
+        max_batch_size=arguments.max_batch_size,
+        slots=arguments.slots,
+        backend_options=dict(parse_option(text) for text in arguments.set),
+    )
+
+
+def _sender(arguments: argparse.Namespace, plan: config.Plan) -> Send:
+    benchmark = plan.benchmark
+    model_path, samples_path, samples = None, "", benchmark.performance_sample_count
+    if plan.harness.backend not in WITHOUT_MODEL:
+        model_path = str(resolve_model(benchmark, arguments.model).path.absolute())
+        with show_progress(f"preparing samples of {benchmark.name}") as progress:
+            found = prepare(benchmark, arguments.data, progress=progress)
+        samples_path, samples = str(found.path.absolute()), found.count
+    interval_ns = int(arguments.interval_ms * MS)
+    queries = max(_LEAST_QUERIES, round(arguments.seconds * 1e9 / interval_ns))
+    tensor = benchmark.input
+
+    def send(streams: int) -> list[int]:
+        trial = TrialRequest(
+            scenario="MultiStream",
+            accuracy=False,
+            loadgen_model=benchmark.loadgen_name,
+            out_dir="",
+            load=Load(),
+            model_path=model_path,
+            input=TensorSpec(tensor.name, tensor.shape, tensor.dtype),
+            output_name=benchmark.output,
+            postprocess=benchmark.postprocess,
+            performance_sample_count=benchmark.performance_sample_count,
+            harness=_shared(plan.harness, streams, arguments.max_batch_size is not None),
+        )
+        request = StreamsRequest(trial, samples_path, samples, streams, interval_ns, queries)
+        answer = run_apart("sut.tuner.openloop", msgspec.json.encode(request), "max-streams")
+        return msgspec.json.decode(answer, type=list[int])
+
+    return send
+
+
+def _shared(harness: HarnessSettings, streams: int, is_held: bool) -> HarnessSettings:
+    """Let the devices share a query evenly, in one batch each."""
+    if is_held:
+        return harness
+    workers = len(harness.devices) * harness.instances
+    return replace(harness, max_batch_size=math.ceil(streams / workers), max_queue_delay_us=0)
+
+
+def _summary(
+    arguments: argparse.Namespace, plan: config.Plan, edge: Edge, command: str
+) -> dict[str, object]:
+    return {
+        "benchmark": plan.benchmark.name,
+        "kind": "max-streams",
+        "generator": GENERATOR,
+        "system": plan.system,
+        "backend": plan.harness.backend,
+        "simulated": plan.harness.backend == "simulated",
+        "interval_ms": arguments.interval_ms,
+        "bound_ms": arguments.bound_ms or arguments.interval_ms,
+        "percentile": arguments.percentile,
+        "max_streams": edge.best.streams if edge.best else 0,
+        "failing_streams": edge.failing.streams if edge.failing else None,
+        "tried": [_plain(tried) for tried in edge.tried],
+        "versions": environment.versions(),
+        "command": command,
+    }
+
+
+def _plain(tried: Tried) -> dict[str, object]:
+    """JSON knows no infinity: answers that are missing have no latency."""
+    found = asdict(tried)
+    found["reached_ns"] = tried.reached_ns if math.isfinite(tried.reached_ns) else None
+    return found
+
+
+def _line(edge: Edge, interval_ms: float) -> str:
+    if edge.best is None:
+        return "Not even one stream fits: allow a longer interval or bound, or a faster engine."
+    after = f"; {edge.failing.streams} do not fit" if edge.failing else ""
+    return f"{edge.best.streams} streams every {interval_ms:g} ms{after}. ({GENERATOR})"
+
+
+def _shown(ns: float) -> str:
+    return f"{ns / MS:.3f}" if math.isfinite(ns) else "answers missing"

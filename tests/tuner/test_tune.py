@@ -1,0 +1,204 @@
+"""`sut tune` from outside, with the real LoadGen and simulated devices."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sut.helpers.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tests.sut.helpers.program import Done, Program
+
+# Two devices that answer 3,000 samples/s, and a bound so wide that no busy machine breaks it.
+SYSTEM = """\
+description: two simulated devices
+backend: simulated
+devices: ["0", "1"]
+harness: {workers: process, backend_options: {base_ms: 5.0, per_sample_ms: 0.5, slots: 2}}
+"""
+USER_CONF = "# ours\nresnet50.Server.target_latency = 200\n"
+QUICK = ("--probe-s", 1.5, "--confirm-s", 2, "--confirm-runs", 1, "--quiet-s", 0)
+HELD = ("--workers", "thread", "--batches", "8,32")
+# How a shell starts what it runs in the background: with SIGINT ignored.
+IN_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("duo")
+    (folder / "system.yaml").write_text(SYSTEM, "utf-8")
+    (folder / "user.conf").write_text(USER_CONF, "utf-8")
+    return folder
+
+
+def words(system: Path, out: Path, *more: object) -> Sequence[object]:
+    what = ("-b", "resnet50", "-s", "Server", "--system", system, "--out", out)
+    return ("tune", *what, *QUICK, *HELD, *more)
+
+
+@pytest.fixture(scope="module")
+def tuned(program: Program, system: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tuning that was interrupted during a run, and started again."""
+    out = tmp_path_factory.mktemp("out") / "tuning"
+    with program.start(*words(system, out), before=IN_BACKGROUND) as running:
+        wait_until((out / "trials" / "001" / "batches.trace").exists, "a first run")
+        running.send(signal.SIGINT)
+        interrupted = running.finish()
+    assert interrupted.code == 130, interrupted.err
+    assert "What was learnt so far" in interrupted.out
+    done = program.run(*words(system, out))
+    assert done.code == 0, done.out + done.err
+    (out / "said.txt").write_text(done.out, "utf-8")
+    return out
+
+
+@pytest.mark.slow
+def test_an_interrupted_tuning_goes_on_and_does_not_measure_twice(tuned: Path) -> None:
+    said = (tuned / "said.txt").read_text("utf-8")
+
+    assert "going on from" in said
+    assert re.search(r"S\(b\) in ms: .*\[known\]", said)
+    assert "Found: batch" in said
+
+
+@pytest.mark.slow
+def test_the_interrupted_run_is_kept(tuned: Path) -> None:
+    summary = json.loads((tuned / "trials" / "001" / "summary.json").read_text("utf-8"))
+
+    assert summary["interrupted"] == "SIGINT"
+
+
+@pytest.mark.slow
+def test_the_summary_is_that_of_a_run_with_the_setting_beside_it(tuned: Path) -> None:
+    summary = json.loads((tuned / "summary.json").read_text("utf-8"))
+
+    assert summary["valid"] is True
+    assert summary["simulated"] is True
+    assert summary["metric"]["unit"] == "samples/s"
+    tuning = summary["tuning"]
+    assert tuning["harness"]["max_batch_size"] in {8, 32}
+    assert tuning["target_qps"] > 500
+    assert tuning["valid_runs"] == 1
+    assert min(tuning["slack"].values()) >= 0
+
+
+@pytest.mark.slow
+def test_a_run_afterwards_uses_what_was_found_and_is_valid(
+    tuned: Path, program: Program, system: Path, tmp_path: Path
+) -> None:
+    done = program.run(
+        *("run", "-b", "resnet50", "-s", "Server", "--system", system, "--json"),
+        *("--min-duration-s", 2, "--out", tmp_path / "run"),
+    )
+
+    assert done.code == 0, done.err
+    used = json.loads((tuned / "summary.json").read_text("utf-8"))["tuning"]
+    config = (tmp_path / "run" / "config.yaml").read_text("utf-8")
+    assert f"{system.name}/tuned.yaml" in config
+    ran = json.loads((tmp_path / "run" / "request.json").read_text("utf-8"))["harness"]
+    assert ran["max_batch_size"] == used["harness"]["max_batch_size"]
+    assert ran["max_queue_delay_us"] == used["harness"]["max_queue_delay_us"]
+    conf = (system / "user.conf").read_text("utf-8")
+    assert conf.startswith(USER_CONF)
+    assert f"resnet50.Server.target_qps = {used['target_qps']:g}" in conf
+
+
+@pytest.mark.slow
+def test_every_picture_of_the_report_is_there_and_well_formed(tuned: Path) -> None:
+    text = (tuned / "report.html").read_text("utf-8")
+    pictures = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+
+    titles = [ET.fromstring(picture)[0].text for picture in pictures]
+    assert titles == [
+        "Time of one batch by batch size",
+        "Throughput by batch size",
+        "p99 against load",
+        "Highest rate by batch and queue delay",
+        "Runs in order",
+    ]
+    assert "What binds" in text
+    assert "http://www.w3.org" in text
+    assert not re.search(r'(src|href)="', text), "the page needs no other file"
+
+
+@pytest.mark.slow
+def test_the_trials_are_there_as_a_table_and_as_data(tuned: Path) -> None:
+    lines = (tuned / "trials.csv").read_text("utf-8").splitlines()
+    data = json.loads((tuned / "report.json").read_text("utf-8"))
+
+    assert len(lines) == 1 + sum(reply.get("histogram") is not None for _, reply in data["entries"])
+    assert data["answer"]["is_valid"] is True
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="no browser is installed")
+def test_a_browser_shows_the_report(tuned: Path, tmp_path: Path) -> None:
+    browser = next(filter(None, map(shutil.which, BROWSERS)))
+
+    done = subprocess.run(
+        [
+            *(browser, "--headless", "--no-sandbox", "--disable-gpu"),
+            *(f"--user-data-dir={tmp_path}", "--dump-dom", (tuned / "report.html").as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
+    )
+
+    assert done.stdout.count("<svg") == 5
+    assert "Trials, in order" in done.stdout
+
+
+def fails(program: Program, *more: object) -> Done:
+    return program.run("tune", "-b", "resnet50", "-s", "Server", "--system", "r740_4xt4", *more)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_is_one_clear_line(program: Program, tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "out", "--quiet-s", 0)
+    cases: dict[str, tuple[Sequence[object], str]] = {
+        "bound": (("--target-latency-ms", 0.4, *out), "cannot be met: a batch of one takes 0.488"),
+        "curve": (("--set", "curve=nowhere.csv", *out, "--fresh"), "nowhere.csv: the curve cannot"),
+        "figure": (("--subject-to", "power<=70W", *out), "nothing measures power"),
+        "batches": (("--batches", "0", *out), "expected batch sizes with commas"),
+    }
+
+    for words_, text in cases.values():
+        done = fails(program, *words_)
+
+        assert done.code in {1, 2}, done.out + done.err
+        lines = [line for line in done.err.splitlines() if line.startswith("sut: ")]
+        assert len(lines) == 1
+        assert text in lines[0]
+        assert "Traceback" not in done.err
+
+
+@pytest.mark.slow
+def test_a_device_that_dies_ends_the_tuning_and_what_was_learnt_is_kept(
+    program: Program, system: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    done = program.run(
+        *words(system, out, "--batches", 8, "--set", "fail_at_s@1=2.5", "--probe-s", 6)
+    )
+
+    assert done.code == 1, done.out + done.err
+    assert "a probe run failed" in done.err
+    assert "device 1" in done.err
+    assert "goes on from there" in done.err
+    assert (out / "report.html").exists()
+    assert len((out / "journal.jsonl").read_text("utf-8").splitlines()) == 2

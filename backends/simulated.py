@@ -37,6 +37,7 @@ PR_SET_TIMERSLACK = 29
 Count = Annotated[int, Meta(ge=1, le=1024)]
 Milliseconds = Annotated[float, Meta(ge=0, le=60e3)]
 Seconds = Annotated[float, Meta(ge=0)]
+Watts = Annotated[float, Meta(ge=0, le=100e3)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Factor = Annotated[float, Meta(gt=0, le=1000)]
 
@@ -64,6 +65,8 @@ class Options:
         seed: of the jitter; each device has numbers of its own, which begin anew with `bind`.
         fail_at_s: the device fails so long after the first batch since `bind`.
         hang_at_s: the device answers nothing more so long after the first batch since `bind`.
+        power_w: what the device draws while it runs a batch, in W; without it, power is not told.
+        idle_w: what it draws otherwise, in W.
         spin_us: spin instead of sleep for the last microseconds of a batch: exact, burns a core.
     """
 
@@ -83,6 +86,8 @@ class Options:
     seed: Annotated[int, Meta(ge=0)] = 0
     fail_at_s: Seconds | None = None
     hang_at_s: Seconds | None = None
+    power_w: Watts | None = None
+    idle_w: Watts = 0.0
     spin_us: Annotated[float, Meta(ge=0, le=10e3)] = 0.0
 
 

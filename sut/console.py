@@ -21,6 +21,9 @@ _METRICS = {
     "result_samples_per_second": "throughput",
 }
 
+# Who measured power: of the GPUs alone, or of all that ran on the CPU.
+_METERS = {"nvml": "GPUs, NVML", "rapl": "CPU packages, RAPL", "simulated": "simulated"}
+
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str] = HEADER) -> str:
     """Return an aligned table; text columns to the left, figures to the right."""
@@ -48,6 +51,20 @@ def result_row(summary: Mapping[str, object]) -> tuple[str, ...]:
         *(_milliseconds(latency, name) for name in ("p50", "p90", "p99")),
         _accuracy(summary.get("accuracy")),
     )
+
+
+def power_line(summary: Mapping[str, object]) -> str | None:
+    """Return power and energy in one line; None where nothing measured them."""
+    found = summary.get("device_telemetry")
+    if not isinstance(found, dict) or found["energy_per_sample_j"] is None:
+        return None
+    parts = [f"{found['average_power_w']:,.1f} W on average"]
+    if found["peak_power_w"] is not None:
+        parts.append(f"{found['peak_power_w']:,.1f} W at most")
+    parts.append(f"{found['energy_per_sample_j']:.4g} J a sample")
+    if found["energy_per_sample_above_idle_j"] is not None:
+        parts.append(f"{found['energy_per_sample_above_idle_j']:.4g} J of it above idle")
+    return f"{', '.join(parts)} ({_METERS[found['source']]})"
 
 
 def _verdict(summary: Mapping[str, object]) -> str:

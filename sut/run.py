@@ -29,6 +29,7 @@ from sut.run_folder import (
 )
 from sut.settings import TrialRequest, TrialSamples
 from sut.supervisor import Supervisor
+from sut.telemetry.recorder import Recorder
 from sut.trace import TraceReader
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def run(plan: Plan, out_dir: Path, command: str) -> Summary:
         both = {**performance, "mode": mode, "accuracy": accuracy["accuracy"]}
         both["valid"] = bool(performance["valid"] and accuracy["valid"])
         both["reasons"] = [*_list(performance["reasons"]), *_list(accuracy["reasons"])]
+        lines = [*_list(performance["findings"]), *_list(accuracy["findings"])]
+        both["findings"] = list(dict.fromkeys(lines))
         folder.write_json(SUMMARY_FILE, both)
     return both
 
@@ -93,13 +96,15 @@ class Test:
         self._rules = scenario(plan.scenario)
         self._samples: SampleSet | None = None
         self._conf: dict[str, Setting] = {}
+        self._recorder = Recorder(plan.harness, out_dir)
 
     def run(self) -> Summary:
         """Run it; return its summary."""
         model = self._model()
         with RunFolder(self._out) as folder:
             request = self._request(model)
-            with Supervisor(request) as trial:
+            with self._recorder, Supervisor(request) as trial:
+                self._recorder.follow(trial.pid)
                 done = trial.wait_for("engines", _nothing)
                 if done:
                     done = self._start(trial) and self._watch(trial)
@@ -197,6 +202,8 @@ class Test:
         facts = trial.event("engines").get("facts", [])
         folder.write_json(ENVIRONMENT_FILE, {**environment.fingerprint(), "engines": facts})
         result = self._summary(trial, trace)
+        samples = int(trace.batches["samples"].sum())
+        result |= self._recorder.finish(summary.window(trace), samples)
         number = trial.interrupted
         if done:
             result.update(self._measured(trace))

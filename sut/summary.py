@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 
 from sut.batcher import Close
+from sut.telemetry.figures import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,12 +92,18 @@ def latency_ns(trace: Trace) -> dict[str, float]:
     return found
 
 
+def window(trace: Trace) -> Window | None:
+    """From the first arrival to the last completion; None without one."""
+    completed_ns = trace.batches["completed_ns"]
+    if not len(completed_ns):
+        return None
+    return Window(int(trace.queries["arrival_ns"].min()), int(completed_ns.max()))
+
+
 def duration_s(trace: Trace) -> float:
-    """From the first arrival to the last completion."""
-    b = trace.batches
-    if not len(b["samples"]):
-        return 0.0
-    return float(b["completed_ns"].max() - trace.queries["arrival_ns"].min()) / 1e9
+    """The length of `window` in s."""
+    found = window(trace)
+    return 0.0 if found is None else found.seconds
 
 
 def busy_fractions(trace: Trace, workers: Sequence[str]) -> dict[str, float]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from sut.settings import TrialRequest
 
 
+# CUDA numbers GPUs as nvidia-smi and NVML do, unless the user says otherwise.
+DEVICE_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 # A test's process that was told to end is killed after this long.
 END_GRACE_S = 1.0
 
@@ -79,6 +81,7 @@ class Supervisor:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "sut.trial", str(path.resolve())],
                 cwd=ROOT,
+                env={**DEVICE_ORDER, **os.environ},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -98,6 +101,11 @@ class Supervisor:
         """End the process."""
         self._end()
         self._signals.__exit__(kind, error, trace)
+
+    @property
+    def pid(self) -> int:
+        """The process, and the session that all its own processes belong to."""
+        return self._process.pid
 
     @property
     def interrupted(self) -> signal.Signals | None:

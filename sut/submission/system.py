@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import platform
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sut import environment
 from sut.errors import ConfigError, DataError
+from sut.telemetry import nvml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -198,35 +198,23 @@ def _network() -> dict[str, str]:
 
 def _accelerators() -> dict[str, str]:
     """Describe NVIDIA's GPUs as their driver does; without one every field is N/A."""
-    gpus = _gpus()
+    gpus, _ = nvml.all_facts()
     if gpus:
-        name, memory_bytes = gpus[0]
+        first = gpus[0]
+        memory, link, clock = first.memory_bytes, first.link, first.sm_clock.max_mhz
         return {
             "accelerators_per_node": str(len(gpus)),
-            "accelerator_model_name": name,
-            "accelerator_memory_capacity": f"{memory_bytes / _GIB:.0f} GB",
+            "accelerator_model_name": first.name,
+            "accelerator_memory_capacity": f"{memory / _GIB:.0f} GB" if memory else "",
+            "accelerator_frequency": f"{clock} MHz" if clock else "",
+            "accelerator_host_interconnect": f"PCIe Gen{link.max_generation} x{link.max_width}"
+            if link.max_generation and link.max_width
+            else "",
         }
     if Path("/proc/driver/nvidia/gpus").is_dir():
         return {}  # the driver is there and cannot be asked: a person fills it in
     named = [name for name in (*NEEDED, *PRESENT) if name.startswith("accelerator")]
     return {**dict.fromkeys(named, _NOT_THERE), "accelerators_per_node": "0"}
-
-
-def _gpus() -> list[tuple[str, int]]:
-    """Return name and memory in bytes of each GPU; empty where NVML is not installed or fails."""
-    try:
-        nvml = import_module("pynvml")
-        nvml.nvmlInit()
-    except Exception:  # noqa: BLE001 - NVML's own errors have no common base without it
-        return []
-    try:
-        handles = [nvml.nvmlDeviceGetHandleByIndex(k) for k in range(nvml.nvmlDeviceGetCount())]
-        return [
-            (str(nvml.nvmlDeviceGetName(h)), int(nvml.nvmlDeviceGetMemoryInfo(h).total))
-            for h in handles
-        ]
-    finally:
-        nvml.nvmlShutdown()
 
 
 def _software() -> dict[str, str]:

@@ -16,9 +16,13 @@ from sut import environment
 from sut.config import system_names
 from sut.errors import EXIT_FAILED, EXIT_VALID
 from sut.submission import system
+from sut.telemetry import nvml, rapl, reasons
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
+
+    from sut.telemetry.meter import Facts
 
 GIB = 1 << 30
 _ENOUGH_DISK_BYTES = 2 * GIB
@@ -61,10 +65,15 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     """Print the findings; fail when something needed is missing."""
     if arguments.system_json:
         return _describe()
-    found = [*machine(), *packages(), *gpus(), *contents()]
+    facts, why_none = nvml.all_facts()
+    found = [*machine(), *packages(), *gpus(facts, why_none), *contents()]
     if arguments.json:
-        fingerprint = environment.fingerprint()
-        print(json.dumps({**fingerprint, "findings": [asdict(f) for f in found]}, indent=2))
+        content = {
+            **environment.fingerprint(),
+            "gpus": [asdict(gpu) for gpu in facts],
+            "findings": [asdict(finding) for finding in found],
+        }
+        print(json.dumps(content, indent=2))
     else:
         for finding in found:
             print(finding)
@@ -98,6 +107,8 @@ def machine() -> list[Finding]:
                 "note", f"load average {load:.1f} on {cores} cores", "measure on an idle machine"
             )
         )
+    if metered := rapl.meters():
+        found.append(Finding("ok", f"{len(metered)} CPU package(s) tell their energy (RAPL)"))
     governor = environment.governor()
     if governor not in (None, "performance"):
         found.append(
@@ -125,13 +136,47 @@ def packages() -> list[Finding]:
     return found
 
 
-def gpus() -> list[Finding]:
-    """Look for NVIDIA's driver."""
+def gpus(facts: Sequence[Facts], why_none: str) -> list[Finding]:
+    """Say what NVML says of each GPU, or why it says nothing."""
+    if facts:
+        return [finding for gpu in facts for finding in _gpu(gpu)]
     drivers = Path("/proc/driver/nvidia/gpus")
     count = len(list(drivers.iterdir())) if drivers.is_dir() else 0
+    without = f"no GPU facts or telemetry: {why_none}"
     if count:
-        return [Finding("ok", f"{count} NVIDIA GPU(s)")]
-    return [Finding("note", "no NVIDIA GPU or driver: runs use the CPU")]
+        remedy = "pip install -e .[cuda]" if "nvidia-ml-py" in why_none else ""
+        return [Finding("note", f"{count} NVIDIA GPU(s); {without}", remedy)]
+    return [Finding("note", f"no NVIDIA GPU or driver: runs use the CPU; {without}")]
+
+
+def _gpu(gpu: Facts) -> list[Finding]:
+    """One line of facts, and one for each thing that a measurement would suffer from."""
+    link = gpu.link
+    parts = [
+        f"GPU {gpu.device}: {gpu.name}",
+        f"compute {gpu.compute_capability}",
+        f"{(gpu.memory_bytes or 0) / GIB:.1f} GiB",
+        f"driver {gpu.driver}",
+        f"limit {gpu.power_limit_w:.0f} W" if gpu.power_limit_w else "",
+        f"{gpu.temperature_c} C" if gpu.temperature_c is not None else "",
+        f"SM clock at most {gpu.sm_clock.max_mhz} MHz" if gpu.sm_clock.max_mhz else "",
+        f"PCIe {link.max_generation}.0 x{link.width}" if link.width else "",
+        f"NUMA node {gpu.numa_nodes[0]}" if gpu.numa_nodes else "",
+        "" if gpu.ecc is None else f"ECC {'on' if gpu.ecc else 'off'}",
+    ]
+    found = [Finding("ok", ", ".join(filter(None, parts)))]
+    if gpu.ecc is False:
+        what = f"GPU {gpu.device}: ECC is off; a datacenter submission needs it on"
+        found.append(Finding("note", what, "nvidia-smi -e 1, then reboot"))
+    if link.width and link.max_width and link.width < link.max_width:
+        what = f"GPU {gpu.device}: its PCIe link has {link.width} of {link.max_width} lanes"
+        found.append(Finding("note", what, "seat the card anew, or use another slot"))
+    held = [reason for reason in reasons.THROTTLING if (gpu.throttle or 0) & reason.bit]
+    found += [
+        Finding("note", f"GPU {gpu.device}: throttled by {reason.name}", reason.remedy)
+        for reason in held
+    ]
+    return found
 
 
 def contents() -> list[Finding]:

@@ -219,7 +219,8 @@ def _print_results(results: list[Summary], out: Path, as_json: bool) -> None:
     print()
     print(console.table([console.result_row(result) for result in results]))
     for result in results:
-        reasons = result["reasons"]
-        for reason in reasons if isinstance(reasons, list) else []:
-            print(f"{result['scenario']}: {reason}")
+        for lines in (result["reasons"], result.get("findings"), [console.power_line(result)]):
+            for line in lines if isinstance(lines, list) else []:
+                if line:
+                    print(f"{result['scenario']}: {line}")
     print(f"Logs: {out}")

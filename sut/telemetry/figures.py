@@ -1,0 +1,207 @@
+"""What the readings of a test come to: power, energy, clocks, temperatures, shares of throttling.
+
+Knows readings and the time of the test; asks no device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sut.telemetry.reasons import THROTTLING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from sut.telemetry.meter import Reading
+
+NS_PER_S = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Least, mean and most of what was read during the test."""
+
+    min: float
+    mean: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One device during the test. None: it does not tell, or was not read during the test.
+
+    Attributes:
+        readings: taken during the test.
+        energy_j: in J, from the first arrival to the last completion.
+        energy_from: "counter", with the integral of power at both ends; or "power" alone.
+        average_power_w: energy by time.
+        peak_power_w: the highest reading.
+        idle_power_w: the lowest reading before the test.
+        temperature_c: in degrees Celsius.
+        sm_clock_mhz: in MHz.
+        memory_clock_mhz: in MHz.
+        utilisation_percent: share of the time with any kernel running.
+        memory_used_bytes: the most, by all processes.
+        throttled: share of the readings by reason, of those that hold a device back.
+        throttled_share: share of the readings with any of them.
+        link_generation: the highest of PCIe.
+        link_width: the most lanes of PCIe.
+    """
+
+    readings: int
+    energy_j: float | None = None
+    energy_from: str | None = None
+    average_power_w: float | None = None
+    peak_power_w: float | None = None
+    idle_power_w: float | None = None
+    temperature_c: Span | None = None
+    sm_clock_mhz: Span | None = None
+    memory_clock_mhz: Span | None = None
+    utilisation_percent: Span | None = None
+    memory_used_bytes: int | None = None
+    throttled: dict[str, float] | None = None
+    throttled_share: float | None = None
+    link_generation: int | None = None
+    link_width: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The test on time.monotonic_ns(): its first arrival, and its last completion."""
+
+    start_ns: int
+    end_ns: int
+
+    @property
+    def seconds(self) -> float:
+        """Its length in s."""
+        return (self.end_ns - self.start_ns) / NS_PER_S
+
+
+def figures(readings: Sequence[Reading], window: Window) -> Figures:
+    """Return what the readings of one device, in order of time, say of the test."""
+    during = [r for r in readings if window.start_ns <= r.at_ns <= window.end_ns]
+    energy_j, energy_from = _energy_j(readings, window)
+    throttled, share = _throttled(during)
+    return Figures(
+        readings=len(during),
+        energy_j=energy_j,
+        energy_from=energy_from,
+        average_power_w=None
+        if energy_j is None or not window.seconds
+        else energy_j / window.seconds,
+        peak_power_w=max(_known(during, "power_w"), default=None),
+        idle_power_w=min(
+            _known([r for r in readings if r.at_ns < window.start_ns], "power_w"), default=None
+        ),
+        temperature_c=_span(during, "temperature_c"),
+        sm_clock_mhz=_span(during, "sm_clock_mhz"),
+        memory_clock_mhz=_span(during, "memory_clock_mhz"),
+        utilisation_percent=_span(during, "utilisation_percent"),
+        memory_used_bytes=max(map(int, _known(during, "memory_used_bytes")), default=None),
+        throttled=throttled,
+        throttled_share=share,
+        link_generation=max(map(int, _known(during, "link_generation")), default=None),
+        link_width=max(map(int, _known(during, "link_width")), default=None),
+    )
+
+
+def total(
+    devices: Mapping[str, Figures],
+    readings: Mapping[str, Sequence[Reading]],
+    window: Window,
+    samples: int,
+) -> dict[str, object]:
+    """Add the devices up: energy, power, and energy a sample; None where a device lacks it."""
+    energy_j = _sum([f.energy_j for f in devices.values()])
+    idle_w = _sum([f.idle_power_w for f in devices.values()])
+    per_sample = above_idle = average_w = None
+    if energy_j is not None and samples and window.seconds:
+        average_w = energy_j / window.seconds
+        per_sample = energy_j / samples
+        if idle_w is not None:
+            above_idle = (energy_j - idle_w * window.seconds) / samples
+    return {
+        "energy_j": energy_j,
+        "energy_per_sample_j": per_sample,
+        "energy_per_sample_above_idle_j": above_idle,
+        "average_power_w": average_w,
+        "peak_power_w": _peak_w(readings, window),
+        "idle_power_w": idle_w,
+    }
+
+
+def _energy_j(readings: Sequence[Reading], window: Window) -> tuple[float | None, str | None]:
+    """Return the energy of the test, and what says so.
+
+    That is the counter's between its first and its last reading in the test, and the integral of
+    power before and after; without a counter that moves, the integral of power alone.
+    """
+    powered = [r for r in readings if r.power_w is not None]
+    start_ns, end_ns = window.start_ns, window.end_ns
+    if not powered or start_ns < powered[0].at_ns or powered[-1].at_ns < end_ns:
+        return None, None
+    counts = [
+        (r.at_ns, r.energy_j)
+        for r in readings
+        if r.energy_j is not None and start_ns <= r.at_ns <= end_ns
+    ]
+    if not counts or counts[0][1] == counts[-1][1]:
+        return _integral_j(powered, start_ns, end_ns), "power"
+    (first_ns, first_j), (last_ns, last_j) = counts[0], counts[-1]
+    before_j = _integral_j(powered, start_ns, first_ns)
+    return before_j + last_j - first_j + _integral_j(powered, last_ns, end_ns), "counter"
+
+
+def _integral_j(powered: Sequence[Reading], start_ns: int, end_ns: int) -> float:
+    """Return the integral of power, which is taken to change evenly between readings."""
+    at_ns = _array(powered, "at_ns")
+    inside = at_ns[(at_ns > start_ns) & (at_ns < end_ns)]
+    times_ns = np.concatenate([[start_ns], inside, [end_ns]])
+    power_w = np.interp(times_ns, at_ns, _array(powered, "power_w"))
+    return float(np.trapezoid(power_w, times_ns) / NS_PER_S)
+
+
+def _throttled(during: Sequence[Reading]) -> tuple[dict[str, float] | None, float | None]:
+    bits = [r.throttle for r in during if r.throttle is not None]
+    if not bits:
+        return None, None
+    counts = {reason.name: sum(bool(b & reason.bit) for b in bits) for reason in THROTTLING}
+    shares = {name: count / len(bits) for name, count in counts.items() if count}
+    every = sum(reason.bit for reason in THROTTLING)
+    return shares, sum(bool(b & every) for b in bits) / len(bits)
+
+
+def _peak_w(readings: Mapping[str, Sequence[Reading]], window: Window) -> float | None:
+    """Return the highest power of all devices together; each is read in every round."""
+    rounds = zip(*readings.values(), strict=False)
+    sums = [
+        _sum([r.power_w for r in each])
+        for each in rounds
+        if window.start_ns <= each[0].at_ns <= window.end_ns
+    ]
+    return max((w for w in sums if w is not None), default=None)
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known and len(known) == len(values) else None
+
+
+def _known(readings: Sequence[Reading], name: str) -> list[float]:
+    return [value for r in readings if (value := getattr(r, name)) is not None]
+
+
+def _span(readings: Sequence[Reading], name: str) -> Span | None:
+    values = _known(readings, name)
+    return Span(min(values), sum(values) / len(values), max(values)) if values else None
+
+
+def _array(readings: Sequence[Reading], name: str) -> NDArray[np.float64]:
+    # Times of time.monotonic_ns() are below 2**53 ns (104 days) or lose nothing that matters here.
+    return np.array([getattr(r, name) for r in readings], np.float64)

@@ -1,0 +1,154 @@
+"""What a device says of itself: facts that stay, and readings of its state.
+
+Knows no library that asks a device. None stands for what a device does not tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Source = Literal["nvml", "rapl", "simulated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A clock in MHz; `application_mhz` is what the driver was asked to hold under load."""
+
+    current_mhz: int | None = None
+    max_mhz: int | None = None
+    application_mhz: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The PCIe link: generation and lanes, now and as device and slot allow."""
+
+    generation: int | None = None
+    max_generation: int | None = None
+    width: int | None = None
+    max_width: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that has memory on the device; `own`: it belongs to the test."""
+
+    pid: int
+    name: str
+    memory_bytes: int | None = None
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A device as it is before the test.
+
+    Attributes:
+        device: as `--devices` names it.
+        source: who says so.
+        name: the product's.
+        uuid: that of this very device.
+        pci: bus address, such as "0000:3b:00.0".
+        driver: its version.
+        compute_capability: the SM, such as "9.0".
+        memory_bytes: in all.
+        sm_clock: of the multiprocessors.
+        memory_clock: of the memory.
+        power_limit_w: the limit in force, in W.
+        default_power_limit_w: the limit as the device was made, in W.
+        temperature_c: in degrees Celsius.
+        slowdown_c: from here on the device slows itself down.
+        throttle: bits of sut.telemetry.reasons.
+        ecc: error correction of the memory is on.
+        link: to the host.
+        numa_nodes: whose memory is the nearest.
+        cpus: the nearest cores, such as "0-15".
+    """
+
+    device: str
+    source: Source
+    name: str
+    uuid: str | None = None
+    pci: str | None = None
+    driver: str | None = None
+    compute_capability: str | None = None
+    memory_bytes: int | None = None
+    sm_clock: Clock = Clock()
+    memory_clock: Clock = Clock()
+    power_limit_w: float | None = None
+    default_power_limit_w: float | None = None
+    temperature_c: int | None = None
+    slowdown_c: int | None = None
+    throttle: int | None = None
+    ecc: bool | None = None
+    link: Link = Link()
+    numa_nodes: tuple[int, ...] = ()
+    cpus: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The state of a device at one time.
+
+    Attributes:
+        at_ns: `time.monotonic_ns()` before the device was asked.
+        took_ns: what asking took.
+        power_w: in W.
+        energy_j: a counter in J; only its differences mean anything.
+        temperature_c: in degrees Celsius.
+        sm_clock_mhz: of the multiprocessors.
+        memory_clock_mhz: of the memory.
+        utilisation_percent: share of the time in which any kernel ran.
+        memory_used_bytes: by all processes.
+        throttle: bits of sut.telemetry.reasons.
+        link_generation: of PCIe, now.
+        link_width: lanes of PCIe, now.
+    """
+
+    at_ns: int
+    took_ns: int
+    power_w: float | None = None
+    energy_j: float | None = None
+    temperature_c: int | None = None
+    sm_clock_mhz: int | None = None
+    memory_clock_mhz: int | None = None
+    utilisation_percent: float | None = None
+    memory_used_bytes: int | None = None
+    throttle: int | None = None
+    link_generation: int | None = None
+    link_width: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """What a simulated device draws.
+
+    Attributes:
+        device: as `--devices` names it.
+        workers: numbers of its workers in the trace.
+        idle_w: without a batch.
+        power_w: with one.
+    """
+
+    device: str
+    workers: tuple[int, ...]
+    idle_w: float
+    power_w: float
+
+
+class Meter(Protocol):
+    """One device that can be asked. One thread at a time may ask it."""
+
+    @property
+    def device(self) -> str:
+        """As `--devices` names it."""
+
+    def facts(self) -> Facts:
+        """Return what the device is."""
+
+    def sample(self) -> Reading:
+        """Return its state now."""
+
+    def processes(self) -> tuple[Process, ...]:
+        """Return who uses it now; `own` is not known here."""

@@ -1,0 +1,266 @@
+"""NVIDIA's GPUs through NVML: the one place that asks it.
+
+Needs the package nvidia-ml-py and NVIDIA's driver. Without them there is no meter, and a line that
+says why.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sut.errors import SutError
+from sut.telemetry.meter import Clock, Facts, Link, Process, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+# Numbers of nvml.h, which do not change.
+_SM, _MEMORY = 1, 2  # NVML_CLOCK_*
+_SENSOR = 0  # NVML_TEMPERATURE_GPU
+_SLOWDOWN = 1  # NVML_TEMPERATURE_THRESHOLD_SLOWDOWN
+_NODE = 0  # NVML_AFFINITY_SCOPE_NODE
+# From Ampere on nvmlDeviceGetPowerUsage is an average over a second; this field is not.
+_POWER_INSTANT = 186  # NVML_FI_DEV_POWER_INSTANT, mW
+# Asking the counter takes 3 ms of a core on an H100, and all the rest together 0.4 ms.
+ENERGY_EVERY_S = 1.0
+_VALUES = {1: "uiVal", 2: "ulVal", 3: "ullVal"}  # NVML_VALUE_TYPE_UNSIGNED_*
+_MASK_BITS = 64
+
+
+class NvmlError(SutError):
+    """NVML is not here, or knows no such GPU."""
+
+
+class Nvml:
+    """NVML, initialised. Its module has no types, so answers are taken as they come."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def ask(self, function: str, *arguments: object) -> Any:
+        """Return an answer; None for what this GPU, driver or package does not tell."""
+        call = getattr(self._module, function, None)
+        if call is None:
+            return None
+        try:
+            return call(*arguments)
+        except self._module.NVMLError:
+            return None
+
+    def handles(self) -> list[object]:
+        """Return the GPUs of this machine, in the order of nvidia-smi: by PCI bus address."""
+        count = self.ask("nvmlDeviceGetCount") or 0
+        return [self.ask("nvmlDeviceGetHandleByIndex", index) for index in range(count)]
+
+
+@contextmanager
+def open_nvml() -> Iterator[Nvml]:
+    """Initialise NVML for as long as the `with` lasts.
+
+    Raises:
+        NvmlError: the package or the driver is missing; one line.
+    """
+    try:
+        import pynvml  # noqa: PLC0415 - only machines with GPUs have it
+    except ImportError as error:
+        raise NvmlError("the package nvidia-ml-py is not installed") from error
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        raise NvmlError(f"NVML: {error}") from error
+    try:
+        yield Nvml(pynvml)
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def all_facts() -> tuple[list[Facts], str]:
+    """Return the facts of every GPU of this machine; and, if none can be had, why."""
+    try:
+        with open_nvml() as nvml:
+            found = [meter.facts() for meter in all_meters(nvml)]
+    except NvmlError as error:
+        return [], str(error)
+    return found, "" if found else "NVML sees no GPU"
+
+
+def all_meters(nvml: Nvml) -> list[NvmlMeter]:
+    """Return every GPU of this machine, numbered as nvidia-smi does."""
+    return [NvmlMeter(nvml, handle, str(k)) for k, handle in enumerate(nvml.handles())]
+
+
+def meters(nvml: Nvml, devices: Iterable[str], visible: str | None) -> list[NvmlMeter]:
+    """Return the GPUs that CUDA calls `devices`.
+
+    Args:
+        nvml: to ask.
+        devices: indices, such as "0".
+        visible: CUDA_VISIBLE_DEVICES, which numbers the GPUs anew; None where it is not set.
+
+    Raises:
+        NvmlError: there is no such GPU.
+    """
+    handles = nvml.handles()
+    named = None if visible is None else [text.strip() for text in visible.split(",")]
+    found = []
+    for device in devices:
+        wanted = device if named is None else "".join(named[int(device) : int(device) + 1])
+        if wanted.isdecimal():
+            handle = handles[int(wanted)] if int(wanted) < len(handles) else None
+        else:
+            handle = nvml.ask("nvmlDeviceGetHandleByUUID", wanted)
+        if handle is None:
+            raise NvmlError(f"NVML knows no GPU {wanted or device}; it sees {len(handles)}")
+        found.append(NvmlMeter(nvml, handle, device))
+    return found
+
+
+class NvmlMeter:
+    """One GPU. See sut.telemetry.meter.Meter."""
+
+    def __init__(
+        self,
+        nvml: Nvml,
+        handle: object,
+        device: str,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._nvml = nvml
+        self._handle = handle
+        self._now_ns = clock
+        self._energy_due_ns = 0
+        self.device = device
+
+    def facts(self) -> Facts:
+        """See Meter."""
+        capability = self._ask("nvmlDeviceGetCudaComputeCapability")
+        memory = self._ask("nvmlDeviceGetMemoryInfo")
+        ecc = self._ask("nvmlDeviceGetEccMode")
+        return Facts(
+            device=self.device,
+            source="nvml",
+            name=str(self._ask("nvmlDeviceGetName") or "unknown GPU"),
+            uuid=self._ask("nvmlDeviceGetUUID"),
+            pci=self._pci(),
+            driver=self._nvml.ask("nvmlSystemGetDriverVersion"),
+            compute_capability=None if capability is None else ".".join(map(str, capability)),
+            memory_bytes=None if memory is None else memory.total,
+            sm_clock=self._clock(_SM),
+            memory_clock=self._clock(_MEMORY),
+            power_limit_w=_thousandth(self._ask("nvmlDeviceGetEnforcedPowerLimit")),
+            default_power_limit_w=_thousandth(
+                self._ask("nvmlDeviceGetPowerManagementDefaultLimit")
+            ),
+            temperature_c=self._ask("nvmlDeviceGetTemperature", _SENSOR),
+            slowdown_c=self._ask("nvmlDeviceGetTemperatureThreshold", _SLOWDOWN),
+            throttle=self._throttle(),
+            ecc=None if ecc is None else bool(ecc[0]),
+            link=self._link(),
+            numa_nodes=tuple(_bits(self._ask("nvmlDeviceGetMemoryAffinity", 1, _NODE))),
+            cpus=_ranges(_bits(self._ask("nvmlDeviceGetCpuAffinity", _masks()))) or None,
+        )
+
+    def sample(self) -> Reading:
+        """See Meter. The energy is told once in ENERGY_EVERY_S."""
+        start_ns = self._now_ns()
+        power_w, energy_j = self._power_and_energy(start_ns)
+        utilisation = self._ask("nvmlDeviceGetUtilizationRates")
+        memory = self._ask("nvmlDeviceGetMemoryInfo")
+        reading = {
+            "temperature_c": self._ask("nvmlDeviceGetTemperature", _SENSOR),
+            "sm_clock_mhz": self._ask("nvmlDeviceGetClockInfo", _SM),
+            "memory_clock_mhz": self._ask("nvmlDeviceGetClockInfo", _MEMORY),
+            "utilisation_percent": None if utilisation is None else utilisation.gpu,
+            "memory_used_bytes": None if memory is None else memory.used,
+            "throttle": self._throttle(),
+            "link_generation": self._ask("nvmlDeviceGetCurrPcieLinkGeneration"),
+            "link_width": self._ask("nvmlDeviceGetCurrPcieLinkWidth"),
+        }
+        return Reading(start_ns, self._now_ns() - start_ns, power_w, energy_j, **reading)
+
+    def processes(self) -> tuple[Process, ...]:
+        """See Meter."""
+        found = self._ask("nvmlDeviceGetComputeRunningProcesses") or []
+        return tuple(Process(p.pid, _process_name(p.pid), p.usedGpuMemory) for p in found)
+
+    def _ask(self, function: str, *arguments: object) -> Any:
+        return self._nvml.ask(function, self._handle, *arguments)
+
+    def _power_and_energy(self, now_ns: int) -> tuple[float | None, float | None]:
+        """Return W now and, where it is due, J so far."""
+        power = self._field(_POWER_INSTANT)
+        if power is None:
+            power = self._ask("nvmlDeviceGetPowerUsage")
+        if now_ns < self._energy_due_ns:
+            return _thousandth(power), None
+        self._energy_due_ns = now_ns + int(ENERGY_EVERY_S * 1e9)
+        return _thousandth(power), _thousandth(self._ask("nvmlDeviceGetTotalEnergyConsumption"))
+
+    def _field(self, number: int) -> int | None:
+        for value in self._ask("nvmlDeviceGetFieldValues", [number]) or ():
+            name = _VALUES.get(value.valueType)
+            if name is not None and not value.nvmlReturn:
+                return int(getattr(value.value, name))
+        return None
+
+    def _throttle(self) -> int | None:
+        bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
+        if bits is None:  # drivers before 535 know the older name alone
+            bits = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")
+        return None if bits is None else int(bits)
+
+    def _clock(self, kind: int) -> Clock:
+        names = ("ClockInfo", "MaxClockInfo", "ApplicationsClock")
+        return Clock(*(self._ask(f"nvmlDeviceGet{name}", kind) for name in names))
+
+    def _link(self) -> Link:
+        names = ("CurrPcieLinkGeneration", "MaxPcieLinkGeneration", "CurrPcieLinkWidth",
+                 "MaxPcieLinkWidth")  # fmt: skip
+        return Link(*(self._ask(f"nvmlDeviceGet{name}") for name in names))
+
+    def _pci(self) -> str | None:
+        pci = self._ask("nvmlDeviceGetPciInfo")
+        if pci is None:
+            return None
+        # As the kernel and CUDA write it: a domain of four digits, where NVML has eight.
+        return f"{pci.domain:04x}:{pci.bus:02x}:{pci.device:02x}.0"
+
+
+def _thousandth(value: float | None) -> float | None:
+    return None if value is None else value / 1e3
+
+
+def _masks() -> int:
+    """Return how many words a set of this machine's cores takes."""
+    return -(-(os.cpu_count() or 1) // _MASK_BITS)
+
+
+def _bits(masks: Sequence[int] | None) -> list[int]:
+    return [
+        k * _MASK_BITS + bit
+        for k, mask in enumerate(masks or ())
+        for bit in range(_MASK_BITS)
+        if mask >> bit & 1
+    ]
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return sorted numbers as "0-3,8"."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and parts[-1][-1] == number - 1:
+            parts[-1][1:] = [number]
+        else:
+            parts.append([number])
+    return ",".join("-".join(map(str, part)) for part in parts)
+
+
+def _process_name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text("utf-8").strip()
+    except OSError:  # it ended, or is outside this container
+        return "unknown"

@@ -1,0 +1,238 @@
+"""Starts the sampler of a test, ends it, and puts what it saw into the run folder.
+
+Knows settings, processes and files; no device.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from backends.base import WITHOUT_MODEL
+from sut.environment import ROOT
+from sut.run_folder import LOG_FILE, TRACE_FILE
+from sut.telemetry import log, rapl, reasons
+from sut.telemetry.figures import figures, total
+from sut.telemetry.findings import findings
+from sut.telemetry.meter import Power
+from sut.telemetry.sampler import PERIOD_S, Request
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from backends.base import OptionValue
+    from sut.settings import HarnessSettings
+    from sut.telemetry.figures import Window
+    from sut.telemetry.log import Log
+    from sut.telemetry.meter import Reading
+
+    Summary = dict[str, object]
+
+DEVICES_FILE = "devices.json"
+TELEMETRY_FILE = "telemetry.csv"
+RAW_FILE = "telemetry.part"
+NOTHING: Summary = {"device_telemetry": None, "findings": []}
+COLUMNS = (
+    "time_s", "device", "power_w", "temperature_c", "sm_clock_mhz", "memory_clock_mhz",
+    "utilisation_percent", "memory_used_bytes", "throttle", "throttle_reasons", "energy_j",
+    "link_generation", "link_width",
+)  # fmt: skip
+# A driver that lost its GPU may not answer: then the sampler is killed.
+_END_S = 2.0
+
+
+class Recorder:
+    """The sampler of one test. Use it in a `with`; where no device can be asked it does nothing."""
+
+    def __init__(self, harness: HarnessSettings, folder: Path) -> None:
+        self._harness = harness
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Start sampling: before the engines open, so that the idle devices are seen too."""
+        wanted = request(self._harness, self._folder)
+        if wanted is None:
+            return self
+        with (self._folder / LOG_FILE).open("ab") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "sut.telemetry.sampler"],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+                start_new_session=True,  # a Ctrl-C at the terminal reaches the parent alone
+            )
+        self._tell(msgspec.json.encode(wanted))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the sampler; after a failure at once, and keep its readings too."""
+        if self._process is not None:
+            if error is not None:
+                self._process.kill()
+            self.finish(None, 0)
+
+    def follow(self, session: int) -> None:
+        """Say which session the test's processes belong to."""
+        self._tell(str(session).encode())
+
+    def finish(self, window: Window | None, samples: int) -> Summary:
+        """End the sampler, write the files, and return what belongs into summary.json.
+
+        Args:
+            window: the time of the test; None if it did not come to a first sample.
+            samples: completed in it.
+        """
+        self._stop()
+        raw = self._folder / RAW_FILE
+        seen = log.read(raw)
+        raw.unlink(missing_ok=True)
+        if not seen.facts:
+            return dict(NOTHING)
+        self._write_devices(seen)
+        self._write_readings(seen, window)
+        return _summary(seen, window, samples)
+
+    def _tell(self, line: bytes) -> None:
+        if self._process is None or self._process.stdin is None:
+            return
+        try:
+            self._process.stdin.write(line + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:  # it found nothing to ask, and says so in run.log
+            return
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        try:
+            process.stdin.close()
+            process.wait(_END_S)
+        except BrokenPipeError:
+            process.wait()
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _write_devices(self, seen: Log) -> None:
+        content = [
+            {
+                **msgspec.to_builtins(facts),
+                "throttle_reasons": None
+                if facts.throttle is None
+                else reasons.words(facts.throttle),
+                "processes": msgspec.to_builtins(list(seen.processes[device].values())),
+            }
+            for device, facts in seen.facts.items()
+        ]
+        text = json.dumps({"devices": content}, indent=2, ensure_ascii=False) + "\n"
+        (self._folder / DEVICES_FILE).write_text(text, encoding="utf-8")
+
+    def _write_readings(self, seen: Log, window: Window | None) -> None:
+        rows = [(d, reading) for d, readings in seen.readings.items() for reading in readings]
+        rows.sort(key=lambda row: row[1].at_ns)
+        first_ns = rows[0][1].at_ns if rows else 0
+        start_ns = first_ns if window is None else window.start_ns
+        with (self._folder / TELEMETRY_FILE).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows(_row(device, reading, start_ns) for device, reading in rows)
+
+
+def request(harness: HarnessSettings, folder: Path) -> Request | None:
+    """Return what the sampler of a run is asked for; None where there is nothing to ask."""
+    out, devices = str((folder / RAW_FILE).absolute()), harness.devices
+    if harness.backend == "simulated":
+        powers = _simulated(harness)
+        trace = str((folder / TRACE_FILE).absolute())
+        return Request("simulated", out, simulated=powers, trace=trace) if powers else None
+    if harness.backend in WITHOUT_MODEL:
+        return None
+    gpus = tuple(dict.fromkeys(device for device in devices if device.isdecimal()))
+    if gpus:
+        return Request("nvml", out, gpus)
+    return Request("rapl", out) if rapl.meters() else None
+
+
+def _simulated(harness: HarnessSettings) -> tuple[Power, ...]:
+    """Return what the devices draw whose options say so; the backend checks the options."""
+    found = []
+    named = list(harness.worker_devices())
+    for device in harness.devices:
+        idle_w = _option(harness, "idle_w", device)
+        power_w = _option(harness, "power_w", device)
+        if power_w is not None:
+            workers = tuple(k for k, (_, name) in enumerate(named) if name == device)
+            found.append(Power(device, workers, idle_w or 0.0, power_w))
+    return tuple(found)
+
+
+def _option(harness: HarnessSettings, name: str, device: str) -> float | None:
+    options = harness.backend_options
+    value: OptionValue | None = options.get(f"{name}@{device}", options.get(name))
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _row(device: str, reading: Reading, start_ns: int) -> tuple[object, ...]:
+    bits = reading.throttle
+    return (
+        f"{(reading.at_ns - start_ns) / 1e9:.4f}",
+        device,
+        *(_cell(getattr(reading, name)) for name in COLUMNS[2:8]),
+        *(("", "") if bits is None else (f"{bits:#x}", reasons.words(bits))),
+        _cell(reading.energy_j),
+        _cell(reading.link_generation),
+        _cell(reading.link_width),
+    )
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.10g}"
+
+
+def _summary(seen: Log, window: Window | None, samples: int) -> Summary:
+    by_device = (
+        {}
+        if window is None
+        else {device: figures(readings, window) for device, readings in seen.readings.items()}
+    )
+    found = [
+        line
+        for device, facts in seen.facts.items()
+        for line in findings(facts, by_device.get(device), seen.strangers(device))
+    ]
+    if seen.cpu_s is None:
+        found.append("The sampling of the devices ended early; run.log may say why.")
+    telemetry: Summary | None = None
+    if window is not None:
+        took_us = sorted(r.took_ns / 1e3 for rs in seen.readings.values() for r in rs)
+        telemetry = {
+            "source": next(iter(seen.facts.values())).source,
+            **total(by_device, seen.readings, window, samples),
+            "devices": {
+                device: {"name": seen.facts[device].name, **asdict(f)}
+                for device, f in by_device.items()
+            },
+            "sampling": {
+                "period_s": PERIOD_S,
+                "device_p50_us": took_us[len(took_us) // 2] if took_us else None,
+                "device_max_us": took_us[-1] if took_us else None,
+                "cpu_s": seen.cpu_s,
+            },
+        }
+    return {"device_telemetry": telemetry, "findings": found}

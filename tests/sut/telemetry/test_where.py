@@ -1,0 +1,129 @@
+"""Which devices are asked in a run, and what the doctor and the console say of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sut import console
+from sut.settings import HarnessSettings
+from sut.submission import system
+from sut.telemetry import rapl
+from sut.telemetry.meter import Clock, Facts, Link, Power
+from sut.telemetry.nvml import all_facts
+from sut.telemetry.recorder import request
+from sut.verbs.doctor import gpus
+
+if TYPE_CHECKING:
+    from backends.base import OptionValue
+
+OUT = Path("/run")
+HARNESS = HarnessSettings("torch", "thread", ("0", "1"), 2, 8, 0, 1)
+T4 = Facts(
+    "0",
+    "nvml",
+    "Tesla T4",
+    driver="535.1",
+    compute_capability="7.5",
+    memory_bytes=15 << 30,
+    sm_clock=Clock(300, 1590, 585),
+    power_limit_w=70.0,
+    temperature_c=40,
+    throttle=0x1,
+    ecc=True,
+    link=Link(1, 3, 16, 16),
+    numa_nodes=(1,),
+)
+
+
+def test_gpus_are_asked_through_nvml() -> None:
+    found = request(HARNESS, OUT)
+
+    assert found is not None
+    assert (found.source, found.devices) == ("nvml", ("0", "1"))
+    assert found.out == "/run/telemetry.part"
+
+
+def test_a_run_without_a_gpu_asks_the_cpu_where_that_can_be_read() -> None:
+    found = request(replace(HARNESS, devices=("cpu",)), OUT)
+
+    assert (found is not None and found.source == "rapl") == bool(rapl.meters())
+
+
+def test_a_backend_that_computes_nothing_is_not_asked() -> None:
+    assert request(replace(HARNESS, backend="null"), OUT) is None
+    assert request(replace(HARNESS, backend="simulated"), OUT) is None
+
+
+def test_a_simulated_device_draws_what_its_options_say_for_all_its_workers() -> None:
+    options: dict[str, OptionValue] = {"power_w": 70, "idle_w": 10, "power_w@1": 40.5}
+
+    found = request(replace(HARNESS, backend="simulated", backend_options=options), OUT)
+
+    assert found is not None
+    assert found.simulated == (Power("0", (0, 1), 10.0, 70.0), Power("1", (2, 3), 10.0, 40.5))
+
+
+def test_the_doctor_says_what_a_gpu_is_in_one_line() -> None:
+    (finding,) = gpus([T4], "")
+
+    assert str(finding) == (
+        "ok     GPU 0: Tesla T4, compute 7.5, 15.0 GiB, driver 535.1, limit 70 W, 40 C, "
+        "SM clock at most 1590 MHz, PCIe 3.0 x16, NUMA node 1, ECC on"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"ecc": False}, "ECC is off"),
+        ({"link": Link(1, 3, 8, 16)}, "its PCIe link has 8 of 16 lanes"),
+        ({"throttle": 0x40}, "throttled by HwThermalSlowdown"),
+    ],
+)
+def test_the_doctor_notes_what_a_measurement_would_suffer_from(
+    change: dict[str, object], text: str
+) -> None:
+    fact, note = gpus([replace(T4, **change)], "")  # type: ignore[arg-type]  # by name
+
+    assert (fact.state, note.state) == ("ok", "note")
+    assert text in note.what
+    assert note.remedy
+
+
+def test_the_doctor_says_in_one_line_why_there_are_no_facts() -> None:
+    (note,) = gpus([], "the package nvidia-ml-py is not installed")
+
+    assert note.state == "note"
+    assert "no GPU facts or telemetry: the package nvidia-ml-py is not installed" in note.what
+
+
+def test_a_machine_has_facts_or_a_reason_for_none() -> None:
+    facts, why_none = all_facts()
+
+    assert bool(facts) != bool(why_none)
+    assert system.describe()["accelerators_per_node"] in {str(len(facts)), ""}
+
+
+def test_the_console_is_silent_where_nothing_measured_power() -> None:
+    assert console.power_line({"device_telemetry": None}) is None
+    assert console.power_line({"device_telemetry": {"energy_per_sample_j": None}}) is None
+    assert console.power_line({}) is None
+
+
+def test_the_console_names_power_energy_and_who_measured_them() -> None:
+    telemetry = {
+        "source": "nvml",
+        "energy_per_sample_j": 0.02718,
+        "energy_per_sample_above_idle_j": 0.02438,
+        "average_power_w": 1670.0,
+        "peak_power_w": 1718.44,
+    }
+
+    assert console.power_line({"device_telemetry": telemetry}) == (
+        "1,670.0 W on average, 1,718.4 W at most, 0.02718 J a sample, "
+        "0.02438 J of it above idle (GPUs, NVML)"
+    )

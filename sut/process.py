@@ -7,6 +7,7 @@ import ctypes
 import gc
 import os
 import sys
+from pathlib import Path
 
 from sut.errors import ConfigError
 
@@ -22,10 +23,16 @@ NICENESS = -10
 def before_others() -> None:
     """Go before other processes on the cores, if this user may; threads and children inherit it.
 
-    Call it first: on Linux it holds for the calling thread and those that it starts.
+    Call it first: on Linux it holds for the calling thread and those that it starts. Where Linux
+    groups processes by session (sched(7), autogroup), niceness orders those of one session alone,
+    and the session has one of its own: call it in a process that leads its session.
     """
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    group = Path("/proc/self/autogroup")
+    if group.exists() and os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):
+            group.write_text(str(NICENESS), "ascii")
 
 
 def fastbins_off() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 
 PAGE, DATA, TRIALS = "report.html", "report.json", "trials.csv"
 MS = 1e6
-# What a run measures and a constraint may name.
+# What every run measures and a constraint may name; and what some devices tell beside it.
 FIGURES = (*constraints.LATENCIES, "throughput", "batch", "busy")
+DEVICE_FIGURES = ("power", "mem")
 _HEADER = (
     "trial", "purpose", "setting", "target /s", "seconds", "samples/s", "p50 ms", "p90 ms",
     "p99 ms", "late", "batch", "result", "folder",
@@ -121,13 +123,9 @@ def slacks(job: Job, answer: Answer) -> list[tuple[str, float]]:
 
 
 def _figure(name: str, answer: Answer, run: Outcome) -> float:
-    if name in constraints.LATENCIES:
-        return run.latency_ns[name]
-    if name == "throughput":
-        return run.metric
     if name == "batch":
         return float(answer.candidate.max_batch_size)
-    return max(run.busy.values(), default=0.0)
+    return run.figures.get(name, math.inf)
 
 
 def _summary(folder: Path, story: Story) -> Summary:

@@ -119,6 +119,8 @@ class Outcome:
         reasons: why it was INVALID.
         busy: share of the time that each device computed.
         others: cores that other processes used meanwhile; None: not known.
+        power_w: mean power of the device that drew most; None: not measured.
+        memory_bytes: most memory used on one device; None: not measured.
     """
 
     valid: bool
@@ -134,6 +136,19 @@ class Outcome:
     reasons: tuple[str, ...] = ()
     busy: dict[str, float] = field(default_factory=dict)
     others: float | None = None
+    power_w: float | None = None
+    memory_bytes: float | None = None
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Return what a constraint may name, as far as this run measured it."""
+        measured = {"power": self.power_w, "mem": self.memory_bytes}
+        return {
+            **self.latency_ns,
+            "throughput": self.metric,
+            "busy": max(self.busy.values(), default=0.0),
+            **{name: value for name, value in measured.items() if value is not None},
+        }
 
     @property
     def is_disturbed(self) -> bool:

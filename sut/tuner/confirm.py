@@ -6,10 +6,11 @@ The rate leaves a margin below the bound, chosen from the spread seen between ru
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sut.tuner import statistics
+from sut.tuner import constraints, statistics
 from sut.tuner.asks import Outcome, Trial
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ _LEAST_GAIN, _LEAST_STEP = 0.002, 0.002
 # One run lowers it by no more than this: a single one may have been disturbed.
 _MOST_STEP = 0.03
 _CHANGES = 4
+# Towards a limit on power or busy time the load falls by no more than this at once.
+_MOST_LOAD_STEP = 0.3
 # Below this confidence the answer is called a knife-edge.
 _KNIFE_EDGE = 0.90
 # A rival must be better by this (a logarithm of the percentile) to win.
@@ -66,10 +69,21 @@ def confirm(  # noqa: PLR0913 - two candidates and their rate
 ) -> Generator[Ask, Reply, Claim]:
     """Find the rate that holds, and prove it; the rival runs in between, at the same rate."""
     claim = Claim(candidate, rounded(qps), rival=rival)
-    changes = 0
+    changes, ceiling = 0, math.inf
+    broke: dict[str, list[tuple[float, float]]] = defaultdict(list)
     while len(claim.runs) < job.confirm_runs:
         run = yield from _run(job, lessons, claim.candidate, claim.qps)
         safe = _safe_rate(lessons, claim.candidate, claim.qps)
+        broken = constraints.broken(job.constraints, run.figures)
+        if run.valid and broken and changes < _CHANGES:
+            worst, value = max(broken, key=lambda pair: pair[1] / pair[0].limit)
+            say(f"at {claim.qps:,.6g} queries/s {worst.text} is broken: {value:.4g}; a lower rate")
+            changes += 1
+            broke[worst.name].append((claim.qps, value))
+            ceiling = _rate_within(worst.limit, broke[worst.name])
+            claim = Claim(claim.candidate, ceiling, rival=rival)
+            continue
+        safe = min(safe, ceiling)
         if not run.valid:
             if changes >= _CHANGES:
                 claim.runs = [run]
@@ -101,6 +115,22 @@ def confirm(  # noqa: PLR0913 - two candidates and their rate
             theirs.rival, theirs.rival_runs = claim.candidate, claim.runs
             return theirs
     return claim
+
+
+def _rate_within(limit: float, points: Sequence[tuple[float, float]]) -> float:
+    """Return a rate at which a figure should be within its limit.
+
+    Args:
+        limit: of the figure.
+        points: (rate, figure) of runs above it, the lowest rate last.
+    """
+    (qps, value), slope = points[-1], points[-1][1] / points[-1][0]
+    if len(points) > 1:  # a device also draws power when it is idle: not in proportion
+        before_qps, before = points[-2]
+        rise = (before - value) / (before_qps - qps)
+        slope = rise if rise > 0 else slope
+    aim = (qps - (value - limit) / slope) * (1 - _LEAST_STEP)
+    return rounded(min(max(aim, qps * (1 - _MOST_LOAD_STEP)), qps * (1 - _LEAST_STEP)))
 
 
 def _run(

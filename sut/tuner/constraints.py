@@ -31,6 +31,8 @@ _FORM = re.compile(
 )
 # An objective to the direction in which it is better.
 OBJECTIVES = {"throughput": 1.0, **dict.fromkeys(LATENCIES, -1.0)}
+# Figures that fall with the load: a confirmation goes down with it until they are within theirs.
+FOLLOWED = ("busy", "power")
 EXAMPLE = 'such as "p99<=15ms"'
 
 
@@ -87,6 +89,17 @@ def check(
                 f"run; measured are {', '.join(figures)}."
             )
     return [(c, c.slack(figures[c.name])) for c in constraints]
+
+
+def broken(
+    constraints: Sequence[Constraint], figures: Mapping[str, float]
+) -> list[tuple[Constraint, float]]:
+    """Return those of FOLLOWED that a run broke, each with what it measured."""
+    return [
+        (c, figures[c.name])
+        for c in constraints
+        if c.name in FOLLOWED and c.at_most and figures.get(c.name, 0.0) > c.limit
+    ]
 
 
 def binding(slacks: Sequence[tuple[Constraint, float]]) -> Constraint | None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from sut.tuner.job import Job
 
     Summary = dict[str, object]
+    Gauges = dict[str, float | None]
     # Seconds to wait for others to leave the machine alone, and who is told.
     Quiet = tuple[float, Callable[[str], None]]
 
@@ -208,6 +209,8 @@ class Executive:
         harness = cast("dict[str, dict[str, float]]", summary["harness"])
         samples = int(cast("int", summary["samples"]))
         seconds = float(cast("float", summary["duration_s"]))
+        telemetry = cast("dict[str, dict[str, Gauges]]", summary["device_telemetry"] or {})
+        gauges = list(telemetry.get("devices", {}).values())
         return Outcome(
             valid=bool(summary["valid"]),
             metric=float(metric["value"]) if metric else samples / max(seconds, 1e-9),
@@ -222,6 +225,8 @@ class Executive:
             reasons=tuple(cast("Sequence[str]", summary["reasons"])),
             busy=harness["engine_busy_fraction"],
             others=others,
+            power_w=_most(gauges, "average_power_w"),
+            memory_bytes=_most(gauges, "memory_used_bytes"),
         )
 
     def _seen(self, trial: Trial, out: Path) -> Seen | None:
@@ -275,6 +280,13 @@ def _failure(trial: Trial, errors: str, out: Path) -> str:
         f"a {trial.purpose} run failed ({trial.candidate}): {last_line(errors)}{where} What was "
         "measured before is kept; the same command goes on from there."
     )
+
+
+def _most(gauges: Sequence[Gauges], name: str) -> float | None:
+    """Return the most that any device showed; None where one did not tell."""
+    values = [gauge.get(name) for gauge in gauges]
+    known = [value for value in values if value is not None]
+    return max(known) if known and len(known) == len(values) else None
 
 
 def _over(out: Path) -> int | None:

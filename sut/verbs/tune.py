@@ -15,6 +15,7 @@ from sut import config
 from sut.errors import EXIT_INVALID, EXIT_SIGTERM, EXIT_VALID, ConfigError
 from sut.report import tuning as report
 from sut.settings import WORKER_KINDS
+from sut.telemetry import recorder
 from sut.tuner import constraints, searches, server
 from sut.tuner.execute import Executive, Words
 from sut.tuner.job import Bound, Job
@@ -199,7 +200,9 @@ def _check(
     objective: str,
 ) -> None:
     """Refuse what cannot be searched or checked, before anything runs."""
-    constraints.check(asked, dict.fromkeys(report.FIGURES, 1.0))
+    told = recorder.request(plan.harness, Path())
+    known = report.FIGURES if told is None else (*report.FIGURES, *report.DEVICE_FIGURES)
+    constraints.check(asked, dict.fromkeys(known, 1.0))
     natural = "throughput" if plan.scenario in {"Server", "Offline"} else "latency"
     is_natural = (objective == "throughput") == (natural == "throughput")
     if plan.scenario.endswith("Stream") and arguments.objective == "throughput":

@@ -1,15 +1,17 @@
-"""Cores as text, and the C library's allocator."""
+"""Cores as text, the order of processes, and the C library's allocator."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from sut.errors import ConfigError
-from sut.process import parse_affinity, parse_cpus
+from sut.process import NICENESS, parse_affinity, parse_cpus
 
 
 def test_ranges_and_single_cores_are_read() -> None:
@@ -35,6 +37,33 @@ def test_devices_get_their_cores() -> None:
 def test_what_is_no_such_list_is_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse_affinity(text)
+
+
+def before_others_in(*, new_session: bool) -> str:
+    """Return the session's niceness after a process of it went before others."""
+    code = (
+        "import pathlib, sut.process; sut.process.before_others(); "
+        "print(pathlib.Path('/proc/self/autogroup').read_text())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        start_new_session=new_session,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/autogroup").exists() or os.geteuid() != 0,
+    reason="needs Linux's autogroup, and root",
+)
+def test_a_test_goes_before_other_sessions_and_leaves_its_user_s_own_alone() -> None:
+    before = Path("/proc/self/autogroup").read_text("ascii").strip()
+
+    assert before_others_in(new_session=True).endswith(f"nice {NICENESS}")
+    assert before_others_in(new_session=False) == before
 
 
 # Frees many small blocks of malloc's, and prints how many bytes of them wait in its fastbins.

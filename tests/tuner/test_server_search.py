@@ -9,7 +9,7 @@ import pytest
 
 from backends.curves.curve import formula
 from backends.curves.jitter import Jitter
-from sut.tuner import bruteforce, server
+from sut.tuner import bruteforce, constraints, server
 from sut.tuner.asks import Measure, Trial
 from sut.tuner.drive import drive
 from sut.tuner.job import Bound, Space
@@ -149,6 +149,20 @@ def test_a_setting_that_fails_its_confirmation_is_lowered_until_it_holds() -> No
 
     assert found.is_valid
     assert any("a lower rate is tried" in line for line in said)
+
+
+def test_a_limit_on_power_lowers_the_load_until_it_is_kept() -> None:
+    job = make_job(
+        space=Space(workers=("process",), batches=(8, 12)),
+        constraints=constraints.parse(["power<=60W"]),
+    )
+
+    answer = find(make_world(power_w=(30.0, 70.0)), job).answer
+
+    assert answer.is_valid
+    drawn = [run.figures["power"] for run in answer.confirmed]
+    assert len(drawn) == job.confirm_runs
+    assert 50 < min(drawn) <= max(drawn) <= 60
 
 
 @pytest.mark.slow

@@ -44,6 +44,7 @@ class World:
         most_samples: of one simulated run; a longer one is cut, and counts at its full length.
         thread_penalty: factor on the hops of thread workers.
         largest: batch size that the engines take.
+        power_w: of a device that is idle, and of one that is busy; None: nothing measures it.
         asked: all that was asked.
         loadgen_s: seconds of LoadGen runs so far, by purpose.
     """
@@ -56,6 +57,7 @@ class World:
     most_samples: int = 40_000
     thread_penalty: float = 1.5
     largest: int = 1024
+    power_w: tuple[float, float] | None = None
     asked: list[Ask] = field(default_factory=list)
     loadgen_s: dict[str, float] = field(default_factory=dict)
 
@@ -110,7 +112,14 @@ class World:
             seconds=seconds,
             seen=self._seen(trial.candidate),
             busy={str(k): share for k, share in enumerate(result.busy)},
+            power_w=self._power_w(max(result.busy)),
         )
+
+    def _power_w(self, busy: float) -> float | None:
+        if self.power_w is None:
+            return None
+        idle_w, busy_w = self.power_w
+        return idle_w + busy * (busy_w - idle_w)
 
     def setting(self, candidate: Candidate, qps: float, seed: int) -> QueueSetting:
         """Return what a candidate is in this world."""

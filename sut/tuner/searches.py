@@ -1,30 +1,34 @@
-"""The searches by name: `model` for each scenario; brute force and bisection to compare with."""
+"""The searches by name: `model` for every scenario; for Server Optuna too, and two to compare."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sut.errors import ConfigError
-from sut.tuner import bruteforce, offline, server, streams
+from sut.tuner import bruteforce, offline, server, streams, wide
 
 if TYPE_CHECKING:
     from sut.tuner.session import MakeSearch
 
-NAMES = ("model", "grid", "bisect")
+NAMES = ("model", "grid", "bisect", "optuna")
 _MODEL: dict[str, MakeSearch] = {
     "Server": server.search,
     "Offline": offline.search,
     "SingleStream": streams.search,
     "MultiStream": streams.search,
 }
-_OTHERS: dict[str, MakeSearch] = {"grid": bruteforce.grid, "bisect": bruteforce.bisect}
+_OTHERS: dict[str, MakeSearch] = {
+    "grid": bruteforce.grid,
+    "bisect": bruteforce.bisect,
+    "optuna": wide.search,
+}
 
 
 def search_of(name: str, scenario: str) -> MakeSearch:
     """Return how a search begins.
 
     Raises:
-        ConfigError: brute force and bisection are there for Server alone.
+        ConfigError: the others are there for Server alone.
     """
     if name == "model":
         return _MODEL[scenario]

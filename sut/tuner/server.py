@@ -6,6 +6,7 @@ A search as sut.tuner.asks has it: yields what it wants to know, and never knows
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from sut.errors import SutError
@@ -58,6 +59,28 @@ def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], Non
     measured = yield from measure(job)
     model = Model(measured, job.bounds, job.confirm_s, known)
     ranked = predict.rank(job, model, say)
+    return (yield from settle(job, model, ranked, partial(predict.rank, job, model, say), say))
+
+
+def settle(
+    job: Job,
+    model: Model,
+    ranked: Sequence[Predicted],
+    again: Callable[[Learnt], list[Predicted]],
+    say: Callable[[str], None],
+) -> Search:
+    """Probe the best of what was predicted, and confirm it.
+
+    Args:
+        job: what is tuned.
+        model: of the variants measured.
+        ranked: predictions, the best first.
+        again: predicts anew with what the first runs showed.
+        say: is told what happens.
+
+    Raises:
+        Unreachable: nothing that was predicted meets the bounds.
+    """
     if not ranked or not ranked[0].qps:
         raise Unreachable(unreachable(job, model))
     say(
@@ -69,8 +92,8 @@ def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], Non
     yield from _probe_one(job, first, lessons)
     if lessons.peak(first.candidate, first.qps) < (1 - _SURPRISE) * first.qps:
         say("the first runs were not as predicted: predicting again with what they showed")
-        again = predict.rank(job, model, say, lessons.learnt(first.candidate))
-        ranked = again if again and again[0].qps else ranked
+        anew = again(lessons.learnt(first.candidate))
+        ranked = anew if anew and anew[0].qps else ranked
     contenders = yield from _probe_all(job, ranked, lessons)
     best, *others = contenders
     best, lost = yield from _other_workers(job, best, lessons)
@@ -96,7 +119,7 @@ def unreachable(job: Job, model: Model) -> str:
     bound = job.bound
     alone = {
         device: curve.service_ns(1)
-        for variant in job.space.variants
+        for variant in model.measured
         for device, curve in model.curves(variant)
     }
     device, least_ns = min(alone.items(), key=lambda pair: pair[1])

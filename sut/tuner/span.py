@@ -5,16 +5,19 @@ Everything that the user held on the command line stays as it is.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 from backends.base import WITHOUT_MODEL
 from sut.environment import cores
+from sut.errors import ConfigError
 from sut.tuner.candidate import Variant
 from sut.tuner.job import Space
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from backends.base import OptionValue
     from sut.config import Arguments, Plan
     from sut.settings import WorkerKind
 
@@ -29,7 +32,11 @@ _THREADS_OPTION = {"onnxruntime": "intra_op_threads"}
 
 
 def span(
-    plan: Plan, held: Arguments, batches: Sequence[int] = (), largest: int | None = None
+    plan: Plan,
+    held: Arguments,
+    batches: Sequence[int] = (),
+    largest: int | None = None,
+    varied: Mapping[str, Sequence[OptionValue]] | None = None,
 ) -> Space:
     """Return what the search may vary.
 
@@ -38,6 +45,10 @@ def span(
         held: what the command line says: it does not vary.
         batches: batch sizes that the user names.
         largest: none above it is tried.
+        varied: values to try of the backend's options, or of `instances`, by name.
+
+    Raises:
+        ConfigError: a number of instances is none.
     """
     is_cpu = plan.harness.backend in _THREADS_OPTION and set(plan.harness.devices) == {"cpu"}
     sizes: tuple[int, ...] = OFFLINE_SIZES if plan.scenario == "Offline" else SERVER_SIZES
@@ -47,7 +58,7 @@ def span(
     if batches:
         sizes, most = (1, *batches), max(batches)
     return Space(
-        variants=_variants(plan, held, is_cpu),
+        variants=_combined(_variants(plan, held, is_cpu), varied or {}),
         workers=_workers(plan, held),
         sizes=tuple(sorted({size for size in sizes if size <= most})),
         batches=tuple(sorted(batches)),
@@ -80,6 +91,23 @@ def _variants(plan: Plan, held: Arguments, is_cpu: bool) -> tuple[Variant, ...]:
         counts = [1] if plan.scenario == "SingleStream" else _splits(total)
         return tuple(Variant(n, ((option, total // n),)) for n in counts)
     return tuple(dict.fromkeys(Variant(n) for n in (own, *_GPU_INSTANCES)))
+
+
+def _combined(
+    variants: Sequence[Variant], varied: Mapping[str, Sequence[OptionValue]]
+) -> tuple[Variant, ...]:
+    """Return every variant with every value that the user named."""
+    for count in varied.get("instances", ()):
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise ConfigError(f"--vary instances: {count!r}; expected whole numbers from 1.")
+    found = []
+    for variant in variants:
+        for values in product(*varied.values()):
+            chosen: dict[str, OptionValue] = dict(zip(varied, values, strict=True))
+            instances = chosen.pop("instances", variant.instances)
+            assert isinstance(instances, int)
+            found.append(Variant(instances, tuple({**dict(variant.options), **chosen}.items())))
+    return tuple(dict.fromkeys(found))
 
 
 def _splits(total: int) -> list[int]:

@@ -26,8 +26,10 @@ from sut.verbs.run import parse_option
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
     from types import FrameType
 
+    from backends.base import OptionValue
     from sut.tuner.answer import Answer
 
 EXAMPLES = """examples:
@@ -79,6 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_argument_group("how")
     how.add_argument("--search", choices=searches.NAMES, default="model")
+    how.add_argument(
+        "--vary", action="append", default=[], metavar="KEY=V1,V2",
+        help="try these values of an option of the backend, or of instances",
+    )  # fmt: skip
     how.add_argument("--probe-s", type=float, default=10.0, metavar="S", help="a short run (10)")
     how.add_argument("--confirm-s", type=float, metavar="S", help="a run at full length (60)")
     how.add_argument("--confirm-runs", type=int, default=3, metavar="K", help="in a row (3)")
@@ -183,6 +189,7 @@ def _job(arguments: argparse.Namespace, plan: config.Plan) -> Job:
             plan.arguments,
             batches,
             None if largest == float("inf") else int(largest),
+            _varied(arguments.vary),
         ),
         objective=objective,
         constraints=asked,
@@ -252,6 +259,17 @@ def _sizes(text: str | None) -> tuple[int, ...]:
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise ConfigError(f'--batches: "{text}"; expected batch sizes with commas, such as 26,32.')
     return tuple(sorted({int(part) for part in parts}))
+
+
+def _varied(texts: Sequence[str]) -> dict[str, tuple[OptionValue, ...]]:
+    """Read `--vary KEY=V1,V2`."""
+    varied: dict[str, tuple[OptionValue, ...]] = {}
+    for text in texts:
+        key, equals, values = text.partition("=")
+        if not (key and equals and all(values.split(","))):
+            raise ConfigError(f'--vary: "{text}"; expected KEY=V1,V2, such as instances=1,2,4.')
+        varied[key] = tuple(parse_option(f"{key}={value}")[1] for value in values.split(","))
+    return varied
 
 
 def _words(arguments: argparse.Namespace, plan: config.Plan) -> tuple[str, ...]:

@@ -174,6 +174,8 @@ def test_what_cannot_be_is_one_clear_line(program: Program, tmp_path: Path) -> N
         "curve": (("--set", "curve=nowhere.csv", *out, "--fresh"), "nowhere.csv: the curve cannot"),
         "figure": (("--subject-to", "power<=70W", *out), "nothing measures power"),
         "batches": (("--batches", "0", *out), "expected batch sizes with commas"),
+        "vary": (("--vary", "slots", *out), "expected KEY=V1,V2"),
+        "instances": (("--vary", "instances=0,1", *out), "expected whole numbers from 1"),
     }
 
     for words_, text in cases.values():

@@ -1,0 +1,121 @@
+"""Server in a wide space: Optuna proposes, the model of the queue judges, runs prove.
+
+The usual search measures S(b) of every variant of the engines; here only those are measured that
+Optuna asks for (Tree-structured Parzen Estimator, seeded: the same answers lead to the same
+questions). Optuna is an extra: pip install 'loadgen-sut[tune]'.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sut.errors import ConfigError
+from sut.tuner import predict, server, space
+from sut.tuner.asks import Measure, Measured
+from sut.tuner.model import ROUGH, Learnt, Model
+from sut.tuner.statistics import PRIOR_SPREAD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, MutableMapping, Sequence
+    from types import ModuleType
+
+    from optuna import Trial
+
+    from backends.base import OptionValue
+    from sut.tuner.asks import Ask, Reply, Search
+    from sut.tuner.candidate import Candidate, Variant
+    from sut.tuner.job import Job
+
+# Proposals; a few for each variant at least.
+_LEAST_PROPOSALS, _PROPOSALS_A_VARIANT, _MOST_PROPOSALS = 60, 4, 200
+# Candidates whose prediction is refined, and made again when runs surprise.
+_KEPT = 24
+# Of what the devices can do with full batches: where the search of a rate begins.
+_USUAL_SHARE = 0.9
+_SEED = 1
+
+
+def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], None]) -> Search:
+    """Search; see sut.tuner.server.search.
+
+    Raises:
+        ConfigError: Optuna is not installed.
+        Unreachable: no setting meets the bounds.
+    """
+    optuna = _optuna()
+    study = optuna.create_study(
+        direction="maximize", sampler=optuna.samplers.TPESampler(seed=_SEED, multivariate=True)
+    )
+    measured: dict[Variant, Measured] = {}
+    model = Model(measured, job.bounds, job.confirm_s, known)
+    found: dict[Candidate, float] = {}
+    proposals = _LEAST_PROPOSALS + _PROPOSALS_A_VARIANT * len(job.space.variants)
+    say(f"{len(job.space.variants)} variants of the engines: Optuna proposes which to measure")
+    for _ in range(min(proposals, _MOST_PROPOSALS)):
+        trial = study.ask()
+        variant = _variant(trial, job.space.variants)
+        if variant not in measured:
+            measured[variant] = yield from _measure(job, variant)
+        candidate = _candidate(trial, job, model, variant)
+        if candidate is not None and candidate not in found:
+            hint = _USUAL_SHARE * model.rate(candidate)
+            found[candidate] = model.peak(candidate, Learnt(), ROUGH, PRIOR_SPREAD, hint)
+        study.tell(trial, 0.0 if candidate is None else found[candidate])
+    best = sorted(found, key=lambda c: -found[c])[:_KEPT]
+    say(f"{len(measured)} variants measured, {len(found)} settings predicted")
+    again = partial(predict.rank_again, model, best, say)
+    return (yield from server.settle(job, model, again(Learnt()), again, say))
+
+
+def _measure(job: Job, variant: Variant) -> Generator[Ask, Reply, Measured]:
+    limit_ns = min((bound.limit_ns for bound in job.bounds), default=None)
+    reply = yield Measure(variant, job.space.sizes, limit_ns)
+    assert isinstance(reply, Measured)
+    return reply
+
+
+def _variant(trial: Trial, variants: Sequence[Variant]) -> Variant:
+    """Let Optuna choose a variant: value by value where all combinations are there."""
+    axes: dict[str, list[OptionValue]] = {"instances": [v.instances for v in variants]}
+    for variant in variants:
+        for key, value in variant.options:
+            axes.setdefault(key, []).append(value)
+    axes = {key: list(dict.fromkeys(values)) for key, values in axes.items()}
+    if math.prod(map(len, axes.values())) != len(variants):
+        return variants[trial.suggest_categorical("variant", list(range(len(variants))))]
+    chosen = {key: trial.suggest_categorical(key, values) for key, values in axes.items()}
+    return next(
+        v
+        for v in variants
+        if v.instances == chosen["instances"] and all(chosen[k] == x for k, x in v.options)
+    )
+
+
+def _candidate(trial: Trial, job: Job, model: Model, variant: Variant) -> Candidate | None:
+    """Let Optuna choose batch size, delay and slots; None: the batch alone takes too long."""
+    if job.space.batches:
+        batch = trial.suggest_categorical("batch", list(job.space.batches))
+    else:
+        largest = int(min(job.space.largest_batch or math.inf, max(job.space.sizes)))
+        batch = trial.suggest_int("batch", 1, largest, log=True)
+    fills = trial.suggest_categorical("fills", list(space.DELAYS_IN_FILLS))
+    slots = trial.suggest_categorical("slots", list(job.space.slots or space.MORE_SLOTS))
+    if batch > model.largest(variant) or not space.leaves_room(job, model, variant, batch):
+        return None
+    made = space.with_batch(job, model, variant, batch)
+    return replace(space.with_delay(job, model, made, fills), slots=slots)
+
+
+def _optuna() -> ModuleType:
+    try:
+        import optuna  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError as error:
+        raise ConfigError(
+            "--search optuna needs the package optuna, which is not installed: pip install optuna, "
+            "or use --search model."
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna

@@ -6,7 +6,7 @@ Knows no slots, events or graphs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -118,7 +118,7 @@ class OrtKernel:
         self._where = loaded.path
         fitted = ort.fit_session(loaded.session, spec, loaded.path)
         self.input = fitted.input
-        self.outputs = tuple(_complete(output, loaded.path) for output in fitted.outputs)
+        self.outputs = tuple(with_known_sizes(output, loaded.path) for output in fitted.outputs)
         self._bindings: dict[tuple[int, int], IOBinding] = {}
         self._run_options = runtime.RunOptions()
         # The engine waits for its own event; ONNX Runtime would wait for the whole device.
@@ -165,11 +165,12 @@ class OrtKernel:
         return binding
 
 
-def _complete(tensor: TensorSpec, where: str) -> TensorSpec:
+def with_known_sizes(tensor: TensorSpec, where: str) -> TensorSpec:
+    """Return an output of the model; raise EngineError where a size is left open."""
     if None in tensor.shape:
         raise EngineError(
             f'{where}: output "{tensor.name}" is {describe(("N", *tensor.shape), tensor.dtype)}, '
             "and a GPU writes to buffers of a fixed size. Export the model with all sizes but the "
             "batch's, or use device cpu."
         )
-    return replace(tensor)
+    return tensor

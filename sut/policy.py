@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sut.batcher import Batcher, BatcherSettings, Close
@@ -57,19 +58,22 @@ class ServiceCurve:
         self._predicted[samples] = known
 
     def _interpolate(self) -> None:
+        """Fill in every size in one pass: it runs at each new size, while LoadGen waits."""
         points = sorted(self._measured.items())
         if not points:
             return
         predicted = self._predicted
-        for size in range(1, len(predicted)):
-            above = next((p for p in points if p[0] >= size), None)
-            below = next((p for p in reversed(points) if p[0] <= size), None)
-            if above is None or below is None or above[0] == below[0]:
-                near = above or below or points[0]
-                predicted[size] = near[1] if size <= near[0] else near[1] * size / near[0]
-            else:
-                share = (size - below[0]) / (above[0] - below[0])
-                predicted[size] = below[1] + share * (above[1] - below[1])
+        first, first_ns = points[0]
+        for size in range(1, first):
+            predicted[size] = first_ns
+        for (low, low_ns), (high, high_ns) in pairwise(points):
+            for size in range(low, high):
+                share = (size - low) / (high - low)
+                predicted[size] = low_ns + share * (high_ns - low_ns)
+        last, last_ns = points[-1]
+        predicted[last] = last_ns
+        for size in range(last + 1, len(predicted)):
+            predicted[size] = last_ns * size / last
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ Knows no engine, batch or model.
 
 from __future__ import annotations
 
-import ctypes
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from ctypes import c_uint32, c_uint64
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
+from backends.cuda.calls import NOT_READY, Arguments, Calls
 from backends.cuda.errors import failure
 from backends.cuda.ptx import PTX, THREADS, UNIT_BYTES
 from sut.errors import ConfigError, EngineError
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from backends.base import OptionValue
+    from backends.cuda.order import GatherOrder
 
 # What a driver hands out and takes back; nobody looks inside.
 Stream: TypeAlias = Any
 Event: TypeAlias = Any
 Graph: TypeAlias = Any
 
-# A gather takes just enough blocks to fill PCIe, so that the model keeps its SMs: so many bytes in
-# flight, of which a block can have the second number, within these limits.
-GATHER_BYTES, BLOCK_BYTES = 1 << 17, 1 << 15
-LEAST_BLOCKS, MOST_BLOCKS = 4, 64
+# Outputs up to this size are written to the host by a kernel: that takes 3 us, the copy engine
+# takes 19 us from the kernel before to the one after. Larger ones take less of the model that way.
+DELIVER_BYTES = 1 << 16
 
 # Streams that nobody uses, by device and urgency. Libraries keep workspaces for every stream that
 # they ever saw, so that new streams for each engine would fill the device.
@@ -93,17 +94,23 @@ class Driver(Protocol):
     def synchronize(self, event: Event) -> None:
         """Block until the event's latest record is reached."""
 
-    def reached(self, event: Event) -> bool:
-        """Return whether it is."""
-
-    def elapsed_ns(self, start: Event, end: Event) -> int:
-        """Return the device's time between two events that were reached."""
+    def idle(self, stream: Stream) -> bool:
+        """Return whether all that was enqueued on the stream is done."""
 
     def copy(self, target: int, source: int, size: int, stream: Stream) -> None:
         """Copy `size` bytes, in either direction."""
 
-    def gather(self, order: GatherOrder, target: int, stream: Stream) -> None:
-        """Copy scattered rows to one block, by a kernel on the device that reads them."""
+    def stamp(self, at: int, stream: Stream) -> None:
+        """Write the device's time in ns to pinned memory when the stream gets here."""
+
+    def gather(self, order: GatherOrder, target: int, begun_at: int, stream: Stream) -> None:
+        """Copy scattered rows to one block, by a kernel on the device that reads them.
+
+        It takes the order when it begins, and notes that time as `stamp` does.
+        """
+
+    def deliver(self, parcel: Parcel, stream: Stream) -> None:
+        """Copy an output of the model to pinned memory, and note when."""
 
     def run(self, enqueue: Callable[[], None], stream: Stream) -> None:
         """Call what enqueues work of a library on the stream; the host runs it in the stream."""
@@ -124,45 +131,22 @@ class Driver(Protocol):
         """Enqueue a fault, after which every call fails: a drill for losing a device."""
 
 
-class GatherOrder:
-    """Which rows of which block to gather.
+class Parcel(NamedTuple):
+    """An output on its way to the host.
 
-    Args:
-        rows_address: of pinned int32 row numbers, which stay until the gather is done.
-        row_bytes: a multiple of UNIT_BYTES.
+    Attributes:
+        source: its address on the device.
+        target: its address in pinned memory.
+        size: in bytes. Up to UNIT_BYTES - 1 more may be copied: both blocks have room for them.
+        begun_at: where to write the device's time when it begins; 0: nowhere.
+        done_at: where to write it at the end. Who sees that time sees the output too.
     """
 
-    __slots__ = ("base", "blocks", "count", "row_bytes", "rows_address", "values")
-
-    def __init__(self, rows_address: int, row_bytes: int) -> None:
-        self.rows_address, self.row_bytes = rows_address, row_bytes
-        self.base = self.count = 0
-        blocks = GATHER_BYTES // max(1, min(row_bytes, BLOCK_BYTES))
-        self.blocks = min(max(blocks, LEAST_BLOCKS), MOST_BLOCKS)
-        self.values = _Arguments(0, rows_address, 0, row_bytes // UNIT_BYTES, 0)
-
-
-class _Fields(ctypes.Structure):
-    _fields_ = (
-        ("base", ctypes.c_uint64),
-        ("rows", ctypes.c_uint64),
-        ("count", ctypes.c_uint32),
-        ("units", ctypes.c_uint32),
-        ("out", ctypes.c_uint64),
-    )
-
-
-class _Arguments:
-    """A kernel's arguments in memory, and the array of their addresses that a launch takes."""
-
-    __slots__ = ("_pointers", "address", "fields")
-
-    def __init__(self, *values: int) -> None:
-        self.fields = _Fields(*values)
-        base = ctypes.addressof(self.fields)
-        offsets = [getattr(_Fields, name).offset for name, _ in _Fields._fields_]
-        self._pointers = (ctypes.c_void_p * len(offsets))(*[base + offset for offset in offsets])
-        self.address = ctypes.addressof(self._pointers)
+    source: int
+    target: int
+    size: int
+    begun_at: int = 0
+    done_at: int = 0
 
 
 def open_driver(device: str) -> CudaDriver:
@@ -203,21 +187,24 @@ class CudaDriver:
         self._runtime, self._driver = runtime, driver
         self.index = index
         self.where = f"device {index}"
-        self.use()
-        self._any = runtime.cudaMemcpyKind.cudaMemcpyDefault
+        self._calls = Calls()
+        self._call("cudaSetDevice", index)
+        self._context = int(self._driver_call("cuCtxGetCurrent"))
         self._properties = self._call("cudaGetDeviceProperties", index)
         self._bus = self._call("cudaDeviceGetPCIBusId", 20, index).split(b"\0")[0].decode().lower()
         self.node = _node_of(self._bus)
+        self._gather, self._deliver, self._fail_now = self._functions()
+
+    def _functions(self) -> tuple[int, ...]:
         module = self._driver_call("cuModuleLoadData", PTX)
-        self._gather = self._driver_call("cuModuleGetFunction", module, b"gather_rows")
-        self._fail_now = self._driver_call("cuModuleGetFunction", module, b"fail_now")
-        self._module = module
+        names = (b"gather_rows", b"deliver", b"fail_now")
+        return tuple(int(self._driver_call("cuModuleGetFunction", module, name)) for name in names)
 
     def use(self) -> None:
         """See Driver."""
-        (error,) = self._runtime.cudaSetDevice(self.index)
+        error = self._calls.set_context(self._context)
         if error:
-            raise self._failure("cudaSetDevice", error)
+            raise self._failure("cuCtxSetCurrent", error)
 
     def facts(self) -> dict[str, OptionValue]:
         """See Driver."""
@@ -263,7 +250,7 @@ class CudaDriver:
             return idle.pop()
         _, highest = self._call("cudaDeviceGetStreamPriorityRange")
         flags = self._runtime.cudaStreamNonBlocking
-        return self._call("cudaStreamCreateWithPriority", flags, highest if urgent else 0)
+        return int(self._call("cudaStreamCreateWithPriority", flags, highest if urgent else 0))
 
     def destroy_stream(self, stream: Stream) -> None:
         """See Driver. It waits for whoever needs one next."""
@@ -271,13 +258,13 @@ class CudaDriver:
         IDLE_STREAMS[self.index, urgent].append(stream)
 
     def number(self, stream: Stream) -> int:
-        """See Driver."""
+        """See Driver. Handles are numbers here, which is what calls take fastest."""
         return int(stream)
 
     def event(self, *, blocking: bool) -> Event:
         """See Driver."""
         flags = self._runtime.cudaEventBlockingSync if blocking else 0
-        return self._call("cudaEventCreateWithFlags", flags)
+        return int(self._call("cudaEventCreateWithFlags", flags))
 
     def destroy_event(self, event: Event) -> None:
         """See Driver."""
@@ -287,15 +274,15 @@ class CudaDriver:
 
     def record(self, event: Event, stream: Stream) -> None:
         """See Driver."""
-        (error,) = self._runtime.cudaEventRecord(event, stream)
+        error = self._calls.record(event, stream)
         if error:
-            raise self._failure("cudaEventRecord", error)
+            raise self._failure("cuEventRecord", error)
 
     def order(self, stream: Stream, after: Event) -> None:
         """See Driver."""
-        (error,) = self._runtime.cudaStreamWaitEvent(stream, after, 0)
+        error = self._calls.wait(stream, after, 0)
         if error:
-            raise self._failure("cudaStreamWaitEvent", error)
+            raise self._failure("cuStreamWaitEvent", error)
 
     def synchronize(self, event: Event) -> None:
         """See Driver. The interpreter lock is free meanwhile."""
@@ -303,37 +290,53 @@ class CudaDriver:
         if error:
             raise self._failure("cudaEventSynchronize", error)
 
-    def reached(self, event: Event) -> bool:
+    def idle(self, stream: Stream) -> bool:
         """See Driver."""
-        (error,) = self._runtime.cudaEventQuery(event)
-        if not error:
-            return True
-        if error == self._runtime.cudaError_t.cudaErrorNotReady:
-            return False
-        raise self._failure("cudaEventQuery", error)
-
-    def elapsed_ns(self, start: Event, end: Event) -> int:
-        """See Driver. CUDA gives a float32 of ms: exact to 0.5 us over 8 s."""
-        error, elapsed_ms = self._runtime.cudaEventElapsedTime(start, end)
-        if error:
-            raise self._failure("cudaEventElapsedTime", error)
-        return int(elapsed_ms * 1e6)
+        error = self._calls.query(stream)
+        if error and error != NOT_READY:
+            raise self._failure("cuStreamQuery", error)
+        return not error
 
     def copy(self, target: int, source: int, size: int, stream: Stream) -> None:
         """See Driver."""
-        (error,) = self._runtime.cudaMemcpyAsync(target, source, size, self._any, stream)
+        error = self._calls.copy(target, source, size, stream)
         if error:
-            raise self._failure("cudaMemcpyAsync", error)
+            raise self._failure("cuMemcpyAsync", error)
 
-    def gather(self, order: GatherOrder, target: int, stream: Stream) -> None:
+    def stamp(self, at: int, stream: Stream) -> None:
+        """See Driver. A delivery of nothing."""
+        self._launch_deliver(Parcel(0, 0, 0, done_at=at), stream)
+
+    def gather(self, order: GatherOrder, target: int, begun_at: int, stream: Stream) -> None:
         """See Driver."""
-        fields = order.values.fields
-        fields.base, fields.count, fields.out = order.base, order.count, target
-        wide = min(order.count, order.blocks)
-        (error,) = self._driver.cuLaunchKernel(
-            *(self._gather, wide, order.blocks // wide, 1),
-            *(THREADS, 1, 1, 0, int(stream), order.values.address, 0),
-        )
+        arguments = Arguments(
+            c_uint64(order.address), c_uint32(order.row_bytes // UNIT_BYTES), c_uint64(target),
+            c_uint64(begun_at),
+        )  # fmt: skip
+        self._launch(self._gather, order.blocks, arguments, stream)
+
+    def deliver(self, parcel: Parcel, stream: Stream) -> None:
+        """See Driver. Large ones go by the copy engine."""
+        if parcel.size <= DELIVER_BYTES:
+            self._launch_deliver(parcel, stream)
+            return
+        if parcel.begun_at:
+            self.stamp(parcel.begun_at, stream)
+        self.copy(parcel.target, parcel.source, parcel.size, stream)
+        if parcel.done_at:
+            self.stamp(parcel.done_at, stream)
+
+    def _launch_deliver(self, parcel: Parcel, stream: Stream) -> None:
+        units = -(-parcel.size // UNIT_BYTES)
+        arguments = Arguments(
+            c_uint64(parcel.source), c_uint64(parcel.target), c_uint32(units),
+            c_uint64(parcel.begun_at), c_uint64(parcel.done_at),
+        )  # fmt: skip
+        self._launch(self._deliver, 1, arguments, stream)
+
+    def _launch(self, function: int, blocks: int, arguments: Arguments, stream: Stream) -> None:
+        sizes = (blocks, 1, 1, THREADS, 1, 1, 0)
+        error = self._calls.launch_kernel(function, *sizes, stream, arguments.address, None)
         if error:
             raise self._failure("cuLaunchKernel", error)
 
@@ -343,9 +346,9 @@ class CudaDriver:
 
     def launch(self, graph: Graph, stream: Stream) -> None:
         """See Driver."""
-        (error,) = self._runtime.cudaGraphLaunch(graph, stream)
+        error = self._calls.launch_graph(graph, stream)
         if error:
-            raise self._failure("cudaGraphLaunch", error)
+            raise self._failure("cuGraphLaunch", error)
 
     # Outside of it again.
 
@@ -364,7 +367,7 @@ class CudaDriver:
         finally:
             self._call("cudaGraphDestroy", graph)
         self._call("cudaGraphUpload", made, stream)
-        return made
+        return int(made)
 
     def destroy_graph(self, graph: Graph) -> None:
         """See Driver."""
@@ -376,9 +379,7 @@ class CudaDriver:
 
     def break_device(self, stream: Stream) -> None:
         """See Driver."""
-        self._driver_call(
-            "cuLaunchKernel", self._fail_now, *(1, 1, 1, 1, 1, 1, 0, int(stream), 0, 0)
-        )
+        self._launch(self._fail_now, 1, Arguments(), stream)
 
     def _call(self, name: str, *arguments: object, what: str = "") -> Any:
         """Call the runtime API; return its one value, its values, or None."""

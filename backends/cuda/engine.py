@@ -4,6 +4,10 @@ The copy of batch n + 1 runs under the model of batch n: each slot copies on a s
 and the model has one stream for all, so that batches are computed in the order of their launch and
 need the model's intermediate memory once.
 
+A batch is a few calls: its row numbers are written to pinned memory, one graph gathers them, one
+computes and brings the outputs back. The device itself writes when it did what, and that it is
+done: times cost no calls, and a thread that waits awake only reads memory.
+
 Knows addresses and streams; neither torch, TensorRT nor ONNX Runtime.
 """
 
@@ -18,11 +22,23 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from backends.base import check_rows, check_samples
 from backends.cuda.clock import DeviceClock
+from backends.cuda.driver import DELIVER_BYTES, Parcel
 from backends.cuda.errors import CudaError
 from backends.cuda.ladder import fitting
 from backends.cuda.ptx import UNIT_BYTES
 from backends.cuda.slab import Slab
-from backends.cuda.slots import Held, Slot, open_slot, tensor_bytes
+from backends.cuda.slots import (
+    BEGUN,
+    COMPUTED,
+    COPIED,
+    DONE,
+    STARTED,
+    Held,
+    Slot,
+    SlotPlan,
+    open_slot,
+    tensor_bytes,
+)
 from backends.rows import gather, is_run
 from sut.errors import ConfigError, EngineError
 
@@ -33,9 +49,12 @@ if TYPE_CHECKING:
     from backends.cuda.driver import Driver, Stream
     from backends.cuda.kernel import Kernel
 
-# CUDA gives the time between two events as a float32 of ms. An event that all are measured from
-# is set anew after this long, so that they stay exact to a fraction of a microsecond.
-ANCHOR_NS = 1_000_000_000
+# Rows that follow each other go by the copy engine from this size on: it is faster, and leaves the
+# model all of the device. For less, what it takes to begin is more than the kernel takes.
+COPY_BYTES = 1 << 20
+
+# A thread that waits awake asks the device this often whether it failed: after so many looks.
+LOOKS = 1_000
 
 # While one thread keeps what it enqueues for a graph, no other may allocate or wait for a whole
 # device: everything but batches happens one after the other.
@@ -51,9 +70,12 @@ class CudaOptions:
             Empty: powers of two and three quarters of max_batch_size.
         cuda_graphs: launch a batch as one CUDA graph, where the model can be kept as one.
         gather: how scattered samples reach the device: "kernel" reads them from pinned memory on
-            the device, "staging" copies them together on the host first.
-        wait: a thread that waits for a batch sleeps ("block") or burns its core ("spin"); "auto"
-            spins where LoadGen's own thread runs the engine, and blocks elsewhere.
+            the device; "copies" has the copy engine take each row of a large batch, which leaves
+            the model all multiprocessors, for 4 us of the host a row; "staging" copies them
+            together on the host first.
+        wait: a thread that waits for a batch sleeps ("block") or burns its core ("spin"), which
+            saves 20 us a batch; "auto" spins where LoadGen's own thread runs the engine, and blocks
+            elsewhere.
         samples_on_device: keep the loaded samples in device memory. MLPerf's rules allow it only
             with a direct path from the network to the device; the result says so.
         fail_at_s: the device fails so long after the first batch: a drill.
@@ -61,7 +83,7 @@ class CudaOptions:
 
     graph_sizes: str | int = ""
     cuda_graphs: bool = True
-    gather: Literal["kernel", "staging"] = "kernel"
+    gather: Literal["kernel", "copies", "staging"] = "kernel"
     wait: Literal["auto", "block", "spin"] = "auto"
     samples_on_device: bool = False
     fail_at_s: float | None = None
@@ -148,7 +170,8 @@ class CudaEngine:
         self._driver, self._stream, self._held = device.driver, device.stream, device.held
         self._kernel, self._options = kernel, options
         self._row_bytes = tensor_bytes(kernel.input)
-        self._on_device = options.gather == "kernel" and self._row_bytes % UNIT_BYTES == 0
+        self._on_device = options.gather != "staging" and self._row_bytes % UNIT_BYTES == 0
+        self._copies = options.gather == "copies"
         self._sizes = tuple(kernel.sizes)
         self._slots: list[Slot] = []
         self._parts: list[Parts | None] = [None] * spec.slots
@@ -156,9 +179,12 @@ class CudaEngine:
         self._closed = False
         self._fail_ns: int | None = None
         self._target_bytes = tuple(map(tensor_bytes, kernel.outputs))
+        # With one slot nothing overlaps, and one stream is enough. Outputs that take the copy
+        # engine's time do not hold up the next batch.
+        self._overlaps = spec.slots > 1
+        most_bytes = spec.max_batch_size * max(self._target_bytes)
+        self._delivers_apart = self._overlaps and most_bytes > DELIVER_BYTES
         self._clock = DeviceClock()
-        self._anchor_ns = self._next_anchor_ns = 0
-        self._anchoring: int | None = None  # the slot whose batch brings a new anchor
         self.facts: Mapping[str, OptionValue] = self._facts(spec)
 
     def open(self) -> None:
@@ -173,21 +199,19 @@ class CudaEngine:
                 f"{self._where}: samples_on_device needs the gather on the device, and a sample of "
                 f"{self._row_bytes} bytes; expected a multiple of {UNIT_BYTES}, and gather=kernel."
             )
-        self._anchor, self._spare = (
-            held.keep(driver.event(blocking=False), driver.destroy_event) for _ in range(2)
+        plan = SlotPlan(
+            self._kernel.input,
+            self._kernel.outputs,
+            self.max_batch_size,
+            staging=not self._on_device and not self._copies,
+            blocking=options.wait != "spin",
         )
-        tensors = (self._kernel.input, self._kernel.outputs)
-        blocking = options.wait != "spin"
-        self._slots = [
-            open_slot(
-                *(driver, held, tensors, self.max_batch_size),
-                staging=not self._on_device,
-                blocking=blocking,
-            )
-            for _ in range(self.slots)
-        ]
+        for _ in range(self.slots):
+            stream = self._stream
+            if self._overlaps:
+                stream = held.keep(driver.stream(urgent=True), driver.destroy_stream)
+            self._slots.append(open_slot(driver, held, plan, stream))
         self._prepare()
-        self._set_clock()
 
     def bind(self, samples: Array) -> None:
         """See `Engine.bind`. The samples are copied to pinned memory."""
@@ -201,9 +225,10 @@ class CudaEngine:
 
     def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:
         """See `Engine.infer`."""
-        self.launch(0, rows)
         # The calling thread has nothing else to do, and to be woken takes longer than to look.
-        return self._collect(0, spin=self._options.wait == "auto")[0]
+        spin = self._options.wait != "block"
+        self._launch(0, rows, spin=spin)
+        return self._collect(0, spin=spin)[0]
 
     def launch(self, slot: int, rows: Sequence[int]) -> None:
         """See `AsyncEngine.launch`.
@@ -212,18 +237,7 @@ class CudaEngine:
             EngineError: as every engine.
             CudaError: the device failed.
         """
-        slab = self._slab
-        if slab is None:
-            self._check_open()
-            raise EngineError(f"{self._where}: the engine is without samples. Call bind first.")
-        count = len(rows)
-        check_rows(rows, slab.count, self.max_batch_size, self._where)
-        if not 0 <= slot < self.slots or self._slots[slot].count:
-            raise EngineError(
-                f"{self._where}: slot {slot} is not free; slots are 0 to {self.slots - 1}, and "
-                "each holds one batch until it was waited for."
-            )
-        self._enqueue(self._slots[slot], slot, slab, rows, count)
+        self._launch(slot, rows, spin=False)
 
     def wait(self, slot: int) -> tuple[tuple[Array, ...], tuple[int, int]]:
         """See `AsyncEngine.wait`.
@@ -260,57 +274,99 @@ class CudaEngine:
 
     # launching thread
 
-    def _enqueue(
-        self, slot: Slot, number: int, slab: Slab, rows: Sequence[int], count: int
-    ) -> None:
+    def _launch(self, slot: int, rows: Sequence[int], *, spin: bool) -> None:
+        """Launch a batch that is waited for awake, or with an event."""
+        slab = self._slab
+        if slab is None:
+            self._check_open()
+            raise EngineError(f"{self._where}: the engine is without samples. Call bind first.")
+        check_rows(rows, slab.count, self.max_batch_size, self._where)
+        if not 0 <= slot < self.slots or self._slots[slot].count:
+            raise EngineError(
+                f"{self._where}: slot {slot} is not free; slots are 0 to {self.slots - 1}, and "
+                "each holds one batch until it was waited for."
+            )
+        self._enqueue(self._slots[slot], slab, rows, spin=spin)
+
+    def _enqueue(self, slot: Slot, slab: Slab, rows: Sequence[int], *, spin: bool) -> None:
         driver, compute = self._driver, self._stream
+        slot.stamps[DONE] = 0
         slot.launched_ns = time.monotonic_ns()
         driver.use()
-        driver.record(slot.begun, slot.stream)
-        self._set_anchor(slot, number)
-        if is_run(rows):
-            first = slab.address + int(rows[0]) * self._row_bytes
-            driver.copy(slot.source, first, count * self._row_bytes, slot.stream)
-        else:
-            self._gather(slot, slab, rows, count)
-        driver.record(slot.copied, slot.stream)
-        driver.order(compute, slot.copied)
+        self._copy_in(slot, slab, rows)
+        if self._overlaps:
+            driver.record(slot.copied, slot.stream)
+            driver.order(compute, slot.copied)
         if self._options.fail_at_s is not None:
             self._drill(slot)
-        driver.record(slot.started, compute)
-        size = fitting(self._sizes, count)
+        size = fitting(self._sizes, len(rows))
         graph = slot.graphs.get(size)
         if graph is None:
-            self._run(slot, size)
+            self._compute(slot, size)
         else:
             driver.launch(graph, compute)
-        driver.record(slot.computed, compute)
-        driver.order(slot.stream, slot.computed)
-        for result, target, one in zip(
-            slot.result_addresses, slot.targets, self._target_bytes, strict=True
-        ):
-            driver.copy(result, target, count * one, slot.stream)
-        driver.record(slot.done, slot.stream)
-        slot.count = count
+        if self._delivers_apart:
+            driver.record(slot.computed, compute)
+            driver.order(slot.stream, slot.computed)
+            self._deliver(slot, size, slot.stream)
+        if not spin:
+            driver.record(slot.done, self._last_stream(slot))
+        slot.count = len(rows)
 
-    def _gather(self, slot: Slot, slab: Slab, rows: Sequence[int], count: int) -> None:
-        driver = self._driver
-        if self._on_device:
-            slot.rows[:count] = rows
-            slot.order.base, slot.order.count = slab.address, count
-            driver.gather(slot.order, slot.source, slot.stream)
+    def _copy_in(self, slot: Slot, slab: Slab, rows: Sequence[int]) -> None:
+        driver, one = self._driver, self._row_bytes
+        size, run = len(rows) * one, is_run(rows)
+        if slot.gather is not None and (size < COPY_BYTES or not (run or self._copies)):
+            slot.order.write(slab.address, rows)
+            driver.launch(slot.gather, slot.stream)
             return
-        gather(slab.array, rows, slot.staging)
-        driver.copy(slot.source, slot.staging_address, count * self._row_bytes, slot.stream)
+        driver.stamp(slot.stamp_at(BEGUN), slot.stream)
+        if run:
+            driver.copy(slot.source, slab.address + int(rows[0]) * one, size, slot.stream)
+        elif self._copies:
+            for target, row in zip(range(slot.source, slot.source + size, one), rows, strict=True):
+                driver.copy(target, slab.address + int(row) * one, one, slot.stream)
+        else:
+            gather(slab.array, rows, slot.staging)
+            driver.copy(slot.source, slot.staging_address, size, slot.stream)
+        if self._overlaps:
+            driver.stamp(slot.stamp_at(COPIED), slot.stream)
+
+    def _gather(self, slot: Slot) -> None:
+        """Enqueue the gather of whatever the slot's order says."""
+        driver = self._driver
+        driver.gather(slot.order, slot.source, slot.stamp_at(BEGUN), slot.stream)
+        if self._overlaps:
+            driver.stamp(slot.stamp_at(COPIED), slot.stream)
+
+    def _compute(self, slot: Slot, size: int) -> None:
+        """Enqueue the model, and the outputs to the host where the next batch need not wait."""
+        self._driver.stamp(slot.stamp_at(STARTED), self._stream)
+        self._run(slot, size)
+        if not self._delivers_apart:
+            self._deliver(slot, size, self._stream)
 
     def _run(self, slot: Slot, size: int) -> None:
-        """Enqueue the model itself, where there is no graph of it."""
+        """Enqueue the model itself."""
         number = self._driver.number(self._stream)
 
         def enqueue() -> None:
             self._kernel.enqueue(size, slot.source, slot.targets, number)
 
         self._driver.run(enqueue, self._stream)
+
+    def _deliver(self, slot: Slot, size: int, stream: Stream) -> None:
+        """Enqueue the outputs of `size` rows to the host, with the times before and after."""
+        last = len(slot.targets) - 1
+        blocks = zip(slot.targets, slot.result_addresses, self._target_bytes, strict=True)
+        for k, (target, result, one) in enumerate(blocks):
+            begun_at = slot.stamp_at(COMPUTED) if k == 0 else 0
+            done_at = slot.stamp_at(DONE) if k == last else 0
+            self._driver.deliver(Parcel(target, result, size * one, begun_at, done_at), stream)
+
+    def _last_stream(self, slot: Slot) -> Stream:
+        """Return the stream on which a batch ends."""
+        return slot.stream if self._delivers_apart else self._stream
 
     def _drill(self, slot: Slot) -> None:
         """Break the device once the time of `fail_at_s` has come."""
@@ -320,12 +376,6 @@ class CudaEngine:
         if slot.launched_ns >= self._fail_ns:
             self._driver.break_device(self._stream)
 
-    def _set_anchor(self, slot: Slot, number: int) -> None:
-        """Let a new anchor be recorded with this batch, if the one in use is old."""
-        if self._anchoring is None and slot.launched_ns >= self._next_anchor_ns:
-            self._driver.record(self._spare, slot.stream)
-            self._anchoring = number
-
     # waiting thread
 
     def _collect(self, number: int, *, spin: bool) -> tuple[tuple[Array, ...], tuple[int, int]]:
@@ -334,27 +384,30 @@ class CudaEngine:
         count = slot.count
         try:
             driver.use()
-            while spin and not driver.reached(slot.done):
-                pass
-            driver.synchronize(slot.done)
+            if spin:
+                self._look(slot)
+            else:
+                driver.synchronize(slot.done)
             times = self._times(slot, number)
         finally:
             slot.count = 0
         return tuple([result[:count] for result in slot.results]), times
 
+    def _look(self, slot: Slot) -> None:
+        """Look at the last time until the device has written it."""
+        stamps, stream = slot.stamps, self._last_stream(slot)
+        while not stamps[DONE]:
+            self._driver.idle(stream)
+            for _ in range(LOOKS):
+                if stamps[DONE]:
+                    break
+
     def _times(self, slot: Slot, number: int) -> tuple[int, int]:
-        """Take the batch's times from its events; return when it was computed, on our clock."""
+        """Take the batch's times; return when it was computed, on our clock."""
         seen_ns = time.monotonic_ns()
-        elapsed_ns = self._driver.elapsed_ns
-        if self._anchoring == number:
-            self._anchor_ns += elapsed_ns(self._anchor, self._spare)
-            self._anchor, self._spare = self._spare, self._anchor
-            self._next_anchor_ns = seen_ns + ANCHOR_NS
-            self._anchoring = None
-        begun_ns, copied_ns, started_ns, computed_ns, done_ns = (
-            self._anchor_ns + elapsed_ns(self._anchor, event)
-            for event in (slot.begun, slot.copied, slot.started, slot.computed, slot.done)
-        )
+        begun_ns, copied_ns, started_ns, computed_ns, done_ns = slot.stamps.tolist()
+        if not self._overlaps:  # the model begins where the copy ends
+            copied_ns = started_ns
         self._parts[number] = Parts(
             copied_ns - begun_ns, started_ns - copied_ns, computed_ns - started_ns,
             done_ns - computed_ns,
@@ -372,20 +425,19 @@ class CudaEngine:
         driver, kernel = self._driver, self._kernel
         number = driver.number(self._stream)
         graphs = self._options.cuda_graphs and kernel.capturable
+        if self._on_device:
+            for slot in self._slots:
+                captured = driver.capture(partial(self._gather, slot), slot.stream)
+                slot.gather = self._held.keep(captured, driver.destroy_graph)
         # The largest first: the others fit into its memory.
         for size in reversed(self._sizes or (self.max_batch_size,)):
             for slot in self._slots:
                 kernel.prepare(size, slot.source, slot.targets, number)
                 driver.settle()
                 if graphs:
-                    captured = driver.capture(partial(self._run, slot, size), self._stream)
+                    captured = driver.capture(partial(self._compute, slot, size), self._stream)
                     slot.graphs[size] = self._held.keep(captured, driver.destroy_graph)
         driver.settle()
-
-    def _set_clock(self) -> None:
-        self._driver.record(self._anchor, self._stream)
-        self._driver.synchronize(self._anchor)
-        self._next_anchor_ns = time.monotonic_ns() + ANCHOR_NS
 
     def _unbind(self) -> None:
         slab, self._slab = self._slab, None
@@ -408,6 +460,11 @@ class CudaEngine:
             "slots": spec.slots,
             "cuda_graphs": options.cuda_graphs and self._kernel.capturable,
             "batch_sizes": ",".join(map(str, self._sizes)) or "any",
-            "gather": "kernel" if self._on_device else "staging",
+            "gather": self._gather_fact(),
             "samples_on_device": options.samples_on_device,
         }
+
+    def _gather_fact(self) -> str:
+        if self._copies:
+            return "copies"
+        return "kernel" if self._on_device else "staging"

@@ -16,12 +16,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from backends.cuda.errors import failure
+from backends.cuda.ptx import UNIT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from backends.base import OptionValue
-    from backends.cuda.driver import GatherOrder
+    from backends.cuda.driver import Parcel
+    from backends.cuda.order import GatherOrder
 
     Work = Callable[[], None]
 
@@ -137,32 +139,45 @@ class HostDriver:
         self._run_until(event)
         self._check("cudaEventSynchronize")
 
-    def reached(self, event: HostEvent) -> bool:
-        """See Driver."""
-        self.synchronize(event)
+    def idle(self, stream: HostStream) -> bool:
+        """See Driver. Runs the work on this thread."""
+        with self._lock:
+            while stream.waiting and not self._broken:
+                stream.waiting.popleft()()
+        self._check("cuStreamQuery")
         return True
-
-    def elapsed_ns(self, start: HostEvent, end: HostEvent) -> int:
-        """See Driver."""
-        assert start.reached_ns is not None, "wait for an event before asking for its time"
-        assert end.reached_ns is not None, "wait for an event before asking for its time"
-        return end.reached_ns - start.reached_ns
 
     def copy(self, target: int, source: int, size: int, stream: HostStream) -> None:
         """See Driver."""
         work = partial(ctypes.memmove, target, source, size)
         self._enqueue("cudaMemcpyAsync", work, stream)  # type: ignore[arg-type]  # what it returns is not used
 
-    def gather(self, order: GatherOrder, target: int, stream: HostStream) -> None:
-        """See Driver. The arguments are taken now, the row numbers when the stream gets there."""
-        base, count, size = order.base, order.count, order.row_bytes
+    def stamp(self, at: int, stream: HostStream) -> None:
+        """See Driver."""
+        self._enqueue("cuLaunchKernel", partial(_stamp, at), stream)
+
+    def gather(self, order: GatherOrder, target: int, begun_at: int, stream: HostStream) -> None:
+        """See Driver. The order is taken when the stream gets there."""
+        size = order.row_bytes
 
         def copy_rows() -> None:
-            rows = (ctypes.c_int32 * count).from_address(order.rows_address)
+            _stamp(begun_at)
+            base, rows = order.read()
             for k, row in enumerate(rows):
                 ctypes.memmove(target + k * size, base + row * size, size)
 
         self._enqueue("cuLaunchKernel", copy_rows, stream)
+
+    def deliver(self, parcel: Parcel, stream: HostStream) -> None:
+        """See Driver. As much is copied as on a device: whole units."""
+
+        def copy_units() -> None:
+            _stamp(parcel.begun_at)
+            size = -(-parcel.size // UNIT_BYTES) * UNIT_BYTES
+            ctypes.memmove(parcel.target, parcel.source, size)
+            _stamp(parcel.done_at)
+
+        self._enqueue("cuLaunchKernel", copy_units, stream)
 
     def run(self, enqueue: Callable[[], None], stream: HostStream) -> None:
         """See Driver."""
@@ -216,6 +231,12 @@ class HostDriver:
         if self._broken:
             text = "an illegal instruction was encountered"
             raise failure(self.where, call, "cudaErrorIllegalInstruction", text)
+
+
+def _stamp(at: int) -> None:
+    """Write the time to an address; 0 is none."""
+    if at:
+        ctypes.c_uint64.from_address(at).value = time.monotonic_ns()
 
 
 def _map(size: int, blocks: dict[int, mmap.mmap]) -> int:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from backends.cuda.driver import GatherOrder
 from backends.cuda.errors import CudaError
+from backends.cuda.order import GatherOrder, order_bytes
+from backends.cuda.ptx import UNIT_BYTES
 from backends.cuda.slab import pinned_bytes
 
 if TYPE_CHECKING:
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_NONE = np.empty(0)
+
 T = TypeVar("T")
+
+
+# Times that the device writes for each batch, by their place in `Slot.stamps`: it begins; the rows
+# are on the device; the model begins; it is done; the outputs are on the host.
+BEGUN, COPIED, STARTED, COMPUTED, DONE = range(5)
+STAMP_BYTES = 8
 
 
 @dataclass(slots=True)
@@ -30,42 +39,46 @@ class Slot:
     """What one batch in flight needs.
 
     Attributes:
-        stream: copies to the device and back; the model has a stream for all slots.
-        begun: reached when the device begins with the batch.
-        copied: its rows are on the device.
-        started: the model begins.
-        computed: the model is done.
-        done: the outputs are in `results`.
+        stream: copies to the device; the model has a stream for all slots.
+        copied: an event: the rows are on the device.
+        computed: an event: the model is done.
+        done: an event: the outputs are in `results`.
+        stamps: pinned memory, [5] uint64: ns on the device's clock; see BEGUN to DONE.
+        stamps_address: of the same.
         source: device address of the input, for `max_batch_size` rows.
         targets: device address of each output.
         results: each output in pinned memory, [max_batch_size, *shape].
         result_addresses: of the same.
         staging: pinned memory for the input, where the host gathers; else empty.
         staging_address: of the same.
-        rows: pinned row numbers for the device's gather.
-        order: the gather's arguments.
-        graphs: by batch size.
+        order: what the device is to gather.
+        gather: the graph that gathers it; None where the host gathers.
+        graphs: the graphs that compute and deliver, by batch size.
         count: rows of the batch in flight; 0: the slot is free.
         launched_ns: when the host launched it.
     """
 
     stream: Stream
-    begun: Event
     copied: Event
-    started: Event
     computed: Event
     done: Event
+    stamps: memoryview
+    stamps_address: int
     source: int
     targets: tuple[int, ...]
     results: tuple[Array, ...]
     result_addresses: tuple[int, ...]
     staging: Array
     staging_address: int
-    rows: Array
     order: GatherOrder
+    gather: Graph | None = None
     graphs: dict[int, Graph] = field(default_factory=dict)
     count: int = 0
     launched_ns: int = 0
+
+    def stamp_at(self, stamp: int) -> int:
+        """Return the address of one of `stamps`."""
+        return self.stamps_address + STAMP_BYTES * stamp
 
 
 class Held:
@@ -95,62 +108,68 @@ class Held:
             log.debug("while freeing: %s", error)
 
 
-def open_slot(  # noqa: PLR0913 - two of them are switches
-    driver: Driver,
-    held: Held,
-    tensors: tuple[TensorSpec, tuple[TensorSpec, ...]],
-    cap: int,
-    *,
-    staging: bool,
-    blocking: bool,
-) -> Slot:
-    """Open a slot for batches of at most `cap` rows of the input and the outputs in `tensors`.
+@dataclass(frozen=True, slots=True)
+class SlotPlan:
+    """How to open a slot.
 
-    Args:
-        driver: of the device.
-        held: takes what is opened.
-        tensors: input, outputs; all sizes known.
+    Attributes:
+        source: the input, all sizes known.
+        targets: the outputs, likewise.
         cap: max_batch_size.
         staging: make room for the host to gather in.
         blocking: who waits for the batch sleeps.
+    """
+
+    source: TensorSpec
+    targets: tuple[TensorSpec, ...]
+    cap: int
+    staging: bool
+    blocking: bool
+
+
+def open_slot(driver: Driver, held: Held, plan: SlotPlan, stream: Stream) -> Slot:
+    """Open a slot that copies to the device on `stream`; `held` takes what is opened.
 
     Raises:
         OutOfMemoryError: on the device or in pinned memory.
     """
-    source, targets = tensors
+    cap, row_bytes = plan.cap, tensor_bytes(plan.source)
 
     def device(size: int) -> int:
-        return held.keep(driver.allocate(size), driver.free)
+        return held.keep(driver.allocate(_whole_units(size)), driver.free)
 
     def pinned(size: int) -> int:
-        return held.keep(driver.pin(size), driver.unpin)
+        return held.keep(driver.pin(_whole_units(size)), driver.unpin)
 
     def event(*, blocking: bool = False) -> Event:
         return held.keep(driver.event(blocking=blocking), driver.destroy_event)
 
-    row_bytes = tensor_bytes(source)
-    rows_address = pinned(4 * cap)
-    addresses = tuple(pinned(cap * tensor_bytes(tensor)) for tensor in targets)
-    staging_address = pinned(cap * row_bytes) if staging else 0
+    stamps_address = pinned(STAMP_BYTES * (DONE + 1))
+    addresses = tuple(pinned(cap * tensor_bytes(tensor)) for tensor in plan.targets)
+    staging_address = pinned(cap * row_bytes) if plan.staging else 0
     return Slot(
-        stream=held.keep(driver.stream(urgent=True), driver.destroy_stream),
-        begun=event(),
+        stream=stream,
         copied=event(),
-        started=event(),
         computed=event(),
-        done=event(blocking=blocking),
+        done=event(blocking=plan.blocking),
+        stamps=pinned_bytes(stamps_address, STAMP_BYTES * (DONE + 1)).data.cast("B").cast("Q"),
+        stamps_address=stamps_address,
         source=device(cap * row_bytes),
-        targets=tuple(device(cap * tensor_bytes(tensor)) for tensor in targets),
+        targets=tuple(device(cap * tensor_bytes(tensor)) for tensor in plan.targets),
         results=tuple(
             _pinned_array(address, tensor, cap)
-            for address, tensor in zip(addresses, targets, strict=True)
+            for address, tensor in zip(addresses, plan.targets, strict=True)
         ),
         result_addresses=addresses,
-        staging=_pinned_array(staging_address, source, cap) if staging else np.empty(0),
+        staging=_pinned_array(staging_address, plan.source, cap) if staging_address else _NONE,
         staging_address=staging_address,
-        rows=pinned_bytes(rows_address, 4 * cap).view(np.int32),
-        order=GatherOrder(rows_address, row_bytes),
+        order=GatherOrder(pinned(order_bytes(cap)), cap, row_bytes),
     )
+
+
+def _whole_units(size: int) -> int:
+    """Return the size with room for what a delivery copies beyond it."""
+    return -(-size // UNIT_BYTES) * UNIT_BYTES
 
 
 def tensor_bytes(tensor: TensorSpec) -> int:

@@ -35,7 +35,7 @@ class LinearKernel:
     """
 
     input = INPUT
-    outputs = OUTPUTS
+    outputs: tuple[TensorSpec, ...] = OUTPUTS
 
     def __init__(self, sizes: Sequence[int], *, capturable: bool = True) -> None:
         self.sizes = sizes

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
 
-from backends.base import AsyncEngine
+from backends.base import AsyncEngine, TensorSpec
 from backends.cuda.engine import CudaOptions, open_cuda_engine
 from backends.cuda.errors import CudaError, OutOfMemoryError
 from backends.cuda.host_driver import HostDriver
 from sut.errors import ConfigError, EngineError
 from tests.backends.conformance import BOUND, BackendTestCase, make_samples
-from tests.backends.host_engine import WHERE, LinearKernel, open_on_host, spec_of
+from tests.backends.host_engine import WHERE, LinearKernel, at, open_on_host, spec_of
 from tests.backends.models import linear_answers
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ class TestNoGraphsAndGatherOnTheHost(OnHost):
     @pytest.fixture
     def spec(self) -> EngineSpec:
         return spec_of(slots=1, cuda_graphs=False, gather="staging", wait="block")
+
+
+class TestCopies(OnHost):
+    @pytest.fixture
+    def spec(self) -> EngineSpec:
+        return spec_of(slots=2, gather="copies")
 
 
 class TestSamplesOnTheDevice(OnHost):
@@ -133,6 +140,41 @@ def test_the_parts_of_a_batch_are_times(engine: CudaEngine) -> None:
 
     assert min(parts) >= 0
     assert 0 < sum(parts) <= time.monotonic_ns() - begun_ns
+
+
+# Large rows and outputs
+
+
+class EchoKernel(LinearKernel):
+    """Answers its input: rows and outputs that go by the copy engine."""
+
+    input = TensorSpec("x", (1 << 16,), "float32")
+    outputs = (TensorSpec("y", (1 << 16,), "float32"),)
+
+    def enqueue(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+        shape = (batch_size, 1 << 16)
+        at(targets[0], shape, "float32")[:] = at(source, shape, "float32")
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("gather", ["kernel", "copies", "staging"])
+def test_large_rows_and_outputs_keep_their_batch(
+    slots: int, gather: Literal["kernel", "copies", "staging"]
+) -> None:
+    spec, options = replace(SPEC, slots=slots), CudaOptions(gather=gather)
+    samples = np.random.default_rng(2).standard_normal((8, 1 << 16)).astype(np.float32)
+    engine = open_cuda_engine(HostDriver(), EchoKernel((2, 6)), spec, options, WHERE)
+    engine.bind(samples)
+    batches = [range(1, 7), [3], [7, 1, 0, 5, 5], range(2)]
+
+    for k, rows in enumerate(batches * 2):
+        engine.launch(k % slots, rows)
+        (found,), _ = engine.wait(k % slots)
+
+        np.testing.assert_array_equal(found, samples[list(rows)])
+        assert min(engine.parts(k % slots)) >= 0
+    assert engine.facts["gather"] == gather
+    engine.close()
 
 
 # Sizes

@@ -9,15 +9,16 @@ import gc
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
 
 from backends.base import EngineSpec, TensorSpec, open_engine
-from backends.cuda.driver import GatherOrder, open_driver
-from backends.cuda.engine import CudaEngine
+from backends.cuda.driver import DELIVER_BYTES, Parcel, open_driver
+from backends.cuda.engine import CudaEngine, CudaOptions, open_cuda_engine
 from backends.cuda.errors import OutOfMemoryError
+from backends.cuda.order import GatherOrder, order_bytes
 from backends.cuda.ptx import UNIT_BYTES
 from backends.cuda.slab import pinned_bytes
 from sut.environment import ROOT
@@ -26,7 +27,7 @@ from tests.backends.conformance import BackendTestCase, make_samples
 from tests.backends.models import SHAPE, linear, linear_answers, save
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from backends.base import Array, OptionValue
@@ -83,7 +84,7 @@ def test_bytes_go_to_the_device_and_back(driver: CudaDriver) -> None:
     driver.record(done, stream)
     driver.synchronize(done)
 
-    assert driver.reached(done)
+    assert driver.idle(stream)
     np.testing.assert_array_equal(pinned_bytes(back, size), data)
     driver.free(device)
     driver.unpin(host)
@@ -94,27 +95,93 @@ def test_bytes_go_to_the_device_and_back(driver: CudaDriver) -> None:
 @pytest.mark.parametrize("count", [1, 3, 64, 130])
 def test_the_gather_copies_every_row(driver: CudaDriver, units: int, count: int) -> None:
     row_bytes, total = units * UNIT_BYTES, 40
-    slab, rows = driver.pin(total * row_bytes), driver.pin(4 * count)
+    slab, address = driver.pin(total * row_bytes), driver.pin(order_bytes(130))
+    begun_at = driver.pin(8)
     target, back = driver.allocate(count * row_bytes), driver.pin(count * row_bytes)
     random = np.random.default_rng(units)
     data = random.integers(0, 256, (total, row_bytes), np.uint8)
     pinned_bytes(slab, data.nbytes)[:] = data.reshape(-1)
     wanted = random.integers(0, total, count).astype(np.int32)
-    pinned_bytes(rows, 4 * count).view(np.int32)[:] = wanted
-    order = GatherOrder(rows, row_bytes)
-    order.base, order.count = slab, count
+    order = GatherOrder(address, 130, row_bytes)
     stream, done = driver.stream(), driver.event(blocking=True)
 
-    driver.gather(order, target, stream)
+    order.write(slab, wanted.tolist())
+    driver.gather(order, target, begun_at, stream)
     driver.copy(back, target, count * row_bytes, stream)
     driver.record(done, stream)
     driver.synchronize(done)
 
     found = pinned_bytes(back, count * row_bytes).reshape(count, row_bytes)
     np.testing.assert_array_equal(found, data[wanted])
-    for address in (slab, rows, back):
-        driver.unpin(address)
+    assert pinned_bytes(begun_at, 8).view(np.uint64)[0] > 0
+    for block in (slab, address, back, begun_at):
+        driver.unpin(block)
     driver.free(target)
+
+
+@pytest.mark.parametrize("size", [8, 16, 2_000, DELIVER_BYTES, DELIVER_BYTES + 16])
+def test_a_delivery_is_whole_when_its_last_time_is_there(driver: CudaDriver, size: int) -> None:
+    room = size + UNIT_BYTES
+    source, target, stamps = driver.allocate(room), driver.pin(room), driver.pin(16)
+    given = driver.pin(room)
+    stream = driver.stream()
+    times = pinned_bytes(stamps, 16).view(np.uint64)
+
+    for seed in range(20):
+        data = np.random.default_rng(seed).integers(1, 256, room, np.uint8)
+        pinned_bytes(given, room)[:] = data
+        pinned_bytes(target, room)[:] = 0
+        times[:] = 0
+        driver.copy(source, given, room, stream)
+        driver.deliver(Parcel(source, target, size, stamps, stamps + 8), stream)
+        while not times[1]:
+            pass
+
+        np.testing.assert_array_equal(pinned_bytes(target, size), data[:size])
+        assert 0 < times[0] <= times[1]
+    driver.settle()
+    driver.free(source)
+    for block in (target, given, stamps):
+        driver.unpin(block)
+
+
+def test_a_graph_gathers_what_its_order_says_when_it_runs(driver: CudaDriver) -> None:
+    count, row_bytes = 6, 4 * UNIT_BYTES
+    slab, address = driver.pin(40 * row_bytes), driver.pin(order_bytes(count))
+    target, back = driver.allocate(count * row_bytes), driver.pin(count * row_bytes)
+    data = np.arange(40 * row_bytes, dtype=np.uint32).astype(np.uint8).reshape(40, row_bytes)
+    pinned_bytes(slab, data.nbytes)[:] = data.reshape(-1)
+    order, stream = GatherOrder(address, count, row_bytes), driver.stream()
+    graph = driver.capture(lambda: driver.gather(order, target, 0, stream), stream)
+
+    for rows in ([3], [5, 1, 1, 39, 0, 7], [2, 4]):
+        order.write(slab, rows)
+        driver.launch(graph, stream)
+        driver.copy(back, target, len(rows) * row_bytes, stream)
+        driver.settle()
+
+        found = pinned_bytes(back, len(rows) * row_bytes).reshape(len(rows), row_bytes)
+        np.testing.assert_array_equal(found, data[rows])
+    driver.destroy_graph(graph)
+    driver.free(target)
+    for block in (slab, address, back):
+        driver.unpin(block)
+
+
+def test_a_clock_of_the_device_counts_nanoseconds(driver: CudaDriver) -> None:
+    stamps, stream = driver.pin(16), driver.stream()
+
+    driver.stamp(stamps, stream)
+    driver.settle()
+    start_ns = time.monotonic_ns()
+    time.sleep(0.05)
+    driver.stamp(stamps + 8, stream)
+    driver.settle()
+    passed_ns = time.monotonic_ns() - start_ns
+
+    first, second = pinned_bytes(stamps, 16).view(np.uint64).tolist()
+    assert abs((second - first) - passed_ns) < 1_000_000
+    driver.unpin(stamps)
 
 
 def test_a_full_device_is_told_apart_and_still_works(driver: CudaDriver) -> None:
@@ -177,6 +244,53 @@ def test_a_compiled_model_answers_the_same(tmp_path: Path) -> None:
     for rows in ([2], [4, 1, 1], [5, 4, 3, 2, 1, 0]):
         want = linear_answers(samples)[0][rows]
         np.testing.assert_array_equal(engine.infer(rows)[0], want)
+    engine.close()
+
+
+class EchoKernel:
+    """Answers its input, by a copy on the device."""
+
+    sizes = (2, 6)
+    capturable = True
+    input = TensorSpec("x", (1 << 16,), "float32")
+    outputs = (TensorSpec("y", (1 << 16,), "float32"),)
+
+    def __init__(self, driver: CudaDriver) -> None:
+        self._driver = driver
+        self.facts: dict[str, OptionValue] = {"backend": "echo"}
+
+    def prepare(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+        self.enqueue(batch_size, source, targets, stream)
+
+    def enqueue(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+        self._driver.copy(targets[0], source, batch_size << 18, stream)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("gather", ["kernel", "copies", "staging"])
+def test_large_rows_and_outputs_keep_their_batch(
+    driver: CudaDriver, slots: int, gather: Literal["kernel", "copies", "staging"]
+) -> None:
+    spec = EngineSpec("echo", None, EchoKernel.input, None, 6, "0", {}, slots)
+    samples = np.random.default_rng(2).standard_normal((8, 1 << 16)).astype(np.float32)
+    options = CudaOptions(gather=gather)
+    engine = open_cuda_engine(driver, EchoKernel(driver), spec, options, "echo")
+    engine.bind(samples)
+    batches = [range(1, 7), [3], [7, 1, 0, 5, 5], range(2)] * 10
+
+    for k, rows in enumerate(batches):
+        if k >= slots:
+            (found,), _ = engine.wait(k % slots)
+            np.testing.assert_array_equal(found, samples[list(batches[k - slots])])
+            assert min(engine.parts(k % slots)) >= 0
+        engine.launch(k % slots, rows)
+
+    for k in range(len(batches), len(batches) + slots):
+        (found,), _ = engine.wait(k % slots)
+        np.testing.assert_array_equal(found, samples[list(batches[k - slots])])
     engine.close()
 
 

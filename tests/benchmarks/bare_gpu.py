@@ -1,7 +1,8 @@
 """The bare loop on a GPU: copies, model, copies, and nothing else, in a process of its own.
 
-What a harness can reach at best with the same engine: its buffers, streams and graphs, with the
-samples in pinned host memory. No rows, no postprocess, no LoadGen, no queue.
+What a harness can reach at best with the same engine: its buffers, its streams and the same model
+as a graph, with the samples in pinned host memory, and CUDA's own copies in and out. No rows, no
+times, no postprocess, no LoadGen, no queue.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from backends.base import Array
+    from backends.cuda.driver import Graph, Stream
     from backends.cuda.slots import Slot
 
 SETTLE_S = 1.0
@@ -62,8 +65,8 @@ class GpuResult:
     Attributes:
         samples_per_s: by batch size.
         scattered_per_s: by batch size: the engine's own launch and wait, rows in random order.
-        call_ns: the median time of one sample, from its copy to its answer, waiting awake; None
-            where the engine has no batch of one.
+        call_ns: the median time of one sample, from its copy to its answer, waiting awake: a copy,
+            a graph and a copy on one stream; None where the engine has no batch of one.
         parts_ns: the engine's own parts of that: copy in, wait, compute, copy out; or empty.
         open_s: time to open the engine.
     """
@@ -102,6 +105,7 @@ class Loop:
         self._engine, self._slab = engine, slab
         self._driver, self._compute = engine._driver, engine._stream
         self._slots = engine._slots
+        self._graphs: dict[tuple[int, int], Graph] = {}
         self._row_bytes = slab.row_bytes
         self._target_bytes = engine._target_bytes
 
@@ -135,8 +139,10 @@ class Loop:
         end_ns = now_ns + int(seconds * 1e9)
         while now_ns < end_ns:
             start_ns = now_ns
-            self._launch(slot, len(times) % self._slab.count, 1)
-            while not self._driver.reached(slot.done):
+            self._copy_in(slot, len(times) % self._slab.count, 1, self._compute)
+            self._run(slot, 1)
+            self._copy_out(slot, 1, self._compute)
+            while not self._driver.idle(self._compute):
                 pass
             now_ns = time.monotonic_ns()
             times.append(now_ns - start_ns)
@@ -153,22 +159,35 @@ class Loop:
 
     def _launch(self, slot: Slot, first: int, size: int) -> None:
         driver, compute = self._driver, self._compute
-        address = self._slab.address + first * self._row_bytes
-        driver.copy(slot.source, address, size * self._row_bytes, slot.stream)
+        self._copy_in(slot, first, size, slot.stream)
         driver.record(slot.copied, slot.stream)
         driver.order(compute, slot.copied)
-        graph = slot.graphs.get(size)
-        if graph is None:
-            self._engine._run(slot, size)
-        else:
-            driver.launch(graph, compute)
+        self._run(slot, size)
         driver.record(slot.computed, compute)
         driver.order(slot.stream, slot.computed)
+        self._copy_out(slot, size, slot.stream)
+        driver.record(slot.done, slot.stream)
+
+    def _copy_in(self, slot: Slot, first: int, size: int, stream: Stream) -> None:
+        address = self._slab.address + first * self._row_bytes
+        self._driver.copy(slot.source, address, size * self._row_bytes, stream)
+
+    def _copy_out(self, slot: Slot, size: int, stream: Stream) -> None:
         for result, target, one in zip(
             slot.result_addresses, slot.targets, self._target_bytes, strict=True
         ):
-            driver.copy(result, target, size * one, slot.stream)
-        driver.record(slot.done, slot.stream)
+            self._driver.copy(result, target, size * one, stream)
+
+    def _run(self, slot: Slot, size: int) -> None:
+        """Enqueue the model alone; the engine's own graphs hold copies and times too."""
+        engine, key = self._engine, (slot.source, size)
+        if not slot.graphs:
+            engine._run(slot, size)
+            return
+        if key not in self._graphs:
+            captured = self._driver.capture(partial(engine._run, slot, size), self._compute)
+            self._graphs[key] = engine._held.keep(captured, self._driver.destroy_graph)
+        self._driver.launch(self._graphs[key], self._compute)
 
     def _wait(self, slot: Slot, k: int) -> None:
         self._driver.synchronize(slot.done)

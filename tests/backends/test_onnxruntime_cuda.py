@@ -1,0 +1,74 @@
+"""ONNX Runtime behind the CUDA worker: I/O binding to fixed addresses, here with the host's memory.
+
+What needs a GPU is in test_cuda_gpu.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnxruntime
+import pytest
+
+from backends import onnxruntime as ort
+from backends.base import EngineSpec, TensorSpec
+from backends.cuda.engine import CudaOptions, open_cuda_engine
+from backends.cuda.host_driver import HostDriver
+from backends.onnxruntime_cuda import (
+    GpuOptions,
+    Loaded,
+    OrtKernel,
+    Place,
+    gpu_providers,
+    with_known_sizes,
+)
+from sut.errors import EngineError
+from tests.backends.conformance import BackendTestCase
+from tests.backends.models import SHAPE, linear, linear_answers, save
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from backends.base import Array, Engine
+
+INPUT = TensorSpec("x", SHAPE, "float32")
+
+
+def spec_of(path: str) -> EngineSpec:
+    return EngineSpec("onnxruntime", path, INPUT, None, 6, slots=2)
+
+
+def open_on_host(spec: EngineSpec) -> Engine:
+    path = str(spec.model_path)
+    options = ort.Options(intra_op_threads=1)
+    session = ort.open_session(onnxruntime, path, options, ort.providers("cpu"))
+    kernel = OrtKernel(onnxruntime, Loaded(path, session, ort.CPU), spec, Place("cpu", 0))
+    return open_cuda_engine(HostDriver(), kernel, spec, CudaOptions(), path)
+
+
+class TestBoundToFixedAddresses(BackendTestCase):
+    @staticmethod
+    def open(spec: EngineSpec) -> Engine:
+        return open_on_host(spec)
+
+    @pytest.fixture
+    def spec(self, tmp_path: Path) -> EngineSpec:
+        return spec_of(save(linear(), tmp_path))
+
+    def expected(self, samples: Array) -> tuple[Array, ...]:
+        return linear_answers(samples)
+
+
+def test_an_output_of_unknown_size_is_refused() -> None:
+    with pytest.raises(EngineError, match=r'm: output "y" is \[N, \?\] float32.*use device cpu'):
+        with_known_sizes(TensorSpec("y", (None,), "float32"), "m")
+
+
+def test_the_providers_come_in_the_order_asked_for() -> None:
+    cuda = gpu_providers("1", GpuOptions(prefer_nhwc=False))
+    tensorrt = gpu_providers("1", GpuOptions(provider="tensorrt"))
+
+    assert [name for name, _ in cuda] == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert cuda[0][1]["device_id"] == "1"
+    assert cuda[0][1]["prefer_nhwc"] == "0"
+    assert tensorrt[0][0] == "TensorrtExecutionProvider"

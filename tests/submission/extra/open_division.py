@@ -3,13 +3,15 @@
     python -m tests.submission.extra.open_division DIR
 
 makes DIR/submission in about 45 minutes on two cores, and needs the machine for itself. What is
-done is not run again. The data set has twenty photos, so user.conf states the counts of the
-benchmark that it stands for (--small-data), and the tree says so.
+done is not run again. Server runs the int8 model: its bound is resnet50's 15 ms, and after an idle
+moment the fp32 model alone takes up to 12 ms on two such cores. The data set has twenty photos:
+user.conf states the counts of the benchmark that it stands for (--small-data); the tree says so.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,7 +22,8 @@ from sut.submission import system as system_json
 SUBMITTER = "ACCEPTANCE-TEST"
 NOT_STATED = "not stated: an acceptance test of the program, not a submission"
 SYSTEM = "acceptance"
-# The bound is resnet50's 15 ms, and a batch of one takes about half of that on two cores.
+BENCHMARK = "efficientnet-lite0"
+# Of 5 queries a second few meet, and two engines answer those that do side by side.
 USER_CONF = "*.Server.target_qps = 5\n"
 SYSTEM_YAML = """description: the machine of an acceptance test, on its CPU
 backend: onnxruntime
@@ -28,7 +31,7 @@ devices: [cpu]
 harness: {max_batch_size: 8}
 benchmarks:
   efficientnet-lite0:
-    Server: {max_batch_size: 1}
+    Server: {max_batch_size: 1, instances: 2, backend_options: {intra_op_threads: 1}}
     SingleStream: {workers: inline, max_batch_size: 1}
 """
 
@@ -44,15 +47,29 @@ def main(folder: Path) -> int:
     described |= {"status": "rdi", "system_type": "datacenter,edge"}
     (system / "system.json").write_text(json.dumps(described, indent=2) + "\n", "utf-8")
     start_s = time.monotonic()
-    code = sut(
-        [
-            *("submit", "-b", "efficientnet-lite0", "--division", "open"),
-            *("--submitter", SUBMITTER, "--system", str(system), "--small-data"),
-            *("--out", str(folder / "submission"), "--work", str(folder / "runs")),
-        ]
-    )
+    code = _submit(folder, "-s", "SingleStream,MultiStream,Offline")
+    if code == 0:
+        code = _submit(folder, "-s", "Server", "--model", str(_int8()))
     print(f"{time.monotonic() - start_s:.0f} s")
     return code
+
+
+def _submit(folder: Path, *more: str) -> int:
+    return sut(
+        [
+            *("submit", "-b", BENCHMARK, "--division", "open"),
+            *("--submitter", SUBMITTER, "--system", str(folder / SYSTEM), "--small-data"),
+            *("--out", str(folder / "submission"), "--work", str(folder / "runs"), *more),
+        ]
+    )
+
+
+def _int8() -> Path:
+    """Return the int8 model for ONNX Runtime; it is made once."""
+    words = ("quantize", "-b", BENCHMARK, "--precision", "int8-ort", "--json")
+    done = subprocess.run([sys.executable, "-m", "sut", *words], check=True, stdout=subprocess.PIPE)
+    (made,) = json.loads(done.stdout)["made"]
+    return Path(made["path"])
 
 
 if __name__ == "__main__":

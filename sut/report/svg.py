@@ -20,6 +20,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#9
 _TICKS = 6
 _LEGEND_LINE = 16
 _GROUPED = 1_000  # from here on digits are grouped
+# Room above the highest value, as a share of all, in which the legend hides nothing.
+_LEGEND_SHARE = 0.25
 Scale = Literal["linear", "log"]
 
 
@@ -89,6 +91,8 @@ def chart(title: str, axes: Axes, series: Sequence[Series], marks: Sequence[Mark
         ys = [min(y, axes.y_top) for y in ys]
     if axes.y_from_zero:
         ys.append(0.0)
+    if len(drawn) > 1 and axes.y_scale == "linear":
+        ys.append(max(ys) + _LEGEND_SHARE * (max(ys) - min(ys)))
     to_x = _scale(xs, axes.x_scale, _LEFT, WIDTH - _RIGHT)
     to_y = _scale(ys, axes.y_scale, HEIGHT - _BOTTOM, _TOP)
     parts = [*_axes(axes, xs, ys, to_x, to_y)]

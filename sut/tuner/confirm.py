@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 # A rate is raised only for a gain beyond this, and lowered by no less than this.
 _LEAST_GAIN, _LEAST_STEP = 0.002, 0.002
-# One run lowers it by no more than this: a single one may have been disturbed.
+# The first INVALID run lowers it by no more than this: a single one may have been disturbed. The
+# next may lower it by twice as much, and so on.
 _MOST_STEP = 0.03
-_CHANGES = 4
+_CHANGES = 5
 # Towards a limit on power or busy time the load falls by no more than this at once.
 _MOST_LOAD_STEP = 0.3
 # Below this confidence the answer is called a knife-edge.
@@ -69,7 +70,7 @@ def confirm(  # noqa: PLR0913 - two candidates and their rate
 ) -> Generator[Ask, Reply, Claim]:
     """Find the rate that holds, and prove it; the rival runs in between, at the same rate."""
     claim = Claim(candidate, rounded(qps), rival=rival)
-    changes, ceiling = 0, math.inf
+    changes, failures, ceiling = 0, 0, math.inf
     broke: dict[str, list[tuple[float, float]]] = defaultdict(list)
     while len(claim.runs) < job.confirm_runs:
         run = yield from _run(job, lessons, claim.candidate, claim.qps)
@@ -90,7 +91,8 @@ def confirm(  # noqa: PLR0913 - two candidates and their rate
                 break
             say(f"INVALID at {claim.qps:,.6g} queries/s: {_why(job, run)}; a lower rate is tried")
             changes += 1
-            claim = Claim(claim.candidate, _lower(claim.qps, safe), rival=rival)
+            claim = Claim(claim.candidate, _lower(claim.qps, safe, failures), rival=rival)
+            failures += 1
             continue
         claim.runs.append(run)
         is_first = len(claim.runs) == 1
@@ -147,8 +149,10 @@ def _safe_rate(lessons: Lessons, candidate: Candidate, qps: float) -> float:
     return rounded(lessons.safe_rate(candidate, qps))
 
 
-def _lower(qps: float, safe: float) -> float:
-    return rounded(min(qps * (1 - _LEAST_STEP), max(safe, qps * (1 - _MOST_STEP))))
+def _lower(qps: float, safe: float, failures: int) -> float:
+    """Return the rate to try after an INVALID run that came after others."""
+    most = _MOST_STEP * 2**failures
+    return rounded(min(qps * (1 - _LEAST_STEP), max(safe, qps * (1 - most))))
 
 
 def rounded(qps: float) -> float:

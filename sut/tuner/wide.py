@@ -85,7 +85,8 @@ def _variant(trial: Trial, variants: Sequence[Variant]) -> Variant:
             axes.setdefault(key, []).append(value)
     axes = {key: list(dict.fromkeys(values)) for key, values in axes.items()}
     if math.prod(map(len, axes.values())) != len(variants):
-        return variants[trial.suggest_categorical("variant", list(range(len(variants))))]
+        number: int = trial.suggest_categorical("variant", list(range(len(variants))))
+        return variants[number]
     chosen = {key: trial.suggest_categorical(key, values) for key, values in axes.items()}
     return next(
         v
@@ -117,5 +118,6 @@ def _optuna() -> ModuleType:
             "--search optuna needs the package optuna, which is not installed: pip install optuna, "
             "or use --search model."
         ) from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
+    module: ModuleType = optuna
+    module.logging.set_verbosity(module.logging.WARNING)
+    return module

@@ -125,7 +125,8 @@ def measured_host(trace: dict[str, NDArray[np.int64]], case: Case) -> Host:
     """Return what the host added in a run, from the trace of its batches.
 
     The way in can only be seen where the device was idle; the way back always. Their spread is that
-    of the way back, as a lognormal.
+    of the way back, as a lognormal. The way in is the median: under load few batches find their
+    device idle, and one stall among them would stand for all.
     """
     hops_in = []
     for worker in range(case.devices):
@@ -136,7 +137,7 @@ def measured_host(trace: dict[str, NDArray[np.int64]], case: Case) -> Host:
     way_in = np.concatenate(hops_in)
     way_out = trace["completed_ns"] - trace["finished_ns"]
     out_ns = float(np.mean(way_out))
-    in_ns = float(np.mean(way_in)) if len(way_in) else out_ns / 2
+    in_ns = float(np.median(way_in)) if len(way_in) else out_ns / 2
     spread = float(np.clip(np.std(way_out) / out_ns, 0.01, 1.0))
     return Host(0.0, True, in_ns, out_ns, Jitter("lognormal", spread))
 

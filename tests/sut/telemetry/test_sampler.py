@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -82,12 +84,16 @@ def test_the_end_does_not_wait_for_the_next_reading(tmp_path: Path) -> None:
 
 
 def test_processes_of_the_test_s_session_are_its_own(tmp_path: Path) -> None:
-    meter = CountingMeter("0", [Process(os.getpid(), "me"), Process(1, "init")])
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+    ) as other:
+        meter = CountingMeter("0", [Process(os.getpid(), "me"), Process(other.pid, "other")])
 
-    found = sampled(tmp_path / "raw", [meter], 0.002, 2)
+        found = sampled(tmp_path / "raw", [meter], 0.002, 2)
+        other.communicate(b"\n")
 
     assert found.processes["0"][os.getpid()].own
-    assert [p.name for p in found.strangers("0")] == ["init"]
+    assert [p.name for p in found.strangers("0")] == ["other"]
 
 
 def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:

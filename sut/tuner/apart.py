@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import traceback
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from sut.environment import ROOT
-from sut.errors import ConfigError, SutError
+from sut.errors import EXIT_FAILED, ConfigError, SutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Request = TypeVar("_Request")
 
 
 class TrialFailed(SutError):
@@ -42,6 +52,31 @@ def run_apart(module: str, request: bytes, what: str) -> bytes:
         is_bad_input = process.returncode == ConfigError.exit_code
         raise (ConfigError if is_bad_input else TrialFailed)(f"{what} failed: {message}")
     return answer
+
+
+def answer_request(kind: type[_Request], act: Callable[[_Request], object]) -> int:
+    """Be the other side: act on the request on standard input, answer on standard output.
+
+    Args:
+        kind: of the request.
+        act: returns what to answer.
+
+    Returns:
+        The exit code.
+    """
+    answer = os.dup(1)
+    os.dup2(2, 1)  # whatever an engine prints is no answer
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=kind)
+    try:
+        os.write(answer, msgspec.json.encode(act(request)))
+    except SutError as error:
+        print(f"sut: {error}", file=sys.stderr)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the parent reports it
+        traceback.print_exc()
+        print(f"sut: {type(error).__name__}: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return 0
 
 
 def last_line(text: str) -> str:

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 # A rate is raised only for a gain beyond this, and lowered by no less than this.
 _LEAST_GAIN, _LEAST_STEP = 0.002, 0.002
-# The first INVALID run lowers it by no more than this: a single one may have been disturbed. The
-# next may lower it by twice as much, and so on.
-_MOST_STEP = 0.03
-_CHANGES = 5
+# The first INVALID run lowers it by no more than this, times the percentile in bounds (at most the
+# second): a single one may have been disturbed. The next may lower it by twice as much, and so on.
+_MOST_STEP, _MOST_EXCESS = 0.03, 2.0
+# Changes of the rate; a higher one is tried while fewer than `_RAISES` were made.
+_CHANGES, _RAISES = 5, 3
 # Towards a limit on power or busy time the load falls by no more than this at once.
 _MOST_LOAD_STEP = 0.3
 # Below this confidence the answer is called a knife-edge.
@@ -70,7 +71,7 @@ def confirm(  # noqa: PLR0913 - two candidates and their rate
 ) -> Generator[Ask, Reply, Claim]:
     """Find the rate that holds, and prove it; the rival runs in between, at the same rate."""
     claim = Claim(candidate, rounded(qps), rival=rival)
-    changes, failures, ceiling = 0, 0, math.inf
+    changes, failures, ceiling, failed = 0, 0, math.inf, math.inf
     broke: dict[str, list[tuple[float, float]]] = defaultdict(list)
     while len(claim.runs) < job.confirm_runs:
         run = yield from _run(job, lessons, claim.candidate, claim.qps)
@@ -91,12 +92,17 @@ def confirm(  # noqa: PLR0913 - two candidates and their rate
                 break
             say(f"INVALID at {claim.qps:,.6g} queries/s: {_why(job, run)}; a lower rate is tried")
             changes += 1
-            claim = Claim(claim.candidate, _lower(claim.qps, safe, failures), rival=rival)
+            failed = min(failed, claim.qps)
+            excess = min(max(1.0, math.exp(-lessons.room(run))), _MOST_EXCESS)
+            most = _MOST_STEP * 2**failures * excess
+            claim = Claim(claim.candidate, _lower(claim.qps, safe, most), rival=rival)
             failures += 1
             continue
         claim.runs.append(run)
         is_first = len(claim.runs) == 1
-        if is_first and changes < _CHANGES // 2 and safe > claim.qps * (1 + _LEAST_GAIN):
+        if failed < math.inf:  # a rate that failed is not returned to: halfway at most
+            safe = min(safe, rounded(math.sqrt(claim.qps * failed)))
+        if is_first and changes < _RAISES and safe > claim.qps * (1 + _LEAST_GAIN):
             changes += 1
             say(f"room at {claim.qps:,.6g} queries/s: {_why(job, run)}; a higher rate is tried")
             claim = Claim(claim.candidate, safe, rival=rival)
@@ -149,9 +155,8 @@ def _safe_rate(lessons: Lessons, candidate: Candidate, qps: float) -> float:
     return rounded(lessons.safe_rate(candidate, qps))
 
 
-def _lower(qps: float, safe: float, failures: int) -> float:
-    """Return the rate to try after an INVALID run that came after others."""
-    most = _MOST_STEP * 2**failures
+def _lower(qps: float, safe: float, most: float) -> float:
+    """Return the rate to try after an INVALID run: the safe one, if within a share `most`."""
     return rounded(min(qps * (1 - _LEAST_STEP), max(safe, qps * (1 - most))))
 
 
@@ -169,7 +174,10 @@ def _judge(job: Job, lessons: Lessons, claim: Claim) -> None:
     claim.is_proven = len(claim.runs) >= job.confirm_runs and all(r.valid for r in claim.runs)
     values = [math.log(run.latency_ns[name]) for run in claim.runs]
     needed_ns = lessons.limit_ns(claim.candidate, claim.qps)
-    claim.confidence = statistics.confidence_below(math.log(needed_ns), values)
+    claim.confidence = min(
+        statistics.confidence_below(math.log(needed_ns), values),
+        lessons.confidence(claim.candidate, claim.qps),
+    )
     low, high = min(values, default=0.0), max(values, default=0.0)
     low, high = math.exp(low) / 1e6, math.exp(high) / 1e6
     claim.notes.append(

@@ -26,6 +26,9 @@ _EXPECTED_RUNS = 5
 # A rate that fits below this share of the one looked for is one at which batches never fill; what
 # is tried instead is a step down.
 _LEAST_SHARE, _STEP_DOWN = 0.7, 0.95
+# Above this spread of the percentile (three times what published results show) runs differ because
+# the machine is faster in one than in the next; below, it may be the model that does not fit.
+_WANDERS = 0.12
 # The percentile of a run that was stopped, at least, in bounds.
 _STOPPED_BOUNDS = 3.0
 # Weight of a run: a confirmation is as long as several probes; one that others disturbed says less.
@@ -83,18 +86,49 @@ class Lessons:
     def safe_rate(self, candidate: Candidate, hint: float) -> float:
         """Return the rate at which the next run is VALID with the confidence asked for.
 
-        Where no rate leaves that much room, the one with the usual room; and where by all that is
-        known none fits, less than the lowest that was tried.
+        On a machine that wanders it is also one that fits when the machine is nearly slowest. Where
+        no rate leaves that much room, the usual room is left; and where by all that is known none
+        fits, it is less than the lowest that was tried.
         """
-        runs = sum(map(len, self._runs.values()))
-        freedom = statistics.PRIOR_RUNS + max(runs, _EXPECTED_RUNS)
-        margin = statistics.student_quantile(self._job.confidence, freedom) * self.spread()
-        for room in (margin, statistics.PRIOR_SPREAD):
-            found = self.peak(candidate, hint, round(room, 3))
+        quantile = statistics.student_quantile(self._job.confidence, self._freedom())
+        in_slowest = math.inf
+        if self._wanders():
+            learnt = self.learnt(candidate)
+            slowest = math.exp(quantile * self.service_spread())
+            slow = replace(learnt, service_ratio=round(learnt.service_ratio * slowest, 4))
+            in_slowest = self._model.peak(candidate, slow, FINE, 0.0, hint)
+        for room in (quantile * self.spread(), statistics.PRIOR_SPREAD):
+            found = min(self.peak(candidate, hint, round(room, 3)), in_slowest)
             if found > _LEAST_SHARE * hint:
                 return found
         tried = [lesson.qps for lesson in self._runs.get(candidate, ())]
         return _STEP_DOWN * min(tried, default=hint)
+
+    def confidence(self, candidate: Candidate, qps: float) -> float:
+        """Return the probability that the machine is fast enough in the next run at a rate.
+
+        From all of a candidate's runs, also those that were INVALID at other rates: to take the
+        last ones alone, after others failed, would be to pick the lucky ones. 1.0 where runs differ
+        as little as on a machine that nobody shares.
+        """
+        if not self._wanders():
+            return 1.0
+        base = self._base()
+        ratios = self._log_ratios(candidate, base)
+        if not ratios:
+            return 0.0
+        needed_ns = self.limit_ns(candidate, qps)
+        slowest = math.log(self._model.fitting_ratio(candidate, qps, base, needed_ns))
+        scale = self.service_spread() * math.sqrt(1 + 1 / len(ratios))
+        mean = math.fsum(ratios) / len(ratios)
+        return statistics.student_cdf((slowest - mean) / scale, self._freedom())
+
+    def _wanders(self) -> bool:
+        return self.spread() > _WANDERS
+
+    def _freedom(self) -> int:
+        runs = sum(map(len, self._runs.values()))
+        return statistics.PRIOR_RUNS + max(runs, _EXPECTED_RUNS)
 
     def limit_ns(self, candidate: Candidate, qps: float) -> float:
         """Return what the percentile may be for a run to be VALID; early stopping asks for more."""
@@ -123,6 +157,21 @@ class Lessons:
                 ]
             )
         return statistics.spread([group for group in groups if group])
+
+    def service_spread(self) -> float:
+        """Return the standard deviation of the logarithm of S(b) between runs, as their p99 has it.
+
+        A machine that others share is faster in one run and slower in the next.
+        """
+        base = self._base()
+        groups = [self._log_ratios(candidate, base) for candidate in self._runs]
+        return statistics.spread(
+            [group for group in groups if group], statistics.PRIOR_SERVICE_SPREAD
+        )
+
+    def _log_ratios(self, candidate: Candidate, base: Learnt) -> list[float]:
+        lessons = self._runs.get(candidate, ())
+        return [math.log(self._ratio_of(candidate, x, base)) for x in lessons if not x.is_stopped]
 
     def steepness(self, candidate: Candidate, qps: float) -> float:
         """Return by which share the percentile rises for one per cent more load."""

@@ -6,22 +6,19 @@ input, the answer goes to standard output. Knows no LoadGen and no queue.
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
 import time
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from backends.base import EngineSpec, OptionValue, TensorSpec  # msgspec reads the annotations
 from data.schema import Postprocess
-from sut.errors import EXIT_FAILED, EngineError, SutError
+from sut.errors import EngineError
 from sut.process import collector_off
 from sut.samples import SampleSource
+from sut.tuner.apart import answer_request
 from sut.tuner.asks import Measured, Point
 from sut.workers.executor import Executor, ExecutorSpec
 
@@ -197,22 +194,5 @@ def _all(pool: ThreadPoolExecutor, stations: Sequence[_Station], act: Callable[.
     list(pool.map(act, stations))
 
 
-def main() -> int:
-    """Measure the request on standard input; return the exit code."""
-    answer = os.dup(1)
-    os.dup2(2, 1)  # whatever an engine prints is no answer
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
-    try:
-        os.write(answer, msgspec.json.encode(measure(request)))
-    except SutError as error:
-        print(f"sut: {error}", file=sys.stderr)
-        return error.exit_code
-    except Exception as error:  # noqa: BLE001 - the parent reports it
-        traceback.print_exc()
-        print(f"sut: {type(error).__name__}: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer_request(Request, measure))

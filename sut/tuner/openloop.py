@@ -10,18 +10,16 @@ import os
 import sys
 import threading
 import time
-import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from sut.dispatcher import Outlets
-from sut.errors import EXIT_FAILED, SutError, WorkerError
+from sut.errors import WorkerError
 from sut.pool import open_system
 from sut.process import collector_off
 from sut.samples import SampleSource
 from sut.settings import TrialRequest  # msgspec reads the annotations
+from sut.tuner.apart import answer_request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,25 +143,8 @@ def _send(
     return due_ns
 
 
-def main() -> int:
-    """Answer the request on standard input; return the exit code. Ends without tidying up."""
-    answer = os.dup(1)
-    os.dup2(2, 1)  # whatever an engine prints is no answer
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=StreamsRequest)
-    try:
-        os.write(answer, msgspec.json.encode(measure(request)))
-    except SutError as error:
-        print(f"sut: {error}", file=sys.stderr)
-        return error.exit_code
-    except Exception as error:  # noqa: BLE001 - the parent reports it
-        traceback.print_exc()
-        print(f"sut: {type(error).__name__}: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    return 0
-
-
 if __name__ == "__main__":
-    code = main()
+    code = answer_request(StreamsRequest, measure)
     sys.stderr.flush()
     # Batches of a queue that grew may still be under way.
     os._exit(code)

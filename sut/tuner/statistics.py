@@ -19,17 +19,20 @@ if TYPE_CHECKING:
 # as this many runs of one's own.
 PRIOR_SPREAD = 0.04
 PRIOR_RUNS = 2
+# A machine that nobody shares takes equally long for the same batches, to this.
+PRIOR_SERVICE_SPREAD = 0.002
 _STEPS = 4_001  # odd, for Simpson's rule
 _REACH = 60.0
 
 
-def spread(groups: Sequence[Sequence[float]]) -> float:
+def spread(groups: Sequence[Sequence[float]], prior: float = PRIOR_SPREAD) -> float:
     """Return the standard deviation between equal runs, of logarithms, with the prior's weight.
 
     Args:
-        groups: logarithms of the percentile; runs of one setting in one group.
+        groups: logarithms of a figure; runs of one setting in one group.
+        prior: standard deviation before anything was seen.
     """
-    squares, freedom = PRIOR_RUNS * PRIOR_SPREAD**2, float(PRIOR_RUNS)
+    squares, freedom = PRIOR_RUNS * prior**2, float(PRIOR_RUNS)
     for group in groups:
         mean = math.fsum(group) / len(group) if group else 0.0
         squares += math.fsum((value - mean) ** 2 for value in group)

@@ -28,7 +28,7 @@ from sut.settings import TrialRequest
 from sut.tuner.apart import run_apart
 from sut.tuner.max_streams import Edge, Tried, find_edge, reached
 from sut.tuner.openloop import StreamsRequest
-from sut.verbs.run import parse_option
+from sut.verbs.options import as_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Search; return the exit code: 3 when not even one stream fits."""
     _check(arguments)
-    plan = config.resolve(_arguments(arguments))
+    plan = config.resolve(as_arguments(arguments, "MultiStream"))
     bound_ms = arguments.bound_ms or arguments.interval_ms
     stamp = time.strftime("%Y%m%d-%H%M%S")
     out = arguments.out or Path("runs") / f"{stamp}-{plan.benchmark.name}-max-streams"
@@ -117,23 +117,6 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError(
             f"--percentile is {arguments.percentile:g}; expected above 0 and up to 100."
         )
-
-
-def _arguments(arguments: argparse.Namespace) -> config.Arguments:
-    return config.Arguments(
-        benchmark=arguments.benchmark,
-        scenario="MultiStream",
-        system=arguments.system,
-        backend=arguments.backend,
-        model=arguments.model,
-        data=arguments.data,
-        workers=arguments.workers,
-        devices=tuple(arguments.devices.split(",")) if arguments.devices else None,
-        instances=arguments.instances,
-        max_batch_size=arguments.max_batch_size,
-        slots=arguments.slots,
-        backend_options=dict(parse_option(text) for text in arguments.set),
-    )
 
 
 def _sender(arguments: argparse.Namespace, plan: config.Plan) -> Send:

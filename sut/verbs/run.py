@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from dataclasses import replace
@@ -17,11 +16,11 @@ from sut.errors import EXIT_INVALID, EXIT_VALID, ConfigError
 from sut.run import Interrupted, run
 from sut.run_folder import RunFolder
 from sut.settings import WORKER_KINDS
+from sut.verbs.options import as_arguments
 
 if TYPE_CHECKING:
     import argparse
 
-    from backends.base import OptionValue
     from sut.run import Summary
 
 EXAMPLES = """examples:
@@ -126,33 +125,16 @@ def _arguments(arguments: argparse.Namespace, first: str) -> config.Arguments:
         path: Path | None = getattr(arguments, option)
         if path is not None and not path.is_file():
             raise ConfigError(f"--{option.replace('_', '-')}: {path} is not a file.")
-    return config.Arguments(
-        benchmark=arguments.benchmark,
-        scenario=first,
-        mode=arguments.mode,
-        system=arguments.system,
-        backend=arguments.backend,
-        model=arguments.model,
-        data=arguments.data,
-        user_conf=arguments.user_conf,
-        round=arguments.round,
+    return as_arguments(
+        arguments,
+        first,
         load=Load(
             arguments.target_qps,
             arguments.target_latency_ms,
             arguments.min_duration_s,
             arguments.min_query_count,
         ),
-        workers=arguments.workers,
-        devices=tuple(arguments.devices.split(",")) if arguments.devices else None,
-        instances=arguments.instances,
-        max_batch_size=arguments.max_batch_size,
         device_max_batch_size=_device_caps(arguments.device_max_batch_size),
-        max_queue_delay_us=arguments.max_queue_delay_us,
-        slots=arguments.slots,
-        affinity=arguments.affinity,
-        backend_options=dict(parse_option(text) for text in arguments.set),
-        audit_config=arguments.audit_config,
-        loadgen_trace=arguments.loadgen_trace,
     )
 
 
@@ -169,23 +151,6 @@ def _device_caps(text: str | None) -> dict[str, int] | None:
             )
         caps[device] = int(samples)
     return caps
-
-
-def parse_option(text: str) -> tuple[str, OptionValue]:
-    """Split KEY=VALUE; the value is a bool, an integer, a number, or else text."""
-    key, equals, value = text.partition("=")
-    if not (key and equals and value):
-        raise ConfigError(f'--set: "{text}"; expected KEY=VALUE, such as intra_op_threads=2.')
-    if value in {"true", "false"}:
-        return key, value == "true"
-    for kind in (int, float):
-        try:
-            number = kind(value)
-        except ValueError:
-            continue
-        if math.isfinite(number):
-            return key, number
-    return key, value
 
 
 def _default_out(benchmark: str, names: list[str]) -> Path:

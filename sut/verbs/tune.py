@@ -22,7 +22,7 @@ from sut.tuner.job import Bound, Job
 from sut.tuner.keep import keep_harness, keep_rate
 from sut.tuner.session import Session
 from sut.tuner.span import span
-from sut.verbs.run import parse_option
+from sut.verbs.options import as_arguments, parse_option
 
 if TYPE_CHECKING:
     import argparse
@@ -109,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Tune; return the exit code: 0 confirmed, 3 found nothing that is VALID."""
     signal.signal(signal.SIGTERM, _terminate)
-    plan = config.resolve(_arguments(arguments))
+    plan = config.resolve(as_arguments(arguments, arguments.scenario))
     job = _job(arguments, plan)
     folder = arguments.out or _default_out(plan)
     _make(folder, fresh=arguments.fresh)
@@ -145,25 +145,6 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     if arguments.json:
         print(json.dumps(summary, indent=2))
     return EXIT_VALID if answer.is_valid else EXIT_INVALID
-
-
-def _arguments(arguments: argparse.Namespace) -> config.Arguments:
-    return config.Arguments(
-        benchmark=arguments.benchmark,
-        scenario=arguments.scenario,
-        system=arguments.system,
-        backend=arguments.backend,
-        model=arguments.model,
-        data=arguments.data,
-        round=arguments.round,
-        workers=arguments.workers,
-        devices=tuple(arguments.devices.split(",")) if arguments.devices else None,
-        instances=arguments.instances,
-        max_batch_size=arguments.max_batch_size,
-        max_queue_delay_us=arguments.max_queue_delay_us,
-        slots=arguments.slots,
-        backend_options=dict(parse_option(text) for text in arguments.set),
-    )
 
 
 def _job(arguments: argparse.Namespace, plan: config.Plan) -> Job:

@@ -117,6 +117,21 @@ def test_jitter_and_outliers_leave_a_setting_that_holds() -> None:
     assert all(again)
 
 
+def test_a_machine_that_wanders_leaves_settings_that_hold() -> None:
+    """Others share it: one run is slower by a fifth than another, and few runs show by how much."""
+    held = []
+    for seed in range(100, 104):
+        world = make_world(drift=0.1, seed=seed)
+        job = make_job(space=Space(workers=("process",), batches=(6, 12)))
+        answer = find(world, job).answer
+        assert answer.is_valid
+        assert len(trials(world, "confirm")) <= 8
+        trial = Trial("confirm", answer.candidate, job.confirm_s, answer.target_qps)
+        held += [world.run(trial).valid for _ in range(15)]
+
+    assert sum(held) / len(held) > 0.75
+
+
 def test_a_bound_that_no_batch_meets_is_one_clear_line() -> None:
     job = replace(make_job(), bounds=(Bound("p99", 9 * MS, 0.99),))
 
@@ -197,4 +212,5 @@ def test_bisection_over_the_same_batches_costs_ten_times_as_much() -> None:
     assert len(trials(by_model, "probe")) / 6 <= len(trials(by_verdict, "search")) / 10
     assert mine.target_qps is not None
     assert theirs.target_qps is not None
-    assert mine.target_qps >= 0.97 * theirs.target_qps
+    # The margin costs more than in long runs, whose percentile rises by more for 1 % more load.
+    assert mine.target_qps >= 0.95 * theirs.target_qps

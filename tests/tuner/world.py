@@ -6,6 +6,7 @@ LoadGen's seeds are fixed, so a world has one schedule of arrivals; jitter diffe
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -17,9 +18,10 @@ from scenarios.early_stopping import allowed_over
 from sut.batcher import BatcherSettings
 from sut.queue_model import Device, Host, QueueSetting, simulate
 from sut.tuner.asks import Measure, Measured, Outcome, Point, Seen, Trial
+from sut.tuner.model import Scaled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from backends.curves.curve import Curve
     from sut.tuner.asks import Ask, Reply
@@ -40,6 +42,7 @@ class World:
         bound_ns: of p99.
         host: hops of process workers.
         jitter: of the devices.
+        drift: standard deviation of the logarithm of the machine's slowness, from run to run.
         seed: of the arrivals.
         most_samples: of one simulated run; a longer one is cut, and counts at its full length.
         thread_penalty: factor on the hops of thread workers.
@@ -47,12 +50,14 @@ class World:
         power_w: of a device that is idle, and of one that is busy; None: nothing measures it.
         asked: all that was asked.
         loadgen_s: seconds of LoadGen runs so far, by purpose.
+        numbers: of the runs: each has jitter of its own.
     """
 
     curves: Sequence[Curve]
     bound_ns: float
     host: Host = HOST
     jitter: Jitter = STEADY
+    drift: float = 0.0
     seed: int = 100
     most_samples: int = 40_000
     thread_penalty: float = 1.5
@@ -60,6 +65,7 @@ class World:
     power_w: tuple[float, float] | None = None
     asked: list[Ask] = field(default_factory=list)
     loadgen_s: dict[str, float] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __call__(self, ask: Ask) -> Reply:
         """Answer a search."""
@@ -90,7 +96,7 @@ class World:
     def run(self, trial: Trial) -> Outcome:
         """Run a trial on the virtual clock."""
         assert trial.target_qps is not None
-        number = len(self.asked)
+        number = next(self.numbers)
         wanted = math.ceil(trial.seconds * trial.target_qps)
         count = max(min(wanted, self.most_samples), LEAST_SAMPLES)
         gaps_s = np.random.default_rng(self.seed).exponential(1 / trial.target_qps, count)
@@ -124,8 +130,14 @@ class World:
     def setting(self, candidate: Candidate, qps: float, seed: int) -> QueueSetting:
         """Return what a candidate is in this world."""
         caps = dict(candidate.caps)
+        slowness = math.exp(np.random.default_rng((self.seed, seed)).normal(0, self.drift))
         devices = tuple(
-            Device(curve, candidate.slots, self.jitter, max_batch_size=caps.get(str(index)))
+            Device(
+                Scaled(curve, slowness),
+                candidate.slots,
+                self.jitter,
+                max_batch_size=caps.get(str(index)),
+            )
             for index, curve in enumerate(self.curves)
         )
         batcher = BatcherSettings(candidate.max_batch_size, candidate.max_queue_delay_us * 1000)

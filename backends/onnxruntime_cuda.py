@@ -13,8 +13,9 @@ import numpy as np
 
 from backends import onnxruntime as ort
 from backends.base import TensorSpec, describe
-from backends.cuda.driver import open_driver
-from backends.cuda.engine import CudaEngine, CudaOptions, open_cuda_engine
+from backends.cuda.engine import CudaEngine, open_cuda_engine
+from backends.cuda.gpu import open_driver
+from backends.cuda.options import CudaOptions
 from backends.onnx_file import check_file, precision_of
 from backends.options import read_options
 from sut.errors import EngineError

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta
 
 from backends.base import TensorSpec
-from backends.cuda.driver import open_driver
-from backends.cuda.engine import CudaOptions, open_cuda_engine
+from backends.cuda.engine import open_cuda_engine
+from backends.cuda.gpu import open_driver
 from backends.cuda.ladder import read_sizes
+from backends.cuda.options import CudaOptions
 from backends.interface import fit_input, order_outputs
 from backends.onnx_file import check_file
 from backends.options import read_options

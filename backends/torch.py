@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from backends.cuda.driver import open_driver
-from backends.cuda.engine import DEVICES, CudaEngine, CudaOptions, open_cuda_engine
+from backends.cuda.engine import DEVICES, CudaEngine, open_cuda_engine
 from backends.cuda.errors import OUT_OF_MEMORY, OutOfMemoryError
+from backends.cuda.gpu import open_driver
 from backends.cuda.host_driver import HostDriver
 from backends.cuda.ladder import read_sizes
+from backends.cuda.options import CudaOptions
 from backends.onnx_file import check_file
 from backends.options import read_options
 from sut.errors import ConfigError, EngineError

@@ -18,7 +18,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from backends.base import check_rows, check_samples
 from backends.cuda.clock import DeviceClock
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from backends.base import Array, EngineSpec, OptionValue, TensorSpec
     from backends.cuda.driver import Driver, Stream
     from backends.cuda.kernel import Kernel
+    from backends.cuda.options import CudaOptions
 
 # Rows that follow each other go by the copy engine from this size on: it is faster, and leaves the
 # model all of the device. For less, what it takes to begin is more than the kernel takes.
@@ -59,34 +60,6 @@ LOOKS = 1_000
 # While one thread keeps what it enqueues for a graph, no other may allocate or wait for a whole
 # device: everything but batches happens one after the other.
 DEVICES = threading.RLock()
-
-
-@dataclass(frozen=True, slots=True)
-class CudaOptions:
-    """Options that every backend has on a GPU.
-
-    Attributes:
-        graph_sizes: batch sizes to make CUDA graphs for, as `1,8,26`; max_batch_size is always one.
-            Empty: powers of two and three quarters of max_batch_size.
-        cuda_graphs: launch a batch as one CUDA graph, where the model can be kept as one.
-        gather: how scattered samples reach the device: "kernel" reads them from pinned memory on
-            the device; "copies" has the copy engine take each row of a large batch, which leaves
-            the model all multiprocessors, for 4 us of the host a row; "staging" copies them
-            together on the host first.
-        wait: a thread that waits for a batch sleeps ("block") or burns its core ("spin"), which
-            saves 20 us a batch; "auto" spins where LoadGen's own thread runs the engine, and blocks
-            elsewhere.
-        samples_on_device: keep the loaded samples in device memory. MLPerf's rules allow it only
-            with a direct path from the network to the device; the result says so.
-        fail_at_s: the device fails so long after the first batch: a drill.
-    """
-
-    graph_sizes: str | int = ""
-    cuda_graphs: bool = True
-    gather: Literal["kernel", "copies", "staging"] = "kernel"
-    wait: Literal["auto", "block", "spin"] = "auto"
-    samples_on_device: bool = False
-    fail_at_s: float | None = None
 
 
 class Parts(NamedTuple):

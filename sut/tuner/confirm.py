@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # A rate is raised only for a gain beyond this, and lowered by no less than this.
 _LEAST_GAIN, _LEAST_STEP = 0.002, 0.002
+# Between a rate that failed and one that holds there must be more to gain than this.
+_GAIN_AFTER_FAILURE = 0.01
 # The first INVALID run lowers it by no more than this, times the percentile in bounds (at most the
 # second): a single one may have been disturbed. The next may lower it by twice as much, and so on.
 _MOST_STEP, _MOST_EXCESS = 0.03, 2.0
@@ -100,9 +102,10 @@ def confirm(  # noqa: PLR0913 - two candidates and their rate
             continue
         claim.runs.append(run)
         is_first = len(claim.runs) == 1
+        gain = _LEAST_GAIN
         if failed < math.inf:  # a rate that failed is not returned to: halfway at most
-            safe = min(safe, rounded(math.sqrt(claim.qps * failed)))
-        if is_first and changes < _RAISES and safe > claim.qps * (1 + _LEAST_GAIN):
+            safe, gain = min(safe, rounded(math.sqrt(claim.qps * failed))), _GAIN_AFTER_FAILURE
+        if is_first and changes < _RAISES and safe > claim.qps * (1 + gain):
             changes += 1
             say(f"room at {claim.qps:,.6g} queries/s: {_why(job, run)}; a higher rate is tried")
             claim = Claim(claim.candidate, safe, rival=rival)

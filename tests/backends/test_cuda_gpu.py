@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 from backends.base import EngineSpec, TensorSpec, open_engine
-from backends.cuda.driver import DELIVER_BYTES, Parcel, open_driver
-from backends.cuda.engine import CudaEngine, CudaOptions, open_cuda_engine
+from backends.cuda.driver import DELIVER_BYTES, Parcel
+from backends.cuda.engine import CudaEngine, open_cuda_engine
 from backends.cuda.errors import OutOfMemoryError
+from backends.cuda.gpu import open_driver
+from backends.cuda.options import CudaOptions
 from backends.cuda.order import GatherOrder, order_bytes
 from backends.cuda.ptx import UNIT_BYTES
 from backends.cuda.slab import pinned_bytes
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backends.base import Array, OptionValue
-    from backends.cuda.driver import CudaDriver
+    from backends.cuda.gpu import CudaDriver
 
 INPUT = TensorSpec("x", SHAPE, "float32")
 GIB = 1 << 30

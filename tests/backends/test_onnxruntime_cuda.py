@@ -12,8 +12,9 @@ import pytest
 
 from backends import onnxruntime as ort
 from backends.base import EngineSpec, TensorSpec
-from backends.cuda.engine import CudaOptions, open_cuda_engine
+from backends.cuda.engine import open_cuda_engine
 from backends.cuda.host_driver import HostDriver
+from backends.cuda.options import CudaOptions
 from backends.onnxruntime_cuda import (
     GpuOptions,
     Loaded,

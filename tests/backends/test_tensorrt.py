@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.base import EngineSpec, TensorSpec, open_engine
-from backends.cuda.engine import CudaOptions, open_cuda_engine
+from backends.cuda.engine import open_cuda_engine
 from backends.cuda.host_driver import HostDriver
 from backends.cuda.ladder import read_sizes
+from backends.cuda.options import CudaOptions
 from backends.options import read_options
 from backends.tensorrt import Options, load_kernel
 from backends.trt.builder import BuildRequest, make_plan, plan_path

@@ -1,0 +1,299 @@
+"""A GPU through `cuda.bindings`: every return code that is not success becomes an error.
+
+A thin typed layer. Knows no engine, batch or model.
+"""
+
+from __future__ import annotations
+
+from ctypes import c_uint32, c_uint64
+from typing import TYPE_CHECKING, Any
+
+from backends.cuda.calls import NOT_READY, Arguments, Calls
+from backends.cuda.driver import DELIVER_BYTES, Parcel
+from backends.cuda.errors import failure
+from backends.cuda.ptx import PTX, THREADS, UNIT_BYTES
+from sut.errors import ConfigError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from backends.base import OptionValue
+    from backends.cuda.driver import Event, Graph, Stream
+    from backends.cuda.order import GatherOrder
+
+# Streams that nobody uses, by device and urgency. Libraries keep workspaces for every stream that
+# they ever saw, so that new streams for each engine would fill the device.
+IDLE_STREAMS: dict[tuple[int, bool], list[Stream]] = {}
+
+
+def open_driver(device: str) -> CudaDriver:
+    """Open the GPU with the index `device`.
+
+    Raises:
+        ConfigError: cuda-python is missing, or `device` is no index of a GPU.
+        EngineError: there is no driver, or no such GPU.
+    """
+    if not device.isdecimal():
+        raise ConfigError(f'device "{device}" does not exist; expected the index of a GPU, as "0".')
+    try:
+        # Only this module needs them, and they look for the CUDA libraries.
+        from cuda.bindings import driver, runtime  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            f"device {device}: GPUs need the package cuda-python: {error}. Install it with "
+            "pip install cuda-python."
+        ) from error
+    status, count = runtime.cudaGetDeviceCount()
+    if status or not count:
+        reason = _text(runtime, status) if status else "no GPU was found"
+        raise EngineError(
+            f"device {device}: {reason}. Check that nvidia-smi shows it, or use --devices cpu."
+        )
+    if int(device) >= count:
+        raise EngineError(
+            f"device {device}: it does not exist; this machine has {count} GPU(s), 0 to "
+            f"{count - 1}. Name them with --devices."
+        )
+    return CudaDriver(runtime, driver, int(device))
+
+
+class CudaDriver:
+    """A GPU. See Driver. Any thread may call it; `use` comes first in each."""
+
+    def __init__(self, runtime: ModuleType, driver: ModuleType, index: int) -> None:
+        self._runtime, self._driver = runtime, driver
+        self.index = index
+        self.where = f"device {index}"
+        self._calls = Calls()
+        self._call("cudaSetDevice", index)
+        self._context = int(self._driver_call("cuCtxGetCurrent"))
+        self._properties = self._call("cudaGetDeviceProperties", index)
+        self._bus = self._call("cudaDeviceGetPCIBusId", 20, index).split(b"\0")[0].decode().lower()
+        self.node = _node_of(self._bus)
+        self._gather, self._deliver, self._fail_now = self._functions()
+
+    def _functions(self) -> tuple[int, ...]:
+        module = self._driver_call("cuModuleLoadData", PTX)
+        names = (b"gather_rows", b"deliver", b"fail_now")
+        return tuple(int(self._driver_call("cuModuleGetFunction", module, name)) for name in names)
+
+    def use(self) -> None:
+        """See Driver."""
+        error = self._calls.set_context(self._context)
+        if error:
+            raise self._failure("cuCtxSetCurrent", error)
+
+    def facts(self) -> dict[str, OptionValue]:
+        """See Driver."""
+        properties = self._properties
+        return {
+            "device": properties.name.split(b"\0")[0].decode(),
+            "sm": f"{properties.major}{properties.minor}",
+            "memory_mib": properties.totalGlobalMem >> 20,
+            "cuda_driver": _version(self._call("cudaDriverGetVersion")),
+            "pci": self._bus,
+        }
+
+    def free_bytes(self) -> int:
+        """See Driver."""
+        free, _ = self._call("cudaMemGetInfo")
+        return int(free)
+
+    def allocate(self, size: int) -> int:
+        """See Driver."""
+        address = int(self._call("cudaMalloc", size, what=_megabytes(size)))
+        self._call("cudaMemset", address, 0, size)
+        self.settle()  # it runs on a stream of its own, which our streams do not wait for
+        return address
+
+    def free(self, address: int) -> None:
+        """See Driver."""
+        self._call("cudaFree", address)
+
+    def pin(self, size: int) -> int:
+        """See Driver."""
+        runtime = self._runtime
+        flags = runtime.cudaHostAllocPortable | runtime.cudaHostAllocMapped
+        return int(self._call("cudaHostAlloc", size, flags, what=_megabytes(size)))
+
+    def unpin(self, address: int) -> None:
+        """See Driver."""
+        self._call("cudaFreeHost", address)
+
+    def stream(self, *, urgent: bool = False) -> Stream:
+        """See Driver. Takes one that was given back, if there is one."""
+        idle = IDLE_STREAMS.setdefault((self.index, urgent), [])
+        if idle:
+            return idle.pop()
+        _, highest = self._call("cudaDeviceGetStreamPriorityRange")
+        flags = self._runtime.cudaStreamNonBlocking
+        return int(self._call("cudaStreamCreateWithPriority", flags, highest if urgent else 0))
+
+    def destroy_stream(self, stream: Stream) -> None:
+        """See Driver. It waits for whoever needs one next."""
+        urgent = self._call("cudaStreamGetPriority", stream) < 0
+        IDLE_STREAMS[self.index, urgent].append(stream)
+
+    def number(self, stream: Stream) -> int:
+        """See Driver. Handles are numbers here, which is what calls take fastest."""
+        return int(stream)
+
+    def event(self, *, blocking: bool) -> Event:
+        """See Driver."""
+        flags = self._runtime.cudaEventBlockingSync if blocking else 0
+        return int(self._call("cudaEventCreateWithFlags", flags))
+
+    def destroy_event(self, event: Event) -> None:
+        """See Driver."""
+        self._call("cudaEventDestroy", event)
+
+    # The measured path: no call through a name, and the text of an error only when there is one.
+
+    def record(self, event: Event, stream: Stream) -> None:
+        """See Driver."""
+        error = self._calls.record(event, stream)
+        if error:
+            raise self._failure("cuEventRecord", error)
+
+    def order(self, stream: Stream, after: Event) -> None:
+        """See Driver."""
+        error = self._calls.wait(stream, after, 0)
+        if error:
+            raise self._failure("cuStreamWaitEvent", error)
+
+    def synchronize(self, event: Event) -> None:
+        """See Driver. The interpreter lock is free meanwhile."""
+        (error,) = self._runtime.cudaEventSynchronize(event)
+        if error:
+            raise self._failure("cudaEventSynchronize", error)
+
+    def idle(self, stream: Stream) -> bool:
+        """See Driver."""
+        error = self._calls.query(stream)
+        if error and error != NOT_READY:
+            raise self._failure("cuStreamQuery", error)
+        return not error
+
+    def copy(self, target: int, source: int, size: int, stream: Stream) -> None:
+        """See Driver."""
+        error = self._calls.copy(target, source, size, stream)
+        if error:
+            raise self._failure("cuMemcpyAsync", error)
+
+    def stamp(self, at: int, stream: Stream) -> None:
+        """See Driver. A delivery of nothing."""
+        self._launch_deliver(Parcel(0, 0, 0, done_at=at), stream)
+
+    def gather(self, order: GatherOrder, target: int, begun_at: int, stream: Stream) -> None:
+        """See Driver."""
+        arguments = Arguments(
+            c_uint64(order.address), c_uint32(order.row_bytes // UNIT_BYTES), c_uint64(target),
+            c_uint64(begun_at),
+        )  # fmt: skip
+        self._launch(self._gather, order.blocks, arguments, stream)
+
+    def deliver(self, parcel: Parcel, stream: Stream) -> None:
+        """See Driver. Large ones go by the copy engine."""
+        if parcel.size <= DELIVER_BYTES:
+            self._launch_deliver(parcel, stream)
+            return
+        if parcel.begun_at:
+            self.stamp(parcel.begun_at, stream)
+        self.copy(parcel.target, parcel.source, parcel.size, stream)
+        if parcel.done_at:
+            self.stamp(parcel.done_at, stream)
+
+    def _launch_deliver(self, parcel: Parcel, stream: Stream) -> None:
+        units = -(-parcel.size // UNIT_BYTES)
+        arguments = Arguments(
+            c_uint64(parcel.source), c_uint64(parcel.target), c_uint32(units),
+            c_uint64(parcel.begun_at), c_uint64(parcel.done_at),
+        )  # fmt: skip
+        self._launch(self._deliver, 1, arguments, stream)
+
+    def _launch(self, function: int, blocks: int, arguments: Arguments, stream: Stream) -> None:
+        sizes = (blocks, 1, 1, THREADS, 1, 1, 0)
+        error = self._calls.launch_kernel(function, *sizes, stream, arguments.address, None)
+        if error:
+            raise self._failure("cuLaunchKernel", error)
+
+    def run(self, enqueue: Callable[[], None], stream: Stream) -> None:
+        """See Driver."""
+        enqueue()
+
+    def launch(self, graph: Graph, stream: Stream) -> None:
+        """See Driver."""
+        error = self._calls.launch_graph(graph, stream)
+        if error:
+            raise self._failure("cuGraphLaunch", error)
+
+    # Outside of it again.
+
+    def capture(self, enqueue: Callable[[], None], stream: Stream) -> Graph:
+        """See Driver. Other threads may go on with work of their own."""
+        mode = self._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        self._call("cudaStreamBeginCapture", stream, mode)
+        try:
+            enqueue()
+        except BaseException:
+            self._runtime.cudaStreamEndCapture(stream)  # it fails: the capture is not complete
+            raise
+        graph = self._call("cudaStreamEndCapture", stream)
+        try:
+            made = self._call("cudaGraphInstantiate", graph, 0)
+        finally:
+            self._call("cudaGraphDestroy", graph)
+        self._call("cudaGraphUpload", made, stream)
+        return int(made)
+
+    def destroy_graph(self, graph: Graph) -> None:
+        """See Driver."""
+        self._call("cudaGraphExecDestroy", graph)
+
+    def settle(self) -> None:
+        """See Driver."""
+        self._call("cudaDeviceSynchronize")
+
+    def break_device(self, stream: Stream) -> None:
+        """See Driver."""
+        self._launch(self._fail_now, 1, Arguments(), stream)
+
+    def _call(self, name: str, *arguments: object, what: str = "") -> Any:
+        """Call the runtime API; return its one value, its values, or None."""
+        error, *values = getattr(self._runtime, name)(*arguments)
+        if error:
+            raise self._failure(f"{name}{what}", error)
+        return values[0] if len(values) == 1 else values or None
+
+    def _driver_call(self, name: str, *arguments: object) -> Any:
+        """Call the driver API."""
+        error, *values = getattr(self._driver, name)(*arguments)
+        if error:
+            raise self._failure(name, error)
+        return values[0] if values else None
+
+    def _failure(self, call: str, error: Any) -> Exception:
+        """Name the error; errors of the driver API have the numbers of the runtime's."""
+        same = self._runtime.cudaError_t(int(error))
+        return failure(self.where, call, same.name, _text(self._runtime, same))
+
+
+def _text(runtime: ModuleType, error: Any) -> str:
+    _, text = runtime.cudaGetErrorString(error)
+    return str(text.decode())
+
+
+def _version(number: int) -> str:
+    """CUDA writes 13.1 as 13010."""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _megabytes(size: int) -> str:
+    return f" of {size / 2**20:.1f} MiB"
+
+
+def _node_of(bus: str) -> int | None:
+    from backends.cuda.numa import node_of_pci  # noqa: PLC0415 - only a real device has a bus
+
+    return node_of_pci(bus)

@@ -1,0 +1,34 @@
+"""What a user sets on a GPU, whatever the backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class CudaOptions:
+    """Options that every backend has on a GPU.
+
+    Attributes:
+        graph_sizes: batch sizes to make CUDA graphs for, as `1,8,26`; max_batch_size is always one.
+            Empty: powers of two and three quarters of max_batch_size.
+        cuda_graphs: launch a batch as one CUDA graph, where the model can be kept as one.
+        gather: how scattered samples reach the device: "kernel" reads them from pinned memory on
+            the device; "copies" has the copy engine take each row of a large batch, which leaves
+            the model all multiprocessors, for 4 us of the host a row; "staging" copies them
+            together on the host first.
+        wait: a thread that waits for a batch sleeps ("block") or burns its core ("spin"), which
+            saves 20 us a batch; "auto" spins where LoadGen's own thread runs the engine, and blocks
+            elsewhere.
+        samples_on_device: keep the loaded samples in device memory. MLPerf's rules allow it only
+            with a direct path from the network to the device; the result says so.
+        fail_at_s: the device fails so long after the first batch: a drill.
+    """
+
+    graph_sizes: str | int = ""
+    cuda_graphs: bool = True
+    gather: Literal["kernel", "copies", "staging"] = "kernel"
+    wait: Literal["auto", "block", "spin"] = "auto"
+    samples_on_device: bool = False
+    fail_at_s: float | None = None

@@ -76,12 +76,14 @@ class Scenario(Protocol):
         samples_per_query: 1, or 8 in MultiStream; in Offline the one query holds everything, and
             this is 1.
         default_workers: "inline" where LoadGen waits for each query, else "thread".
+        is_poisson: queries come at random times, and their latency has a bound.
         searches: harness settings that the tuner may vary for it, by name.
     """
 
     name: str
     samples_per_query: int
     default_workers: str
+    is_poisson: bool
     searches: tuple[str, ...]
 
     def settings(

@@ -24,6 +24,7 @@ class MultiStream:
     name = "MultiStream"
     samples_per_query = 8
     default_workers = "inline"
+    is_poisson = False
     # A query may be one batch of 8, or be spread over instances in smaller ones.
     searches: tuple[str, ...] = ("workers", "max_batch_size", "instances")
 

@@ -25,6 +25,7 @@ class Offline:
     name = "Offline"
     samples_per_query = 1
     default_workers = "thread"
+    is_poisson = False
     searches: tuple[str, ...] = ("max_batch_size", "slots", "instances", "workers")
 
     def settings(

@@ -36,6 +36,7 @@ class Server:
     name = "Server"
     samples_per_query = 1
     default_workers = "thread"
+    is_poisson = True
     searches: tuple[str, ...] = (
         "max_batch_size", "max_queue_delay_us", "slots", "instances", "workers",
     )  # fmt: skip

@@ -20,6 +20,7 @@ class SingleStream:
     name = "SingleStream"
     samples_per_query = 1
     default_workers = "inline"
+    is_poisson = False
     # With one sample outstanding there is no batch to form and nothing to overlap.
     searches: tuple[str, ...] = ("workers",)
 

@@ -14,8 +14,8 @@ from data.accuracy import score
 from data.model import resolve_model
 from data.preprocess import prepare
 from data.progress import show_progress
-from scenarios import scenario
-from sut import environment, loadgen_logs, summary
+from scenarios import records, scenario
+from sut import environment, loadgen_logs, stalls, summary
 from sut.errors import EXIT_SIGINT, EXIT_SIGTERM, DataError, SutError
 from sut.live import Expected, LiveLine, Progress
 from sut.run_folder import (
@@ -207,6 +207,7 @@ class Test:
         number = trial.interrupted
         if done:
             result.update(self._measured(trace))
+            result["findings"] = [*_list(result["findings"]), *self._stalled(trace)]
         else:
             assert number is not None, "a test that is not done ended with an error or a signal"
             kept_s = summary.duration_s(trace)
@@ -220,6 +221,7 @@ class Test:
         plan = self._plan
         engines = cast("list[dict[str, object]]", trial.event("engines").get("facts", []))
         workers = [name for name, _ in plan.harness.worker_devices()]
+        found = self._stalls(trace)
         return {
             "benchmark": plan.benchmark.name,
             "scenario": plan.scenario,
@@ -238,6 +240,7 @@ class Test:
             "duration_s": summary.duration_s(trace),
             "batches": summary.batches(trace),
             "parts_ns": summary.parts_ns(trace),
+            "issue_stalls": None if found is None else asdict(found),
             "harness": {
                 "engine_busy_fraction": summary.busy_fractions(trace, workers),
                 "warm_up": trial.event("warm").get("capacity"),
@@ -259,6 +262,20 @@ class Test:
             measured["metric"] = asdict(self._rules.metric(detail))
             measured["latency_ns"] = self._rules.latency_ns(detail)
         return measured
+
+    def _stalls(self, trace: Trace) -> stalls.Stalls | None:
+        """Find them where LoadGen's thread does nothing but hand over queries as they come."""
+        if not self._rules.is_poisson or self._plan.harness.workers == "inline":
+            return None
+        return stalls.find(trace.queries["arrival_ns"], int(trace.queries["samples"].sum()))
+
+    def _stalled(self, trace: Trace) -> list[str]:
+        found = self._stalls(trace)
+        if self._accuracy or found is None:
+            return []
+        detail = loadgen_logs.read_detail(self._out / loadgen_logs.DETAIL_FILE)
+        line = stalls.finding(found, records.number(detail, "effective_target_latency_ns"))
+        return [] if line is None else [line]
 
     def _score(self) -> Summary | None:
         samples = self._samples

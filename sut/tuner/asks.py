@@ -10,6 +10,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from sut.stalls import DISTURBING_SHARE
 from sut.tuner.candidate import Candidate, Variant  # msgspec reads the annotations
 from sut.tuner.neighbours import DISTURBING_CORES
 
@@ -119,6 +120,7 @@ class Outcome:
         reasons: why it was INVALID.
         busy: share of the time that each device computed.
         others: cores that other processes used meanwhile; None: not known.
+        stalled: share of the run in which LoadGen's own thread was held up.
         power_w: mean power of the device that drew most; None: not measured.
         memory_bytes: most memory used on one device; None: not measured.
     """
@@ -136,6 +138,7 @@ class Outcome:
     reasons: tuple[str, ...] = ()
     busy: dict[str, float] = field(default_factory=dict)
     others: float | None = None
+    stalled: float = 0.0
     power_w: float | None = None
     memory_bytes: float | None = None
 
@@ -152,8 +155,9 @@ class Outcome:
 
     @property
     def is_disturbed(self) -> bool:
-        """Other processes took so much of the machine that the run says little."""
-        return self.others is not None and self.others >= DISTURBING_CORES
+        """Others took so much of the machine that the run says little."""
+        by_processes = self.others is not None and self.others >= DISTURBING_CORES
+        return by_processes or self.stalled >= DISTURBING_SHARE
 
 
 Ask: TypeAlias = Measure | Trial

@@ -114,7 +114,7 @@ class Executive:
         outcome = self._quiet_run(ask)
         if outcome.is_disturbed and not outcome.valid and self._quiet_s:
             again = self._quiet_run(ask)
-            return min(outcome, again, key=lambda run: run.others or 0.0)
+            return min(outcome, again, key=lambda run: (run.is_disturbed, run.stalled))
         return outcome
 
     def learn(self, ask: Ask, reply: Reply) -> None:
@@ -211,6 +211,7 @@ class Executive:
         seconds = float(cast("float", summary["duration_s"]))
         telemetry = cast("dict[str, dict[str, Gauges]]", summary["device_telemetry"] or {})
         gauges = list(telemetry.get("devices", {}).values())
+        stalls = cast("dict[str, float] | None", summary["issue_stalls"])
         return Outcome(
             valid=bool(summary["valid"]),
             metric=float(metric["value"]) if metric else samples / max(seconds, 1e-9),
@@ -225,6 +226,7 @@ class Executive:
             reasons=tuple(cast("Sequence[str]", summary["reasons"])),
             busy=harness["engine_busy_fraction"],
             others=others,
+            stalled=float(stalls["share"]) if stalls else 0.0,
             power_w=_most(gauges, "average_power_w"),
             memory_bytes=_most(gauges, "memory_used_bytes"),
         )

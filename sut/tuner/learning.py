@@ -196,8 +196,8 @@ class Lessons:
         lines = [line, f"Between runs it moves by {self.spread():.1%} (standard deviation)."]
         if self._disturbed:
             lines.append(
-                f"Other processes disturbed {self._disturbed} of the runs, which count less: a "
-                "quiet machine may allow more."
+                f"Other processes, or stalls of this machine, disturbed {self._disturbed} of the "
+                "runs, which count less: a quiet machine may allow more."
             )
         return lines
 

@@ -1,0 +1,91 @@
+"""Finds when LoadGen's own thread was held up: pauses between arrivals that chance does not make.
+
+In Server queries arrive as a Poisson process, and LoadGen hands over at once whatever is due. Where
+the machine does not run its thread, nothing arrives, and latencies grow whatever the setting is.
+Knows arrival times only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# One run in so many has a pause by chance that is taken for a stall.
+_RUNS_PER_FALSE_ALARM = 100
+_LEAST_QUERIES = 100
+# A run is said to be disturbed when stalls took so much of it, or one was as long as this share of
+# the latency bound. On a quiet machine they take 0.1 to 0.3 % at 20,000 queries/s.
+DISTURBING_SHARE = 0.01
+_DISTURBING_BOUNDS = 0.5
+_NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Stalls:
+    """Pauses of LoadGen's thread.
+
+    Attributes:
+        count: how many.
+        share: of the time between the first and the last arrival.
+        longest_ns: the longest one.
+        at_s: when it began, after the first arrival.
+        least_ns: pauses shorter than this may be chance, and are not counted.
+    """
+
+    count: int
+    share: float
+    longest_ns: int
+    at_s: float
+    least_ns: float
+
+
+def find(arrival_ns: NDArray[np.int64], queries: int) -> Stalls | None:
+    """Return the stalls of a Server run; None where too little arrived to tell.
+
+    Of N arrivals at the rate r a Poisson process has N exp(-r t) pauses longer than t on average:
+    longer than ln(100 N) / r they are no chance.
+
+    Args:
+        arrival_ns: of every call of IssueQuery, [Q], ascending.
+        queries: that came with them; LoadGen puts several into a call.
+    """
+    if len(arrival_ns) < _LEAST_QUERIES:
+        return None
+    whole_ns = int(arrival_ns[-1] - arrival_ns[0])
+    if whole_ns <= 0:
+        return None
+    pauses_ns = np.diff(arrival_ns)
+    least_ns = math.log(_RUNS_PER_FALSE_ALARM * queries) * whole_ns / queries
+    found_ns = pauses_ns[pauses_ns > least_ns]
+    if not len(found_ns):
+        return Stalls(0, 0.0, 0, 0.0, least_ns)
+    longest = int(pauses_ns.argmax())
+    return Stalls(
+        count=len(found_ns),
+        share=float(found_ns.sum() / whole_ns),
+        longest_ns=int(pauses_ns[longest]),
+        at_s=float(arrival_ns[longest] - arrival_ns[0]) / 1e9,
+        least_ns=least_ns,
+    )
+
+
+def finding(stalls: Stalls | None, bound_ns: float) -> str | None:
+    """Say what they mean for a run with a latency bound; None when they hardly matter."""
+    if stalls is None or not stalls.count:
+        return None
+    if stalls.share < DISTURBING_SHARE and stalls.longest_ns < _DISTURBING_BOUNDS * bound_ns:
+        return None
+    longest_ms = stalls.longest_ns / _NS_PER_MS
+    times = "once" if stalls.count == 1 else f"{stalls.count:,} times"
+    return (
+        f"LoadGen's own thread was held up {times}, {stalls.share:.2%} of the run, for up to "
+        f"{longest_ms:.3g} ms (at {stalls.at_s:.1f} s) of a bound of {bound_ns / _NS_PER_MS:g} ms: "
+        "this machine had no core for it. Keep other work away, leave it a core "
+        "(fewer workers or threads), or run again."
+    )

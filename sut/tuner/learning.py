@@ -174,10 +174,14 @@ class Lessons:
         return [math.log(self._ratio_of(candidate, x, base)) for x in lessons if not x.is_stopped]
 
     def steepness(self, candidate: Candidate, qps: float) -> float:
-        """Return by which share the percentile rises for one per cent more load."""
+        """Return by which share the percentile rises for one per cent more load, 0.0 or more.
+
+        Far from the peak arrivals of two rates differ by more than the rates do.
+        """
         learnt = self.learnt(candidate)
         here_ns = self._model.percentile_ns(candidate, qps, learnt, FINE)
-        return self._model.percentile_ns(candidate, qps * 1.01, learnt, FINE) / here_ns - 1
+        more_ns = self._model.percentile_ns(candidate, qps * 1.01, learnt, FINE)
+        return max(0.0, more_ns / here_ns - 1)
 
     def measured(self, candidate: Candidate) -> list[tuple[float, float, str]]:
         """Return (qps, ns, purpose) of a candidate's runs."""

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from data.model import ResolvedModel
     from data.preprocess import SampleSet
+    from scenarios.base import Detail
     from sut.config import Plan, Setting
     from sut.trace import Trace
 
@@ -205,9 +206,15 @@ class Test:
         samples = int(trace.batches["samples"].sum())
         result |= self._recorder.finish(summary.window(trace), samples)
         number = trial.interrupted
+        found = self._stalls(trace)
+        result["issue_stalls"] = None if found is None else asdict(found)
         if done:
-            result.update(self._measured(trace))
-            result["findings"] = [*_list(result["findings"]), *self._stalled(trace)]
+            detail = loadgen_logs.read_detail(self._out / loadgen_logs.DETAIL_FILE)
+            result.update(self._measured(detail))
+            if not self._accuracy and found is not None:
+                bound_ns = records.number(detail, "effective_target_latency_ns")
+                line = stalls.finding(found, bound_ns)
+                result["findings"] = [*_list(result["findings"]), *([line] if line else [])]
         else:
             assert number is not None, "a test that is not done ended with an error or a signal"
             kept_s = summary.duration_s(trace)
@@ -221,7 +228,6 @@ class Test:
         plan = self._plan
         engines = cast("list[dict[str, object]]", trial.event("engines").get("facts", []))
         workers = [name for name, _ in plan.harness.worker_devices()]
-        found = self._stalls(trace)
         return {
             "benchmark": plan.benchmark.name,
             "scenario": plan.scenario,
@@ -240,7 +246,6 @@ class Test:
             "duration_s": summary.duration_s(trace),
             "batches": summary.batches(trace),
             "parts_ns": summary.parts_ns(trace),
-            "issue_stalls": None if found is None else asdict(found),
             "harness": {
                 "engine_busy_fraction": summary.busy_fractions(trace, workers),
                 "warm_up": trial.event("warm").get("capacity"),
@@ -251,9 +256,8 @@ class Test:
             "command": self._command,
         }
 
-    def _measured(self, trace: Trace) -> Summary:
+    def _measured(self, detail: Detail) -> Summary:
         """What LoadGen's logs say of a complete test."""
-        detail = loadgen_logs.read_detail(self._out / loadgen_logs.DETAIL_FILE)
         reasons = [str(reason) for reason in self._rules.reasons(detail)]
         measured: Summary = {"valid": not reasons, "reasons": reasons}
         if self._accuracy:
@@ -268,14 +272,6 @@ class Test:
         if not self._rules.is_poisson or self._plan.harness.workers == "inline":
             return None
         return stalls.find(trace.queries["arrival_ns"], int(trace.queries["samples"].sum()))
-
-    def _stalled(self, trace: Trace) -> list[str]:
-        found = self._stalls(trace)
-        if self._accuracy or found is None:
-            return []
-        detail = loadgen_logs.read_detail(self._out / loadgen_logs.DETAIL_FILE)
-        line = stalls.finding(found, records.number(detail, "effective_target_latency_ns"))
-        return [] if line is None else [line]
 
     def _score(self) -> Summary | None:
         samples = self._samples

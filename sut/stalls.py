@@ -75,9 +75,9 @@ def find(arrival_ns: NDArray[np.int64], queries: int) -> Stalls | None:
     )
 
 
-def finding(stalls: Stalls | None, bound_ns: float) -> str | None:
+def finding(stalls: Stalls, bound_ns: float) -> str | None:
     """Say what they mean for a run with a latency bound; None when they hardly matter."""
-    if stalls is None or not stalls.count:
+    if not stalls.count:
         return None
     if stalls.share < DISTURBING_SHARE and stalls.longest_ns < _DISTURBING_BOUNDS * bound_ns:
         return None

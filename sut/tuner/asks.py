@@ -154,10 +154,19 @@ class Outcome:
         }
 
     @property
+    def disturbances(self) -> list[str]:
+        """What took so much of the machine that the run says little, in words."""
+        found = []
+        if self.others is not None and self.others >= DISTURBING_CORES:
+            found.append(f"others used {self.others:.1f} cores meanwhile")
+        if self.stalled >= DISTURBING_SHARE:
+            found.append(f"LoadGen's thread was held up for {self.stalled:.1%} of the run")
+        return found
+
+    @property
     def is_disturbed(self) -> bool:
-        """Others took so much of the machine that the run says little."""
-        by_processes = self.others is not None and self.others >= DISTURBING_CORES
-        return by_processes or self.stalled >= DISTURBING_SHARE
+        """Whether there was any disturbance."""
+        return bool(self.disturbances)
 
 
 Ask: TypeAlias = Measure | Trial

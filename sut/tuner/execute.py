@@ -114,7 +114,7 @@ class Executive:
         outcome = self._quiet_run(ask)
         if outcome.is_disturbed and not outcome.valid and self._quiet_s:
             again = self._quiet_run(ask)
-            return min(outcome, again, key=lambda run: (run.is_disturbed, run.stalled))
+            return min(outcome, again, key=lambda run: (len(run.disturbances), run.stalled))
         return outcome
 
     def learn(self, ask: Ask, reply: Reply) -> None:

@@ -8,11 +8,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sut.stalls import DISTURBING_SHARE
 from sut.tuner.asks import Measure, Measured, Outcome, Trial
 from sut.tuner.drive import drive
 from sut.tuner.journal import Journal, Predictions
-from sut.tuner.neighbours import DISTURBING_CORES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
@@ -120,10 +118,7 @@ def _result(job: Job, outcome: Outcome) -> str:
         parts.append(f"{outcome.over:,} of {outcome.samples:,} late")
     if not job.bounds and job.scenario.endswith("Stream"):
         parts.append(f"{outcome.metric / MS:.4g} ms")
-    if outcome.others is not None and outcome.others >= DISTURBING_CORES:
-        parts.append(f"others used {outcome.others:.1f} cores meanwhile")
-    if outcome.stalled >= DISTURBING_SHARE:
-        parts.append(f"LoadGen's thread was held up for {outcome.stalled:.1%} of the run")
+    parts += outcome.disturbances
     return f"{', '.join(parts)}, {verdict}"
 
 

@@ -180,6 +180,9 @@ class BackendTestCase:
         engine.close()
         engine.close()
 
+        with pytest.raises(EngineError, match="the engine is closed"):
+            engine.infer([0])
+
     def test_use_after_close_is_refused(self, engine: Engine, samples: Array) -> None:
         engine.close()
 

@@ -79,8 +79,10 @@ def test_many_short_pauses_are_a_finding() -> None:
     for at in range(0, 40_000, 1_000):
         paused = held_up(paused, at, 3 * MS)
 
-    line = finding(find(paused, len(queries)), BOUND_NS)
+    found = find(paused, len(queries))
 
+    assert found is not None
+    line = finding(found, BOUND_NS)
     assert line is not None
     assert "held up 40 times, 2." in line
 
@@ -88,7 +90,6 @@ def test_many_short_pauses_are_a_finding() -> None:
 def test_too_few_arrivals_tell_nothing() -> None:
     assert find(arrivals(100.0, 20, 1), 20) is None
     assert find(np.zeros(200, np.int64), 200) is None
-    assert finding(None, BOUND_NS) is None
 
 
 def test_a_run_whose_machine_took_its_cores_away_says_so(

@@ -101,8 +101,8 @@ check: $(SETUP) ## Check the tree in OUT=, more strictly than the official check
 	@$(BIN)/sut check $(OUT) $(ARGS)
 
 extra: $(DEV) ## Make two submissions of full length in OUT=: 12 minutes, then 45 alone on the machine
-	@$(BIN)/python -m tests.submission.extra.stand_in $(OUT)/closed
-	@$(BIN)/python -m tests.submission.extra.open_division $(OUT)/open
+	@$(BIN)/python -m tests.sut.submission.extra.stand_in $(OUT)/closed
+	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
 .PHONY: test lint fmt lock bench-cpu bench-model bench-tuner bench-dispatch bench-gpu

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-from sut.errors import ConfigError, EngineError, nearest
+from sut.base.errors import ConfigError, EngineError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 # A name on the command line to the module that holds its `open_engine`. A new backend is one line
 # here, one file in this folder, and one fixture in the conformance suite.
 BACKENDS: Mapping[str, str] = {
-    "onnxruntime": "backends.onnxruntime",
-    "null": "backends.null",
-    "simulated": "backends.simulated",
-    "tensorrt": "backends.tensorrt",
-    "torch": "backends.torch",
+    "onnxruntime": "backends.onnxruntime.engine",
+    "null": "backends.null.engine",
+    "simulated": "backends.simulated.engine",
+    "tensorrt": "backends.tensorrt.engine",
+    "torch": "backends.torch.engine",
 }
 
 # Backends that open no model file and read no samples: data need not be there for them.

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from backends.base import TensorSpec, describe
-from sut.errors import EngineError, nearest
+from sut.base.errors import EngineError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

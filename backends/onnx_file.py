@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sut.errors import EngineError
+from sut.base.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

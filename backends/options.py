@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args, get_origin, get_ty
 
 import msgspec
 
-from sut.errors import ConfigError, nearest
+from sut.base.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

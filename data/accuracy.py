@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sut.errors import ConfigError, DataError
+from sut.base.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from data.schema import BenchmarkSpec, HarnessDefaults, RoundRules
 from data.strict_yaml import load_strict
-from sut.errors import ConfigError, nearest
+from sut.base.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,13 +14,13 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
-from sut.errors import ConfigError, DataError
+from sut.base.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from data.progress import Progress
+    from sut.base.progress import Progress
 
 log = logging.getLogger(__name__)
 

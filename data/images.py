@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from data import schema
-from sut.errors import DataError
+from sut.base.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

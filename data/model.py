@@ -12,12 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
-from data.cache import CACHE_DIR, sha256_file, temporary_folder
 from data.download import download
 from data.packages import package_path
-from data.progress import show_progress
 from data.schema import FileModel, MadeModel, ModelSource, PackageModel, UrlModel
-from sut.errors import ConfigError, DataError, nearest
+from sut.base.errors import ConfigError, DataError, nearest
+from sut.base.files import CACHE_DIR, sha256_file, temporary_folder
+from sut.base.progress import show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,7 +6,7 @@ import re
 from importlib import metadata
 from pathlib import Path
 
-from sut.errors import DataError
+from sut.base.errors import DataError
 
 
 def package_path(requirement: str, inner: str) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from data import schema
-from sut.errors import ConfigError, EngineError
+from sut.base.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

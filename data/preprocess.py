@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from data.cache import CACHE_DIR
 from data.datasets import list_samples
 from data.sample_file import SAMPLES, Rows, find_samples, make_samples
 from data.schema import SyntheticData
-from sut.errors import ConfigError, DataError
+from sut.base.errors import ConfigError, DataError
+from sut.base.files import CACHE_DIR
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from data.benchmark import Benchmark
     from data.datasets.listing import Listing
-    from data.progress import Progress
+    from sut.base.progress import Progress
 
 VERSION = "1"  # raise it whenever the same images and steps become other samples
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from data.cache import replace_folder, temporary_folder
-from sut.errors import DataError
+from sut.base.errors import DataError
+from sut.base.files import replace_folder, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from data.progress import Progress
+    from sut.base.progress import Progress
 
 log = logging.getLogger(__name__)
 

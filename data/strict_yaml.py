@@ -24,7 +24,7 @@ from typing import (
 import msgspec
 import yaml
 
-from sut.errors import ConfigError, nearest
+from sut.base.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from pathlib import Path

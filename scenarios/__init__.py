@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from sut.errors import ConfigError, nearest
+from sut.base.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

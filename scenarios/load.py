@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sut.errors import ConfigError
+from sut.base.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ EXPECTED_LATENCY_SHARE = 0.5
 # LoadGen 6.0.17). The bound keeps the start of a run at 10 s and 7 GB; in 600 s only an engine
 # with a latency below 60 us runs out of them, such as the null one.
 MAX_STREAM_QUERIES = 10_000_000
-# sut.user_conf accepts no shorter one; no engine answers that fast.
+# sut.config.user_conf accepts no shorter one; no engine answers that fast.
 MIN_EXPECTED_LATENCY_MS = 0.001
 # An Offline sample takes 0.4 kB in LoadGen and its Python lists, a Server query 0.3 kB (measured).
 # A rate that nobody asked for does not fill the memory with them; one that was asked for may.

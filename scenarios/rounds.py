@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from scenarios import scenario
 from scenarios.load import whole_ms
-from sut.errors import ConfigError, nearest
+from sut.base.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

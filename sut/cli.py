@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from sut import __version__
-from sut.errors import EXIT_BAD_INPUT, EXIT_FAILED, SutError, WorkerError
+from sut.base.errors import EXIT_BAD_INPUT, EXIT_FAILED, SutError, WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -40,7 +40,7 @@ from backends.cuda.slots import (
     tensor_bytes,
 )
 from backends.rows import gather, is_run
-from sut.errors import ConfigError, EngineError
+from sut.base.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

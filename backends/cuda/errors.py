@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sut.errors import SutError
+from sut.base.errors import SutError
 
 OUT_OF_MEMORY = "cudaErrorMemoryAllocation"
 

@@ -12,7 +12,7 @@ from backends.cuda.calls import NOT_READY, Arguments, Calls
 from backends.cuda.driver import DELIVER_BYTES, Parcel
 from backends.cuda.errors import failure
 from backends.cuda.ptx import PTX, THREADS, UNIT_BYTES
-from sut.errors import ConfigError, EngineError
+from sut.base.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from sut.errors import ConfigError
+from sut.base.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backends.cuda.slab import pinned_bytes
+from backends.cuda.pinned import pinned_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,13 +5,13 @@ One for each NUMA node and array: the engines of a process on GPUs of one node u
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backends.cuda.numa import on_node
+from backends.cuda.pinned import pinned_bytes
 
 if TYPE_CHECKING:
     from backends.base import Array
@@ -96,8 +96,3 @@ def _give_back(driver: Driver, shared: _Shared) -> None:
             return
         del _all[shared.key]
     driver.unpin(shared.address)
-
-
-def pinned_bytes(address: int, size: int) -> Array:
-    """Return host memory as [size] uint8. It is borrowed: the address must outlive the array."""
-    return np.frombuffer(memoryview((ctypes.c_uint8 * size).from_address(address)), np.uint8)

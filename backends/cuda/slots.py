@@ -12,8 +12,8 @@ import numpy as np
 
 from backends.cuda.errors import CudaError
 from backends.cuda.order import GatherOrder, order_bytes
+from backends.cuda.pinned import pinned_bytes
 from backends.cuda.ptx import UNIT_BYTES
-from backends.cuda.slab import pinned_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ import numpy as np
 
 from data.datasets import list_samples
 from data.schema import ImagenetData
-from sut.errors import DataError
+from sut.base.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

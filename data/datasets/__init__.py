@@ -12,7 +12,7 @@ from data.datasets.builtin import list_builtin
 from data.datasets.folder import list_folder
 from data.datasets.imagenet import list_imagenet
 from data.schema import BuiltinData, FolderData, ImagenetData
-from sut.errors import ConfigError
+from sut.base.errors import ConfigError
 
 if TYPE_CHECKING:
     from data.benchmark import Benchmark

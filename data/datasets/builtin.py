@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from data.datasets.listing import Listing, check_folder
 from data.packages import package_path
-from sut.errors import DataError
+from sut.base.errors import DataError
 
 if TYPE_CHECKING:
     from data.schema import BuiltinData

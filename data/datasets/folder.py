@@ -6,7 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 from data.datasets.listing import Listing, check_present, image_names, parse_label
-from sut.errors import DataError
+from sut.base.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path

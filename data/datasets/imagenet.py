@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from data.datasets.listing import Listing, check_folder, check_present, parse_label
-from sut.errors import DataError
+from sut.base.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path

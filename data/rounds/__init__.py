@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from data.rounds.tables import ROUNDS
-from sut.errors import ConfigError, nearest
+from sut.base.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from data.rounds.rules import ModelRules, Round

@@ -13,20 +13,22 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from sut.record.run_folder import SUMMARY_FILE
 from sut.report import page
 from sut.report.svg import COLOURS, Axes, Mark, Series, chart, heat
-from sut.run_folder import SUMMARY_FILE
+from sut.serve.service_times import Measured
 from sut.tuner import constraints
-from sut.tuner.asks import Measured, Outcome, Trial
+from sut.tuner.asks import Outcome, Trial
 from sut.tuner.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sut.config import Plan
+    from sut.config.plan import Plan
+    from sut.serve.service_times import Point
     from sut.tuner.answer import Answer
-    from sut.tuner.asks import Ask, Point, Reply
+    from sut.tuner.asks import Ask, Reply
     from sut.tuner.candidate import Variant
     from sut.tuner.job import Job
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from data.accuracy import score
 from data.datasets import list_samples
-from sut.run_folder import ACCURACY_FILE, ACCURACY_LOG
+from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
 from sut.submission.compliance import TEST01, Verdict, verify_accuracy, verify_performance
 from sut.submission.layout import VERIFY_ACCURACY_FILE, VERIFY_PERFORMANCE_FILE
 from sut.submission.runs import ACCURACY, PERFORMANCE

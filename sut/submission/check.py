@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from data.rounds import LATEST, model_rules, round_named, round_of_seeds
-from sut.errors import ConfigError, DataError
-from sut.loadgen_logs import DETAIL_FILE, read_detail
+from sut.base.errors import ConfigError, DataError
+from sut.record.loadgen_logs import DETAIL_FILE, read_detail
 from sut.submission.checks.accuracy import check_accuracy
 from sut.submission.checks.compliance import check_compliance
 from sut.submission.checks.finding import Finding, Findings

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from sut.errors import ConfigError, DataError, nearest
-from sut.loadgen_logs import DETAIL_FILE, SUMMARY_FILE, read_detail, read_summary_text
+from sut.base.errors import ConfigError, DataError, nearest
+from sut.record.loadgen_logs import DETAIL_FILE, SUMMARY_FILE, read_detail, read_summary_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import DTypeLike
 
-    from sut.loadgen_logs import DetailLog
+    from sut.record.loadgen_logs import DetailLog
 
 TEST01, TEST04 = "TEST01", "TEST04"
 TESTS = (TEST01, TEST04)

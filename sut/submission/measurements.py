@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import yaml
 
 from data.schema import FileModel, PackageModel, UrlModel
-from sut.errors import ConfigError
-from sut.run_folder import CONFIG_FILE, ENVIRONMENT_FILE
+from sut.base.errors import ConfigError
+from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE
 from sut.submission import system as system_json
 from sut.submission.layout import CALIBRATION_FILE
 from sut.submission.runs import ACCURACY, PERFORMANCE
@@ -76,7 +76,7 @@ def settings_of(part: Part) -> dict[str, object]:
     """Return the settings of one test that must be the same in all of them."""
     ran = _config(part)
     harness, model, data = ran["harness"], ran["model"], ran["data"]
-    assert isinstance(harness, dict), "config.yaml as sut.run writes it"
+    assert isinstance(harness, dict), "config.yaml as sut.run.test writes it"
     return {
         "harness": {name: setting["value"] for name, setting in harness.items()},
         "model_sha256": model["sha256"] if isinstance(model, dict) else None,
@@ -155,7 +155,7 @@ def dump(value: object) -> str:
 
 def _facts(order: Order, ran: Mapping[str, object], accuracy: object) -> list[tuple[str, object]]:
     model, data, harness = ran["model"], ran["data"], ran["harness"]
-    assert isinstance(harness, dict), "config.yaml as sut.run writes it"
+    assert isinstance(harness, dict), "config.yaml as sut.run.test writes it"
     found: list[tuple[str, object]] = [("round", order.round.name), ("division", order.division)]
     if isinstance(model, dict):
         found.append(("model", f"{model['origin']}, sha256 {model['sha256']}"))
@@ -206,5 +206,5 @@ def _precision(part: Part) -> str:
 def _config(part: Part) -> dict[str, object]:
     path: Path = part.folder / CONFIG_FILE
     content = yaml.safe_load(path.read_text("utf-8"))
-    assert isinstance(content, dict), "config.yaml as sut.run writes it"
+    assert isinstance(content, dict), "config.yaml as sut.run.test writes it"
     return content

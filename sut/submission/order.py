@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from data.rounds import checker_name
-from sut.errors import ConfigError, nearest
+from sut.base.errors import ConfigError, nearest
 from sut.submission.layout import Submitter
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ import msgspec
 from data.datasets import list_samples
 from data.schema import RoundRules, SyntheticData
 from scenarios.base import Load
-from sut import config, user_conf
-from sut.errors import ConfigError, DataError
-from sut.run import run
-from sut.run_folder import SUMMARY_FILE, USER_CONF_FILE
+from sut.base.errors import ConfigError, DataError
+from sut.config import plan as config
+from sut.config import user_conf
+from sut.record.run_folder import SUMMARY_FILE, USER_CONF_FILE
+from sut.run.test import run
 from sut.submission import system as system_json
 from sut.submission.compliance import TESTS, audit_config
 from sut.submission.order import AUDIT_ALONE, WITHOUT_ENGINE
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from data.benchmark import Benchmark
     from data.rounds.rules import ModelRules
     from scenarios.base import Number
-    from sut.run import Summary
+    from sut.run.test import Summary
     from sut.submission.order import Order
 
 PERFORMANCE, ACCURACY = "performance", "accuracy"

@@ -11,8 +11,8 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sut import environment
-from sut.errors import ConfigError, DataError
+from sut.base import environment
+from sut.base.errors import ConfigError, DataError
 from sut.telemetry import nvml
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sut.environment import ROOT
-from sut.errors import ConfigError, SutError
-from sut.loadgen_logs import DETAIL_FILE, SUMMARY_FILE
-from sut.run_folder import ACCURACY_FILE, ACCURACY_LOG, USER_CONF_FILE
+from sut.base.environment import ROOT
+from sut.base.errors import ConfigError, SutError
+from sut.record.loadgen_logs import DETAIL_FILE, SUMMARY_FILE
+from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG, USER_CONF_FILE
 from sut.submission import measurements
 from sut.submission import system as system_json
 from sut.submission.audit import BASELINE_FILE, COMPLIANCE_FILE

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from data.cache import sha256_file
+from sut.base.files import sha256_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sut.record.trace import Window
     from sut.telemetry.meter import Reading
 
 NS_PER_S = 1e9
@@ -68,19 +69,6 @@ class Figures:
     throttled_share: float | None = None
     link_generation: int | None = None
     link_width: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The test on time.monotonic_ns(): its first arrival, and its last completion."""
-
-    start_ns: int
-    end_ns: int
-
-    @property
-    def seconds(self) -> float:
-        """Its length in s."""
-        return (self.end_ns - self.start_ns) / NS_PER_S
 
 
 def figures(readings: Sequence[Reading], window: Window) -> Figures:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sut.errors import SutError
+from sut.base.errors import SutError
 from sut.telemetry.meter import Clock, Facts, Link, Process, Reading
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from backends.base import WITHOUT_MODEL
-from sut.environment import ROOT
-from sut.run_folder import LOG_FILE, TRACE_FILE
+from sut.base.environment import ROOT
+from sut.record.run_folder import LOG_FILE, TRACE_FILE
 from sut.telemetry import log, rapl, reasons
 from sut.telemetry.figures import figures, total
 from sut.telemetry.findings import findings
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from backends.base import OptionValue
-    from sut.settings import HarnessSettings
-    from sut.telemetry.figures import Window
+    from sut.config.settings import HarnessSettings
+    from sut.record.trace import Window
     from sut.telemetry.log import Log
     from sut.telemetry.meter import Reading
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sut.errors import SutError
+from sut.base.errors import SutError
 from sut.telemetry import log, nvml, rapl
 from sut.telemetry.log import Line
 from sut.telemetry.meter import Power, Source  # msgspec reads them at run time

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sut.record.trace import BATCH_FIELDS, TraceReader
 from sut.telemetry.meter import Facts, Process, Reading
-from sut.trace import BATCH_FIELDS, TraceReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable

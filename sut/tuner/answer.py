@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sut.tuner.asks import Measured, Outcome
+    from sut.serve.service_times import Measured
+    from sut.tuner.asks import Outcome
     from sut.tuner.candidate import Candidate, Variant
 
 

@@ -10,7 +10,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from sut.stalls import DISTURBING_SHARE
+from sut.record.stalls import DISTURBING_SHARE
+from sut.serve.service_times import Measured
 from sut.tuner.candidate import Candidate, Variant  # msgspec reads the annotations
 from sut.tuner.neighbours import DISTURBING_CORES
 
@@ -33,36 +34,6 @@ class Measure:
     variant: Variant
     sizes: tuple[int, ...]
     bound_ns: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """S(b) of one batch size on one worker, in ns.
-
-    Attributes:
-        median_ns: the median of the rounds.
-        low_ns: the least of the rounds' medians.
-        high_ns: the greatest.
-    """
-
-    median_ns: float
-    low_ns: float
-    high_ns: float
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """S(b) of every worker.
-
-    Attributes:
-        workers: (device, points by batch size) of each.
-        is_async: the engines take several batches at once.
-        notes: what the user should know, in one line each.
-    """
-
-    workers: tuple[tuple[str, dict[int, Point]], ...]
-    is_async: bool = False
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

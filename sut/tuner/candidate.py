@@ -10,7 +10,7 @@ from dataclasses import dataclass
 # Needed at run time: msgspec reads the annotations to decode the journal.
 from backends.base import OptionValue
 from data.schema import HarnessDefaults
-from sut.settings import WorkerKind
+from sut.config.settings import WorkerKind
 
 US_PER_MS = 1e3
 

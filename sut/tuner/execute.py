@@ -19,14 +19,15 @@ import numpy as np
 from backends.base import WITHOUT_MODEL, TensorSpec
 from data.model import resolve_model
 from data.preprocess import prepare
-from data.progress import show_progress
-from sut import loadgen_logs
-from sut.errors import EXIT_INVALID, EXIT_SIGINT
-from sut.run_folder import BATCHES_FILE, LOG_FILE, SUMMARY_FILE, TRACE_FILE
-from sut.trace import BATCH_FIELDS, TraceReader
-from sut.tuner.apart import TrialFailed, last_line, run_apart
-from sut.tuner.asks import Measure, Measured, Outcome, Trial
-from sut.tuner.measure import Request
+from sut.base.errors import EXIT_INVALID, EXIT_SIGINT
+from sut.base.progress import show_progress
+from sut.base.subprocess_call import TrialFailed, last_line, run_apart
+from sut.record import loadgen_logs
+from sut.record.run_folder import BATCHES_FILE, LOG_FILE, SUMMARY_FILE, TRACE_FILE
+from sut.record.trace import BATCH_FIELDS, TraceReader
+from sut.serve.measure import Request
+from sut.serve.service_times import Measured
+from sut.tuner.asks import Measure, Outcome, Trial
 from sut.tuner.model import Model
 from sut.tuner.neighbours import Neighbours, wait_for_quiet
 from sut.tuner.seen import seen
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from sut.config import Plan
+    from sut.config.plan import Plan
     from sut.tuner.asks import Ask, Reply, Seen
     from sut.tuner.candidate import Candidate, Variant
     from sut.tuner.job import Job
@@ -153,7 +154,7 @@ class Executive:
             samples=samples,
         )
         answer = run_apart(
-            "sut.tuner.measure", msgspec.json.encode(request), "measuring batch times"
+            "sut.serve.measure", msgspec.json.encode(request), "measuring batch times"
         )
         measured = msgspec.json.decode(answer, type=Measured)
         self._measured[ask.variant] = measured

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sut.settings import WorkerKind
+from sut.config.settings import WorkerKind
 from sut.tuner.candidate import Variant
 from sut.tuner.constraints import Constraint
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sut.errors import ConfigError
-from sut.tuner.asks import Measure, Measured, Outcome, Reply
+from sut.base.errors import ConfigError
+from sut.serve.service_times import Measured
+from sut.tuner.asks import Measure, Outcome, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

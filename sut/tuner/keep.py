@@ -12,8 +12,8 @@ import msgspec
 import yaml
 
 from data.strict_yaml import load_strict
-from sut import user_conf
-from sut.config import TUNED_FILE, TunedFile
+from sut.config import user_conf
+from sut.config.plan import TUNED_FILE, TunedFile
 
 if TYPE_CHECKING:
     from collections.abc import Collection

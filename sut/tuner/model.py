@@ -13,12 +13,13 @@ from functools import cache
 
 import numpy as np
 
-from backends.curves.curve import NS_PER_MS, Curve
-from backends.curves.jitter import Jitter
+from backends.simulated.curve import NS_PER_MS, Curve
+from backends.simulated.jitter import Jitter
 from scenarios.early_stopping import allowed_over
-from sut.batcher import BatcherSettings
-from sut.queue_model import MEASURED_HOST, Device, Host, QueueResult, QueueSetting, simulate
-from sut.tuner.asks import Measured, Seen
+from sut.serve.batcher import BatcherSettings
+from sut.serve.queue_model import MEASURED_HOST, Device, Host, QueueResult, QueueSetting, simulate
+from sut.serve.service_times import Measured
+from sut.tuner.asks import Seen
 from sut.tuner.candidate import Candidate, Variant
 from sut.tuner.job import Bound
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sut.errors import ConfigError
+from sut.base.errors import ConfigError
 from sut.tuner import bruteforce, offline, server, streams, wide
 
 if TYPE_CHECKING:

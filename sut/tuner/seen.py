@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from backends.curves.curve import Curve
+    from backends.simulated.curve import Curve
 
     Array = NDArray[np.int64]
 
@@ -31,7 +31,7 @@ def seen(batches: Mapping[str, Array], curves: Sequence[Curve]) -> Seen | None:
     """Return what a trace shows; None where it is too short to show anything.
 
     Args:
-        batches: by field of sut.trace.BATCH_FIELDS, each [B] int64.
+        batches: by field of sut.record.trace.BATCH_FIELDS, each [B] int64.
         curves: S(b) of each worker, as measured before.
     """
     if len(batches["samples"]) < _LEAST_BATCHES:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from sut.errors import SutError
+from sut.base.errors import SutError
+from sut.serve.service_times import Measured
 from sut.tuner import predict
 from sut.tuner.answer import Answer, Curve, Predicted
-from sut.tuner.asks import Measure, Measured, Outcome, Trial
+from sut.tuner.asks import Measure, Outcome, Trial
 from sut.tuner.confirm import Claim, confirm, rounded
 from sut.tuner.learning import Lessons
 from sut.tuner.model import FINE, Learnt, Model

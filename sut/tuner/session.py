@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sut.tuner.asks import Measure, Measured, Outcome, Trial
+from sut.serve.service_times import Measured
+from sut.tuner.asks import Measure, Outcome, Trial
 from sut.tuner.drive import drive
 from sut.tuner.journal import Journal, Predictions
 

@@ -9,8 +9,8 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from backends.base import WITHOUT_MODEL
-from sut.environment import cores
-from sut.errors import ConfigError
+from sut.base.environment import cores
+from sut.base.errors import ConfigError
 from sut.tuner.candidate import Variant
 from sut.tuner.job import Space
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from backends.base import OptionValue
-    from sut.config import Arguments, Plan
-    from sut.settings import WorkerKind
+    from sut.config.plan import Arguments, Plan
+    from sut.config.settings import WorkerKind
 
 # Batch sizes at which S(b) is measured; a size beyond the bound ends the list.
 SERVER_SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)

@@ -20,7 +20,7 @@ from sut.tuner.model import Model
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, MutableMapping, Sequence
 
-    from sut.settings import WorkerKind
+    from sut.config.settings import WorkerKind
     from sut.tuner.asks import Ask, Reply, Search
     from sut.tuner.job import Job
 

@@ -12,9 +12,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sut.errors import ConfigError
+from sut.base.errors import ConfigError
+from sut.serve.service_times import Measured
 from sut.tuner import predict, server, space
-from sut.tuner.asks import Measure, Measured
+from sut.tuner.asks import Measure
 from sut.tuner.model import ROUGH, Learnt, Model
 from sut.tuner.statistics import PRIOR_SPREAD
 

@@ -7,25 +7,25 @@ import sys
 from typing import TYPE_CHECKING
 
 from backends.base import EngineSpec, TensorSpec
-from backends.precision import BUILDABLE
-from backends.tensorrt import device_sm
-from backends.trt.builder import DEFAULT_LEVEL, BuildRequest, make_plan
-from backends.trt.library import load_library
-from backends.trt.plan import note_path
-from backends.trt.profiles import one_profile, parse_profiles
-from data.progress import show_progress
-from sut.errors import EXIT_VALID, ConfigError, EngineError, nearest
-from sut.precision import in_precision
+from backends.onnxruntime.precision import BUILDABLE
+from backends.tensorrt.builder import DEFAULT_LEVEL, BuildRequest, make_plan
+from backends.tensorrt.engine import device_sm
+from backends.tensorrt.library import load_library
+from backends.tensorrt.plan import note_path
+from backends.tensorrt.profiles import one_profile, parse_profiles
+from sut.base.errors import EXIT_VALID, ConfigError, EngineError, nearest
+from sut.base.progress import show_progress
+from sut.models.precision import in_precision
 from sut.verbs.quantize import add_source_arguments, read_source
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from backends.trt.library import Library
-    from backends.trt.plan import Plan
-    from backends.trt.profiles import Profile
-    from sut.precision import Source
+    from backends.tensorrt.library import Library
+    from backends.tensorrt.plan import Plan
+    from backends.tensorrt.profiles import Profile
+    from sut.models.precision import Source
 
 EXAMPLES = """examples:
   sut build -b efficientnet-lite0 --precision fp16 --max-batch-size 32

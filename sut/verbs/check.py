@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sut.errors import EXIT_INVALID, EXIT_VALID
+from sut.base.errors import EXIT_INVALID, EXIT_VALID
 from sut.submission.check import check
 
 if TYPE_CHECKING:

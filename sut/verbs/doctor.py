@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.benchmark import benchmark_names
-from sut import environment
-from sut.config import system_names
-from sut.errors import EXIT_FAILED, EXIT_VALID
+from sut.base import environment
+from sut.base.errors import EXIT_FAILED, EXIT_VALID
+from sut.config.plan import system_names
 from sut.submission import system
 from sut.telemetry import nvml, rapl, reasons
 

@@ -19,22 +19,23 @@ import msgspec
 from backends.base import WITHOUT_MODEL, TensorSpec
 from data.model import resolve_model
 from data.preprocess import prepare
-from data.progress import show_progress
 from scenarios.base import Load
-from sut import config, environment
-from sut.errors import EXIT_INVALID, EXIT_VALID, ConfigError
-from sut.run_folder import SUMMARY_FILE, RunFolder
-from sut.settings import TrialRequest
-from sut.tuner.apart import run_apart
+from sut.base import environment
+from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
+from sut.base.progress import show_progress
+from sut.base.subprocess_call import run_apart
+from sut.config import plan as config
+from sut.config.settings import TrialRequest
+from sut.load.interval import StreamsRequest
+from sut.record.run_folder import SUMMARY_FILE, RunFolder
 from sut.tuner.max_streams import Edge, Tried, find_edge, reached
-from sut.tuner.openloop import StreamsRequest
 from sut.verbs.options import as_arguments
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from sut.settings import HarnessSettings
+    from sut.config.settings import HarnessSettings
 
     Send = Callable[[int], list[int]]
 
@@ -146,7 +147,7 @@ def _sender(arguments: argparse.Namespace, plan: config.Plan) -> Send:
             harness=_shared(plan.harness, streams, arguments.max_batch_size is not None),
         )
         request = StreamsRequest(trial, samples_path, samples, streams, interval_ns, queries)
-        answer = run_apart("sut.tuner.openloop", msgspec.json.encode(request), "max-streams")
+        answer = run_apart("sut.load.interval", msgspec.json.encode(request), "max-streams")
         return msgspec.json.decode(answer, type=list[int])
 
     return send

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from sut import config
-from sut.errors import ConfigError
+from sut.base.errors import ConfigError
+from sut.config import plan as config
 
 if TYPE_CHECKING:
     import argparse

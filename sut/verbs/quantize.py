@@ -8,21 +8,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backends.precision import FORMS, METHODS
+from backends.onnxruntime.precision import FORMS, METHODS
 from data.benchmark import load_benchmark
 from data.calibration import LISTS, SOURCES, default_source
 from data.model import resolve_model
-from data.progress import show_progress
-from sut import console
-from sut.comparison import FP32, ON_CPU, Comparison, compare
-from sut.errors import EXIT_VALID, ConfigError
-from sut.precision import Source, converted, forms_of
+from sut.base.errors import EXIT_VALID, ConfigError
+from sut.base.progress import show_progress
+from sut.models.comparison import FP32, ON_CPU, Comparison, compare
+from sut.models.precision import Source, converted, forms_of
+from sut.verbs import console
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from sut.precision import Converted
+    from sut.models.precision import Converted
 
 EXAMPLES = """examples:
   sut quantize -b efficientnet-lite0 --precision int8

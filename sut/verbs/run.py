@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 
 from scenarios import scenario, scenario_names
 from scenarios.base import Load
-from sut import config, console
-from sut.errors import EXIT_INVALID, EXIT_VALID, ConfigError
-from sut.run import Interrupted, run
-from sut.run_folder import RunFolder
-from sut.settings import WORKER_KINDS
+from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
+from sut.config import plan as config
+from sut.config.settings import WORKER_KINDS
+from sut.record.run_folder import RunFolder
+from sut.run.test import Interrupted, run
+from sut.verbs import console
 from sut.verbs.options import as_arguments
 
 if TYPE_CHECKING:
     import argparse
 
-    from sut.run import Summary
+    from sut.run.test import Summary
 
 EXAMPLES = """examples:
   sut run -b efficientnet-lite0 -s Server --target-qps 80

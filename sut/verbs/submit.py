@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from data.benchmark import load_benchmark
 from data.rounds import LATEST, require_loadgen, round_named
 from scenarios import scenario
-from sut import config, environment
-from sut.errors import EXIT_INVALID, EXIT_VALID, ConfigError
+from sut.base import environment
+from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
+from sut.config import plan as config
 from sut.submission import system as system_json
 from sut.submission.order import Order, rules_for, scenarios_for
 from sut.submission.submit import submit

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from data.benchmark import benchmark_names
 from scenarios.rounds import rules
-from sut import config
-from sut.errors import EXIT_INVALID, EXIT_SIGTERM, EXIT_VALID, ConfigError
+from sut.base.errors import EXIT_INVALID, EXIT_SIGTERM, EXIT_VALID, ConfigError
+from sut.config import plan as config
+from sut.config.settings import WORKER_KINDS
 from sut.report import tuning as report
-from sut.settings import WORKER_KINDS
 from sut.telemetry import recorder
 from sut.tuner import constraints, searches, server
 from sut.tuner.execute import Executive, Words

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from backends.base import Engine, open_engine
-from sut.errors import EngineError
+from sut.base.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from backends.trt.library import Library
+from backends.tensorrt.library import Library
 from tests.backends.host_engine import at
 from tests.backends.models import CLASSES, SHAPE, linear_answers
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from backends.base import BACKENDS, EngineSpec, TensorSpec, open_engine
-from sut.errors import ConfigError
+from sut.base.errors import ConfigError
 
 SPEC = EngineSpec("null", None, TensorSpec("x", (1,), "float32"), None, 1)
 

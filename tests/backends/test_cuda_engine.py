@@ -14,7 +14,7 @@ from backends.cuda.engine import open_cuda_engine
 from backends.cuda.errors import CudaError, OutOfMemoryError
 from backends.cuda.host_driver import HostDriver
 from backends.cuda.options import CudaOptions
-from sut.errors import ConfigError, EngineError
+from sut.base.errors import ConfigError, EngineError
 from tests.backends.conformance import BOUND, BackendTestCase, make_samples
 from tests.backends.host_engine import WHERE, LinearKernel, at, open_on_host, spec_of
 from tests.backends.models import linear_answers

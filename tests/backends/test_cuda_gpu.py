@@ -21,10 +21,10 @@ from backends.cuda.errors import OutOfMemoryError
 from backends.cuda.gpu import open_driver
 from backends.cuda.options import CudaOptions
 from backends.cuda.order import GatherOrder, order_bytes
+from backends.cuda.pinned import pinned_bytes
 from backends.cuda.ptx import UNIT_BYTES
-from backends.cuda.slab import pinned_bytes
-from sut.environment import ROOT
-from sut.errors import EngineError, SutError
+from sut.base.environment import ROOT
+from sut.base.errors import EngineError, SutError
 from tests.backends.conformance import BackendTestCase, make_samples
 from tests.backends.models import SHAPE, linear, linear_answers, save
 

@@ -16,7 +16,7 @@ from backends.cuda.ladder import default_sizes, fitting, read_sizes
 from backends.cuda.numa import cpus_of_node, node_of_pci, on_node
 from backends.cuda.order import LEAST_BLOCKS, MOST_BLOCKS, GatherOrder, gather_blocks, order_bytes
 from backends.rows import is_run
-from sut.errors import ConfigError
+from sut.base.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from backends.base import EngineSpec, TensorSpec, open_engine
-from sut.errors import ConfigError
+from sut.base.errors import ConfigError
 from tests.backends.conformance import BackendTestCase
 
 if TYPE_CHECKING:

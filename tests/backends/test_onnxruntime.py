@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from backends.base import EngineSpec, TensorSpec, open_engine
-from backends.onnxruntime import providers
+from backends.onnxruntime.session import providers
 from backends.rows import gather
-from sut.errors import ConfigError, EngineError
+from sut.base.errors import ConfigError, EngineError
 from tests.backends.conformance import BackendTestCase
 from tests.backends.models import (
     CLASSES,
@@ -521,7 +521,7 @@ def test_a_gpu_that_onnxruntime_cannot_use_is_refused_and_not_replaced(tmp_path:
 def test_onnxruntime_is_imported_when_an_engine_opens_and_its_absence_is_explained() -> None:
     program = (
         "import sys\n"
-        "import backends.onnxruntime\n"
+        "import backends.onnxruntime.engine\n"
         "from backends.base import EngineSpec, TensorSpec, open_engine\n"
         "assert not {'onnx', 'onnxruntime'} & set(sys.modules)\n"
         "sys.modules['onnxruntime'] = None\n"

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import onnxruntime
 import pytest
 
-from backends import onnxruntime as ort
 from backends.base import EngineSpec, TensorSpec
 from backends.cuda.engine import open_cuda_engine
 from backends.cuda.host_driver import HostDriver
 from backends.cuda.options import CudaOptions
-from backends.onnxruntime_cuda import (
+from backends.onnxruntime import session as ort
+from backends.onnxruntime.cuda_session import (
     GpuOptions,
     Loaded,
     OrtKernel,
@@ -23,7 +23,7 @@ from backends.onnxruntime_cuda import (
     gpu_providers,
     with_known_sizes,
 )
-from sut.errors import EngineError
+from sut.base.errors import EngineError
 from tests.backends.conformance import BackendTestCase
 from tests.backends.models import SHAPE, linear, linear_answers, save
 

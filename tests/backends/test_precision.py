@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from backends.base import EngineSpec, TensorSpec, open_engine
-from backends.precision import FORMS, METHODS, Calibration, convert, graph_precision
-from sut.errors import EngineError
+from backends.onnxruntime.precision import FORMS, METHODS, Calibration, convert, graph_precision
+from sut.base.errors import EngineError
 from tests.backends.models import floats, model
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.base import AsyncEngine, EngineSpec, TensorSpec, open_engine
-from backends.curves.curve import Curve, formula, from_file, shipped_curves, table
-from backends.curves.jitter import BLOCK, Distribution, Jitter
-from backends.curves.timeline import Timeline
-from backends.simulated import SimulatedEngine
-from sut.errors import ConfigError, EngineError
+from backends.simulated.curve import Curve, formula, from_file, shipped_curves, table
+from backends.simulated.engine import SimulatedEngine
+from backends.simulated.jitter import BLOCK, Distribution, Jitter
+from backends.simulated.timeline import Timeline
+from sut.base.errors import ConfigError, EngineError
 from tests.backends.conformance import BackendTestCase
 
 if TYPE_CHECKING:

@@ -21,22 +21,30 @@ from backends.cuda.host_driver import HostDriver
 from backends.cuda.ladder import read_sizes
 from backends.cuda.options import CudaOptions
 from backends.options import read_options
-from backends.tensorrt import Options, load_kernel
-from backends.trt.builder import BuildRequest, make_plan, plan_path
-from backends.trt.inspection import check_precision, engine_types
-from backends.trt.library import load_library
-from backends.trt.log import reason
-from backends.trt.plan import Note, Plan, check_batch, check_sm, note_path, read_plan, save_plan
-from backends.trt.profiles import Profile, check_profiles, one_profile, parse_profiles
-from backends.trt.progress import TOTAL, Phases
-from sut.errors import ConfigError, EngineError
+from backends.tensorrt.builder import BuildRequest, make_plan, plan_path
+from backends.tensorrt.engine import Options, load_kernel
+from backends.tensorrt.inspection import check_precision, engine_types
+from backends.tensorrt.library import load_library
+from backends.tensorrt.log import reason
+from backends.tensorrt.plan import (
+    Note,
+    Plan,
+    check_batch,
+    check_sm,
+    note_path,
+    read_plan,
+    save_plan,
+)
+from backends.tensorrt.profiles import Profile, check_profiles, one_profile, parse_profiles
+from backends.tensorrt.progress import TOTAL, Phases
+from sut.base.errors import ConfigError, EngineError
 from tests.backends.conformance import BackendTestCase
 from tests.backends.fake_tensorrt import FakePlan, library
 from tests.backends.models import SHAPE, floats, linear, linear_answers, model, save
 
 if TYPE_CHECKING:
     from backends.base import Array, Engine, OptionValue
-    from backends.trt.library import Library
+    from backends.tensorrt.library import Library
 
 INPUT = TensorSpec("x", SHAPE, "float32")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backends.base import EngineSpec, TensorSpec, open_engine
-from sut.errors import ConfigError, EngineError
+from sut.base.errors import ConfigError, EngineError
 from tests.backends.conformance import BackendTestCase
 from tests.backends.models import CLASSES, SHAPE, floats, linear, linear_answers, model, save
 

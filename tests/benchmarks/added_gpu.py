@@ -20,23 +20,23 @@ import numpy as np
 
 from backends.cuda.engine import CudaEngine
 from scenarios import records
-from sut import loadgen
-from sut.dispatcher import Outlets
-from sut.loadgen_logs import read_detail
-from sut.pool import InlineSystem
-from sut.process import before_others, collector_off, fastbins_off
-from sut.run_folder import TRACE_FILE
+from sut.base.process import before_others, collector_off, fastbins_off
 
 # Needed at run time: msgspec reads the annotations to decode a request.
-from sut.settings import TrialRequest, TrialSamples
-from sut.trace import TraceWriter
-from sut.trial import Library, Parent, Trial
+from sut.config.settings import TrialRequest, TrialSamples
+from sut.load import loadgen
+from sut.record.loadgen_logs import read_detail
+from sut.record.run_folder import TRACE_FILE
+from sut.record.trace import TraceWriter
+from sut.run.trial import Library, Parent, Trial
+from sut.serve.dispatcher import Outlets
+from sut.serve.pool import InlineSystem
 from tests.benchmarks.bare import ROOT
 from tests.benchmarks.bare_gpu import Loop
 
 if TYPE_CHECKING:
     from backends.base import Array
-    from sut.dispatcher import Failure
+    from sut.serve.dispatcher import Failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ import msgspec
 import numpy as np
 
 # Needed at run time: msgspec reads the annotations to decode a request.
-from sut.process import before_others
-from sut.settings import HarnessSettings
+from sut.base.process import before_others
+from sut.config.settings import HarnessSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,7 +148,7 @@ def _open_session(request: BareRequest, device: str) -> InferenceSession:
     """Open a session exactly as the backend does: the loop must differ in nothing but the loop."""
     import onnxruntime  # the parent process needs no engine
 
-    from backends import onnxruntime as backend
+    from backends.onnxruntime import session as backend
     from backends.options import read_options
 
     options = read_options(request.harness.backend_options, backend.Options, "bare loop")

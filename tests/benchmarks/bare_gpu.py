@@ -21,10 +21,10 @@ import numpy as np
 
 from backends.base import open_engine
 from backends.cuda.engine import CudaEngine
+from sut.config.settings import TrialRequest
 
 # Needed at run time: msgspec reads the annotations to decode a request.
-from sut.pool import executor_spec
-from sut.settings import TrialRequest
+from sut.serve.pool import executor_spec
 from tests.benchmarks.bare import ROOT
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from tests.benchmarks.paired import Measured, Pair, Spread
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sut.settings import HarnessSettings
+    from sut.config.settings import HarnessSettings
 
 MODULE = "tests.benchmarks.cpu"
 OFFLINE, SINGLE, SERVER = "Offline", "SingleStream", "Server"

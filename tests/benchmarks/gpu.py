@@ -33,7 +33,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from data.benchmark import load_benchmark
 from data.preprocess import prepare
-from sut import environment
+from sut.base import environment
 from tests.benchmarks import added_gpu, bare_gpu, paired
 from tests.benchmarks.loadgen_run import SERVER_QUERIES, sut_run
 from tests.benchmarks.paired import Measured
@@ -41,7 +41,7 @@ from tests.benchmarks.paired import Measured
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sut.settings import TrialRequest
+    from sut.config.settings import TrialRequest
 
     Summary = dict[str, object]
 

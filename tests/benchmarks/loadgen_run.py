@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sut.environment import ROOT
-from sut.errors import EXIT_INVALID, EXIT_VALID
-from sut.run_folder import REQUEST_FILE, SUMMARY_FILE
-from sut.settings import TrialRequest
+from sut.base.environment import ROOT
+from sut.base.errors import EXIT_INVALID, EXIT_VALID
+from sut.config.settings import TrialRequest
+from sut.record.run_folder import REQUEST_FILE, SUMMARY_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sut import environment
+from sut.base import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

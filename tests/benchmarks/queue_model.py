@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backends.curves.curve import from_file
-from backends.curves.jitter import Jitter
-from sut.batcher import BatcherSettings
-from sut.queue_model import Device, Host, QueueResult, QueueSetting, simulate
-from sut.run_folder import BATCHES_FILE
+from backends.simulated.curve import from_file
+from backends.simulated.jitter import Jitter
+from sut.record.run_folder import BATCHES_FILE
+from sut.serve.batcher import BatcherSettings
+from sut.serve.queue_model import Device, Host, QueueResult, QueueSetting, simulate
 from tests.benchmarks import paired
 from tests.benchmarks.loadgen_run import sut_run
 

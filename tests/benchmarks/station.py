@@ -22,13 +22,13 @@ import msgspec
 from backends.base import TensorSpec
 from data.schema import ArgMax
 from scenarios.base import Load
-from sut.environment import ROOT
-from sut.settings import HarnessSettings, TrialRequest, WorkerKind
+from sut.base.environment import ROOT
+from sut.config.settings import HarnessSettings, TrialRequest, WorkerKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sut.dispatcher import Failure
+    from sut.serve.dispatcher import Failure
 
 MODEL = "resnet50"  # its Server bound is 15 ms
 SAMPLES = 1024
@@ -103,7 +103,7 @@ class _Trivial:
     """Completes every query inside the callback."""
 
     def issue_query(self, ids: list[int], indices: list[int]) -> None:
-        from sut.loadgen import complete  # the parent process needs no LoadGen
+        from sut.load.loadgen import complete  # the parent process needs no LoadGen
 
         self.issue_query = lambda ids, indices: complete(ids, None)  # type: ignore[method-assign]  # found once
         complete(ids, None)
@@ -126,12 +126,14 @@ class _Library:
 
 
 def _run_here(test: Test, folder: Path) -> Result:
-    from sut import loadgen, loadgen_logs, user_conf
-    from sut.dispatcher import Outlets
-    from sut.pool import System, open_system
-    from sut.process import collector_off
-    from sut.samples import SampleSource
-    from sut.trace import TraceReader, TraceWriter
+    from sut.base.process import collector_off
+    from sut.config import user_conf
+    from sut.load import loadgen
+    from sut.record import loadgen_logs
+    from sut.record.trace import TraceReader, TraceWriter
+    from sut.serve.dispatcher import Outlets
+    from sut.serve.pool import System, open_system
+    from sut.serve.samples import SampleSource
 
     conf: dict[str, int | float] = {"min_duration": int(test.seconds * 1e3), "min_query_count": 1}
     if test.scenario == "SingleStream":

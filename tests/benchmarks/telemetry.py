@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sut.environment import ROOT
-from sut.run_folder import BATCHES_FILE, TRACE_FILE
+from sut.base.environment import ROOT
+from sut.record.run_folder import BATCHES_FILE, TRACE_FILE
 from sut.telemetry import nvml
 
 if TYPE_CHECKING:

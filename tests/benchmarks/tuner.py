@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backends.curves.curve import Curve, from_file
-from backends.curves.jitter import Jitter
-from sut.queue_model import Host
+from backends.simulated.curve import Curve, from_file
+from backends.simulated.jitter import Jitter
+from sut.serve.queue_model import Host
 from sut.tuner.asks import Trial
 from sut.tuner.drive import drive
 from sut.tuner.job import Bound, Job, Space
 from sut.tuner.searches import search_of
-from tests.tuner.world import World
+from tests.sut.tuner.world import World
 
 if TYPE_CHECKING:
     from sut.tuner.candidate import Candidate

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.accuracy import MIN_SAMPLES_FOR_VERDICT, score, wilson_interval
-from sut.errors import ConfigError, DataError
+from sut.base.errors import ConfigError, DataError
 
 LABELS = np.arange(10, dtype=np.int64)
 

@@ -9,7 +9,7 @@ import pytest
 
 from data.benchmark import FOLDER, Benchmark, benchmark_names, load_benchmark
 from data.schema import Detections, Normalize, SyntheticData
-from sut.errors import ConfigError
+from sut.base.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", benchmark_names())

@@ -9,7 +9,7 @@ from data.datasets import list_samples
 from data.datasets.folder import list_folder
 from data.datasets.imagenet import list_imagenet
 from data.schema import FolderData, ImagenetData
-from sut.errors import ConfigError, DataError
+from sut.base.errors import ConfigError, DataError
 from tests.data.conftest import MakeBenchmark, MakeImages, needs_assets
 
 LABELLED = FolderData(labels="labels.csv", classes=10)

@@ -10,7 +10,7 @@ import pytest
 
 from data.download import download
 from data.model import resolve_model
-from sut.errors import ConfigError, DataError
+from sut.base.errors import ConfigError, DataError
 from tests.data.conftest import MakeBenchmark, write_onnx
 
 CONTENT = bytes(i * 7 % 251 for i in range(700_000))

@@ -13,13 +13,13 @@ import pytest
 from onnx import helper
 
 from data.benchmark import Benchmark, load_benchmark
-from data.cache import sha256_file
 from data.convert.torch_pickle import load_tensors
 from data.model import ResolvedModel, resolve_model
 from data.packages import package_path
 from data.postprocess import make_postprocess
 from data.preprocess import prepare
-from sut.errors import ConfigError, DataError
+from sut.base.errors import ConfigError, DataError
+from sut.base.files import sha256_file
 from tests.data.conftest import LITE0_PACKAGE, MakeBenchmark, needs_assets, write_onnx
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data.postprocess import make_postprocess
 from data.schema import ArgMax, Detections, Raw
-from sut.errors import ConfigError, EngineError
+from sut.base.errors import ConfigError, EngineError
 
 SCORES = np.random.default_rng(0).random((16, 1001), np.float32)
 

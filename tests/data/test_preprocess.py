@@ -14,7 +14,7 @@ from data import schema
 from data.images import read_sample
 from data.preprocess import SampleSet, prepare
 from data.sample_file import Rows, find_samples, make_samples
-from sut.errors import ConfigError, DataError
+from sut.base.errors import ConfigError, DataError
 from tests.data.conftest import MakeBenchmark, MakeImages
 
 FLOAT32 = np.dtype(np.float32)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from data.strict_yaml import StrictStruct, load_strict, parse_strict
-from sut.errors import ConfigError
+from sut.base.errors import ConfigError
 
 
 class Circle(StrictStruct, frozen=True, tag_field="kind", tag="circle"):

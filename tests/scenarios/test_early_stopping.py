@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scenarios.early_stopping import allowed_over, minimum_queries, passes, queries_at_share
-from sut.loadgen_logs import read_detail
+from sut.record.loadgen_logs import read_detail
 from tests.scenarios.real_loadgen import logs
 from tests.scenarios.runs import INVALID, VALID
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scenarios import SCENARIOS, scenario, scenario_names
-from sut.errors import ConfigError
+from sut.base.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,7 +42,7 @@ def test_every_scenario_says_what_the_harness_needs() -> None:
 
 def test_importing_the_scenarios_loads_neither_loadgen_nor_an_engine() -> None:
     code = (
-        "import sys, scenarios, scenarios.rounds, sut.loadgen_logs\n"
+        "import sys, scenarios, scenarios.rounds, sut.record.loadgen_logs\n"
         "[scenarios.scenario(n) for n in scenarios.scenario_names()]\n"
         "heavy = {'mlperf_loadgen', 'onnxruntime', 'onnx', 'PIL', 'torch', 'numpy'}\n"
         "sys.exit(' '.join(heavy & set(sys.modules)) or 0)\n"

@@ -7,8 +7,8 @@ import pytest
 
 from scenarios import scenario, scenario_names
 from scenarios.base import Reason
-from sut.errors import DataError
-from sut.loadgen_logs import read_detail, read_summary_text, result_validity
+from sut.base.errors import DataError
+from sut.record.loadgen_logs import read_detail, read_summary_text, result_validity
 from tests.scenarios.real_loadgen import Run, logs
 from tests.scenarios.runs import ACCURACY, INVALID, VALID, VALID_WITH_ERROR
 

@@ -4,8 +4,8 @@ import pytest
 
 from scenarios import scenario_names
 from scenarios.rounds import ROUNDS, round_settings, rules
-from sut.errors import ConfigError
-from sut.loadgen_logs import read_detail
+from sut.base.errors import ConfigError
+from sut.record.loadgen_logs import read_detail
 from tests.scenarios.real_loadgen import logs
 from tests.scenarios.runs import ACCURACY
 

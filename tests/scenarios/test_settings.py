@@ -8,8 +8,8 @@ from scenarios import scenario, scenario_names
 from scenarios.base import Capacity, Load
 from scenarios.load import MAX_RATE_SAMPLES, MAX_STREAM_QUERIES
 from scenarios.server import MOST_QPS
-from sut.errors import ConfigError
-from sut.loadgen_logs import read_detail, result_validity
+from sut.base.errors import ConfigError
+from sut.record.loadgen_logs import read_detail, result_validity
 from tests.scenarios.real_loadgen import Run, logs
 
 CAPACITY = Capacity(1000.0, 1000.0, 4e6)

@@ -6,8 +6,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from data.cache import sha256_file
-from sut.run_folder import ACCURACY_FILE, ACCURACY_LOG
+from sut.base.files import sha256_file
+from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
 from sut.submission.truncate import CUT, HASH_LINE, MAX_BYTES, VIEWABLE_BYTES, truncated
 
 if TYPE_CHECKING:

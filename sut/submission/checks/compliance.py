@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sut.errors import DataError, SutError
-from sut.loadgen_logs import DETAIL_FILE, SUMMARY_FILE, read_detail
-from sut.run_folder import ACCURACY_FILE, ACCURACY_LOG
+from sut.base.errors import DataError, SutError
+from sut.record.loadgen_logs import DETAIL_FILE, SUMMARY_FILE, read_detail
+from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
 from sut.submission.audit import BASELINE_FILE, COMPLIANCE_FILE, DELTA_PERCENT
 from sut.submission.checks.accuracy import PATTERNS, check_hash
 from sut.submission.checks.logs import check_performance

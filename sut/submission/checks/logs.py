@@ -6,12 +6,12 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from sut.loadgen_logs import SUMMARY_FILE, read_summary_text
+from sut.record.loadgen_logs import SUMMARY_FILE, read_summary_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sut.loadgen_logs import DetailLog
+    from sut.record.loadgen_logs import DetailLog
     from sut.submission.checks.finding import Findings
     from sut.submission.checks.result import Result
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sut import user_conf, user_conf_keys
-from sut.errors import ConfigError
-from sut.run_folder import USER_CONF_FILE
+from sut.base.errors import ConfigError
+from sut.config import user_conf, user_conf_keys
+from sut.record.run_folder import USER_CONF_FILE
 from sut.submission import system as system_json
 from sut.submission.layout import README_FILE
 from sut.submission.measurements import NEEDED, NOT_STATED
@@ -15,7 +15,7 @@ from sut.submission.measurements import NEEDED, NOT_STATED
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sut.loadgen_logs import DetailLog
+    from sut.record.loadgen_logs import DetailLog
     from sut.submission.checks.finding import Findings
     from sut.submission.checks.result import Result
     from sut.submission.layout import Submitter

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sut.loadgen_logs import SUMMARY_FILE, read_summary_text
-from sut.run_folder import ACCURACY_FILE, USER_CONF_FILE
+from sut.record.loadgen_logs import SUMMARY_FILE, read_summary_text
+from sut.record.run_folder import ACCURACY_FILE, USER_CONF_FILE
 from sut.submission.checks.accuracy import PATTERNS
 from sut.submission.layout import README_FILE
 

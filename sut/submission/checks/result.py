@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from data.rounds import model_rules
 from scenarios import scenario_names
-from sut.errors import DataError
-from sut.loadgen_logs import DETAIL_FILE, read_detail
+from sut.base.errors import DataError
+from sut.record.loadgen_logs import DETAIL_FILE, read_detail
 from sut.submission import system as system_json
 from sut.submission.layout import DIVISIONS, MODEL_MAPPING_FILE, Place, Submitter
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from data.rounds.rules import LayoutName, ModelRules, Round
-    from sut.loadgen_logs import DetailLog
+    from sut.record.loadgen_logs import DetailLog
     from sut.submission.checks.finding import Findings
 
 _BY_LOWER = {name.lower(): name for name in scenario_names()}

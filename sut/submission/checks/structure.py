@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sut.loadgen_logs import DETAIL_FILE, SUMMARY_FILE
-from sut.run_folder import ACCURACY_FILE, ACCURACY_LOG
+from sut.record.loadgen_logs import DETAIL_FILE, SUMMARY_FILE
+from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
 from sut.submission.checks.result import folders, json_or_empty, places
 from sut.submission.layout import CALIBRATION_FILE, DIVISIONS, MODEL_MAPPING_FILE
 from sut.submission.order import type_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from sut.trace import TraceReader
+from sut.record.trace import TraceReader
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""One run of `sut.loadgen` with the real LoadGen, in a process of its own, as it needs one.
+"""One run of `sut.load.loadgen` with the real LoadGen, in a process of its own, as it needs one.
 
 `Run` says how the system under test behaves; `run` returns what it saw.
 """
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sut import loadgen
-from sut.errors import SutError
-from sut.responses import Responses
+from sut.base.errors import SutError
+from sut.load import loadgen
+from sut.serve.responses import Responses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,7 @@ class Seen:
         folder: LoadGen's logs.
         code: exit code of the process; None: it hung.
         err: its standard error.
-        error: the SutError that `sut.loadgen.run` raised, as "Type: text", or empty.
+        error: the SutError that `sut.load.loadgen.run` raised, as "Type: text", or empty.
         failures: (line, traceback) that it reported.
         issued: data set indices of each query.
         loaded: data set indices of each load.

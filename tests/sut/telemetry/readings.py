@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sut.telemetry.figures import Window
+from sut.record.trace import Window
 from sut.telemetry.meter import Reading
 
 S = 1_000_000_000

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sut.record.trace import TraceWriter
 from sut.telemetry.meter import Power
 from sut.telemetry.simulated import SimulatedMeter
-from sut.trace import TraceWriter
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sut import console
-from sut.settings import HarnessSettings
+from sut.config.settings import HarnessSettings
 from sut.submission import system
 from sut.telemetry import rapl
 from sut.telemetry.meter import Clock, Facts, Link, Power
 from sut.telemetry.nvml import all_facts
 from sut.telemetry.recorder import request
+from sut.verbs import console
 from sut.verbs.doctor import gpus
 
 if TYPE_CHECKING:

@@ -1,0 +1,16 @@
+"""Host memory at an address, as an array."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from backends.base import Array
+
+
+def pinned_bytes(address: int, size: int) -> Array:
+    """Return host memory as [size] uint8. It is borrowed: the address must outlive the array."""
+    return np.frombuffer(memoryview((ctypes.c_uint8 * size).from_address(address)), np.uint8)

@@ -1,0 +1,1 @@
+"""Answers at once with zeros: shows what the harness alone can do."""

@@ -1,0 +1,1 @@
+"""Runs ONNX models with ONNX Runtime, on the CPU or on one CUDA device."""

@@ -1,0 +1,112 @@
+"""Runs ONNX models with ONNX Runtime, on the CPU or one CUDA device.
+
+Knows tensors only: neither response ids nor scenarios nor LoadGen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backends.base import TensorSpec, check_rows, check_samples
+from backends.onnx_file import check_file, precision_of
+from backends.onnxruntime.session import (
+    CPU,
+    Options,
+    failed_batch,
+    fit_session,
+    import_runtime,
+    open_session,
+    providers,
+)
+from backends.options import read_options
+from backends.rows import gather
+from sut.base.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from onnxruntime import InferenceSession
+
+    from backends.base import Array, Engine, EngineSpec, OptionValue
+    from backends.onnxruntime.session import Model
+
+NO_ROWS: Array = np.empty(0)
+
+
+class OnnxRuntimeEngine:
+    """A model in an ONNX Runtime session. `infer` is all that runs in the timed region.
+
+    It calls `InferenceSession.run`: I/O binding saves less than 1 us a call where other rows are
+    bound for every batch, too little for the buffers that it asks for.
+    """
+
+    def __init__(self, model: Model, max_batch_size: int, facts: Mapping[str, OptionValue]) -> None:
+        self.inputs: tuple[TensorSpec, ...] = (model.input,)
+        self.outputs = model.outputs
+        self.max_batch_size = max_batch_size
+        self.facts: Mapping[str, OptionValue] = facts
+        self._where = model.path
+        self._session: InferenceSession | None = model.session
+        self._input_name = model.input.name
+        self._output_names = [output.name for output in model.outputs]
+        self._samples: Array | None = None
+        self._staging: Array = NO_ROWS
+
+    def bind(self, samples: Array) -> None:
+        """See `Engine.bind`."""
+        if self._session is None:
+            raise EngineError(f"{self._where}: the engine is closed. Open a new one.")
+        check_samples(samples, self.inputs[0], self._where)
+        self._samples = samples
+        if self._staging is NO_ROWS:
+            # Filled, so that the first batches do not wait for the system to map its pages.
+            self._staging = np.full((self.max_batch_size, *samples.shape[1:]), 0, samples.dtype)
+
+    def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:
+        """See `Engine.infer`. The arrays are new in every call."""
+        samples, session = self._samples, self._session
+        if samples is None or session is None:
+            state = "without samples. Call bind first" if session else "closed. Open a new one"
+            raise EngineError(f"{self._where}: the engine is {state}.")
+        check_rows(rows, len(samples), self.max_batch_size, self._where)
+        batch = gather(samples, rows, self._staging)
+        try:
+            return tuple(session.run(self._output_names, {self._input_name: batch}))
+        except Exception as error:  # ONNX Runtime's exceptions share no other base
+            raise failed_batch(len(rows), error, self._where) from error
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._session = self._samples = None
+        self._staging = NO_ROWS
+
+
+def open_engine(spec: EngineSpec) -> Engine:
+    """Load the model of `spec`, check it against what the benchmark feeds, and run it once.
+
+    Raises:
+        ConfigError: the package is missing, or a device or option does not exist or fit.
+        EngineError: the file, or a model that does not fit; in one line, with what to do.
+    """
+    wanted = providers(spec.device)
+    if spec.device != "cpu":
+        from backends.onnxruntime.cuda_session import open_on_gpu  # noqa: PLC0415 - it needs this module
+
+        return open_on_gpu(spec)
+    options = read_options(spec.options, Options, "onnxruntime backend")
+    runtime = import_runtime()
+    path = check_file(spec.model_path)
+    session = open_session(runtime, path, options, wanted)
+    model = fit_session(session, spec, path)
+    facts: dict[str, OptionValue] = {
+        "backend": "onnxruntime",
+        "version": runtime.__version__,
+        "provider": CPU,
+        "precision": precision_of(path, model.input.dtype),
+        "intra_op_threads": options.intra_op_threads or "one a physical core",
+        "batch_axis": "fixed" if isinstance(session.get_inputs()[0].shape[0], int) else "open",
+        "simulated": False,
+    }
+    return OnnxRuntimeEngine(model, spec.max_batch_size, facts)

@@ -1,0 +1,245 @@
+"""Makes an fp16 or int8 ONNX model of an fp32 one, with ONNX Runtime's own tools.
+
+Precision lives in the graph: TensorRT 11 has no fp16 or int8 switch, and ONNX Runtime never had
+one. Knows tensors and files; neither benchmarks nor where the samples come from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeAlias
+
+from sut.base.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from onnx import ModelProto
+
+    from backends.base import Array
+
+    # Called with (done, total) in samples.
+    Progress: TypeAlias = Callable[[int, "int | None"], None]
+
+# Quantized and dequantized values are float16 in a graph from this opset on (ONNX, QuantizeLinear).
+FP16_QDQ_OPSET = 19
+# Precisions of a whole model, as a plan is asked for.
+BUILDABLE = ("fp32", "fp16", "int8")
+# Names of onnxruntime.quantization.CalibrationMethod.
+METHODS: Mapping[str, str] = {
+    "minmax": "MinMax",
+    "entropy": "Entropy",
+    "percentile": "Percentile",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One way to write a precision into a graph.
+
+    Attributes:
+        precision: "fp16" or "int8".
+        calibrated: made with samples.
+        purpose: who runs it, for people.
+        options: of the onnxruntime backend, to compute exactly what the graph says.
+    """
+
+    precision: str
+    calibrated: bool
+    purpose: str
+    options: Mapping[str, str]
+
+
+# TensorRT takes symmetric int8 on both sides and no quantized bias; the CPU's int8 instructions
+# multiply uint8 activations by int8 weights. So one file cannot serve both.
+FORMS: Mapping[str, Form] = {
+    "fp16": Form("fp16", calibrated=False, purpose="TensorRT, GPUs", options={}),
+    "int8-trt": Form(
+        "int8",
+        calibrated=True,
+        purpose="TensorRT: symmetric S8S8 with fp16 between",
+        # ONNX Runtime 1.31 fuses Q/DQ nodes with float16 scales into wrong kernels.
+        options={"graph_optimization": "disabled"},
+    ),
+    "int8-ort": Form("int8", calibrated=True, purpose="ONNX Runtime on CPUs: U8S8", options={}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Samples to find the ranges of activations with.
+
+    Attributes:
+        input_name: the model's input.
+        count: samples.
+        read: from 0 to count - 1 to the sample, [*input shape], in the input's dtype.
+        method: a key of METHODS.
+    """
+
+    input_name: str
+    count: int
+    read: Callable[[int], Array]
+    method: str = "minmax"
+
+
+def convert(
+    source: Path,
+    target: Path,
+    form: str,
+    calibration: Calibration | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write `source`, an fp32 ONNX model, to `target` in a form of FORMS.
+
+    Inputs and outputs keep their names, shapes and dtypes, so the same benchmark fits.
+
+    Args:
+        source: the fp32 model.
+        target: replaced.
+        form: a key of FORMS.
+        calibration: needed where the form is calibrated.
+        progress: called while it is calibrated.
+
+    Raises:
+        EngineError: the model is not fp32, or the tools of ONNX Runtime refuse it.
+    """
+    found = graph_precision(source)
+    if found != "fp32":
+        raise EngineError(
+            f"{source}: is {found} already; expected an fp32 model to make {form} of. "
+            "Name the fp32 model, or use this one as it is with --model."
+        )
+    try:
+        with _quiet():
+            if form == "fp16":
+                _to_fp16(source, target)
+            else:
+                assert calibration is not None, f"{form} is calibrated"
+                _to_int8(source, target, form, calibration, progress)
+    except EngineError:
+        raise
+    except Exception as error:  # the tools raise whatever comes, without a common base
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise EngineError(f"{source}: cannot be made {form}: {reason}") from error
+
+
+def graph_precision(path: Path) -> str:
+    """Return "int8" for a model with Q/DQ nodes, else the type of its weights, such as "fp16"."""
+    import onnx  # noqa: PLC0415 - slow to import
+
+    from backends.onnx_file import precision_of  # noqa: PLC0415 - imports onnx too
+
+    graph = onnx.load(str(path), load_external_data=False).graph
+    if any(node.op_type in {"QuantizeLinear", "DequantizeLinear"} for node in graph.node):
+        return "int8"
+    return precision_of(str(path), "float32")
+
+
+def _to_fp16(source: Path, target: Path) -> None:
+    import onnx  # noqa: PLC0415 - slow to import
+
+    onnx.save(_half(onnx.load(str(source))), str(target))
+
+
+def _half(model: ModelProto) -> ModelProto:
+    from onnxruntime.transformers import float16  # noqa: PLC0415 - slow to import
+
+    half: ModelProto = float16.convert_float_to_float16(model, keep_io_types=True)
+    return half
+
+
+def _to_int8(
+    source: Path, target: Path, form: str, calibration: Calibration, progress: Progress | None
+) -> None:
+    from onnxruntime import quantization  # noqa: PLC0415 - slow to import
+
+    for_trt = form == "int8-trt"
+    with TemporaryDirectory(prefix="sut-quantize-") as folder:
+        prepared = _prepared(source, Path(folder), FP16_QDQ_OPSET if for_trt else 0)
+        quantized = Path(folder) / "quantized.onnx"
+        int8, uint8 = quantization.QuantType.QInt8, quantization.QuantType.QUInt8
+        quantization.quantize_static(
+            prepared,
+            quantized if for_trt else target,
+            _Reader(calibration, progress),
+            quant_format=quantization.QuantFormat.QDQ,
+            activation_type=int8 if for_trt else uint8,
+            weight_type=int8,
+            per_channel=True,
+            calibrate_method=getattr(quantization.CalibrationMethod, METHODS[calibration.method]),
+            extra_options={
+                "ActivationSymmetric": for_trt,
+                "WeightSymmetric": True,
+                "QuantizeBias": not for_trt,
+                # One sample at a time: the activations of 500 images do not fit into memory.
+                "CalibStridedMinMax": 1,
+            },
+        )
+        if for_trt:
+            _to_fp16(quantized, target)
+
+
+def _prepared(source: Path, folder: Path, opset: int) -> Path:
+    """Return the model of at least this opset, with shapes inferred and constants folded.
+
+    Folding takes batch normalization into the convolutions: quantized apart, both would be slower
+    and less exact.
+    """
+    import onnx  # noqa: PLC0415 - slow to import
+    from onnx import version_converter  # noqa: PLC0415 - slow to import
+    from onnxruntime.quantization import shape_inference  # noqa: PLC0415 - slow to import
+
+    model = onnx.load(str(source))
+    if max(entry.version for entry in model.opset_import if entry.domain == "") < opset:
+        source = folder / "newer.onnx"
+        onnx.save(version_converter.convert_version(model, opset), str(source))
+    prepared = folder / "prepared.onnx"
+    shape_inference.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+    return prepared
+
+
+class _Reader:
+    """What onnxruntime.quantization calls a CalibrationDataReader."""
+
+    def __init__(self, calibration: Calibration, progress: Progress | None) -> None:
+        self._calibration = calibration
+        self._progress = progress
+        self._next = 0
+        self._end = calibration.count
+
+    def __len__(self) -> int:
+        return self._calibration.count
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Read these samples next."""
+        self._next, self._end = start_index, end_index
+
+    def get_next(self) -> dict[str, Array] | None:
+        """Return the model's inputs for the next sample, a batch of one; None after the last."""
+        if self._next == self._end:
+            return None
+        sample = self._calibration.read(self._next)
+        self._next += 1
+        if self._progress:
+            self._progress(self._next, len(self))
+        return {self._calibration.input_name: sample[None]}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the tools' advice off the screen: they print, and log by the root logger."""
+    root = logging.getLogger()
+    handler, level = logging.NullHandler(), root.level
+    root.addHandler(handler)  # without one, `logging.warning` would install its own for good
+    root.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)

@@ -1,0 +1,275 @@
+"""A device that only takes its time: that of a curve S(b), on an absolute timeline, as a GPU does.
+
+Answers with zeros. Its facts say that it is simulated, so that none of its results is submitted.
+Knows no model; every engine is a device of its own, also when two have the same name.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from msgspec import Meta
+
+from backends.base import TensorSpec, check_rows, check_samples
+from backends.options import read_options
+from backends.simulated.curve import NS_PER_MS, Curve, formula, from_file, table
+from backends.simulated.jitter import Distribution, Jitter  # msgspec reads Options at run time
+from backends.simulated.timeline import Timeline, Times
+from sut.base.errors import ConfigError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from backends.base import Array, EngineSpec, OptionValue
+
+WHERE = "simulated backend"
+NS_PER_S = 1e9
+NS_PER_US = 1e3
+# <linux/prctl.h>. By default a thread's timers fire up to 50 us late.
+PR_SET_TIMERSLACK = 29
+
+Count = Annotated[int, Meta(ge=1, le=1024)]
+Milliseconds = Annotated[float, Meta(ge=0, le=60e3)]
+Seconds = Annotated[float, Meta(ge=0)]
+Watts = Annotated[float, Meta(ge=0, le=100e3)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Factor = Annotated[float, Meta(gt=0, le=1000)]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of the simulated backend. `NAME@DEVICE` sets one for that device alone.
+
+    S(b) is one of: `curve`, `table`, or `base_ms` and `per_sample_ms`.
+
+    Attributes:
+        curve: a curve that comes with this program, or a .csv file.
+        curve_where: the lines of it to use: `gpu=T4,dataset=traffic`.
+        table: points of S(b) in ms: `1:0.5,26:4.94`.
+        base_ms: what every batch takes.
+        per_sample_ms: what each sample of it adds.
+        slow: factor on S(b): 2.0 is half as fast.
+        slots: batches that may be in flight; the harness may use fewer.
+        copy_in_ms_per_sample: time to bring a sample to the device; overlaps other batches.
+        copy_out_ms_per_sample: time to bring an answer back; overlaps other batches.
+        jitter: distribution of the factor by which the times of equal batches differ.
+        jitter_spread: its standard deviation.
+        outlier_share: share of the batches that take `outlier_factor` times as long.
+        outlier_factor: see `outlier_share`.
+        seed: of the jitter; each device has numbers of its own, which begin anew with `bind`.
+        fail_at_s: the device fails so long after the first batch since `bind`.
+        hang_at_s: the device answers nothing more so long after the first batch since `bind`.
+        power_w: what the device draws while it runs a batch, in W; without it, power is not told.
+        idle_w: what it draws otherwise, in W.
+        spin_us: spin instead of sleep for the last microseconds of a batch: exact, burns a core.
+    """
+
+    curve: str | None = None
+    curve_where: str = ""
+    table: str | None = None
+    base_ms: Milliseconds | None = None
+    per_sample_ms: Milliseconds | None = None
+    slow: Factor = 1.0
+    slots: Count = 8
+    copy_in_ms_per_sample: Milliseconds = 0.0
+    copy_out_ms_per_sample: Milliseconds = 0.0
+    jitter: Distribution = "none"
+    jitter_spread: Annotated[float, Meta(gt=0, le=1)] = 0.05
+    outlier_share: Share = 0.0
+    outlier_factor: Factor = 3.0
+    seed: Annotated[int, Meta(ge=0)] = 0
+    fail_at_s: Seconds | None = None
+    hang_at_s: Seconds | None = None
+    power_w: Watts | None = None
+    idle_w: Watts = 0.0
+    spin_us: Annotated[float, Meta(ge=0, le=10e3)] = 0.0
+
+
+class SimulatedEngine:
+    """A `backends.base.AsyncEngine`. Answers are zeros: [len(rows), 1] float32, read-only."""
+
+    def __init__(self, spec: EngineSpec, options: Options, curve: Curve) -> None:
+        self.inputs: tuple[TensorSpec, ...] = (spec.input,)
+        self.outputs: tuple[TensorSpec, ...] = (
+            TensorSpec(spec.output_name or "zeros", (1,), "float32"),
+        )
+        self.max_batch_size = spec.max_batch_size
+        self.slots = options.slots
+        self.facts: Mapping[str, OptionValue] = {
+            "backend": "simulated",
+            "version": "1",
+            "provider": "none",
+            "precision": "simulated",
+            "simulated": True,
+            "synthetic_results": True,
+            "curve": curve.provenance,
+            "slow": options.slow,
+        }
+        self._where = f"{WHERE}, device {spec.device}"
+        self._device = spec.device
+        self._options = options
+        sizes = range(1, spec.max_batch_size + 1)
+        self._service_ns = [0.0, *(curve.service_ns(size) * options.slow for size in sizes)]
+        self._zeros = np.zeros((spec.max_batch_size, 1), np.float32)
+        self._zeros.flags.writeable = False
+        self._in_flight: list[tuple[int, Times] | None] = [None] * options.slots
+        self._bound = 0
+        self._closed = threading.Event()
+
+    def bind(self, samples: Array) -> None:
+        """See `Engine.bind`. Only the number of samples is kept; the device begins anew."""
+        if self._closed.is_set():
+            raise EngineError(f"{self._where}: the engine is closed. Open a new one.")
+        check_samples(samples, self.inputs[0], self._where)
+        self._bound = len(samples)
+        self._timeline = _timeline(self._service_ns, self._options, self._device)
+        self._fail_ns = self._hang_ns = math.inf
+        self._started = False
+
+    def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:
+        """See `Engine.infer`; raises RuntimeError as `launch` and `wait` do."""
+        self.launch(0, rows)
+        return self.wait(0)[0]
+
+    def launch(self, slot: int, rows: Sequence[int]) -> None:
+        """See `AsyncEngine.launch`.
+
+        Raises:
+            EngineError: as every engine.
+            RuntimeError: the device has failed; see `Options.fail_at_s`.
+        """
+        if not self._bound:
+            closed = self._closed.is_set()
+            state = "closed. Open a new one" if closed else "without samples. Call bind first"
+            raise EngineError(f"{self._where}: the engine is {state}.")
+        count = len(rows)
+        check_rows(rows, self._bound, self.max_batch_size, self._where)
+        if not 0 <= slot < self.slots or self._in_flight[slot] is not None:
+            raise EngineError(
+                f"{self._where}: slot {slot} is not free; slots are 0 to {self.slots - 1}, and "
+                "each holds one batch until it was waited for."
+            )
+        now_ns = time.monotonic_ns()
+        if not self._started:
+            self._start(now_ns)
+        if now_ns >= self._fail_ns:
+            raise self._failure()
+        self._in_flight[slot] = count, self._timeline.submit(now_ns, count)
+
+    def wait(self, slot: int) -> tuple[tuple[Array, ...], tuple[int, int]]:
+        """See `AsyncEngine.wait`. Sleeps without the interpreter lock.
+
+        Raises:
+            EngineError: as every engine, or the engine was closed while the device hung.
+            RuntimeError: the device has failed; see `Options.fail_at_s`.
+        """
+        flight = self._in_flight[slot] if 0 <= slot < self.slots else None
+        if flight is None:
+            raise EngineError(f"{self._where}: nothing was launched in slot {slot}. Launch first.")
+        count, times = flight
+        if times.done_ns >= self._hang_ns and self._hang_ns <= self._fail_ns:
+            self._closed.wait()
+            raise EngineError(f"{self._where}: the engine was closed while its device hung.")
+        if times.done_ns >= self._fail_ns:
+            sleep_until(int(self._fail_ns), 0)
+            self._in_flight[slot] = None
+            raise self._failure()
+        sleep_until(times.done_ns, int(self._options.spin_us * NS_PER_US))
+        self._in_flight[slot] = None
+        return (self._zeros[:count],), (times.started_ns, times.finished_ns)
+
+    def close(self) -> None:
+        """See `Engine.close`. Also lets go of whoever waits for a device that hangs."""
+        self._bound = 0
+        self._closed.set()
+
+    def _start(self, now_ns: int) -> None:
+        """Count the time until the device fails or hangs from now on."""
+        self._started = True
+        if self._options.fail_at_s is not None:
+            self._fail_ns = now_ns + self._options.fail_at_s * NS_PER_S
+        if self._options.hang_at_s is not None:
+            self._hang_ns = now_ns + self._options.hang_at_s * NS_PER_S
+
+    def _failure(self) -> RuntimeError:
+        after_s = self._options.fail_at_s
+        return RuntimeError(f"{self._where}: asked to fail {after_s:g} s after the first batch")
+
+
+def open_engine(spec: EngineSpec) -> SimulatedEngine:
+    """Open a simulated device; `model_path` is not looked at.
+
+    Raises:
+        ConfigError: an option that does not exist or does not fit, or no curve or two.
+    """
+    options = _options(spec)
+    return SimulatedEngine(spec, options, _curve(options))
+
+
+_thread = threading.local()
+
+
+def sleep_until(when_ns: int, spin_ns: int) -> None:
+    """Sleep until `when_ns` of time.monotonic_ns, the last `spin_ns` of it awake."""
+    if not getattr(_thread, "is_precise", False):
+        _make_precise()
+    while (left_ns := when_ns - time.monotonic_ns()) > 0:
+        # A sleep of 0 lets other threads have the interpreter lock, and comes back at once.
+        time.sleep(max(left_ns - spin_ns, 0) / NS_PER_S)
+
+
+def _make_precise() -> None:
+    """Let this thread's timers fire on time; where the system cannot, they fire a little late."""
+    _thread.is_precise = True
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415 - once a thread
+
+        ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
+
+
+def _options(spec: EngineSpec) -> Options:
+    """Read the options of this device; those of the others are read too, so that typos show."""
+    common: dict[str, OptionValue] = {}
+    own: dict[str, dict[str, OptionValue]] = {spec.device: {}}
+    for key, value in spec.options.items():
+        name, at, device = key.partition("@")
+        if at:
+            own.setdefault(device, {})[name] = value
+        else:
+            common[name] = value
+    read = {
+        device: read_options({**common, **options}, Options, f"{WHERE}, device {device}")
+        for device, options in own.items()
+    }
+    return read[spec.device]
+
+
+def _curve(options: Options) -> Curve:
+    has_formula = options.base_ms is not None or options.per_sample_ms is not None
+    given = [options.curve is not None, options.table is not None, has_formula]
+    if sum(given) != 1:
+        raise ConfigError(
+            f"{WHERE}: {sum(given)} curves are given; expected one of the options curve (such as "
+            "resnet50-t4), table (such as 1:0.5,26:4.94), or base_ms and per_sample_ms."
+        )
+    if options.curve is not None:
+        return from_file(options.curve, options.curve_where)
+    if options.table is not None:
+        return table(options.table)
+    return formula(options.base_ms or 0.0, options.per_sample_ms or 0.0)
+
+
+def _timeline(service_ns: Sequence[float], options: Options, device: str) -> Timeline:
+    jitter = Jitter(
+        options.jitter, options.jitter_spread, options.outlier_share, options.outlier_factor
+    )
+    factors = jitter.factors(options.seed, *device.encode()) if jitter.acts else None
+    copy_in_ns = options.copy_in_ms_per_sample * NS_PER_MS
+    copy_out_ns = options.copy_out_ms_per_sample * NS_PER_MS
+    return Timeline(service_ns, factors, copy_in_ns, copy_out_ns)

@@ -1,0 +1,1 @@
+"""Runs models with torch through the CUDA worker."""

@@ -1,0 +1,277 @@
+"""Runs models with torch through the CUDA worker: channels-last, compiled, frozen, as CUDA graphs.
+
+On device "cpu" the same worker runs with the host as its device: to try a model, not for speed.
+Knows tensors only: neither response ids nor scenarios nor LoadGen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from backends.cuda.engine import DEVICES, CudaEngine, open_cuda_engine
+from backends.cuda.errors import OUT_OF_MEMORY, OutOfMemoryError
+from backends.cuda.gpu import open_driver
+from backends.cuda.host_driver import HostDriver
+from backends.cuda.ladder import read_sizes
+from backends.cuda.options import CudaOptions
+from backends.onnx_file import check_file
+from backends.options import read_options
+from sut.base.errors import ConfigError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import ModuleType
+
+    from backends.base import EngineSpec, OptionValue, TensorSpec
+    from backends.cuda.driver import Driver
+    from backends.torch.model import LoadedModel
+
+# A first call compiles and chooses algorithms; the second one shows that nothing is left to do.
+PREPARING_CALLS = 2
+# What was on devices that failed.
+LOST: list[object] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Options(CudaOptions):
+    """Options of the torch backend.
+
+    Attributes:
+        precision: "fp16" converts the weights; "model" leaves them.
+        compile: "inductor" compiles each batch size, with the weights frozen into it; "auto" does
+            so on a GPU.
+        autotune: let the compiler measure more choices; opening takes minutes.
+        tf32: let float32 be multiplied with 10 bits of mantissa.
+    """
+
+    precision: Literal["model", "fp16"] = "model"
+    compile: Literal["auto", "inductor", "none"] = "auto"
+    autotune: bool = False
+    tf32: bool = False
+
+
+def open_engine(spec: EngineSpec) -> CudaEngine:
+    """Load the model of `spec`, check it against what the benchmark feeds, and compile it.
+
+    Raises:
+        ConfigError: the package is missing, or a device or option does not exist or fit.
+        EngineError: the file, or a model that does not fit; in one line, with what to do.
+    """
+    where = f"torch backend, device {spec.device}"
+    options = read_options(spec.options, Options, where)
+    sizes = read_sizes(options.graph_sizes, spec.max_batch_size, where)
+    torch = _import_torch()
+    path = _model_path(spec)
+    driver = _driver(torch, spec.device)
+    driver.use()
+    place = torch.device("cpu" if spec.device == "cpu" else f"cuda:{spec.device}")
+    compiled = options.compile == "inductor" or (options.compile == "auto" and place.type != "cpu")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = options.tf32
+    torch.backends.cudnn.benchmark = True
+
+    from backends.torch.model import load_model  # noqa: PLC0415 - it imports torch
+
+    with DEVICES, _memory_told_apart(torch, where):
+        model = load_model(path, spec, place, half=options.precision == "fp16")
+        graphs = place.type != "cpu" and options.cuda_graphs
+        kernel = TorchKernel(
+            model,
+            place,
+            sizes=sizes if compiled or graphs else (),
+            inductor=_inductor_options(options) if compiled else None,
+        )
+        return open_cuda_engine(driver, kernel, spec, options, f"{path}, device {spec.device}")
+
+
+def _model_path(spec: EngineSpec) -> str:
+    """Return the path of a file that may hold a model: torch's own are zip archives."""
+    path = spec.model_path
+    if path is not None and Path(path).is_file() and zipfile.is_zipfile(path):
+        return path
+    return check_file(path)
+
+
+def _import_torch() -> ModuleType:
+    try:
+        import torch  # noqa: PLC0415 - slow to import, and only this backend needs it
+    except ImportError as error:
+        raise ConfigError(
+            f'backend "torch" needs the package torch: {error}. Install it with pip install torch.'
+        ) from error
+    module: ModuleType = torch
+    return module
+
+
+def _driver(torch: ModuleType, device: str) -> Driver:
+    if device == "cpu":
+        return HostDriver()
+    driver = open_driver(device)
+    if not torch.cuda.is_available():
+        raise EngineError(
+            f"device {device}: torch {torch.__version__} cannot use it. Install a torch that is "
+            "built for CUDA, or use --devices cpu."
+        )
+    return driver
+
+
+def _inductor_options(options: Options) -> dict[str, bool]:
+    return {"freezing": True, "max_autotune": options.autotune}
+
+
+class TorchKernel:
+    """A torch module behind fixed addresses. See backends.cuda.kernel.Kernel.
+
+    Args:
+        model: on its device.
+        place: a torch.device.
+        sizes: batch sizes; empty: every one.
+        inductor: options of the compiler; None: the module runs as it is.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        place: Any,
+        *,
+        sizes: Sequence[int],
+        inductor: dict[str, bool] | None,
+    ) -> None:
+        import torch  # noqa: PLC0415 - found by open_engine
+
+        self._torch = torch
+        self._module: Any = model.module
+        self._place, self._inductor = place, inductor
+        self._on_gpu = place.type == "cuda"
+        self.input, self.outputs = model.input, model.outputs
+        self.sizes = sizes
+        self.capturable = self._on_gpu
+        self._functions: dict[int, Callable[[Any], Sequence[Any]]] = {}
+        self._tensors: dict[tuple[int, int], Any] = {}
+        self._streams: dict[int, Any] = {}
+        # What the graphs use stays in here; batches are in order, so that all share it.
+        self._pool = torch.cuda.MemPool() if self._on_gpu else None
+        self.facts: Mapping[str, OptionValue] = {
+            "backend": "torch",
+            "version": str(torch.__version__),
+            "provider": "cuda" if self._on_gpu else "cpu",
+            "precision": model.precision,
+            "model_form": model.form,
+            "compiled": "no" if inductor is None else "inductor, frozen",
+        }
+
+    def prepare(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+        """See Kernel."""
+        for _ in range(PREPARING_CALLS):
+            self.enqueue(batch_size, source, targets, stream)
+
+    def enqueue(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+        """See Kernel."""
+        with self._torch.no_grad(), self._scope(stream):
+            x = self._at(source, batch_size, self.input)
+            answers = self._function(batch_size, x)(x)
+            for answer, tensor, address in zip(answers, self.outputs, targets, strict=True):
+                self._at(address, batch_size, tensor).copy_(answer)
+
+    def close(self) -> None:
+        """See Kernel. What torch keeps for the next model goes back to the device too."""
+        held = (self._pool, self._module, self._functions)
+        self._pool, self._module, self._functions = None, None, {}
+        self._tensors.clear()
+        if not self._on_gpu:
+            return
+        try:
+            self._torch.cuda.synchronize(self._place)
+        except RuntimeError:
+            LOST.append(held)  # torch ends the process when it cannot free a pool
+            return
+        del held
+        self._torch.cuda.empty_cache()
+
+    def _function(self, size: int, x: Any) -> Callable[[Any], Sequence[Any]]:
+        function = self._functions.get(size)
+        if function is None:
+            function = self._module if self._inductor is None else self._compile(x)
+            self._functions[size] = function
+        return function
+
+    def _compile(self, x: Any) -> Callable[[Any], Sequence[Any]]:
+        """Compile the module for batches like `x`. Nothing of it is kept outside of the result."""
+        torch = self._torch
+        if isinstance(self._module.model, torch.jit.ScriptModule):
+            return self._freeze(x)
+        from torch import _inductor  # noqa: PLC0415 - slow, and only for this
+
+        from backends.torch.model import TORCH_EXPORT  # noqa: PLC0415 - it imports torch
+
+        with TORCH_EXPORT:
+            graph = torch.export.export(self._module, (x,)).module()
+            compiled: Callable[[Any], Sequence[Any]] = _inductor.compile(
+                graph, [x], options=self._inductor
+            )
+        return compiled
+
+    def _freeze(self, x: Any) -> Callable[[Any], Sequence[Any]]:
+        """TorchScript cannot be compiled by the compiler; it has a freezing of its own."""
+        torch = self._torch
+        wrapped = torch.jit.trace(self._module, x, check_trace=False)
+        frozen: Callable[[Any], Sequence[Any]] = torch.jit.freeze(wrapped.eval())
+        return frozen
+
+    def _scope(self, stream: int) -> contextlib.AbstractContextManager[object]:
+        scope = contextlib.ExitStack()
+        if self._on_gpu:
+            cuda = self._torch.cuda
+            found = self._streams.get(stream)
+            if found is None:
+                found = self._streams[stream] = cuda.ExternalStream(stream, self._place)
+            scope.enter_context(cuda.stream(found))
+            if cuda.is_current_stream_capturing():
+                scope.enter_context(cuda.use_mem_pool(self._pool, self._place))
+        return scope
+
+    def _at(self, address: int, count: int, tensor: TensorSpec) -> Any:
+        """Return the tensor that lies at an address: always the same object."""
+        found = self._tensors.get((address, count))
+        if found is None:
+            shape = (count, *(size or 1 for size in tensor.shape))
+            found = self._tensors[address, count] = self._view(address, shape, tensor.dtype)
+        return found
+
+    def _view(self, address: int, shape: tuple[int, ...], dtype: str) -> Any:
+        torch = self._torch
+        if self._on_gpu:
+            return torch.as_tensor(_Block(address, shape, dtype), device=self._place)
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        block = memoryview((ctypes.c_uint8 * size).from_address(address))
+        return torch.frombuffer(block, dtype=getattr(torch, dtype)).reshape(shape)
+
+
+class _Block:
+    """Device memory as libraries exchange it: the CUDA array interface, version 3."""
+
+    def __init__(self, address: int, shape: tuple[int, ...], dtype: str) -> None:
+        self.__cuda_array_interface__ = {
+            "shape": shape,
+            "typestr": np.dtype(dtype).str,
+            "data": (address, False),
+            "version": 3,
+        }
+
+
+@contextlib.contextmanager
+def _memory_told_apart(torch: ModuleType, where: str) -> Any:
+    """Raise torch's own error for a full device as ours."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        line = str(error).splitlines()[0]
+        raise OutOfMemoryError(
+            f"{where}: {line} Lower max_batch_size, slots or instances.", OUT_OF_MEMORY
+        ) from error

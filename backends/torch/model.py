@@ -1,0 +1,196 @@
+"""Loads a model for the torch backend: ONNX, torch.export (.pt2) or TorchScript (.pt).
+
+Knows no device worker, slots or graphs.
+"""
+
+from __future__ import annotations
+
+import threading
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from backends.base import TensorSpec
+from backends.interface import check_answers, fit_input, order_outputs
+from backends.torch.onnx_module import OnnxModule
+from sut.base.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from backends.base import EngineSpec
+
+IMAGE_AXES = 4
+# torch.export and the compiler keep their state in globals, and workers open side by side.
+TORCH_EXPORT = threading.Lock()
+# Of torch's types, to the word for a precision.
+PRECISIONS = {
+    torch.float64: "fp64",
+    torch.float32: "fp32",
+    torch.float16: "fp16",
+    torch.bfloat16: "bf16",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model on its device.
+
+    Attributes:
+        module: takes a batch, returns a tuple of outputs in the order of `outputs`.
+        form: what the file is.
+        precision: of its weights.
+        input: all sizes known.
+        outputs: all sizes known.
+    """
+
+    module: nn.Module
+    form: str
+    precision: str
+    input: TensorSpec
+    outputs: tuple[TensorSpec, ...]
+
+
+class Wrapped(nn.Module):  # type: ignore[misc]  # torch may be absent, then it has no types
+    """A model between what the benchmark feeds and what our buffers take.
+
+    Args:
+        model: returns a tensor, or a sequence of them.
+        dtype: the floating type that it computes in; None: it has no floating weights.
+        order: which of its outputs to return, in order; None: all, in their own.
+    """
+
+    def __init__(
+        self, model: nn.Module, dtype: torch.dtype | None, order: Sequence[int] | None
+    ) -> None:
+        super().__init__()
+        self.model, self.dtype, self.order = model, dtype, order
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Convert, run, and put the outputs in order."""
+        if self.dtype is not None:
+            x = x.to(self.dtype)
+        if x.dim() == IMAGE_AXES:
+            x = x.contiguous(memory_format=torch.channels_last)
+        answers = self.model(x)
+        found = (answers,) if isinstance(answers, torch.Tensor) else tuple(answers)
+        if self.order is not None:
+            found = tuple(found[k] for k in self.order)
+        # NumPy has no bfloat16.
+        return tuple(y.float() if y.dtype == torch.bfloat16 else y for y in found)
+
+
+def load_model(path: str, spec: EngineSpec, device: torch.device, *, half: bool) -> LoadedModel:
+    """Load the model at `path`, check it against what the benchmark feeds, and run it once.
+
+    Args:
+        path: of the file.
+        spec: what the benchmark feeds and reads.
+        device: to load it on.
+        half: compute in float16, whatever the weights in the file are.
+
+    Raises:
+        EngineError: the file, or a model that does not fit; in one line, with what to do.
+    """
+    model, form = _read(path, device)
+    if isinstance(model, OnnxModule):
+        fed = fit_input(model.declared_inputs, spec, path)
+        names = [tensor.name for tensor in model.declared_outputs]
+        ordered = order_outputs(model.declared_outputs, spec.output_name, path)
+        order = [names.index(tensor.name) for tensor in ordered]
+    else:
+        fed, names, order = spec.input, [], None
+    dtype = torch.float16 if half else _floating(model)
+    if half and form != "torch.export":
+        model = model.half()
+    _channels_last(model)
+    wrapped = Wrapped(model, dtype, order)
+    outputs = _outputs(wrapped, fed, spec, device, path)
+    if order is not None:
+        outputs = [_named(tensor, names[k]) for tensor, k in zip(outputs, order, strict=True)]
+    elif spec.output_name is not None and outputs:
+        outputs[0] = _named(outputs[0], spec.output_name)
+    precision = PRECISIONS.get(dtype, str(dtype)) if dtype is not None else "integer"
+    return LoadedModel(wrapped, form, precision, fed, tuple(outputs))
+
+
+def _read(path: str, device: torch.device) -> tuple[nn.Module, str]:
+    """Return the model in a file, without gradients, and what the file is."""
+    if not zipfile.is_zipfile(path):  # both of torch's forms are zip archives
+        return _still(OnnxModule(path).to(device)), "ONNX"
+    try:
+        if _is_export(path):
+            with TORCH_EXPORT:
+                return torch.export.load(path).module(), "torch.export"
+        return _still(torch.jit.load(path, map_location=device)), "TorchScript"
+    except Exception as error:  # torch's exceptions for a bad file share no other base
+        raise EngineError(
+            f"{path}: torch {torch.__version__} cannot load it: {_line(error)}. Save it with "
+            "torch.export.save or torch.jit.save."
+        ) from error
+
+
+def _is_export(path: str) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    return any(name.endswith(("archive_format", "models/model.json")) for name in names)
+
+
+def _still(model: nn.Module) -> nn.Module:
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model.eval()
+
+
+def _tensors(model: nn.Module) -> list[torch.Tensor]:
+    return [*model.parameters(), *model.buffers()]
+
+
+def _floating(model: nn.Module) -> torch.dtype | None:
+    return next((t.dtype for t in _tensors(model) if t.is_floating_point()), None)
+
+
+def _channels_last(model: nn.Module) -> None:
+    """Lay weights of convolutions out as tensor cores want them."""
+    for tensor in _tensors(model):
+        if tensor.dim() == IMAGE_AXES:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+
+
+def _outputs(
+    model: nn.Module, fed: TensorSpec, spec: EngineSpec, device: torch.device, where: str
+) -> list[TensorSpec]:
+    """Return the outputs after one batch of zeros, of two rows where that is allowed."""
+    count = min(2, spec.max_batch_size)
+    zeros = torch.zeros(
+        (count, *(size or 1 for size in fed.shape)), dtype=getattr(torch, fed.dtype)
+    ).to(device)
+    try:
+        with torch.no_grad():
+            answers = model(zeros)
+    except Exception as error:  # torch's exceptions share no other base
+        raise EngineError(
+            f"{where}: a first batch of {count} rows of zeros failed: {_line(error)}. If a batch "
+            "of 1 works, the batch size is part of the model: export it with an open batch axis."
+        ) from error
+    declared = [
+        TensorSpec(f"output{k}", (None, *answer.shape[1:]), str(answer.dtype).split(".")[-1])
+        for k, answer in enumerate(answers)
+    ]
+    arrays = [np.empty(answer.shape, np.uint8) for answer in answers]
+    return list(check_answers(declared, arrays, count, where))
+
+
+def _named(tensor: TensorSpec, name: str) -> TensorSpec:
+    return TensorSpec(name, tensor.shape, tensor.dtype)
+
+
+def _line(error: Exception) -> str:
+    """Return the first line of torch's message that says something."""
+    lines: list[Any] = [line.strip() for line in str(error).splitlines()]
+    return next((line.rstrip(".") for line in lines if line), type(error).__name__)

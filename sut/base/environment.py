@@ -1,0 +1,125 @@
+"""The fingerprint of the machine and the software that a result was measured with.
+
+Reads only; what cannot be read is null, never guessed.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from sut import __version__
+
+PACKAGES = (
+    "mlcommons-loadgen",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "pillow",
+    "tensorrt",
+    "tensorrt-rtx-cu13",
+    "cuda-python",
+    "torch",
+)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this program, Python, and the installed packages that matter."""
+    found = {"loadgen-sut": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def cores() -> int:
+    """Return the number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def fingerprint() -> dict[str, object]:
+    """Return environment.json's content: machine, operating system, software, load."""
+    return {
+        "versions": versions(),
+        "commit": commit(),
+        "executable": sys.executable,
+        "machine": {
+            "cpu": cpu_model(),
+            "cores_usable": cores(),
+            "cores_total": os.cpu_count(),
+            "memory_bytes": memory_bytes(),
+            "governor": governor(),
+            "transparent_hugepages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
+            "virtual": "hypervisor" in _cpu_field("flags").split(),
+        },
+        "system": {
+            "name": os_name(),
+            "kernel": platform.release(),
+            "architecture": platform.machine(),
+        },
+        "load_average_1min": load_average(),
+    }
+
+
+def governor() -> str | None:
+    """Return the CPU's frequency governor; None where the kernel shows none, as in most guests."""
+    return _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+
+def load_average() -> float:
+    """Return the load average of the last minute."""
+    return os.getloadavg()[0]
+
+
+def cpu_model() -> str:
+    """Return the CPU's name as the kernel prints it."""
+    return _cpu_field("model name") or platform.processor() or platform.machine()
+
+
+def os_name() -> str:
+    """Return the distribution's name and version."""
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return platform.system()
+
+
+def memory_bytes() -> int:
+    """Return the memory installed, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def commit() -> str | None:
+    """Return the checkout's commit, with "+changes" when files differ from it; None outside git."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        return head + ("+changes" if _git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(*words: str) -> str:
+    command = ["git", "-C", str(ROOT), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _cpu_field(name: str) -> str:
+    for line in (_read("/proc/cpuinfo") or "").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return ""
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError:
+        return None

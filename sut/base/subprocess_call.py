@@ -1,0 +1,85 @@
+"""Runs one of the tuner's own modules in a fresh process: bytes in, bytes out, errors as errors."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import traceback
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from sut.base.environment import ROOT
+from sut.base.errors import EXIT_FAILED, ConfigError, SutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Request = TypeVar("_Request")
+
+
+class TrialFailed(SutError):
+    """A trial had no result: a device died, or the program refused it."""
+
+
+def run_apart(module: str, request: bytes, what: str) -> bytes:
+    """Run `python -m MODULE`; return what it wrote.
+
+    Args:
+        module: reads the request on standard input.
+        request: for it.
+        what: it does, for the message.
+
+    Raises:
+        ConfigError: it was given bad input.
+        TrialFailed: it failed otherwise.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-m", module],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            answer, errors = process.communicate(request)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        message = last_line(errors.decode(errors="replace")) or f"exit code {process.returncode}"
+        is_bad_input = process.returncode == ConfigError.exit_code
+        raise (ConfigError if is_bad_input else TrialFailed)(f"{what} failed: {message}")
+    return answer
+
+
+def answer_request(kind: type[_Request], act: Callable[[_Request], object]) -> int:
+    """Be the other side: act on the request on standard input, answer on standard output.
+
+    Args:
+        kind: of the request.
+        act: returns what to answer.
+
+    Returns:
+        The exit code.
+    """
+    answer = os.dup(1)
+    os.dup2(2, 1)  # whatever an engine prints is no answer
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=kind)
+    try:
+        os.write(answer, msgspec.json.encode(act(request)))
+    except SutError as error:
+        print(f"sut: {error}", file=sys.stderr)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the parent reports it
+        traceback.print_exc()
+        print(f"sut: {type(error).__name__}: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return 0
+
+
+def last_line(text: str) -> str:
+    """Return what the program said last; a worker's traceback comes below it."""
+    said = [line.removeprefix("sut: ") for line in text.splitlines() if line.startswith("sut: ")]
+    return said[-1] if said else next(reversed(text.strip().splitlines()), "")

@@ -1,0 +1,113 @@
+"""What one LoadGen test needs, resolved: frozen plain data that travels to the test's own process.
+
+Every value has its unit in its name. Where a value came from is kept beside it, in sut.config.plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+# Needed at run time: msgspec reads the annotations to decode a request.
+from backends.base import OptionValue, TensorSpec
+from data.schema import Postprocess
+from scenarios.base import Load, Number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WorkerKind = Literal["inline", "thread", "process"]
+WORKER_KINDS: tuple[WorkerKind, ...] = ("inline", "thread", "process")
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessSettings:
+    """How batches are made and who runs them.
+
+    Attributes:
+        backend: a key of backends.base.BACKENDS.
+        workers: kind of worker.
+        devices: one or more devices, as the backend names them.
+        instances: engines on each device, each with a worker of its own.
+        max_batch_size: samples.
+        max_queue_delay_us: how long a sample may wait for its batch to fill, in us.
+        slots: batches in flight for each worker.
+        affinity: cores of each device, such as {"0": "0-15"}; a device that is not named may use
+            all. For process workers.
+        backend_options: passed to the backend, which refuses unknown ones.
+        device_max_batch_size: samples, of devices that take fewer than `max_batch_size`.
+    """
+
+    backend: str
+    workers: WorkerKind
+    devices: tuple[str, ...]
+    instances: int
+    max_batch_size: int
+    max_queue_delay_us: int
+    slots: int
+    affinity: dict[str, str] = field(default_factory=dict)
+    backend_options: dict[str, OptionValue] = field(default_factory=dict)
+    device_max_batch_size: dict[str, int] = field(default_factory=dict)
+
+    def cap(self, device: str) -> int:
+        """Return the largest batch of a device, in samples."""
+        return min(self.max_batch_size, self.device_max_batch_size.get(device, self.max_batch_size))
+
+    def worker_devices(self) -> Iterator[tuple[str, str]]:
+        """Yield (worker name, device) for every worker."""
+        for device in self.devices:
+            for instance in range(self.instances):
+                suffix = f", instance {instance}" if self.instances > 1 else ""
+                yield f"device {device}{suffix}", device
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRequest:
+    """One LoadGen test, as its process receives it.
+
+    Attributes:
+        scenario: as LoadGen spells it.
+        accuracy: AccuracyOnly instead of PerformanceOnly.
+        loadgen_model: selects the lines of mlperf.conf.
+        out_dir: the run folder; exists.
+        load: what the command line, system and benchmark ask of LoadGen.
+        model_path: the model file, or None for a backend without one.
+        input: what the benchmark feeds.
+        output_name: the model's output, or None for its first.
+        postprocess: as the benchmark names it.
+        performance_sample_count: samples in memory at once; LoadGen's mlperf.conf may override it.
+        harness: how batches are made.
+        audit_config: an audit.config to apply, or None.
+        loadgen_trace: write mlperf_log_trace.json.
+        warm_up_s: seconds at most for each batch size.
+    """
+
+    scenario: str
+    accuracy: bool
+    loadgen_model: str
+    out_dir: str
+    load: Load
+    model_path: str | None
+    input: TensorSpec
+    output_name: str | None
+    postprocess: Postprocess
+    performance_sample_count: int
+    harness: HarnessSettings
+    audit_config: str | None = None
+    loadgen_trace: bool = False
+    warm_up_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrialSamples:
+    """What the trial receives once its engines are open and the samples are prepared.
+
+    Attributes:
+        path: a .npy file [count, *input shape]; empty for a backend that reads no samples.
+        count: samples in it.
+        user_conf: LoadGen's keys of the round and of the user's file, for this model and scenario.
+    """
+
+    path: str
+    count: int
+    user_conf: dict[str, Number]

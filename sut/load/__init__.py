@@ -1,0 +1,1 @@
+"""Who asks: LoadGen, and loads of our own. All of them drive the same dispatcher."""

@@ -1,0 +1,1 @@
+"""A model converted to another precision, and compared with the original."""

@@ -1,0 +1,166 @@
+"""How a converted model answers and how fast it is, beside the fp32 one, in ONNX Runtime.
+
+Runs no LoadGen: a comparison takes seconds, and is no result.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backends.base import EngineSpec, TensorSpec, open_engine
+from backends.onnxruntime.precision import FORMS
+from data.accuracy import wilson_interval
+from data.postprocess import make_postprocess
+from data.schema import ArgMax
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from backends.base import Array, Engine
+    from data.benchmark import Benchmark
+    from sut.base.progress import Progress
+    from sut.models.precision import Source
+
+TIMINGS = 100  # of each model: enough for a median
+FP32 = "fp32"
+ON_CPU = (FP32, "int8-ort")  # forms that are meant for CPUs; a time of the others says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How one model answers.
+
+    Attributes:
+        form: "fp32", or a key of FORMS.
+        size_bytes: of its file.
+        n: samples that were run.
+        good: of them correct; None without labels.
+        same: samples with the answer of the fp32 model; None for outputs that are no classes.
+        snr_db: signal to noise of the first output against fp32, in dB; None for fp32 itself.
+        latency_ms: median of a batch of one on one thread of ONNX Runtime, timed in turns with the
+            fp32 model; None where that says nothing, because the form is not meant for CPUs.
+    """
+
+    form: str
+    size_bytes: int
+    n: int
+    good: int | None
+    same: int | None
+    snr_db: float | None
+    latency_ms: float | None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of good / n."""
+        return None if self.good is None else wilson_interval(self.good, self.n)
+
+
+def compare(
+    source: Source, models: Mapping[str, Path], count: int, progress: Progress | None = None
+) -> list[Comparison]:
+    """Run evenly spread samples through the fp32 model and `models`, by form.
+
+    Args:
+        source: the fp32 model and the samples.
+        models: the converted ones, by form.
+        count: samples, if there are so many.
+        progress: called with (done, all) in samples.
+
+    Raises:
+        EngineError: ONNX Runtime refuses a model.
+    """
+    samples = source.samples()
+    spread = np.linspace(0, samples.count - 1, min(count, samples.count)).astype(int)
+    rows = np.unique(spread).tolist()
+    paths = {FP32: source.model.path, **models}
+    engines = {form: _open(source, form, path) for form, path in paths.items()}
+    for engine in engines.values():
+        engine.bind(samples.open())
+    answers = _answers(engines, rows, progress)
+    latency = _latency({form: engines[form] for form in engines if form in ON_CPU}, rows)
+    for engine in engines.values():
+        engine.close()
+    judge = _Judge(source.benchmark, samples.labels, rows, answers[FP32])
+    return [
+        judge.comparison(form, answers[form], path.stat().st_size, latency.get(form))
+        for form, path in paths.items()
+    ]
+
+
+def _open(source: Source, form: str, path: Path) -> Engine:
+    benchmark = source.benchmark
+    tensor = benchmark.input
+    options = FORMS[form].options if form in FORMS else {}
+    return open_engine(
+        EngineSpec(
+            backend="onnxruntime",
+            model_path=str(path),
+            input=TensorSpec(tensor.name, tensor.shape, tensor.dtype),
+            output_name=benchmark.output,
+            max_batch_size=1,
+            options={"intra_op_threads": 1, **options},
+        )
+    )
+
+
+def _answers(
+    engines: Mapping[str, Engine], rows: Sequence[int], progress: Progress | None
+) -> dict[str, Array]:
+    """Return the first output of every engine, [len(rows), ...]. It also warms them up."""
+    found: dict[str, list[Array]] = {form: [] for form in engines}
+    for done, row in enumerate(rows, start=1):
+        for form, engine in engines.items():
+            found[form].append(engine.infer([row])[0].copy())
+        if progress:
+            progress(done, len(rows))
+    return {form: np.concatenate(answers) for form, answers in found.items()}
+
+
+def _latency(engines: Mapping[str, Engine], rows: Sequence[int]) -> dict[str, float]:
+    """Return the median time of a batch of one in ms, the engines timed in turns."""
+    times: dict[str, list[float]] = {form: [] for form in engines}
+    for row in islice(cycle(rows), TIMINGS):
+        for form, engine in engines.items():
+            started_s = time.perf_counter()
+            engine.infer([row])
+            times[form].append(time.perf_counter() - started_s)
+    return {form: statistics.median(found) * 1e3 for form, found in times.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Judges answers to `rows` of the samples by their labels and by the answers of fp32."""
+
+    benchmark: Benchmark
+    labels: NDArray[np.int64] | None
+    rows: Sequence[int]
+    exact: Array
+
+    def comparison(
+        self, form: str, found: Array, size_bytes: int, latency_ms: float | None
+    ) -> Comparison:
+        good = same = None
+        if isinstance(self.benchmark.postprocess, ArgMax):
+            records = make_postprocess(self.benchmark.postprocess)
+            classes, wanted = (records((each,), self.rows)[:, 0] for each in (found, self.exact))
+            same = int((classes == wanted).sum())
+            if self.labels is not None:
+                good = int((classes == self.labels[self.rows]).sum())
+        snr_db = None if form == FP32 else signal_to_noise_db(self.exact, found)
+        return Comparison(form, size_bytes, len(self.rows), good, same, snr_db, latency_ms)
+
+
+def signal_to_noise_db(exact: Array, found: Array) -> float:
+    """Return 10 log10 of the power of `exact` over that of the difference; inf without one."""
+    signal = np.square(exact.astype(np.float64)).sum()
+    noise = np.square(found.astype(np.float64) - exact.astype(np.float64)).sum()
+    return float(10 * np.log10(signal / noise)) if noise else float("inf")

@@ -1,0 +1,1 @@
+"""What was measured: the trace of every batch, the result, the run folder, LoadGen's logs."""

@@ -1,0 +1,183 @@
+"""LoadGen's logs: a strict reader of mlperf_log_detail.txt, and the summary's text.
+
+One record a line, `:::MLLOG {json}` (loadgen/logging.cc). A log that a killed process left behind
+ends anywhere; that is told from garbage, which is refused. Knows no scenario.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sut.base.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DETAIL_FILE = "mlperf_log_detail.txt"
+SUMMARY_FILE = "mlperf_log_summary.txt"
+
+_MARKER = ":::MLLOG "
+_EFFECTIVE = "effective_"
+# LoadGen prints numbers as C++ does. A rate of a single query is 0 / 0, which JSON has no word for.
+_NOT_A_NUMBER = re.compile(r'("value": )-?(nan|inf)\b')
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DetailLog(Mapping[str, object]):
+    """The records of a detail log by key; of a repeated key the last value.
+
+    Attributes:
+        records: key to value.
+        errors: texts of the records that LoadGen marked as errors, in order.
+        warnings: the same of warnings; "Logging allocation detected" is usual at high rates.
+        complete: LoadGen came to the end of the test.
+    """
+
+    records: Mapping[str, object]
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+    complete: bool
+
+    def __getitem__(self, key: str) -> object:
+        return self.records[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def effective(self) -> dict[str, object]:
+        """The settings that were in force, by LoadGen's name without "effective_"."""
+        return {
+            key.removeprefix(_EFFECTIVE): value
+            for key, value in self.records.items()
+            if key.startswith(_EFFECTIVE)
+        }
+
+    @property
+    def validity(self) -> str | None:
+        """VALID or INVALID; None for an accuracy or an interrupted run."""
+        value = self.records.get("result_validity")
+        return value if isinstance(value, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    key: str
+    value: object
+    is_error: bool
+    is_warning: bool
+
+
+def read_detail(path: Path) -> DetailLog:
+    """Read a detail log.
+
+    Args:
+        path: the file, or the run folder that holds it as mlperf_log_detail.txt.
+
+    Raises:
+        DataError: it cannot be read, or a line is not a record; names file and line.
+    """
+    file = path / DETAIL_FILE if path.is_dir() else path
+    found, whole = _records(file)
+    values = {record.key: record.value for record in found}
+    return DetailLog(
+        records=values,
+        errors=tuple(str(record.value) for record in found if record.is_error),
+        warnings=tuple(str(record.value) for record in found if record.is_warning),
+        complete=whole and _ended(found, values),
+    )
+
+
+def result_validity(path: Path) -> str | None:
+    """Return VALID or INVALID from a detail log, or None if it has no verdict.
+
+    Looks at that one record only. `path` is as in `read_detail`.
+
+    Raises:
+        DataError: the file cannot be read, or that record is broken.
+    """
+    file = path / DETAIL_FILE if path.is_dir() else path
+    lines = _text(file).split("\n")
+    for number, line in reversed(list(enumerate(lines, 1))):
+        if line.startswith(f'{_MARKER}{{"key": "result_validity"'):
+            return str(_record(line, file, number).value)
+    return None
+
+
+def read_summary_text(path: Path) -> str:
+    """Return mlperf_log_summary.txt; empty if LoadGen died before it wrote it.
+
+    Args:
+        path: the file, or the run folder that holds it.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    return _text(path / SUMMARY_FILE if path.is_dir() else path)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise DataError(f"{file}: no such file. Did LoadGen run in this folder?") from None
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error.strerror}.") from error
+
+
+def _records(file: Path) -> tuple[list[_Record], bool]:
+    """Return the records, and whether the last line was whole."""
+    lines = _text(file).split("\n")
+    tail = lines.pop()  # empty, as LoadGen ends every record with a line feed
+    found = [_record(line, file, number) for number, line in enumerate(lines, 1)]
+    return found, bool(found) and not tail
+
+
+def _record(line: str, file: Path, number: int) -> _Record:
+    try:
+        if not line.startswith(_MARKER):
+            raise ValueError(f'it does not begin with "{_MARKER}"')
+        fields = json.loads(_NOT_A_NUMBER.sub(_as_json, line.removeprefix(_MARKER)))
+        flags = fields["metadata"]
+        return _Record(
+            key=str(fields["key"]),
+            value=fields["value"],
+            is_error=flags["is_error"] is True,
+            is_warning=flags["is_warning"] is True,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        start = line if len(line) <= 60 else f"{line[:60]}..."  # noqa: PLR2004 - fits a terminal
+        raise DataError(
+            f"{file}:{number}: {start!r} is not a LoadGen record: {_why(error)}."
+            " Expected a line as LoadGen wrote it."
+        ) from error
+
+
+def _as_json(match: re.Match[str]) -> str:
+    # json reads NaN and Infinity; the sign of either says nothing about a run.
+    return match[1] + {"nan": "NaN", "inf": "Infinity"}[match[2]]
+
+
+def _why(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+
+
+def _ended(found: list[_Record], values: Mapping[str, object]) -> bool:
+    """Say whether the log holds the records that LoadGen writes last."""
+    if values.get("effective_test_mode") != "AccuracyOnly":
+        return "num_errors" in values and "result_validity" in values
+    # An accuracy run has no result: it is whole when each loadable set of samples came to its end.
+    sizes = ("effective_accuracy_sample_count", "qsl_reported_total_count")
+    total = min((n for key in sizes if isinstance(n := values.get(key), int)), default=0)
+    loaded = values.get("effective_performance_sample_count")
+    if not total or not isinstance(loaded, int) or not loaded:
+        return False
+    return sum(record.key == "power_end" for record in found) == -(-total // loaded)

@@ -1,0 +1,124 @@
+"""A run folder: made and proven writable before the run, undone after bad input, kept otherwise.
+
+Knows file names and formats; nothing of what they say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from typing import TYPE_CHECKING, Self
+
+import yaml
+
+from sut.base.errors import EXIT_BAD_INPUT, ConfigError, SutError
+from sut.record.trace import EMPTY, TraceReader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from sut.record.trace import Trace
+
+SUMMARY_FILE = "summary.json"
+CONFIG_FILE = "config.yaml"
+ENVIRONMENT_FILE = "environment.json"
+BATCHES_FILE = "batches.npz"
+TRACE_FILE = "batches.trace"
+USER_CONF_FILE = "user.conf"
+REQUEST_FILE = "request.json"
+LOG_FILE = "run.log"
+ACCURACY_LOG = "mlperf_log_accuracy.json"
+ACCURACY_FILE = "accuracy.txt"
+
+
+class RunFolder:
+    """One folder for one run. Enter it before anything is written there.
+
+    Raises:
+        ConfigError: on entry, when it cannot be written, or holds a result already.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._made: list[Path] = []  # folders that did not exist before, the innermost first
+
+    def __enter__(self) -> Self:
+        """Make the folder and prove that it can be written."""
+        self._refuse_used()
+        self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            self._undo()
+            raise ConfigError(
+                f"--out: {self.path} cannot be written: {error.strerror}. Name a folder that can."
+            ) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """After bad input remove what was written; after a failure keep it, marked as failed."""
+        if isinstance(error, SutError) and error.exit_code == EXIT_BAD_INPUT:
+            self._undo()
+        elif error is not None and not (self.path / SUMMARY_FILE).exists():
+            self._mark_failed()
+
+    def write_json(self, name: str, value: object) -> None:
+        """Write a JSON file in one step: it is there whole, or not at all."""
+        self._write(name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+    def write_yaml(self, name: str, value: object) -> None:
+        """Write a YAML file in one step."""
+        self._write(name, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+
+    def save_trace(self) -> Trace:
+        """Turn the trace file into batches.npz; return it, empty if the test never began."""
+        file = self.path / TRACE_FILE
+        began = file.exists() and file.stat().st_size > 0
+        trace = TraceReader(file).read() if began else EMPTY
+        trace.save(self.path / BATCHES_FILE)
+        file.unlink(missing_ok=True)
+        return trace
+
+    def _refuse_used(self) -> None:
+        """What is there stays as it is, whatever becomes of the run."""
+        if not self.path.is_dir():
+            return
+        first = next(self.path.iterdir(), None)
+        if first is not None:
+            raise ConfigError(
+                f"--out: {self.path} holds a result already, or other files ({first.name}); a run "
+                "needs a folder of its own. Name another, or remove it."
+            )
+
+    def _write(self, name: str, text: str) -> None:
+        part = self.path / (name + ".part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(self.path / name)
+
+    def _mark_failed(self) -> None:
+        """A failed run has no result: LoadGen's logs may call one VALID whose answers are empty."""
+        if (self.path / TRACE_FILE).exists():
+            self.save_trace()
+        for log in self.path.glob("mlperf_log_*"):
+            if not log.name.endswith(".failed"):
+                log.rename(log.with_name(log.name + ".failed"))
+
+    def _undo(self) -> None:
+        if any(self.path.rglob(SUMMARY_FILE)):
+            return  # what an earlier test measured is worth more than an empty folder
+        if self.path.is_dir():  # it was empty, or was not there
+            for path in self.path.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with contextlib.suppress(OSError):  # another run uses it: it stays
+            for path in self._made:
+                path.rmdir()

@@ -1,0 +1,138 @@
+"""What a run says while it goes: elapsed, samples, rate, p99 so far, expected end.
+
+Reads the trace that the test's process writes. On a terminal one line that is rewritten, elsewhere
+a plain line now and then. Knows no LoadGen.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+import numpy as np
+
+from sut.record.trace import BATCH_FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sut.record.trace import TraceReader
+
+_SAMPLES, _OLDEST, _COMPLETED = (
+    BATCH_FIELDS.index(n) for n in ("samples", "oldest_ns", "completed_ns")
+)
+# Sixteen bins for each doubling of the latency: p99 within 4.4 %.
+_BINS_PER_OCTAVE = 16
+_PLAIN_STEP_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How far the run goes at least: `seconds` of schedule, and `samples`."""
+
+    seconds: float | None = None
+    samples: int | None = None
+
+
+class Progress:
+    """Counts what is complete; latencies by batch, of its oldest sample, so never too small."""
+
+    def __init__(self, reader: TraceReader) -> None:
+        self._reader = reader
+        self._bins = np.zeros(64 * _BINS_PER_OCTAVE, np.int64)
+        self._first_ns: int | None = None
+        self._last_ns = 0
+        self.samples = 0
+
+    def update(self) -> None:
+        """Take in what was completed since the last call."""
+        new = self._reader.new_batches()
+        if not len(new):
+            return
+        if self._first_ns is None:
+            self._first_ns = int(new[0, _OLDEST])
+        samples = new[:, _SAMPLES]
+        self._last_ns = max(self._last_ns, int(new[:, _COMPLETED].max()))
+        self.samples += int(samples.sum())
+        latency_ns = np.maximum(new[:, _COMPLETED] - new[:, _OLDEST], 1)
+        bins = (np.log2(latency_ns) * _BINS_PER_OCTAVE).astype(np.int64)
+        self._bins += np.bincount(bins, samples, len(self._bins)).astype(np.int64)
+
+    @property
+    def rate(self) -> float:
+        """Samples/s from the first arrival to the last completion; 0.0 before."""
+        if self._first_ns is None or self._last_ns <= self._first_ns:
+            return 0.0
+        return self.samples / (self._last_ns - self._first_ns) * 1e9
+
+    def percentile_ns(self, share: float) -> float:
+        """Upper edge of the bin that holds the percentile."""
+        total = int(self._bins.sum())
+        if not total:
+            return 0.0
+        found = int(np.searchsorted(np.cumsum(self._bins), share * total))
+        return float(2 ** ((found + 1) / _BINS_PER_OCTAVE))
+
+
+class LiveLine:
+    """Prints the progress of one test. Call it several times a second."""
+
+    def __init__(
+        self,
+        label: str,
+        progress: Progress,
+        expected: Expected,
+        out: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._label, self._progress, self._expected = label, progress, expected
+        self._out = out or sys.stderr
+        self._clock = clock
+        self._start_s = clock()
+        self._terminal = self._out.isatty()
+        self._next_s = self._start_s + (0.0 if self._terminal else _PLAIN_STEP_S)
+
+    def __call__(self) -> None:
+        """Look at the trace and print, where it is time to."""
+        self._progress.update()
+        now_s = self._clock()
+        if now_s < self._next_s:
+            return
+        text = self.text(now_s - self._start_s)
+        if self._terminal:
+            self._out.write(f"\r\x1b[K{text}")
+        else:
+            self._out.write(text + "\n")
+            self._next_s = now_s + _PLAIN_STEP_S
+        self._out.flush()
+
+    def text(self, elapsed_s: float) -> str:
+        """Return the line for this moment."""
+        progress = self._progress
+        parts = [
+            f"{self._label}: {elapsed_s:.0f} s",
+            f"{progress.samples:,} samples",
+            f"{progress.rate:,.1f}/s",
+            f"p99 {progress.percentile_ns(0.99) / 1e6:.2f} ms",
+        ]
+        left_s = self._left_s(elapsed_s)
+        if left_s is not None:
+            parts.append(f"about {left_s:.0f} s left")
+        return ", ".join(parts)
+
+    def close(self) -> None:
+        """End the line."""
+        if self._terminal:
+            self._out.write("\r\x1b[K")
+            self._out.flush()
+
+    def _left_s(self, elapsed_s: float) -> float | None:
+        expected, progress = self._expected, self._progress
+        if expected.samples is not None:
+            if not progress.rate:
+                return None
+            by_count = max(0.0, (expected.samples - progress.samples) / progress.rate)
+            return max(by_count, (expected.seconds or 0.0) - elapsed_s)
+        return None if expected.seconds is None else max(0.0, expected.seconds - elapsed_s)

@@ -1,0 +1,182 @@
+"""Starts the process of one LoadGen test, watches it, and makes sure that it ends.
+
+Knows the trial's events and exit codes, signals and time; not what they mean for the result.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Self
+
+import msgspec
+
+from sut.base.environment import ROOT
+from sut.base.errors import EXIT_BAD_INPUT, EngineError, SutError, WorkerError
+from sut.record.run_folder import LOG_FILE, REQUEST_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType, TracebackType
+
+    from sut.config.settings import TrialRequest
+
+
+# CUDA numbers GPUs as nvidia-smi and NVML do, unless the user says otherwise.
+DEVICE_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+# A test's process that was told to end is killed after this long.
+END_GRACE_S = 1.0
+
+
+class Signals:
+    """Notes SIGINT and SIGTERM instead of raising, while entered. The first one counts."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Self:
+        """Install the handlers; in a thread that may not, signals stay as they were."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Put the handlers back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave us
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = self.received or signal.Signals(number)
+
+
+class Supervisor:
+    """One trial process. Use it in a `with`: leaving it ends the process, whatever happened."""
+
+    def __init__(self, request: TrialRequest) -> None:
+        self._out = Path(request.out_dir)
+        self._request = request
+        self._events: queue.SimpleQueue[dict[str, object] | None] = queue.SimpleQueue()
+        self._seen: dict[str, dict[str, object]] = {}
+        self._signals = Signals()
+
+    def __enter__(self) -> Self:
+        """Start the process."""
+        path = self._out / REQUEST_FILE
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(self._request)) + b"\n")
+        self._signals.__enter__()
+        log = (self._out / LOG_FILE).open("ab")
+        with log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "sut.run.trial", str(path.resolve())],
+                cwd=ROOT,
+                env={**DEVICE_ORDER, **os.environ},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C at the terminal reaches the parent alone
+            )
+        assert self._process.stdout is not None
+        thread = threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
+        thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the process."""
+        self._end()
+        self._signals.__exit__(kind, error, trace)
+
+    @property
+    def pid(self) -> int:
+        """The process, and the session that all its own processes belong to."""
+        return self._process.pid
+
+    @property
+    def interrupted(self) -> signal.Signals | None:
+        """The signal received so far, or None."""
+        return self._signals.received
+
+    def wait_for(self, event: str, each: Callable[[], None], step_s: float = 0.25) -> bool:
+        """Wait for an event; call `each` now and then meanwhile. False: interrupted.
+
+        Raises:
+            SutError: the trial reported an error, or ended without the event.
+        """
+        while event not in self._seen:
+            if self._signals.received is not None:
+                self._end()
+                return False
+            try:
+                message = self._events.get(timeout=step_s)
+            except queue.Empty:
+                each()
+                continue
+            if message is None:
+                raise self._ended_silently()
+            self._note(message)
+        return True
+
+    def send(self, samples: object) -> None:
+        """Send the samples."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(msgspec.json.encode(samples) + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._ended_silently() from error
+
+    def event(self, name: str) -> dict[str, object]:
+        """Return an event that was seen, or an empty one."""
+        return self._seen.get(name, {})
+
+    def _note(self, message: dict[str, object]) -> None:
+        name = str(message["event"])
+        self._seen[name] = message
+        if name == "error":
+            text = str(message["message"])
+            bad_input = message["code"] == EXIT_BAD_INPUT
+            raise EngineError(text) if bad_input else SutError(text)
+        if name == "failed":
+            raise WorkerError(str(message["message"]), str(message["text"]))
+
+    def _ended_silently(self) -> SutError:
+        code = self._process.wait()
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return WorkerError(
+            f"the test's process ended with {how} and no result; {self._out / LOG_FILE} has "
+            "what it printed."
+        )
+
+    def _listen(self, pipe: IO[bytes]) -> None:
+        for line in pipe:
+            self._events.put(msgspec.json.decode(line, type=dict[str, object]))
+        self._events.put(None)
+
+    def _end(self) -> None:
+        process = self._process
+        if process.poll() is None and "done" not in self._seen:
+            process.terminate()
+        try:
+            process.wait(END_GRACE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()

@@ -1,0 +1,240 @@
+"""The process of one LoadGen test: opens the engines, runs LoadGen, and ends.
+
+Started by sut.run.supervisor as `python -m sut.run.trial REQUEST.json`. Talks to it in JSON lines:
+events go out on what was standard output, the samples come in on standard input. Everything else
+that is printed in this process goes to run.log. When standard input closes, the parent is gone,
+and this process ends too.
+
+It has a process of its own because LoadGen allows one test a process, cannot be aborted, and takes
+the interpreter with it when something goes wrong inside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from scenarios import scenario
+from sut.base.errors import EXIT_FAILED, EXIT_SIGTERM, SutError
+from sut.base.process import before_others, collector_off, fastbins_off
+from sut.config import user_conf
+from sut.config.settings import TrialRequest, TrialSamples
+from sut.load import loadgen
+from sut.record.run_folder import TRACE_FILE, USER_CONF_FILE
+from sut.record.trace import TraceWriter
+from sut.serve.dispatcher import Failure, Outlets
+from sut.serve.pool import open_system
+from sut.serve.samples import SampleSource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scenarios.base import Number
+    from sut.serve.pool import Front, System
+
+# After a failure every sample is answered at once, so LoadGen returns when its schedule allows it;
+# in Server that may be minutes, so the process ends after this long.
+FAILURE_GRACE_S = 1.0
+# An engine on a thread of this process cannot be ended by itself, so this is for one that hangs for
+# good: ten times the longest batches that warm-up measured, and no mere stall of the machine.
+HANG_FACTOR = 10.0
+HANG_FLOOR_S = 10.0
+# How often the main thread looks.
+LOOK_S = 0.5
+
+
+class Parent:
+    """The line to the supervisor."""
+
+    def __init__(self, events: int) -> None:
+        self._events = events
+        self._lock = threading.Lock()
+
+    def tell(self, event: str, **values: object) -> None:
+        """Send one event; a parent that is gone is noticed on standard input, not here."""
+        line = msgspec.json.encode({"event": event, **values}) + b"\n"
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            os.write(self._events, line)
+
+    def samples(self) -> TrialSamples:
+        """Wait for the samples, then watch standard input: it ends when the parent is gone."""
+        line = sys.stdin.readline()
+        if not line:
+            os._exit(EXIT_FAILED)
+        threading.Thread(target=self._watch, name="parent-watch", daemon=True).start()
+        return msgspec.json.decode(line, type=TrialSamples)
+
+    @staticmethod
+    def _watch() -> None:
+        while sys.stdin.readline():
+            pass
+        os._exit(EXIT_FAILED)
+
+
+class Library:
+    """LoadGen's QuerySampleLibrary: reads samples into memory and gives them to the workers."""
+
+    def __init__(self, samples: TrialSamples, request: TrialRequest, system: System) -> None:
+        self.total_count = samples.count
+        self.performance_count = min(request.performance_sample_count, samples.count)
+        self._path = samples.path
+        self._input = request.input
+        self._system = system
+
+    def load_samples(self, indices: Sequence[int]) -> None:
+        """See sut.load.loadgen.SampleLibrary."""
+        shape = tuple(size or 1 for size in self._input.shape)
+        dtype = self._input.dtype
+        source = SampleSource(self._path, self.total_count, shape, dtype, tuple(indices))
+        self._system.load(source)
+
+    def unload_samples(self, indices: Sequence[int]) -> None:
+        """The next load replaces them; memory is never held twice."""
+
+
+class Trial:
+    """One test, from its request to LoadGen's return."""
+
+    def __init__(self, request: TrialRequest, parent: Parent) -> None:
+        self._request = request
+        self._parent = parent
+        self._out = Path(request.out_dir)
+        self._ended = threading.Event()  # LoadGen returned, or a batch failed
+        self._returned = threading.Event()
+        self._failure: Failure | None = None
+        self._error: BaseException | None = None
+        self._hang_s = HANG_FLOOR_S
+
+    def run(self) -> int:
+        """Run the test; return the process's exit code."""
+        request, parent = self._request, self._parent
+        recorder = TraceWriter(self._out / TRACE_FILE)
+        system = open_system(request, Outlets(loadgen.complete, recorder, self._fail))
+        parent.tell("engines", facts=system.open())
+        samples = parent.samples()
+        library = Library(samples, request, system)
+        conf = self._prepare(system, library, samples.user_conf)
+        front = system.front()
+        parent.tell("start", user_conf=conf)
+
+        def start() -> None:
+            try:
+                loadgen.run(self._test(), front, library, self._fail_callback)
+            except BaseException as error:  # noqa: BLE001 - raised again on the main thread
+                self._error = error
+            self._returned.set()
+            self._ended.set()
+
+        collector_off()
+        # Not on the main thread: signals must be heard while LoadGen runs.
+        threading.Thread(target=start, name="loadgen", daemon=True).start()
+        while not self._ended.wait(LOOK_S):
+            self._look(front)
+        return self._finish(system)
+
+    def _look(self, front: Front) -> None:
+        """Fail the run when a batch has no answer for much longer than warm-up's longest took."""
+        since_ns, limit_s = front.waiting_since_ns, self._hang_s
+        if since_ns is not None and time.monotonic_ns() - since_ns > limit_s * 1e9:
+            text = f"a batch has no answer after {limit_s:.0f} s: the engine hangs"
+            self._fail(Failure(text, ""))
+
+    def _prepare(
+        self, system: System, library: Library, given: dict[str, Number]
+    ) -> dict[str, Number]:
+        """Warm up with the first samples, then write the user.conf that LoadGen reads."""
+        request = self._request
+        rules = scenario(request.scenario)
+        warm = range(min(library.total_count, request.harness.max_batch_size))
+        library.load_samples(warm)
+        measured = system.warm_up(warm, rules.samples_per_query, request.warm_up_s)
+        self._parent.tell("warm", capacity=measured)
+        batch_s = request.harness.max_batch_size / measured.samples_per_s
+        workers = sum(1 for _ in request.harness.worker_devices())
+        self._hang_s = max(HANG_FLOOR_S, HANG_FACTOR * batch_s * workers * request.harness.slots)
+        derived = rules.settings(request.load, measured, given, request.accuracy)
+        conf = {**given, **derived}
+        text = user_conf.render(request.loadgen_model, request.scenario, conf)
+        (self._out / USER_CONF_FILE).write_text(text, encoding="utf-8")
+        return conf
+
+    def _test(self) -> loadgen.LoadgenTest:
+        request = self._request
+        return loadgen.LoadgenTest(
+            scenario=request.scenario,
+            accuracy=request.accuracy,
+            model=request.loadgen_model,
+            user_conf=self._out / USER_CONF_FILE,
+            out_dir=self._out,
+            audit_config=Path(request.audit_config) if request.audit_config else None,
+            trace=request.loadgen_trace,
+        )
+
+    def _fail(self, failure: Failure) -> None:
+        self._failure = self._failure or failure
+        self._ended.set()
+
+    def _fail_callback(self, message: str, text: str) -> None:
+        self._fail(Failure(message, text))
+
+    def _finish(self, system: System) -> int:
+        """Tell the parent how it ended. Never waits for a LoadGen that cannot return soon."""
+        if self._failure is not None:
+            print(self._failure.traceback, file=sys.stderr, flush=True)
+            self._parent.tell("failed", message=self._failure.message, text=self._failure.traceback)
+            self._returned.wait(FAILURE_GRACE_S)
+            return EXIT_FAILED
+        if self._error is not None:
+            raise self._error
+        system.close()
+        self._parent.tell("done")
+        return 0
+
+
+def main() -> int:
+    """Run the request in argv[1]; return the exit code."""
+    before_others()
+    fastbins_off()
+    request = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=TrialRequest)
+    parent = Parent(_events_to_parent())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and sends SIGTERM
+    signal.signal(signal.SIGTERM, _end_now)
+    try:
+        return Trial(request, parent).run()
+    except SutError as error:
+        parent.tell("error", message=str(error), code=error.exit_code)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the parent reports it, with this traceback
+        traceback.print_exc()
+        text = traceback.format_exc()
+        parent.tell("failed", message=f"{type(error).__name__}: {error}", text=text)
+        return EXIT_FAILED
+
+
+def _events_to_parent() -> int:
+    """Keep standard output for events, and send all that is printed to standard error: run.log."""
+    events = os.dup(1)
+    os.dup2(2, 1)
+    return events
+
+
+def _end_now(signum: int, frame: object) -> None:
+    """LoadGen cannot be stopped: leave. The trace is in its file already."""
+    os._exit(EXIT_SIGTERM)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # LoadGen's destructors must not run while its threads may still do.
+    os._exit(code)

@@ -1,0 +1,1 @@
+"""From queries to answers: dispatcher, policy, batcher, workers, and the queue model."""

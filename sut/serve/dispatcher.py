@@ -1,0 +1,346 @@
+"""One queue in, batches out: takes queries from LoadGen's thread and gives batches to workers.
+
+Every event (a query, a finished batch, a flush, a failure, a timer) is appended to one deque, and
+whichever thread is there drains it: the one that takes the lock works for all, and looks again
+after it let go, so that nobody ever waits for the lock. LoadGen's thread therefore never blocks,
+and a worker that just finished hands itself the next batch without a hop to another thread.
+
+Knows ids, indices and times; what to do is the policy's decision, running a batch the worker's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from sut.base.errors import WorkerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sut.serve.policy import Assignment, Policy
+    from sut.serve.responses import Responses
+
+    Complete: TypeAlias = Callable[[Sequence[int], Responses | None], None]
+    Event: TypeAlias = Callable[[], None]
+
+
+class Batch:
+    """Samples that run together. Owned by one worker from `submit` to `finished`."""
+
+    __slots__ = (
+        "closed_ns",
+        "finished_ns",
+        "first_sample",
+        "ids",
+        "indices",
+        "number",
+        "oldest_ns",
+        "started_ns",
+        "why",
+        "worker",
+    )
+
+    def __init__(
+        self, number: int, first_sample: int, ids: list[int], indices: list[int], worker: int
+    ) -> None:
+        self.number = number
+        self.first_sample = first_sample
+        self.ids = ids
+        self.indices = indices
+        self.worker = worker
+        self.why = 0
+        self.oldest_ns = self.closed_ns = self.started_ns = self.finished_ns = 0
+
+
+class Recorder(Protocol):
+    """Where times go: `sut.record.trace.TraceWriter`, or a list in tests."""
+
+    def query(self, arrival_ns: int, samples: int) -> None:
+        """One call of IssueQuery."""
+
+    def batch(self, number: int, *record: int) -> None:
+        """One complete batch, in the order of sut.record.trace.BATCH_FIELDS."""
+
+
+class BatchWorker(Protocol):
+    """What the dispatcher needs of a worker: take a batch at once, answer it later."""
+
+    def submit(self, batch: Batch) -> None:
+        """Queue `batch`; never blocks. The worker calls Dispatcher.finished for it exactly once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The first failure of a run: what the user reads, and the traceback for the log."""
+
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where a system under test sends what it has.
+
+    Attributes:
+        complete: answers LoadGen: ids, and their responses or None for empty ones; never raises.
+        recorder: takes the times.
+        on_failure: hears of the first failure, once, on the thread that saw it.
+    """
+
+    complete: Complete
+    recorder: Recorder
+    on_failure: Callable[[Failure], None]
+
+
+class Dispatcher:
+    """LoadGen's system under test, in front of workers on threads or processes of their own."""
+
+    def __init__(
+        self, policy: Policy, outlets: Outlets, clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._policy = policy
+        self._complete = outlets.complete
+        self._recorder = outlets.recorder
+        self._on_failure = outlets.on_failure
+        self._clock = clock
+        self._workers: Sequence[BatchWorker] = ()
+        self._events: deque[Query | Batch | Event] = deque()
+        self._queries: deque[Query] = deque()  # not yet in a batch, oldest first
+        self._offset = 0  # samples of the oldest query that are already in a batch
+        self._batches = self._samples = 0
+        self._in_flight: dict[int, Batch] = {}
+        self._lock = threading.Lock()
+        self._timer = Timer(self._wake, clock)
+        self._failure: Failure | None = None
+
+    def start(self, workers: Sequence[BatchWorker]) -> None:
+        """Begin with `workers`, in the order of the policy's."""
+        self._workers = workers
+        self._timer.start()
+
+    def close(self) -> None:
+        """Stop the timer. Call it when no query is outstanding."""
+        self._timer.close()
+
+    # LoadGen's thread
+
+    def issue_query(self, ids: list[int], indices: list[int]) -> None:
+        """Take a query; O(1), never blocks on a worker. The lists become ours."""
+        now_ns = self._clock()
+        samples = len(ids)
+        self._events.append((now_ns, ids, indices))
+        self._recorder.query(now_ns, samples)
+        if self._policy.has_credit or self._failure is not None:
+            self._pump()
+        # else: the worker that frees a slot finds the query
+
+    def flush_queries(self) -> None:
+        """LoadGen has issued the last query of a series: hold nothing back."""
+        self._post(self._policy.flush)
+
+    # workers' threads
+
+    def finished(self, batch: Batch, responses: Responses | None) -> None:
+        """Complete `batch` (empty for None, after `fail`) and free its slot. Any thread.
+
+        A batch that was completed already, because its worker was given up, is ignored.
+        """
+        if self._in_flight.pop(batch.number, None) is None:
+            return
+        self._complete(batch.ids, responses)
+        self._recorder.batch(
+            batch.number,
+            batch.first_sample,
+            len(batch.ids),
+            batch.worker,
+            batch.why,
+            batch.oldest_ns,
+            batch.closed_ns,
+            batch.started_ns,
+            batch.finished_ns,
+            self._clock(),
+        )
+        self._events.append(batch)
+        self._pump()
+
+    def fail(self, message: str, traceback: str) -> None:
+        """End the run: keep the first failure, and answer every sample empty from now on."""
+        if self._failure is None:
+            self._failure = Failure(message, traceback)
+            self._on_failure(self._failure)
+        self._wake()
+
+    def give_up(self, worker: int) -> None:
+        """Answer empty what a worker has in flight: it is dead and will not. Call `fail` first."""
+        for batch in [b for b in self._in_flight.copy().values() if b.worker == worker]:
+            self.finished(batch, None)
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first failure, or None."""
+        return self._failure
+
+    @property
+    def waiting_since_ns(self) -> int | None:
+        """When the oldest batch in flight was sent; None when there is none."""
+        return min((batch.closed_ns for batch in list(self._in_flight.values())), default=None)
+
+    # whoever holds the lock
+
+    def _post(self, event: Event) -> None:
+        self._events.append(event)
+        self._pump()
+
+    def _wake(self) -> None:
+        self._post(_nothing)
+
+    def _pump(self) -> None:
+        """Work off all events, or leave them to the thread that is already at it."""
+        while self._events:
+            if not self._lock.acquire(blocking=False):
+                return  # its holder looks at the events again after it let go
+            try:
+                self._drain()
+            except Exception as error:  # noqa: BLE001 - must not leave a callback of LoadGen
+                self._failure = self._failure or _internal(error)
+                self._on_failure(self._failure)
+                self._drop_pending()
+            finally:
+                self._lock.release()
+
+    def _drain(self) -> None:
+        events, policy = self._events, self._policy
+        while events:
+            event = events.popleft()
+            if isinstance(event, tuple):
+                self._queries.append(event)
+                policy.arrive(event[0], len(event[1]))
+            elif isinstance(event, Batch):
+                policy.finish(event.worker, event.finished_ns, event.finished_ns - event.started_ns)
+            else:
+                event()
+        if self._failure is not None:
+            self._drop_pending()
+            return
+        now_ns = self._clock()
+        while (assignment := policy.next_batch(now_ns)) is not None:
+            self._send(assignment, now_ns)
+        due_ns = policy.due_ns(now_ns)
+        if due_ns is not None:
+            self._timer.arm(due_ns)
+
+    def _send(self, assignment: Assignment, now_ns: int) -> None:
+        ids, indices = self._cut(assignment.samples)
+        batch = Batch(self._batches, self._samples, ids, indices, assignment.worker)
+        batch.oldest_ns, batch.closed_ns = assignment.oldest_ns, now_ns
+        batch.why = assignment.why.value
+        self._batches += 1
+        self._samples += len(ids)
+        self._in_flight[batch.number] = batch
+        self._workers[assignment.worker].submit(batch)
+
+    def _cut(self, samples: int) -> tuple[list[int], list[int]]:
+        """Take the `samples` oldest. A query that fits whole is not copied."""
+        queries, offset = self._queries, self._offset
+        _, ids, indices = queries[0]
+        if len(ids) - offset > samples:  # a slice of a large query, as in Offline
+            self._offset = end = offset + samples
+            return ids[offset:end], indices[offset:end]
+        queries.popleft()
+        self._offset = 0
+        if offset:
+            ids, indices = ids[offset:], indices[offset:]
+        while len(ids) < samples:
+            _, more_ids, more_indices = queries[0]
+            missing = samples - len(ids)
+            if len(more_ids) > missing:
+                self._offset = missing
+                more_ids, more_indices = more_ids[:missing], more_indices[:missing]
+            else:
+                queries.popleft()
+            ids += more_ids
+            indices += more_indices
+        return ids, indices
+
+    def _drop_pending(self) -> None:
+        """Answer empty all that waits: LoadGen returns only when every sample is complete."""
+        while self._queries:
+            _, ids, _ = self._queries.popleft()
+            ids = ids[self._offset :]
+            self._offset = 0
+            self._complete(ids, None)
+
+
+if TYPE_CHECKING:
+    Query: TypeAlias = tuple[int, list[int], list[int]]  # arrival_ns, ids, indices
+
+
+class Timer:
+    """Calls `wake` at the armed time, on a thread of its own.
+
+    Arming costs a lock operation only while the thread sleeps without a time: due times only grow
+    (they count from the oldest sample), so a thread that sleeps until an earlier one looks again
+    in time.
+    """
+
+    def __init__(self, wake: Callable[[], None], clock: Callable[[], int]) -> None:
+        self._wake = wake
+        self._clock = clock
+        self._due_ns: int | None = None
+        self._asleep = False
+        self._closed = False
+        self._bell = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._run, name="batch-timer", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed = True
+        self._bell.release()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def arm(self, due_ns: int) -> None:
+        """Wake at `due_ns`; the latest call counts."""
+        self._due_ns = due_ns
+        if self._asleep:
+            self._asleep = False
+            self._bell.release()
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._asleep = True
+            due_ns = self._due_ns
+            if due_ns is None:
+                self._bell.acquire()
+                continue
+            self._asleep = False
+            wait_ns = due_ns - self._clock()
+            if wait_ns > 0:
+                self._bell.acquire(timeout=wait_ns / 1e9)
+                continue
+            self._due_ns = None
+            self._wake()
+
+
+def _nothing() -> None:
+    """The event that only makes the queue be looked at again."""
+
+
+def _internal(error: Exception) -> Failure:
+    import traceback  # noqa: PLC0415 - only needed when the dispatcher itself is wrong
+
+    text = "".join(traceback.format_exception(error))
+    return Failure(f"dispatcher: {type(error).__name__}: {error}", text)
+
+
+def as_error(failure: Failure) -> WorkerError:
+    """Return the failure as the error that ends the program."""
+    return WorkerError(failure.message, failure.traceback)

@@ -1,0 +1,212 @@
+"""Which worker gets the next batch, and when: the whole policy, with the time as an argument.
+
+Pure: the real dispatcher drives it with the monotonic clock, the queue model with a virtual one.
+It counts samples; it never sees ids, indices, tensors, threads or processes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from sut.record.trace import Close
+from sut.serve.batcher import Batcher, BatcherSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Weight of the newest measurement in the running mean of S(b).
+SERVICE_WEIGHT = 1 / 8
+# Workers whose predicted answers differ by less than this share of the wait for them are equals.
+EQUAL_SHARE = 0.05
+# No timer is set for less: a thread's wake-up takes this long by itself.
+MIN_WAIT_NS = 20_000
+
+
+class ServiceCurve:
+    """S(b) of one worker: the time of one batch of b samples in ns, measured as it goes.
+
+    Sizes not measured yet are interpolated between their measured neighbours, and taken as
+    proportional beyond the largest: only the comparison between workers depends on them.
+    """
+
+    __slots__ = ("_measured", "_predicted")
+
+    def __init__(self, max_batch_size: int) -> None:
+        self._measured: dict[int, float] = {}
+        self._predicted = [0.0] * (max_batch_size + 1)
+
+    def prime(self, measured_ns: Mapping[int, float]) -> None:
+        """Begin with these times, by batch size: what warm-up measured."""
+        self._measured = dict(measured_ns)
+        self._interpolate()
+
+    def predict_ns(self, samples: int) -> float:
+        """Return the predicted time of a batch of `samples`; 0.0 while nothing was measured."""
+        return self._predicted[samples]
+
+    def observe(self, samples: int, service_ns: float) -> None:
+        """Take in the measured time of one batch."""
+        known = self._measured.get(samples)
+        if known is None:
+            self._measured[samples] = service_ns
+            self._interpolate()
+            return
+        known += (service_ns - known) * SERVICE_WEIGHT
+        self._measured[samples] = known
+        self._predicted[samples] = known
+
+    def _interpolate(self) -> None:
+        """Fill in every size in one pass: it runs at each new size, while LoadGen waits."""
+        points = sorted(self._measured.items())
+        if not points:
+            return
+        predicted = self._predicted
+        first, first_ns = points[0]
+        for size in range(1, first):
+            predicted[size] = first_ns
+        for (low, low_ns), (high, high_ns) in pairwise(points):
+            for size in range(low, high):
+                share = (size - low) / (high - low)
+                predicted[size] = low_ns + share * (high_ns - low_ns)
+        last, last_ns = points[-1]
+        predicted[last] = last_ns
+        for size in range(last + 1, len(predicted)):
+            predicted[size] = last_ns * size / last
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """What one worker can take: `slots` batches in flight, each of at most `max_batch_size`."""
+
+    slots: int
+    max_batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A closed batch and the worker that gets it.
+
+    Attributes:
+        worker: index of the worker.
+        samples: size of the batch.
+        oldest_ns: arrival of its oldest sample.
+        why: what closed it.
+    """
+
+    worker: int
+    samples: int
+    oldest_ns: int
+    why: Close
+
+
+class _Worker:
+    __slots__ = ("cap", "curve", "free_ns", "in_flight", "index", "slots")
+
+    def __init__(self, index: int, limits: WorkerLimits, cap: int) -> None:
+        self.index = index
+        self.slots = limits.slots
+        self.cap = min(cap, limits.max_batch_size)
+        self.curve = ServiceCurve(self.cap)
+        self.in_flight: deque[int] = deque()  # sizes, oldest first
+        self.free_ns = 0.0  # when it is predicted to have finished all that it has
+
+
+class Policy:
+    """The queue's state and the workers' state; says which batch goes where."""
+
+    __slots__ = ("_batcher", "_credit", "_has_deadline", "_least_cap", "_workers")
+
+    def __init__(self, settings: BatcherSettings, workers: Sequence[WorkerLimits]) -> None:
+        self._batcher = Batcher(settings)
+        self._workers = [_Worker(i, w, settings.max_batch_size) for i, w in enumerate(workers)]
+        self._credit = sum(w.slots for w in workers)
+        self._least_cap = min((w.cap for w in self._workers), default=0)
+        self._has_deadline = settings.deadline_ns is not None
+
+    @property
+    def pending(self) -> int:
+        """Samples that wait."""
+        return self._batcher.pending
+
+    @property
+    def has_credit(self) -> bool:
+        """Whether any worker has a free slot."""
+        return self._credit > 0
+
+    def prime(self, worker: int, measured_ns: Mapping[int, float]) -> None:
+        """Begin with a worker's S(b) as measured: ns by batch size."""
+        self._workers[worker].curve.prime(measured_ns)
+
+    def arrive(self, now_ns: int, samples: int) -> None:
+        """A query of `samples` arrived."""
+        self._batcher.add(now_ns, samples)
+
+    def flush(self) -> None:
+        """The last query of a series arrived."""
+        self._batcher.flush()
+
+    def next_batch(self, now_ns: int) -> Assignment | None:
+        """Close the next batch and reserve its slot, or return None: nothing to send now."""
+        batcher = self._batcher
+        if not self._credit or not batcher.can_close(now_ns, self._least_cap):
+            return None
+        worker = self._best(now_ns)
+        samples = min(batcher.pending, worker.cap)
+        finish_ns = max(now_ns, worker.free_ns) + worker.curve.predict_ns(samples)
+        why = batcher.close(now_ns, worker.cap, not worker.in_flight, int(finish_ns) - now_ns)
+        if why is None:
+            return None
+        worker.in_flight.append(samples)
+        worker.free_ns = finish_ns
+        self._credit -= 1
+        return Assignment(worker.index, samples, batcher.take(samples), why)
+
+    def due_ns(self, now_ns: int) -> int | None:
+        """When to ask `next_batch` again if nothing else happens; None: only an event can help."""
+        batcher = self._batcher
+        if not batcher.pending or not self._credit:
+            return None
+        service_ns = 0  # only a deadline makes the time depend on the worker
+        if self._has_deadline:
+            worker = self._best(now_ns)
+            samples = min(batcher.pending, worker.cap)
+            finish_ns = max(now_ns, worker.free_ns) + worker.curve.predict_ns(samples)
+            service_ns = int(finish_ns) - now_ns
+        due_ns = batcher.due_ns(service_ns)
+        return None if due_ns is None else max(due_ns, now_ns + MIN_WAIT_NS)
+
+    def finish(self, worker_index: int, now_ns: int, service_ns: float) -> None:
+        """The oldest batch of a worker finished after `service_ns` on its device."""
+        worker = self._workers[worker_index]
+        worker.curve.observe(worker.in_flight.popleft(), service_ns)
+        self._credit += 1
+        predict = worker.curve.predict_ns
+        worker.free_ns = now_ns + sum(predict(samples) for samples in worker.in_flight)
+
+    def _best(self, now_ns: int) -> _Worker:
+        """The worker with a free slot that is predicted to answer first; of equals, the idlest.
+
+        Equals are those within what S(b) wanders by: an exact comparison would send everything to
+        whichever device happened to be measured fastest, as long as one is enough.
+        """
+        workers = self._workers
+        if len(workers) == 1:
+            return workers[0]
+        pending = self._batcher.pending
+        free = [worker for worker in workers if len(worker.in_flight) < worker.slots]
+        finish_ns = [
+            (worker.free_ns if worker.free_ns > now_ns else now_ns)
+            + worker.curve.predict_ns(min(pending, worker.cap))
+            for worker in free
+        ]
+        first_ns = min(finish_ns)
+        limit_ns = first_ns + EQUAL_SHARE * (first_ns - now_ns)
+        equals = (w for w, at_ns in zip(free, finish_ns, strict=True) if at_ns <= limit_ns)
+        return min(equals, key=_free_since)
+
+
+def _free_since(worker: _Worker) -> float:
+    return worker.free_ns

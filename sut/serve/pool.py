@@ -1,0 +1,231 @@
+"""Builds the workers of a run and the system under test in front of them.
+
+Knows settings, workers and the dispatcher; never LoadGen.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import wait
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from backends.base import EngineSpec
+from scenarios.base import Capacity
+from sut.serve.batcher import BatcherSettings
+from sut.serve.dispatcher import Dispatcher
+from sut.serve.policy import Policy, WorkerLimits
+from sut.serve.workers.executor import Executor, ExecutorSpec, Timing
+from sut.serve.workers.inline import InlineSut
+from sut.serve.workers.process import ProcessWorker, Receiver
+from sut.serve.workers.thread import SharedReader, ThreadWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
+
+    from backends.base import OptionValue
+    from sut.config.settings import TrialRequest
+    from sut.serve.dispatcher import Failure, Outlets
+    from sut.serve.samples import SampleSource
+    from sut.serve.workers.base import Worker
+
+T = TypeVar("T")
+
+
+class System(Protocol):
+    """Workers with their front: opens engines, loads samples, warms up, then takes queries."""
+
+    def open(self) -> list[dict[str, OptionValue]]:
+        """Open all engines, side by side; return the facts of each. Raises the first error."""
+
+    def load(self, source: SampleSource) -> None:
+        """Bring samples into every worker's memory."""
+
+    def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
+        """Run loaded samples until the batch time is steady; return what the workers can do."""
+
+    def front(self) -> Front:
+        """Return what LoadGen drives. Call it once, after warm_up."""
+
+    def close(self) -> None:
+        """Close all engines and end all workers."""
+
+
+class Front(Protocol):
+    """The system under test as LoadGen sees it."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first failure, or None."""
+
+    @property
+    def waiting_since_ns(self) -> int | None:
+        """When the oldest batch that has no answer yet was sent; None when there is none."""
+
+    def issue_query(self, ids: list[int], indices: list[int]) -> None:
+        """See sut.load.loadgen.QuerySink."""
+
+    def flush_queries(self) -> None:
+        """See sut.load.loadgen.QuerySink."""
+
+
+class InlineSystem:
+    """One engine on LoadGen's thread."""
+
+    def __init__(self, request: TrialRequest, outlets: Outlets) -> None:
+        self._request = request
+        self._outlets = outlets
+        self._name, self._device = next(iter(request.harness.worker_devices()))
+        self._executor: Executor | None = None
+
+    def open(self) -> list[dict[str, OptionValue]]:
+        """See System."""
+        self._executor = Executor(executor_spec(self._request, self._device))
+        return [self._executor.facts()]
+
+    def load(self, source: SampleSource) -> None:
+        """See System."""
+        self._opened().load(source.read())
+
+    def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
+        """See System."""
+        cap = self._request.harness.cap(self._device)
+        sizes = warm_up_sizes(cap, samples_per_query)
+        return capacity([self._opened().warm_up(indices, sizes, limit_s)], samples_per_query)
+
+    def front(self) -> Front:
+        """See System."""
+        cap = self._request.harness.cap(self._device)
+        return InlineSut(self._name, self._opened(), cap, self._outlets)
+
+    def close(self) -> None:
+        """See System."""
+        if self._executor is not None:
+            self._executor.close()
+
+    def _opened(self) -> Executor:
+        assert self._executor is not None, "open() comes first"
+        return self._executor
+
+
+class BatchSystem:
+    """Workers on threads or in processes of their own, behind a dispatcher."""
+
+    def __init__(self, request: TrialRequest, outlets: Outlets) -> None:
+        harness = self._harness = request.harness
+        named = list(harness.worker_devices())
+        settings = BatcherSettings(harness.max_batch_size, harness.max_queue_delay_us * 1_000)
+        self._policy = Policy(
+            settings, [WorkerLimits(harness.slots, harness.cap(device)) for _, device in named]
+        )
+        self._dispatcher = Dispatcher(self._policy, outlets)
+        specs = [(name, executor_spec(request, device)) for name, device in named]
+        self._workers: Sequence[Worker]
+        self._receiver: Receiver | None = None
+        if harness.workers == "process":
+            self._workers, self._receiver = self._processes(specs, request)
+        else:
+            self._workers = self._threads(specs)
+
+    def _threads(self, specs: Sequence[tuple[str, ExecutorSpec]]) -> list[ThreadWorker]:
+        reader, front = SharedReader(), self._dispatcher
+        return [
+            ThreadWorker(name, spec, reader, front.finished, front.fail) for name, spec in specs
+        ]
+
+    def _processes(
+        self, specs: Sequence[tuple[str, ExecutorSpec]], request: TrialRequest
+    ) -> tuple[list[ProcessWorker], Receiver]:
+        front, affinity = self._dispatcher, request.harness.affinity
+        workers = [
+            ProcessWorker(
+                name, k, spec, affinity.get(spec.engine.device, ""), front.finished, front.fail
+            )
+            for k, (name, spec) in enumerate(specs)
+        ]
+        return workers, Receiver(workers, front.give_up)
+
+    def open(self) -> list[dict[str, OptionValue]]:
+        """See System."""
+        calls = [worker.open() for worker in self._workers]
+        if self._receiver is not None:
+            self._receiver.start()
+        return _all(calls)
+
+    def load(self, source: SampleSource) -> None:
+        """See System."""
+        _all([worker.load(source) for worker in self._workers])
+
+    def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
+        """See System. All workers at once, as they will run."""
+        caps = [self._harness.cap(device) for _, device in self._harness.worker_devices()]
+        calls = [
+            worker.warm_up(indices, warm_up_sizes(cap, samples_per_query), limit_s)
+            for worker, cap in zip(self._workers, caps, strict=True)
+        ]
+        measured = _all(calls)
+        for worker, times_ns in enumerate(measured):
+            self._policy.prime(worker, {size: t.median_ns for size, t in times_ns.items()})
+        return capacity(measured, samples_per_query)
+
+    def front(self) -> Front:
+        """See System."""
+        self._dispatcher.start(self._workers)
+        return self._dispatcher
+
+    def close(self) -> None:
+        """See System."""
+        self._dispatcher.close()
+        if self._receiver is not None:
+            self._receiver.close()
+        for worker in self._workers:
+            worker.close()
+
+
+def _all(calls: Sequence[Future[T]]) -> list[T]:
+    """Wait for all, then return their values, or raise the first error."""
+    wait(calls)
+    return [call.result() for call in calls]
+
+
+def open_system(request: TrialRequest, outlets: Outlets) -> System:
+    """Make the system that `request.harness` describes; nothing is opened yet."""
+    if request.harness.workers == "inline":
+        return InlineSystem(request, outlets)
+    return BatchSystem(request, outlets)
+
+
+def executor_spec(request: TrialRequest, device: str) -> ExecutorSpec:
+    """Return what a worker on `device` needs to open its engine."""
+    harness = request.harness
+    engine = EngineSpec(
+        backend=harness.backend,
+        model_path=request.model_path,
+        input=request.input,
+        output_name=request.output_name,
+        max_batch_size=harness.cap(device),
+        device=device,
+        options=harness.backend_options,
+        slots=harness.slots,
+    )
+    return ExecutorSpec(engine, request.postprocess)
+
+
+def warm_up_sizes(cap: int, samples_per_query: int) -> tuple[int, ...]:
+    """Return the batch sizes to measure: one, what a lone query makes, and the full batch."""
+    return tuple(sorted({1, min(samples_per_query, cap), cap}))
+
+
+def capacity(measured: Sequence[Mapping[int, Timing]], samples_per_query: int) -> Capacity:
+    """Add up what the workers measured side by side; see scenarios.base.Capacity.
+
+    The largest size that a worker measured is its full batch.
+    """
+    full = [(max(timings), timings[max(timings)]) for timings in measured]
+    alone = [min(samples_per_query, cap) for cap, _ in full]
+    rounds = -(-samples_per_query // sum(alone))
+    lone_ns = [timings[size].fastest_ns for timings, size in zip(measured, alone, strict=True)]
+    return Capacity(
+        samples_per_s=sum(cap / timing.median_ns * 1e9 for cap, timing in full),
+        peak_samples_per_s=sum(cap / timing.fastest_ns * 1e9 for cap, timing in full),
+        latency_ns=rounds * min(lone_ns),
+    )

@@ -1,0 +1,35 @@
+"""S(b), the service time of a batch of b samples, as measured on each worker. Plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """S(b) of one batch size on one worker, in ns.
+
+    Attributes:
+        median_ns: the median of the rounds.
+        low_ns: the least of the rounds' medians.
+        high_ns: the greatest.
+    """
+
+    median_ns: float
+    low_ns: float
+    high_ns: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """S(b) of every worker.
+
+    Attributes:
+        workers: (device, points by batch size) of each.
+        is_async: the engines take several batches at once.
+        notes: what the user should know, in one line each.
+    """
+
+    workers: tuple[tuple[str, dict[int, Point]], ...]
+    is_async: bool = False
+    notes: tuple[str, ...] = ()

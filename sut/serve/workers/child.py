@@ -1,0 +1,131 @@
+"""A worker process: opens its own engine, reads its own samples, and runs what comes over a socket.
+
+Started as `python -m sut.serve.workers.child FD NAME CPUS`. It ends when the socket does, so
+it cannot outlive the process that started it. Knows no LoadGen, no response ids and no policy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sut.base.process import collector_off, parse_cpus
+from sut.serve.workers.executor import Executor, ExecutorSpec
+from sut.serve.workers.lane import Lane, Outcome
+from sut.serve.workers.wire import (
+    Failed,
+    Kind,
+    Reader,
+    pack_answer,
+    pack_object,
+    unpack_batch,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backends.base import OptionValue
+    from sut.serve.samples import SampleSource
+    from sut.serve.workers.executor import Timing
+
+
+@dataclass(slots=True)
+class NumberedWork:
+    """A batch as this process knows it."""
+
+    number: int
+    indices: list[int]
+
+
+class Child:
+    """Answers calls and batches until the other end closes."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._sending = threading.Lock()  # a collector and the main thread both answer
+        self._executor: Executor | None = None
+        self._lane: Lane[NumberedWork] | None = None
+
+    def serve(self) -> None:
+        """Work until the socket closes."""
+        reader = Reader(self._sock)
+        with contextlib.suppress(EOFError, ConnectionError):
+            while True:
+                for kind, body in reader.receive():
+                    if kind == Kind.BATCH:
+                        assert self._lane is not None, "open comes first"
+                        self._lane.run(NumberedWork(*unpack_batch(body)))
+                    else:
+                        self._send(self._call(*pickle.loads(body)))
+        if self._lane is not None and self._executor is not None:
+            self._lane.close()
+            self._executor.close()
+
+    def _call(self, method: str, arguments: Sequence[object]) -> bytes:
+        try:
+            value = getattr(self, f"call_{method}")(*arguments)
+        except Exception as error:  # noqa: BLE001 - raised again in the parent
+            value = error
+        return pack_object(Kind.RESULT, value)
+
+    def call_open(self, spec: ExecutorSpec) -> dict[str, OptionValue]:
+        """Open the engine; return its facts."""
+        self._executor = Executor(spec)
+        self._lane = Lane(self._executor, self._report)
+        self._lane.open()
+        return self._executor.facts()
+
+    def call_load(self, source: SampleSource) -> None:
+        """Read samples of our own."""
+        self._opened().load(source.read())
+        collector_off()
+
+    def call_warm_up(
+        self, indices: Sequence[int], sizes: Sequence[int], limit_s: float
+    ) -> dict[int, Timing]:
+        """Measure S(b)."""
+        return self._opened().warm_up(indices, sizes, limit_s)
+
+    def _opened(self) -> Executor:
+        assert self._executor is not None, "open comes first"
+        return self._executor
+
+    def _report(self, work: NumberedWork, outcome: Outcome) -> None:
+        times = (work.number, outcome.started_ns, outcome.finished_ns)
+        if outcome.responses is None:
+            self._send(pack_object(Kind.FAILURE, Failed(*times, outcome.error, outcome.traceback)))
+        else:
+            self._send(pack_answer(*times, outcome.responses))
+
+    def _send(self, data: bytes) -> None:
+        with self._sending:
+            self._sock.sendall(data)
+
+
+def main() -> None:
+    """Serve the socket whose descriptor is argv[1], on the cores in argv[3]."""
+    descriptor, name, cpus = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if cpus:
+        os.sched_setaffinity(0, parse_cpus(cpus))
+    threading.current_thread().name = name
+    Child(socket.socket(fileno=descriptor)).serve()
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent dies, also while an engine runs."""
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

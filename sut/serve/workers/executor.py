@@ -1,0 +1,163 @@
+"""Runs batches on one engine: data set indices in, response bytes out. Every worker kind has one.
+
+Knows no response ids, threads or queues.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from backends.base import AsyncEngine, EngineSpec, open_engine
+from data.postprocess import make_postprocess
+from sut.serve.responses import Responses
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backends.base import Array, Engine, OptionValue
+    from data.schema import Postprocess
+    from sut.serve.samples import LoadedSamples
+
+# S(b) is taken as steady when two windows agree within STEADY_SHARE: each of so many batches and so
+# much time at least, as a device that was idle takes some to raise its clocks.
+WINDOW_BATCHES = 5
+WINDOW_NS = 20_000_000
+STEADY_SHARE = 0.02
+
+
+class Timing(NamedTuple):
+    """S(b) of one batch size, in ns: the median of the last window, and the fastest batch seen.
+
+    On a machine that is not idle the two differ, and what needs a rate from above (how many samples
+    Offline must ask for) takes the fastest.
+    """
+
+    median_ns: float
+    fastest_ns: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorSpec:
+    """All that a worker needs to open its executor, as plain picklable data."""
+
+    engine: EngineSpec
+    postprocess: Postprocess
+
+
+class Executor:
+    """An engine, its samples, and the benchmark's postprocess.
+
+    One thread at a time may use it, but for an asynchronous engine, where one thread launches and
+    another waits.
+    """
+
+    def __init__(self, spec: ExecutorSpec) -> None:
+        self._engine: Engine = open_engine(spec.engine)
+        no_answers = bool(self._engine.facts["simulated"])
+        self._postprocess = make_postprocess(spec.postprocess, simulated=no_answers)
+        self._row_of: Sequence[int] = ()
+        self._async = self._engine if isinstance(self._engine, AsyncEngine) else None
+        self.slots = self._async.slots if self._async else 0
+        """Batches that `launch` takes at once; 0: the engine has only `run`."""
+
+    def facts(self) -> dict[str, OptionValue]:
+        """Return the engine's facts."""
+        return dict(self._engine.facts)
+
+    def load(self, samples: LoadedSamples) -> None:
+        """Use these samples from now on."""
+        self._engine.bind(samples.array)
+        self._row_of = samples.row_of
+
+    def run(self, indices: Sequence[int]) -> Responses:
+        """Run one batch of data set indices; the responses are in their order."""
+        return self._responses(self._engine.infer(self._rows(indices)), indices)
+
+    def launch(self, slot: int, indices: Sequence[int]) -> None:
+        """Start one batch in a free slot of an asynchronous engine."""
+        assert self._async is not None, "only with slots"
+        self._async.launch(slot, self._rows(indices))
+
+    def wait(self, slot: int, indices: Sequence[int]) -> tuple[Responses, int, int]:
+        """Wait for the batch in `slot`; return its responses and the device's start and finish."""
+        assert self._async is not None, "only with slots"
+        outputs, (started_ns, finished_ns) = self._async.wait(slot)
+        return self._responses(outputs, indices), started_ns, finished_ns
+
+    def warm_up(
+        self, indices: Sequence[int], sizes: Sequence[int], limit_s: float
+    ) -> dict[int, Timing]:
+        """Run batches of each size until their time is steady; return S(b) of each.
+
+        An asynchronous engine runs with all slots in use, and the time is from one finish to the
+        next: what a batch costs the device when it never waits for the host.
+
+        Args:
+            indices: loaded data set indices, repeated as needed.
+            sizes: batch sizes.
+            limit_s: seconds for each size, after which it is taken as it is.
+        """
+        return {size: self._steady(indices, size, limit_s) for size in sizes}
+
+    def close(self) -> None:
+        """Free the engine."""
+        self._engine.close()
+
+    def _rows(self, indices: Sequence[int]) -> list[int]:
+        row_of = self._row_of
+        return [row_of[index] for index in indices]
+
+    def _responses(self, outputs: tuple[Array, ...], indices: Sequence[int]) -> Responses:
+        results = self._postprocess(outputs, indices)
+        if len(results) != len(indices):
+            raise ValueError(
+                f"{len(results)} results for a batch of {len(indices)} samples: the postprocess "
+                "must return one for each sample."
+            )
+        return Responses.of(results)
+
+    def _steady(self, indices: Sequence[int], size: int, limit_s: float) -> Timing:
+        batch = [indices[k % len(indices)] for k in range(size)]
+        end_ns = time.monotonic_ns() + int(limit_s * 1e9)
+        before, fastest = 0.0, float("inf")
+        while True:
+            window_end_ns = min(time.monotonic_ns() + WINDOW_NS, end_ns)
+            times_ns = self._window_ns(batch, window_end_ns)
+            median = statistics.median(times_ns)
+            fastest = min(fastest, *times_ns)
+            steady = abs(median - before) <= STEADY_SHARE * median
+            if steady or time.monotonic_ns() >= end_ns:
+                return Timing(median, fastest)
+            before = median
+
+    def _window_ns(self, batch: Sequence[int], end_ns: int) -> list[int]:
+        if self.slots:
+            return self._overlapped_ns(batch, end_ns)
+        times_ns: list[int] = []
+        while len(times_ns) < WINDOW_BATCHES or time.monotonic_ns() < end_ns:
+            times_ns.append(self._timed_ns(batch))
+        return times_ns
+
+    def _overlapped_ns(self, batch: Sequence[int], end_ns: int) -> list[int]:
+        """Keep every slot full until `end_ns`; return the times from one finish to the next."""
+        for slot in range(self.slots):
+            self.launch(slot, batch)
+        finishes: list[int] = []
+        flying = self.slots
+        while flying:
+            slot = len(finishes) % self.slots
+            finishes.append(self.wait(slot, batch)[2])
+            if len(finishes) <= WINDOW_BATCHES or time.monotonic_ns() < end_ns:
+                self.launch(slot, batch)
+            else:
+                flying -= 1
+        return [b - a for a, b in pairwise(finishes)]
+
+    def _timed_ns(self, batch: Sequence[int]) -> int:
+        start_ns = time.monotonic_ns()
+        self.run(batch)
+        return time.monotonic_ns() - start_ns

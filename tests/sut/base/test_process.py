@@ -1,0 +1,110 @@
+"""Cores as text, the order of processes, and the C library's allocator."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sut.base.errors import ConfigError
+from sut.base.process import NICENESS, parse_affinity, parse_cpus
+
+
+def test_ranges_and_single_cores_are_read() -> None:
+    assert parse_cpus("0-3,8, 10-11") == {0, 1, 2, 3, 8, 10, 11}
+
+
+def test_devices_get_their_cores() -> None:
+    assert parse_affinity("0:0-15&1,2:16-31") == {"0": "0-15", "1": "16-31", "2": "16-31"}
+    assert parse_affinity("") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0", "expected DEVICES:CORES"),
+        ("0:", "expected DEVICES:CORES"),
+        ("0:a-b", "expected cores such as 0-3,8"),
+        ("0:3-1", "the range 3-1 is empty"),
+        ("0:1&0:2", "device 0 is named twice"),
+        ("0:1-", "expected cores"),
+    ],
+)
+def test_what_is_no_such_list_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_affinity(text)
+
+
+def before_others_in(*, new_session: bool) -> str:
+    """Return the session's niceness after a process of it went before others."""
+    code = (
+        "import pathlib, sut.base.process; sut.base.process.before_others(); "
+        "print(pathlib.Path('/proc/self/autogroup').read_text())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        start_new_session=new_session,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/autogroup").exists() or os.geteuid() != 0,
+    reason="needs Linux's autogroup, and root",
+)
+def test_a_test_goes_before_other_sessions_and_leaves_its_user_s_own_alone() -> None:
+    before = Path("/proc/self/autogroup").read_text("ascii").strip()
+
+    assert before_others_in(new_session=True).endswith(f"nice {NICENESS}")
+    assert before_others_in(new_session=False) == before
+
+
+# Frees many small blocks of malloc's, and prints how many bytes of them wait in its fastbins.
+FREE_MANY = """\
+import ctypes
+import sut.base.process
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+
+
+class Figures(ctypes.Structure):  # struct mallinfo2 of malloc.h
+    _fields_ = [("field" + str(n), ctypes.c_size_t) for n in range(10)]
+
+
+libc.mallinfo2.restype = Figures
+if {off}:
+    sut.base.process.fastbins_off()
+blocks = [libc.malloc(48) for _ in range(10_000)]
+for block in blocks:
+    libc.free(block)
+print(libc.mallinfo2().field6)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="this C library is not glibc 2.33 or newer"
+)
+def test_freed_blocks_wait_in_no_list_for_a_later_walk() -> None:
+    waiting = {
+        off: int(
+            subprocess.run(
+                [sys.executable, "-c", FREE_MANY.format(off=off)],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        )
+        for off in (False, True)
+    }
+
+    assert waiting[False] > 100_000
+    assert waiting[True] == 0

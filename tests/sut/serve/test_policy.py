@@ -1,0 +1,157 @@
+"""The dispatch policy on a virtual clock."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sut.serve.batcher import BatcherSettings
+from sut.serve.policy import Policy, ServiceCurve, WorkerLimits
+
+MS = 1_000_000
+
+
+def policy(cap: int = 8, delay_ns: int = 0, workers: int = 1, slots: int = 1) -> Policy:
+    limits = [WorkerLimits(slots, cap) for _ in range(workers)]
+    return Policy(BatcherSettings(cap, delay_ns), limits)
+
+
+def test_a_batch_is_sent_only_while_a_slot_is_free() -> None:
+    made = policy(cap=2)
+    made.arrive(0, 4)
+
+    first = made.next_batch(0)
+    assert first is not None
+    assert first.samples == 2
+    assert not made.has_credit
+    assert made.next_batch(0) is None
+
+    made.finish(0, 5 * MS, 5 * MS)
+    assert made.next_batch(5 * MS) is not None
+
+
+def test_the_worker_that_is_predicted_to_answer_first_gets_the_batch() -> None:
+    made = policy(cap=4, workers=2, slots=2)
+    made.prime(0, {1: 10 * MS, 4: 10 * MS})
+    made.prime(1, {1: 4 * MS, 4: 4 * MS})
+
+    chosen = []
+    for _ in range(3):
+        made.arrive(0, 4)
+        assignment = made.next_batch(0)
+        assert assignment is not None
+        chosen.append(assignment.worker)
+
+    # The fast worker answers at 4 and 8 ms; a third batch would wait for a slot there.
+    assert chosen == [1, 1, 0]
+
+
+def test_a_slower_worker_gets_its_share_by_measurement() -> None:
+    """Two devices, one twice as slow, always busy: batches are shared two to one."""
+    made = policy(cap=4, workers=2)
+    speed_ns = [2 * MS, 4 * MS]
+    ends: list[tuple[int, int]] = []
+    sent = [0, 0]
+    now_ns = 0
+    made.arrive(0, 4 * 300)
+    while True:
+        while (assignment := made.next_batch(now_ns)) is not None:
+            sent[assignment.worker] += 1
+            ends.append((now_ns + speed_ns[assignment.worker], assignment.worker))
+        if not ends:
+            break
+        ends.sort()
+        now_ns, worker = ends.pop(0)
+        made.finish(worker, now_ns, speed_ns[worker])
+
+    assert sum(sent) == 300
+    assert abs(sent[0] - 200) <= 1
+
+
+def test_no_time_is_named_while_only_a_free_slot_can_help() -> None:
+    made = policy(cap=2, delay_ns=MS)
+    made.arrive(0, 2)
+    made.next_batch(0)
+    made.arrive(0, 1)
+
+    assert made.due_ns(0) is None
+
+
+def test_the_due_time_is_that_of_the_oldest_sample() -> None:
+    made = policy(cap=8, delay_ns=MS, slots=2)
+    made.arrive(0, 8)
+    made.next_batch(0)
+    made.arrive(100, 1)
+    made.arrive(200, 1)
+
+    assert made.next_batch(300) is None
+    assert made.due_ns(300) == 100 + MS
+
+
+def test_a_curve_interpolates_between_measured_sizes() -> None:
+    curve = ServiceCurve(16)
+    curve.prime({1: 1 * MS, 9: 9 * MS})
+
+    assert curve.predict_ns(5) == 5 * MS
+    assert curve.predict_ns(1) == 1 * MS
+    assert curve.predict_ns(16) == 16 * MS
+
+
+def test_a_curve_follows_what_it_observes() -> None:
+    curve = ServiceCurve(4)
+    curve.prime({4: 4 * MS})
+    for _ in range(100):
+        curve.observe(4, 8 * MS)
+
+    assert abs(curve.predict_ns(4) - 8 * MS) < 0.01 * MS
+
+
+@given(
+    queries=st.lists(
+        st.tuples(st.integers(0, 3 * MS), st.integers(1, 20)), min_size=1, max_size=40
+    ),
+    speeds=st.lists(st.integers(MS // 10, 5 * MS), min_size=1, max_size=4),
+    slots=st.integers(1, 3),
+    cap=st.integers(1, 8),
+    delay_ns=st.integers(0, 4 * MS),
+)
+def test_all_samples_are_served_within_caps_and_none_waits_beyond_the_delay_beside_a_free_slot(
+    queries: list[tuple[int, int]], speeds: list[int], slots: int, cap: int, delay_ns: int
+) -> None:
+    made = policy(cap, delay_ns, len(speeds), slots)
+    free_ns = [0] * len(speeds)
+    ends: list[tuple[int, int]] = []
+    arrivals = []
+    at = 0
+    for gap_ns, samples in queries:
+        at += gap_ns
+        arrivals.append((at, samples))
+    served = 0
+    now_ns = 0
+    while arrivals or ends or made.pending:
+        due_ns = made.due_ns(now_ns)
+        times = [
+            t for t in (due_ns, *(e[0] for e in ends), *(a[0] for a in arrivals)) if t is not None
+        ]
+        assert times, "samples wait and nothing will ever happen"
+        now_ns = max(now_ns, min(times))
+        while arrivals and arrivals[0][0] <= now_ns:
+            made.arrive(*arrivals.pop(0))
+        if not arrivals:
+            made.flush()
+        for end in sorted(e for e in ends if e[0] <= now_ns):
+            ends.remove(end)
+            made.finish(end[1], end[0], speeds[end[1]])
+        while (assignment := made.next_batch(now_ns)) is not None:
+            assert 1 <= assignment.samples <= cap
+            served += assignment.samples
+            worker = assignment.worker
+            free_ns[worker] = max(free_ns[worker], now_ns) + speeds[worker]
+            ends.append((free_ns[worker], worker))
+            assert sum(1 for e in ends if e[1] == worker) <= slots
+        if made.has_credit and made.pending:
+            due_ns = made.due_ns(now_ns)
+            assert due_ns is not None
+            assert due_ns <= now_ns + delay_ns + 20_000
+
+    assert served == sum(samples for _, samples in queries)

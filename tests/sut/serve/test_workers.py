@@ -1,0 +1,343 @@
+"""Inline and thread workers, and the executor below them, on the null backend and real models."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backends.base import EngineSpec, OptionValue, TensorSpec
+from data.schema import ArgMax, Postprocess, Raw
+from sut.base.errors import ConfigError, EngineError
+from sut.record.trace import BATCH_FIELDS, Close
+from sut.serve.dispatcher import Batch, Failure, Outlets
+from sut.serve.pool import capacity, warm_up_sizes
+from sut.serve.responses import Responses
+from sut.serve.samples import SampleSource
+from sut.serve.workers.executor import WINDOW_BATCHES, Executor, ExecutorSpec, Timing
+from sut.serve.workers.inline import InlineSut
+from sut.serve.workers.thread import SharedReader, ThreadWorker
+from tests.sut.helpers import own
+
+LIMIT_S = 10.0
+CAP = 4
+COUNT = 6
+INPUT = TensorSpec("x", (3, own.SIZE, own.SIZE), "float32")
+
+
+def null(**options: OptionValue) -> ExecutorSpec:
+    """Return an executor on the null backend."""
+    return ExecutorSpec(EngineSpec("null", None, INPUT, None, CAP, options=options), Raw())
+
+
+def real(model: Path, postprocess: Postprocess) -> ExecutorSpec:
+    """Return an executor on a model, for batches of all samples."""
+    engine = EngineSpec("onnxruntime", str(model), INPUT, "logits", COUNT)
+    return ExecutorSpec(engine, postprocess)
+
+
+def source(path: Path | str = "", indices: tuple[int, ...] = tuple(range(COUNT))) -> SampleSource:
+    """Return COUNT samples: zeros, or those of a file."""
+    shape = tuple(size or 1 for size in INPUT.shape)
+    return SampleSource(str(path), COUNT, shape, INPUT.dtype, indices)
+
+
+def batch(number: int, indices: list[int]) -> Batch:
+    """Return a batch with ids that differ from the indices."""
+    return Batch(number, 0, [1000 + index for index in indices], indices, 0)
+
+
+class Ledger:
+    """Stands where the dispatcher, LoadGen and the trace are."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[int, Responses | None]] = []
+        self.failures: list[tuple[str, str]] = []
+        self.completed: list[tuple[list[int], bool]] = []
+        self.queries: list[tuple[int, int]] = []
+        self.batches: list[dict[str, int]] = []
+        self._changed = threading.Condition()
+
+    def outlets(self) -> Outlets:
+        return Outlets(self._complete, self, self._failed)
+
+    def finished(self, work: Batch, responses: Responses | None) -> None:
+        with self._changed:
+            self.done.append((work.number, responses))
+            self._changed.notify_all()
+
+    def fail(self, message: str, traceback: str) -> None:
+        self.failures.append((message, traceback))
+
+    def query(self, arrival_ns: int, samples: int) -> None:
+        self.queries.append((arrival_ns, samples))
+
+    def batch(self, number: int, *record: int) -> None:
+        assert number == len(self.batches)
+        self.batches.append(dict(zip(BATCH_FIELDS, record, strict=True)))
+
+    def wait(self, count: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.done) >= count, LIMIT_S)
+
+    def _complete(self, ids: object, responses: Responses | None) -> None:
+        assert isinstance(ids, list)
+        self.completed.append((ids, responses is None))
+
+    def _failed(self, failure: Failure) -> None:
+        self.failures.append((failure.message, failure.traceback))
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    """An empty ledger."""
+    return Ledger()
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    """A file of COUNT samples of noise."""
+    shape = (COUNT, *(size or 1 for size in INPUT.shape))
+    path = tmp_path / "samples.npy"
+    np.save(path, np.random.default_rng(0).normal(size=shape).astype(np.float32))
+    return path
+
+
+@pytest.fixture
+def worker(ledger: Ledger) -> Iterator[ThreadWorker]:
+    """A thread worker on the null backend, open and loaded; it fails at its third batch."""
+    made = ThreadWorker(
+        "device cpu", null(fail_at_batch=3), SharedReader(), ledger.finished, ledger.fail
+    )
+    made.open().result(LIMIT_S)
+    made.load(source()).result(LIMIT_S)
+    yield made
+    made.close()
+
+
+# a worker on a thread
+
+
+def test_an_open_worker_tells_the_facts_of_its_engine(ledger: Ledger) -> None:
+    worker = ThreadWorker("device cpu", null(), SharedReader(), ledger.finished, ledger.fail)
+
+    facts = worker.open().result(LIMIT_S)
+    worker.close()
+
+    assert (facts["backend"], facts["simulated"]) == ("null", True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [
+        (null(no_such_option=1), ConfigError),
+        (real(Path("gone.onnx"), ArgMax()), EngineError),
+    ],
+    ids=["option", "model"],
+)
+def test_an_engine_that_does_not_open_is_reported_to_every_call_and_the_worker_ends(
+    ledger: Ledger, spec: ExecutorSpec, error: type[Exception]
+) -> None:
+    worker = ThreadWorker("device cpu", spec, SharedReader(), ledger.finished, ledger.fail)
+
+    opened = worker.open()
+    loaded = worker.load(source())
+    warmed = worker.warm_up([0], [1], 1.0)
+
+    for call in (opened, loaded, warmed):
+        assert isinstance(call.exception(LIMIT_S), error)
+    worker.close()
+    worker.close()
+    assert ledger.failures == []
+
+
+def test_an_exception_in_a_call_leaves_the_worker_usable(worker: ThreadWorker) -> None:
+    failed = worker.load(source("gone.npy"))
+
+    assert isinstance(failed.exception(LIMIT_S), FileNotFoundError)
+    assert worker.warm_up([0], [1], 0.0).exception(LIMIT_S) is not None  # its third batch
+    assert worker.warm_up([0], [1], 0.0).result(LIMIT_S).keys() == {1}
+
+
+def test_batches_are_answered_in_order(worker: ThreadWorker, ledger: Ledger) -> None:
+    for number in range(2):
+        worker.submit(batch(number, [number, 5, 0]))
+    ledger.wait(2)
+
+    assert [number for number, _ in ledger.done] == [0, 1]
+    answers = [responses for _, responses in ledger.done]
+    assert [a.record_bytes for a in answers if a] == [4, 4]
+    assert ledger.failures == []
+
+
+def test_a_batch_that_raises_is_reported_before_it_is_answered_empty(
+    worker: ThreadWorker, ledger: Ledger
+) -> None:
+    for number in range(4):
+        worker.submit(batch(number, [0, 1]))
+    ledger.wait(4)
+
+    assert [(number, responses is None) for number, responses in ledger.done] == [
+        (0, False), (1, False), (2, True), (3, False),
+    ]  # fmt: skip
+    ((message, traceback),) = ledger.failures
+    assert message == (
+        "device cpu: batch 2 of 2 samples failed: RuntimeError: null backend: asked to fail at "
+        "batch 3"
+    )
+    assert traceback.startswith("Traceback")
+
+
+def test_a_worker_that_is_closed_has_answered_what_it_was_given(ledger: Ledger) -> None:
+    worker = ThreadWorker("device cpu", null(), SharedReader(), ledger.finished, ledger.fail)
+    worker.open()
+    worker.load(source()).result(LIMIT_S)
+
+    for number in range(20):
+        worker.submit(batch(number, [0]))
+    worker.close()
+    worker.close()
+
+    assert [number for number, _ in ledger.done] == list(range(20))
+
+
+def test_threads_share_one_copy_of_the_samples(samples: Path) -> None:
+    reader, wanted = SharedReader(), source(samples)
+
+    first, second = reader.read(wanted), reader.read(wanted)
+    other = reader.read(source(samples, (3, 1)))
+
+    assert first is second
+    assert list(other.indices) == [3, 1]
+
+
+# the executor
+
+
+@pytest.mark.parametrize("loaded", [tuple(range(COUNT)), (4, 2, 0, 5), (3, 1, 3)])
+def test_answers_are_those_of_the_samples_asked_for(
+    own_yaml: Path, samples: Path, loaded: tuple[int, ...]
+) -> None:
+    executor = Executor(real(own_yaml.with_name(own.MODEL), Raw()))
+    executor.load(source(samples).read())
+    alone = {k: executor.run([k]).block.tobytes() for k in range(COUNT)}
+
+    executor.load(source(samples, loaded).read())
+    wanted = list(reversed(loaded))
+    responses = executor.run(wanted)
+    executor.close()
+
+    assert responses.record_bytes == own.CLASSES * 4
+    assert responses.block.tobytes() == b"".join(alone[k] for k in wanted)
+
+
+def test_warm_up_measures_every_size_on_the_samples_there_are() -> None:
+    executor = Executor(null(delay_us=300, delay_us_per_sample=100))
+    executor.load(source("", (0,)).read())
+
+    measured = executor.warm_up([0], [1, CAP], 1.0)
+
+    assert list(measured) == [1, CAP]
+    assert measured[1].median_ns >= measured[1].fastest_ns >= 400e3
+    assert measured[CAP].median_ns >= measured[CAP].fastest_ns >= 700e3
+
+
+def test_warm_up_without_time_takes_one_window() -> None:
+    executor = Executor(null(fail_at_batch=WINDOW_BATCHES + 1))
+    executor.load(source().read())
+
+    assert executor.warm_up([0], [2], 0.0).keys() == {2}
+
+
+@pytest.mark.parametrize(
+    ("cap", "samples_per_query", "sizes"),
+    [(8, 1, (1, 8)), (8, 8, (1, 8)), (32, 8, (1, 8, 32)), (4, 8, (1, 4)), (1, 1, (1,))],
+)
+def test_warm_up_measures_a_lone_query_and_the_full_batch(
+    cap: int, samples_per_query: int, sizes: tuple[int, ...]
+) -> None:
+    assert warm_up_sizes(cap, samples_per_query) == sizes
+
+
+def test_workers_add_up_to_the_capacity() -> None:
+    one = {1: Timing(2e6, 1e6), 4: Timing(4e6, 2e6)}
+    other = {1: Timing(3e6, 2e6), 4: Timing(8e6, 4e6)}
+
+    both = capacity([one, other], 8)
+
+    assert both.samples_per_s == pytest.approx(4 / 4e-3 + 4 / 8e-3)
+    assert both.peak_samples_per_s == pytest.approx(4 / 2e-3 + 4 / 4e-3)
+    assert both.latency_ns == 2e6  # two batches of four, side by side
+
+
+# inline
+
+
+def inline(ledger: Ledger, **options: OptionValue) -> InlineSut:
+    executor = Executor(null(**options))
+    executor.load(source().read())
+    return InlineSut("device cpu", executor, CAP, ledger.outlets())
+
+
+def test_a_query_is_complete_when_issue_query_returns(ledger: Ledger) -> None:
+    sut = inline(ledger)
+
+    sut.issue_query([11, 12, 13], [2, 0, 1])
+
+    assert ledger.completed == [([11, 12, 13], False)]
+    assert [samples for _, samples in ledger.queries] == [3]
+
+
+@pytest.mark.parametrize(("size", "cut"), [(4, [4]), (5, [4, 1]), (11, [4, 4, 3])])
+def test_a_query_above_the_cap_is_cut_into_batches(
+    ledger: Ledger, size: int, cut: list[int]
+) -> None:
+    sut = inline(ledger)
+    ids = list(range(100, 100 + size))
+
+    sut.issue_query(ids, [k % COUNT for k in range(size)])
+
+    assert [len(part) for part, _ in ledger.completed] == cut
+    assert [i for part, _ in ledger.completed for i in part] == ids
+    assert [record["samples"] for record in ledger.batches] == cut
+    assert [record["first_sample"] for record in ledger.batches] == list(np.cumsum([0, *cut[:-1]]))
+
+
+def test_the_times_of_a_batch_follow_each_other_from_the_query_s_arrival(ledger: Ledger) -> None:
+    sut = inline(ledger)
+
+    sut.issue_query(list(range(9)), [0] * 9)
+
+    ((arrival_ns, _),) = ledger.queries
+    for record in ledger.batches:
+        times = [record[f"{name}_ns"] for name in ("oldest", "closed", "started", "finished")]
+        assert times[0] == arrival_ns
+        assert [*times, record["completed_ns"]] == sorted([*times, record["completed_ns"]])
+        assert record["why"] == Close.IDLE.value
+    ends = [record["completed_ns"] for record in ledger.batches]
+    starts = [record["started_ns"] for record in ledger.batches]
+    assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
+
+
+def test_after_a_failure_everything_is_answered_empty(ledger: Ledger) -> None:
+    sut = inline(ledger, fail_at_batch=2)
+
+    sut.issue_query(list(range(10)), [0] * 10)
+    sut.issue_query([20], [0])
+    sut.flush_queries()
+
+    assert ledger.completed == [
+        ([0, 1, 2, 3], False),
+        ([4, 5, 6, 7], True),
+        ([8, 9], True),
+        ([20], True),
+    ]
+    ((message, traceback),) = ledger.failures
+    assert message.startswith("device cpu: batch 1 of 4 samples failed: RuntimeError: ")
+    assert traceback.startswith("Traceback")
+    assert sut.failure is not None
+    assert sut.failure.message == message
+    assert len(ledger.batches) == 1

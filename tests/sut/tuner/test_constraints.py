@@ -1,0 +1,60 @@
+"""Constraints as text: read, refused, and their slack."""
+
+from __future__ import annotations
+
+import pytest
+
+from sut.base.errors import ConfigError
+from sut.tuner.constraints import binding, check, objective, parse
+
+
+def test_constraints_have_units_and_may_share_one_text() -> None:
+    p99, power, accuracy = parse(["p99<=15ms, power <= 70 W", "acc>=75.68%"])
+
+    assert (p99.name, p99.at_most, p99.limit) == ("p99", True, 15e6)
+    assert (power.name, power.limit) == ("power", 70)
+    assert not accuracy.at_most
+    assert accuracy.limit == pytest.approx(0.7568)
+
+
+def test_slack_is_the_room_as_a_share_and_the_least_binds() -> None:
+    limits = parse(["p99<=15ms", "throughput>=1000"])
+
+    slacks = check(limits, {"p99": 12e6, "throughput": 1100.0})
+
+    assert [slack for _, slack in slacks] == [pytest.approx(0.2), pytest.approx(0.1)]
+    bound = binding(slacks)
+    assert bound is not None
+    assert bound.name == "throughput"
+
+
+def test_a_broken_constraint_has_a_slack_below_zero() -> None:
+    ((_, slack),) = check(parse(["p99<=10ms"]), {"p99": 12e6})
+
+    assert slack == pytest.approx(-0.2)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("p99<15ms", "is no constraint"),
+        ("p98<=15ms", 'no figure "p98"'),
+        ("p99<=15W", 'no unit "W"'),
+        ("p99<=1.2.3ms", '"1.2.3" is no number'),
+        ("fast", "is no constraint"),
+    ],
+)
+def test_a_text_that_is_none_is_refused_with_what_is_wrong(text: str, part: str) -> None:
+    with pytest.raises(ConfigError, match=part):
+        parse([text])
+
+
+def test_what_nothing_measures_cannot_be_bounded() -> None:
+    with pytest.raises(ConfigError, match="nothing measures power"):
+        check(parse(["power<=70W"]), {"p99": 1.0})
+
+
+def test_an_unknown_objective_names_the_nearest() -> None:
+    assert objective("throughput") == "throughput"
+    with pytest.raises(ConfigError, match='Did you mean "throughput"'):
+        objective("troughput")

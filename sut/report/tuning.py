@@ -18,7 +18,7 @@ from sut.report import page
 from sut.report.svg import COLOURS, Axes, Mark, Series, chart, heat
 from sut.serve.service_times import Measured
 from sut.tuner import constraints
-from sut.tuner.asks import Outcome, Trial
+from sut.tuner.messages import Outcome, Trial
 from sut.tuner.model import Model
 
 if TYPE_CHECKING:
@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 
     from sut.config.plan import Plan
     from sut.serve.service_times import Point
-    from sut.tuner.answer import Answer
-    from sut.tuner.asks import Ask, Reply
-    from sut.tuner.candidate import Variant
-    from sut.tuner.job import Job
+    from sut.tuner.job import Job, Variant
+    from sut.tuner.messages import Answer, Ask, Reply
 
     Summary = dict[str, object]
 

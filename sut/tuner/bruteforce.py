@@ -10,17 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sut.tuner import server, space
-from sut.tuner.answer import Answer, Predicted
-from sut.tuner.asks import Outcome, Trial
 from sut.tuner.confirm import rounded
+from sut.tuner.messages import Answer, Outcome, Predicted, Trial
 from sut.tuner.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, MutableMapping
 
-    from sut.tuner.asks import Ask, Reply, Search
-    from sut.tuner.candidate import Candidate
-    from sut.tuner.job import Job
+    from sut.tuner.job import Candidate, Job
+    from sut.tuner.messages import Ask, Reply, Search
 
 # Bisections of each candidate's rate after a VALID and an INVALID one were found: within 1 %.
 _BISECTIONS = 5

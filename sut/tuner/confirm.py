@@ -10,16 +10,15 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sut.tuner import constraints, statistics
-from sut.tuner.asks import Outcome, Trial
+from sut.tuner import constraints, student
+from sut.tuner.messages import Outcome, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from sut.tuner.asks import Ask, Reply
-    from sut.tuner.candidate import Candidate
-    from sut.tuner.job import Job
+    from sut.tuner.job import Candidate, Job
     from sut.tuner.learning import Lessons
+    from sut.tuner.messages import Ask, Reply
 
 # A rate is raised only for a gain beyond this, and lowered by no less than this.
 _LEAST_GAIN, _LEAST_STEP = 0.002, 0.002
@@ -178,7 +177,7 @@ def _judge(job: Job, lessons: Lessons, claim: Claim) -> None:
     values = [math.log(run.latency_ns[name]) for run in claim.runs]
     needed_ns = lessons.limit_ns(claim.candidate, claim.qps)
     claim.confidence = min(
-        statistics.confidence_below(math.log(needed_ns), values),
+        student.confidence_below(math.log(needed_ns), values),
         lessons.confidence(claim.candidate, claim.qps),
     )
     low, high = min(values, default=0.0), max(values, default=0.0)

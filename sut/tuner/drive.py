@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sut.tuner.answer import Answer
-    from sut.tuner.asks import Ask, Reply, Search
+    from sut.tuner.messages import Answer, Ask, Reply, Search
 
 
 def drive(search: Search, answer: Callable[[Ask], Reply]) -> Answer:

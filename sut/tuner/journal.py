@@ -15,13 +15,13 @@ import msgspec
 
 from sut.base.errors import ConfigError
 from sut.serve.service_times import Measured
-from sut.tuner.asks import Measure, Outcome, Reply
+from sut.tuner.messages import Measure, Outcome, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from sut.tuner.asks import Ask
+    from sut.tuner.messages import Ask
 
 JOURNAL_FILE = "journal.jsonl"
 PREDICTIONS_FILE = "predictions.jsonl"

@@ -11,13 +11,12 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sut.tuner import statistics
+from sut.tuner import student
 from sut.tuner.model import FINE, QUICK, Learnt
 
 if TYPE_CHECKING:
-    from sut.tuner.asks import Outcome, Purpose, Seen
-    from sut.tuner.candidate import Candidate
-    from sut.tuner.job import Job
+    from sut.tuner.job import Candidate, Job
+    from sut.tuner.messages import Outcome, Purpose, TraceFacts
     from sut.tuner.model import Model
 
 MS = 1e6
@@ -52,7 +51,7 @@ class Lessons:
         self._job = job
         self._model = model
         self._runs: dict[Candidate, list[_Lesson]] = defaultdict(list)
-        self._seen: Seen | None = None
+        self._seen: TraceFacts | None = None
         self._disturbed = 0
 
     def learn(self, candidate: Candidate, qps: float, outcome: Outcome, purpose: Purpose) -> None:
@@ -90,14 +89,14 @@ class Lessons:
         no rate leaves that much room, the usual room is left; and where by all that is known none
         fits, it is less than the lowest that was tried.
         """
-        quantile = statistics.student_quantile(self._job.confidence, self._freedom())
+        quantile = student.student_quantile(self._job.confidence, self._freedom())
         in_slowest = math.inf
         if self._wanders():
             learnt = self.learnt(candidate)
             slowest = math.exp(quantile * self.service_spread())
             slow = replace(learnt, service_ratio=round(learnt.service_ratio * slowest, 4))
             in_slowest = self._model.peak(candidate, slow, FINE, 0.0, hint)
-        for room in (quantile * self.spread(), statistics.PRIOR_SPREAD):
+        for room in (quantile * self.spread(), student.PRIOR_SPREAD):
             found = min(self.peak(candidate, hint, round(room, 3)), in_slowest)
             if found > _LEAST_SHARE * hint:
                 return found
@@ -121,14 +120,14 @@ class Lessons:
         slowest = math.log(self._model.fitting_ratio(candidate, qps, base, needed_ns))
         scale = self.service_spread() * math.sqrt(1 + 1 / len(ratios))
         mean = math.fsum(ratios) / len(ratios)
-        return statistics.student_cdf((slowest - mean) / scale, self._freedom())
+        return student.student_cdf((slowest - mean) / scale, self._freedom())
 
     def _wanders(self) -> bool:
         return self.spread() > _WANDERS
 
     def _freedom(self) -> int:
         runs = sum(map(len, self._runs.values()))
-        return statistics.PRIOR_RUNS + max(runs, _EXPECTED_RUNS)
+        return student.PRIOR_RUNS + max(runs, _EXPECTED_RUNS)
 
     def limit_ns(self, candidate: Candidate, qps: float) -> float:
         """Return what the percentile may be for a run to be VALID; early stopping asks for more."""
@@ -156,7 +155,7 @@ class Lessons:
                     if not x.is_stopped
                 ]
             )
-        return statistics.spread([group for group in groups if group])
+        return student.spread([group for group in groups if group])
 
     def service_spread(self) -> float:
         """Return the standard deviation of the logarithm of S(b) between runs, as their p99 has it.
@@ -165,9 +164,7 @@ class Lessons:
         """
         base = self._base()
         groups = [self._log_ratios(candidate, base) for candidate in self._runs]
-        return statistics.spread(
-            [group for group in groups if group], statistics.PRIOR_SERVICE_SPREAD
-        )
+        return student.spread([group for group in groups if group], student.PRIOR_SERVICE_SPREAD)
 
     def _log_ratios(self, candidate: Candidate, base: Learnt) -> list[float]:
         lessons = self._runs.get(candidate, ())

@@ -19,9 +19,8 @@ from scenarios.early_stopping import allowed_over
 from sut.serve.batcher import BatcherSettings
 from sut.serve.queue_model import MEASURED_HOST, Device, Host, QueueResult, QueueSetting, simulate
 from sut.serve.service_times import Measured
-from sut.tuner.asks import Seen
-from sut.tuner.candidate import Candidate, Variant
-from sut.tuner.job import Bound
+from sut.tuner.job import Bound, Candidate, Variant
+from sut.tuner.messages import TraceFacts
 
 NS_PER_US = 1e3
 Fits = Callable[[float], bool]
@@ -78,7 +77,7 @@ class Learnt:
     jitter: Jitter = field(default_factory=Jitter)
     host: Host = MEASURED_HOST
 
-    def with_seen(self, seen: Seen) -> Learnt:
+    def with_seen(self, seen: TraceFacts) -> Learnt:
         """Take in the parts that a run's trace shows."""
         host = self.host
         in_ns = host.hop_in_ns if seen.hop_in_ns is None else seen.hop_in_ns

@@ -12,17 +12,15 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from sut.tuner import server, space
-from sut.tuner.answer import Answer, Predicted
-from sut.tuner.asks import Outcome, Trial
-from sut.tuner.candidate import Candidate
+from sut.tuner.job import Candidate
+from sut.tuner.messages import Answer, Outcome, Predicted, Trial
 from sut.tuner.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
 
-    from sut.tuner.asks import Ask, Reply, Search
-    from sut.tuner.candidate import Variant
-    from sut.tuner.job import Job
+    from sut.tuner.job import Job, Variant
+    from sut.tuner.messages import Ask, Reply, Search
 
 NS_PER_S = 1e9
 # Relative standard uncertainty of a single measured percentile, where nothing better is known.

@@ -8,15 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sut.tuner import space
-from sut.tuner.answer import Predicted
+from sut.tuner.messages import Predicted
 from sut.tuner.model import FINE, ROUGH, Learnt
-from sut.tuner.statistics import PRIOR_SPREAD
+from sut.tuner.student import PRIOR_SPREAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sut.tuner.candidate import Candidate
-    from sut.tuner.job import Job
+    from sut.tuner.job import Candidate, Job
     from sut.tuner.model import Model
 
 # Candidates that are refined: those within this share of the best first look, but no more than so

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sut.base.errors import ConfigError
-from sut.tuner import bruteforce, offline, server, streams, wide
+from sut.tuner import bruteforce, offline, optuna_search, server, streams
 
 if TYPE_CHECKING:
     from sut.tuner.session import MakeSearch
@@ -20,7 +20,7 @@ _MODEL: dict[str, MakeSearch] = {
 _OTHERS: dict[str, MakeSearch] = {
     "grid": bruteforce.grid,
     "bisect": bruteforce.bisect,
-    "optuna": wide.search,
+    "optuna": optuna_search.search,
 }
 
 

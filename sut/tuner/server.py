@@ -1,6 +1,6 @@
 """Server by the model: measure S(b), predict, probe, correct, confirm.
 
-A search as sut.tuner.asks has it: yields what it wants to know, and never knows who answers.
+A search as sut.tuner.messages has it: yields what it wants to know, and never knows who answers.
 """
 
 from __future__ import annotations
@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING, TypeAlias
 from sut.base.errors import SutError
 from sut.serve.service_times import Measured
 from sut.tuner import predict
-from sut.tuner.answer import Answer, Curve, Predicted
-from sut.tuner.asks import Measure, Outcome, Trial
 from sut.tuner.confirm import Claim, confirm, rounded
 from sut.tuner.learning import Lessons
+from sut.tuner.messages import Answer, Curve, Measure, Outcome, Predicted, Trial
 from sut.tuner.model import FINE, Learnt, Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, MutableMapping, Sequence
 
-    from sut.tuner.asks import Ask, Reply, Search
-    from sut.tuner.candidate import Candidate, Variant
-    from sut.tuner.job import Job
+    from sut.tuner.job import Candidate, Job, Variant
+    from sut.tuner.messages import Ask, Reply, Search
 
 MS = 1e6
 Say: TypeAlias = "Callable[[str], None]"

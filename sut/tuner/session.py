@@ -9,18 +9,17 @@ import time
 from typing import TYPE_CHECKING
 
 from sut.serve.service_times import Measured
-from sut.tuner.asks import Measure, Outcome, Trial
 from sut.tuner.drive import drive
 from sut.tuner.journal import Journal, Predictions
+from sut.tuner.messages import Measure, Outcome, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
     from pathlib import Path
 
-    from sut.tuner.answer import Answer
-    from sut.tuner.asks import Ask, Reply, Search
-    from sut.tuner.execute import Executive
     from sut.tuner.job import Job
+    from sut.tuner.messages import Answer, Ask, Reply, Search
+    from sut.tuner.trial_runner import TrialRunner
 
     MakeSearch = Callable[[Job, MutableMapping[str, float], Callable[[str], None]], Search]
 
@@ -48,7 +47,7 @@ class Session:
         """All questions and answers so far."""
         return self._journal.entries
 
-    def run(self, make: MakeSearch, executive: Executive) -> Answer:
+    def run(self, make: MakeSearch, executive: TrialRunner) -> Answer:
         """Search to the end.
 
         Raises:

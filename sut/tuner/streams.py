@@ -12,17 +12,16 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from sut.tuner import server, space
-from sut.tuner.answer import Answer, Predicted
-from sut.tuner.asks import Outcome, Trial
-from sut.tuner.candidate import Candidate, Variant
+from sut.tuner.job import Candidate, Variant
+from sut.tuner.messages import Answer, Outcome, Predicted, Trial
 from sut.tuner.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, MutableMapping, Sequence
 
     from sut.config.settings import WorkerKind
-    from sut.tuner.asks import Ask, Reply, Search
     from sut.tuner.job import Job
+    from sut.tuner.messages import Ask, Reply, Search
 
 MULTI_STREAM_SAMPLES = 8
 # Predicted settings that are tried, and measured ones that are confirmed.

@@ -17,11 +17,11 @@ from sut.config.settings import WORKER_KINDS
 from sut.report import tuning as report
 from sut.telemetry import recorder
 from sut.tuner import constraints, searches, server
-from sut.tuner.execute import Executive, Words
 from sut.tuner.job import Bound, Job
-from sut.tuner.keep import keep_harness, keep_rate
 from sut.tuner.session import Session
-from sut.tuner.span import span
+from sut.tuner.space import span
+from sut.tuner.trial_runner import TrialRunner, Words
+from sut.tuner.tuned import keep_harness, keep_rate
 from sut.verbs.options import as_arguments, parse_option
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from backends.base import OptionValue
-    from sut.tuner.answer import Answer
+    from sut.tuner.messages import Answer
 
 EXAMPLES = """examples:
   sut tune -b resnet50 -s Server --system r740_4xt4
@@ -121,7 +121,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     say(f"tuning {plan.benchmark.name} {plan.scenario} on {plan.system}; everything is in {folder}")
     make = searches.search_of(arguments.search, plan.scenario)
     words = Words(_words(arguments, plan))
-    executive = Executive(job, plan, words, folder, (arguments.quiet_s, say))
+    executive = TrialRunner(job, plan, words, folder, (arguments.quiet_s, say))
     session = Session(job, folder, _settings(arguments, plan), say)
     title = f"{plan.benchmark.name} {plan.scenario} on {plan.system}"
 

@@ -21,14 +21,14 @@ import numpy as np
 from backends.simulated.curve import Curve, from_file
 from backends.simulated.jitter import Jitter
 from sut.serve.queue_model import Host
-from sut.tuner.asks import Trial
 from sut.tuner.drive import drive
 from sut.tuner.job import Bound, Job, Space
+from sut.tuner.messages import Trial
 from sut.tuner.searches import search_of
 from tests.sut.tuner.world import World
 
 if TYPE_CHECKING:
-    from sut.tuner.candidate import Candidate
+    from sut.tuner.job import Candidate
 
 MS = 1e6
 DEVICES = 4

@@ -15,7 +15,7 @@ from tests.sut.helpers.program import Program
 from tests.sut.tuner.world import World
 
 if TYPE_CHECKING:
-    from sut.tuner.answer import Answer
+    from sut.tuner.messages import Answer
 
 MS = 1e6
 BOUND_NS = 300 * MS

@@ -8,18 +8,16 @@ import pytest
 
 from sut.base.errors import ConfigError
 from sut.tuner import server
-from sut.tuner.asks import Measure
-from sut.tuner.candidate import Variant
 from sut.tuner.drive import drive
-from sut.tuner.job import Space
+from sut.tuner.job import Space, Variant
 from sut.tuner.journal import JOURNAL_FILE, PREDICTIONS_FILE, Journal, Predictions
+from sut.tuner.messages import Measure
 from tests.sut.tuner.conftest import make_job, make_world
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sut.tuner.answer import Answer
-    from sut.tuner.asks import Ask, Reply
+    from sut.tuner.messages import Answer, Ask, Reply
     from tests.sut.tuner.world import World
 
 SETTINGS = {"scenario": "Server", "devices": ["0", "1"]}

@@ -10,16 +10,16 @@ import pytest
 from backends.simulated.curve import formula
 from backends.simulated.jitter import Jitter
 from sut.tuner import bruteforce, constraints, server
-from sut.tuner.asks import Measure, Trial
 from sut.tuner.drive import drive
 from sut.tuner.job import Bound, Space
+from sut.tuner.messages import Measure, Trial
 from sut.tuner.model import Learnt, Model
 from sut.tuner.space import with_batch
 from tests.sut.tuner.conftest import BOUND_NS, MS, Found, find, make_job, make_world
 from tests.sut.tuner.world import World
 
 if TYPE_CHECKING:
-    from sut.tuner.asks import Ask, Reply
+    from sut.tuner.messages import Ask, Reply
 
 BATCHES = (1, 4, 8, 12, 16, 20)
 

@@ -18,15 +18,15 @@ from scenarios.early_stopping import allowed_over
 from sut.serve.batcher import BatcherSettings
 from sut.serve.queue_model import Device, Host, QueueSetting, simulate
 from sut.serve.service_times import Measured, Point
-from sut.tuner.asks import Measure, Outcome, Seen, Trial
+from sut.tuner.messages import Measure, Outcome, TraceFacts, Trial
 from sut.tuner.model import Scaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from backends.simulated.curve import Curve
-    from sut.tuner.asks import Ask, Reply
-    from sut.tuner.candidate import Candidate
+    from sut.tuner.job import Candidate
+    from sut.tuner.messages import Ask, Reply
 
 HOST = Host(6e3, True, 130e3, 330e3, Jitter("lognormal", 0.8))
 STEADY = Jitter()
@@ -149,9 +149,9 @@ class World:
         host = self.host
         return replace(host, hop_in_ns=host.hop_in_ns * slower, hop_out_ns=host.hop_out_ns * slower)
 
-    def _seen(self, candidate: Candidate) -> Seen:
+    def _seen(self, candidate: Candidate) -> TraceFacts:
         host = self._host(candidate)
-        return Seen(
+        return TraceFacts(
             1.0, _quantiles(self.jitter), host.hop_in_ns, host.hop_out_ns, _quantiles(host.jitter)
         )
 

@@ -10,15 +10,14 @@ import pytest
 
 from backends.simulated.curve import formula
 from sut.base.errors import ConfigError
-from sut.tuner import wide
-from sut.tuner.asks import Measure
-from sut.tuner.candidate import Variant
+from sut.tuner import optuna_search
 from sut.tuner.drive import drive
-from sut.tuner.job import Space
+from sut.tuner.job import Space, Variant
+from sut.tuner.messages import Measure
 from tests.sut.tuner.conftest import make_job, make_world
 
 if TYPE_CHECKING:
-    from sut.tuner.asks import Ask, Reply
+    from sut.tuner.messages import Ask, Reply
     from tests.sut.tuner.world import World
 
 HAS_OPTUNA = find_spec("optuna") is not None
@@ -69,7 +68,7 @@ def test_a_good_variant_is_found_and_not_all_are_measured() -> None:
     )
     lab = Lab()
 
-    answer = drive(wide.search(job, {}, lambda _: None), lab)
+    answer = drive(optuna_search.search(job, {}, lambda _: None), lab)
 
     assert answer.is_valid
     assert slowness(answer.candidate.variant) <= 1.1
@@ -86,8 +85,8 @@ def test_the_same_answers_lead_to_the_same_questions() -> None:
     )
     first, second = Lab(), Lab()
 
-    drive(wide.search(job, {}, lambda _: None), first)
-    drive(wide.search(job, {}, lambda _: None), second)
+    drive(optuna_search.search(job, {}, lambda _: None), first)
+    drive(optuna_search.search(job, {}, lambda _: None), second)
 
     assert first.asked == second.asked
 
@@ -95,4 +94,4 @@ def test_the_same_answers_lead_to_the_same_questions() -> None:
 @pytest.mark.skipif(HAS_OPTUNA, reason="the package optuna is installed")
 def test_without_the_package_it_is_one_clear_line() -> None:
     with pytest.raises(ConfigError, match="pip install optuna"):
-        drive(wide.search(make_job(), {}, lambda _: None), Lab())
+        drive(optuna_search.search(make_job(), {}, lambda _: None), Lab())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sut.tuner.asks import Seen
+from sut.tuner.messages import TraceFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ _LEAST_BATCHES = 20
 _SETTLING = 5
 
 
-def seen(batches: Mapping[str, Array], curves: Sequence[Curve]) -> Seen | None:
+def seen(batches: Mapping[str, Array], curves: Sequence[Curve]) -> TraceFacts | None:
     """Return what a trace shows; None where it is too short to show anything.
 
     Args:
@@ -39,7 +39,7 @@ def seen(batches: Mapping[str, Array], curves: Sequence[Curve]) -> Seen | None:
     kept = {name: values[_SETTLING:] for name, values in batches.items()}
     out_ns = (kept["completed_ns"] - kept["finished_ns"]).astype(float)
     ratios, factors = _service(kept, curves)
-    return Seen(
+    return TraceFacts(
         service_ratio=round(ratios, 4),
         service_factors=_quantiles(factors),
         hop_in_ns=_hop_in_ns(kept),

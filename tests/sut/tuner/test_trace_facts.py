@@ -9,7 +9,7 @@ import pytest
 
 from backends.simulated.curve import formula
 from sut.record.trace import BATCH_FIELDS
-from sut.tuner.seen import seen
+from sut.tuner.trace_facts import seen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,8 +9,8 @@ import pytest
 from data.schema import HarnessDefaults
 from sut.base.errors import ConfigError
 from sut.config.plan import Arguments, resolve
-from sut.tuner.candidate import Candidate, Variant
-from sut.tuner.keep import keep_harness, keep_rate
+from sut.tuner.job import Candidate, Variant
+from sut.tuner.tuned import keep_harness, keep_rate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from sut.tuner.statistics import (
+from sut.tuner.student import (
     PRIOR_SPREAD,
     confidence_below,
     spread,

@@ -1,4 +1,4 @@
-"""What a search asks for and what it is told: measurements of S(b), and LoadGen runs.
+"""What a search asks for, what it is told, and what it answers.
 
 Plain data that the journal keeps. A search never knows who measures: the real program, or the
 model of the queue in its place.
@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from sut.record.stalls import DISTURBING_SHARE
 from sut.serve.service_times import Measured
-from sut.tuner.candidate import Candidate, Variant  # msgspec reads the annotations
+from sut.tuner.job import Candidate, Variant  # msgspec reads the annotations
 from sut.tuner.neighbours import DISTURBING_CORES
-
-if TYPE_CHECKING:
-    from sut.tuner.answer import Answer
 
 Purpose = Literal["probe", "search", "confirm"]
 
@@ -55,7 +52,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TraceFacts:
     """What a run's own trace says of the parts that the model is made of.
 
     Attributes:
@@ -104,7 +101,7 @@ class Outcome:
     histogram: dict[int, int]
     seconds: float
     stopped: str = ""
-    seen: Seen | None = None
+    seen: TraceFacts | None = None
     folder: str = ""
     reasons: tuple[str, ...] = ()
     busy: dict[str, float] = field(default_factory=dict)
@@ -143,3 +140,68 @@ class Outcome:
 Ask: TypeAlias = Measure | Trial
 Reply: TypeAlias = Measured | Outcome
 Search: TypeAlias = "Generator[Ask, Reply, Answer]"
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What the model says of a candidate.
+
+    Attributes:
+        candidate: the settings.
+        qps: the highest rate within the bounds; Offline: samples/s.
+        fill_ns: the time in which its batch fills at that rate.
+        first_qps: the first look's rate, from short runs: too high by a little, for all alike.
+        is_fine: `qps` is from long runs and several seeds; else it is the first look's.
+    """
+
+    candidate: Candidate
+    qps: float
+    fill_ns: float
+    first_qps: float = 0.0
+    is_fine: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """p99 (or the bounded percentile) against the rate, for the chosen candidate.
+
+    Attributes:
+        predicted: (qps, ns), before any run.
+        corrected: (qps, ns), with what the runs taught.
+        measured: (qps, ns, purpose) of its runs.
+    """
+
+    predicted: tuple[tuple[float, float], ...] = ()
+    corrected: tuple[tuple[float, float], ...] = ()
+    measured: tuple[tuple[float, float, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of a search.
+
+    Attributes:
+        candidate: the settings found.
+        target_qps: Server: the rate.
+        value: the objective, as confirmed.
+        confirmed: the runs that prove it.
+        is_valid: all of them were VALID, and as many as asked for.
+        confidence: that another run will be VALID, 0 to 1; None where nothing can be INVALID.
+        predictions: of all candidates, the best first.
+        measured: S(b) by variant.
+        curve: latency against rate.
+        notes: what the user should know, a line each.
+        runner_up: the next best candidate, and its runs.
+    """
+
+    candidate: Candidate
+    target_qps: float | None
+    value: float
+    confirmed: tuple[Outcome, ...]
+    is_valid: bool
+    confidence: float | None
+    predictions: tuple[Predicted, ...] = ()
+    measured: tuple[tuple[Variant, Measured], ...] = ()
+    curve: Curve = Curve()
+    notes: tuple[str, ...] = ()
+    runner_up: tuple[Candidate, tuple[Outcome, ...]] | None = None

@@ -27,20 +27,19 @@ from sut.record.run_folder import BATCHES_FILE, LOG_FILE, SUMMARY_FILE, TRACE_FI
 from sut.record.trace import BATCH_FIELDS, TraceReader
 from sut.serve.measure import Request
 from sut.serve.service_times import Measured
-from sut.tuner.asks import Measure, Outcome, Trial
+from sut.tuner.messages import Measure, Outcome, Trial
 from sut.tuner.model import Model
 from sut.tuner.neighbours import Neighbours, wait_for_quiet
-from sut.tuner.seen import seen
 from sut.tuner.space import USUAL_SLOTS
+from sut.tuner.trace_facts import seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sut.config.plan import Plan
-    from sut.tuner.asks import Ask, Reply, Seen
-    from sut.tuner.candidate import Candidate, Variant
-    from sut.tuner.job import Job
+    from sut.tuner.job import Candidate, Job, Variant
+    from sut.tuner.messages import Ask, Reply, TraceFacts
 
     Summary = dict[str, object]
     Gauges = dict[str, float | None]
@@ -92,7 +91,7 @@ def _candidate_words(candidate: Candidate, plan: Plan) -> list[str]:
     return words
 
 
-class Executive:
+class TrialRunner:
     """Answers one search; the trials are kept below `folder`."""
 
     def __init__(self, job: Job, plan: Plan, words: Words, folder: Path, quiet: Quiet) -> None:
@@ -232,7 +231,7 @@ class Executive:
             memory_bytes=_most(gauges, "memory_used_bytes"),
         )
 
-    def _seen(self, trial: Trial, out: Path) -> Seen | None:
+    def _seen(self, trial: Trial, out: Path) -> TraceFacts | None:
         variant = trial.candidate.variant
         if variant not in self._measured:
             return None

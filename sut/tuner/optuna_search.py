@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from sut.base.errors import ConfigError
 from sut.serve.service_times import Measured
 from sut.tuner import predict, server, space
-from sut.tuner.asks import Measure
+from sut.tuner.messages import Measure
 from sut.tuner.model import ROUGH, Learnt, Model
-from sut.tuner.statistics import PRIOR_SPREAD
+from sut.tuner.student import PRIOR_SPREAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, MutableMapping, Sequence
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from optuna import Trial
 
     from backends.base import OptionValue
-    from sut.tuner.asks import Ask, Reply, Search
-    from sut.tuner.candidate import Candidate, Variant
-    from sut.tuner.job import Job
+    from sut.tuner.job import Candidate, Job, Variant
+    from sut.tuner.messages import Ask, Reply, Search
 
 # Proposals; a few for each variant at least.
 _LEAST_PROPOSALS, _PROPOSALS_A_VARIANT, _MOST_PROPOSALS = 60, 4, 200

@@ -17,6 +17,7 @@ from data.packages import package_path
 from data.schema import FileModel, MadeModel, ModelSource, PackageModel, UrlModel
 from sut.base.errors import ConfigError, DataError, nearest
 from sut.base.files import CACHE_DIR, sha256_file, temporary_folder
+from sut.base.onnx_file import check_onnx
 from sut.base.progress import show_progress
 
 if TYPE_CHECKING:
@@ -211,8 +212,6 @@ def _check_model_file(path: Path) -> None:
     if empty:
         raise DataError(f"model {path}: the file is empty; expected a whole model file.")
     if path.suffix not in ENGINE_SUFFIXES:
-        from data.onnx_file import check_onnx  # noqa: PLC0415 - importing onnx takes a while
-
         check_onnx(path)
 
 

@@ -15,10 +15,10 @@ from backends.base import TensorSpec, describe
 from backends.cuda.engine import CudaEngine, open_cuda_engine
 from backends.cuda.gpu import open_driver
 from backends.cuda.options import CudaOptions
-from backends.onnx_file import check_file, precision_of
 from backends.onnxruntime import session as ort
 from backends.options import read_options
 from sut.base.errors import EngineError
+from sut.base.onnx_file import check_file, precision_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backends.base import TensorSpec, check_rows, check_samples
-from backends.onnx_file import check_file, precision_of
 from backends.onnxruntime.session import (
     CPU,
     Options,
@@ -23,6 +22,7 @@ from backends.onnxruntime.session import (
 from backends.options import read_options
 from backends.rows import gather
 from sut.base.errors import EngineError
+from sut.base.onnx_file import check_file, precision_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

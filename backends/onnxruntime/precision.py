@@ -12,9 +12,10 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from sut.base.errors import EngineError
+from sut.base.onnx_file import precision_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from backends.base import Array
-
-    # Called with (done, total) in samples.
-    Progress: TypeAlias = Callable[[int, "int | None"], None]
+    from sut.base.progress import Progress
 
 # Quantized and dequantized values are float16 in a graph from this opset on (ONNX, QuantizeLinear).
 FP16_QDQ_OPSET = 19
@@ -131,8 +130,6 @@ def convert(
 def graph_precision(path: Path) -> str:
     """Return "int8" for a model with Q/DQ nodes, else the type of its weights, such as "fp16"."""
     import onnx  # noqa: PLC0415 - slow to import
-
-    from backends.onnx_file import precision_of  # noqa: PLC0415 - imports onnx too
 
     graph = onnx.load(str(path), load_external_data=False).graph
     if any(node.op_type in {"QuantizeLinear", "DequantizeLinear"} for node in graph.node):

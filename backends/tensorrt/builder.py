@@ -12,6 +12,7 @@ import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,14 +25,14 @@ from backends.tensorrt.plan import PLANS, Note, Plan, read_plan, save_plan
 from backends.tensorrt.profiles import Profile
 from backends.tensorrt.progress import make_monitor
 from sut.base.errors import ConfigError, EngineError
+from sut.base.files import sha256_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from backends.base import EngineSpec
     from backends.tensorrt.library import Library
-    from backends.tensorrt.progress import Progress
+    from sut.base.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def plan_path(request: BuildRequest, library: Library) -> Path:
     parts = msgspec.json.encode(
         (
             RECIPE,
-            _sha256(request.model),
+            sha256_file(Path(request.model)),
             library.name,
             library.version,
             request.sm,
@@ -168,7 +169,7 @@ def _build(request: BuildRequest, library: Library, path: Path, progress: Progre
         version=library.version,
         sm=request.sm,
         model=request.model.rpartition("/")[2],
-        model_sha256=_sha256(request.model),
+        model_sha256=sha256_file(Path(request.model)),
         input=build.input.name,
         shape=tuple(size or 0 for size in build.input.shape),
         dtype=build.input.dtype,
@@ -317,8 +318,3 @@ def _input(network: Any, index: int, where: str) -> TensorSpec:
 def _parser_error(error: Any) -> str:
     node = f" (node {error.node_name()})" if error.node_name() else ""
     return f"{error.node_operator()}{node}: {error.desc()}"
-
-
-def _sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,7 +19,6 @@ from backends.cuda.gpu import open_driver
 from backends.cuda.ladder import read_sizes
 from backends.cuda.options import CudaOptions
 from backends.interface import fit_input, order_outputs
-from backends.onnx_file import check_file
 from backends.options import read_options
 from backends.tensorrt.builder import DEFAULT_LEVEL, BuildRequest, make_plan, tensor_spec
 from backends.tensorrt.inspection import check_precision, engine_types, main_precision
@@ -28,6 +27,7 @@ from backends.tensorrt.log import make_log, reason
 from backends.tensorrt.plan import SUFFIXES, check_batch, check_sm, read_plan
 from backends.tensorrt.profiles import Profile, one_profile, parse_profiles
 from sut.base.errors import EngineError
+from sut.base.onnx_file import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,7 +6,6 @@ other. Knows no driver: everything here is checked before a plan is loaded.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from dataclasses import dataclass
@@ -18,12 +17,12 @@ import msgspec
 # Needed at run time: msgspec reads the annotations to decode a note.
 from backends.tensorrt.profiles import Profile
 from sut.base.errors import EngineError
+from sut.base.files import CACHE_DIR, sha256_file
 
 if TYPE_CHECKING:
     from backends.tensorrt.library import Library
 
-# Beside the code, so that removing the checkout removes everything.
-PLANS = Path(__file__).resolve().parents[2] / ".cache" / "plans"
+PLANS = CACHE_DIR / "plans"
 SUFFIXES = frozenset({".plan", ".engine", ".trt"})
 
 # The first bytes of a plan, and where its version stands: TensorRT's own trtexec reads them so
@@ -135,7 +134,7 @@ def read_plan(path: Path, library: Library) -> Plan:
         ) from error
     _check_header(path, header, size, library)
     note = _read_note(path)
-    if note is not None and _sha256(path) != note.plan_sha256:
+    if note is not None and sha256_file(path) != note.plan_sha256:
         raise EngineError(
             f"{path}: is damaged: its sha256 is not the one in {note_path(path).name}. Delete it "
             "and run sut build again."
@@ -200,8 +199,3 @@ def check_batch(path: Path, tensor: str, largest: int, max_batch_size: int) -> N
             f'{tensor}" has no optimization profile above {largest}. Run sut build '
             f"--max-batch-size {max_batch_size}, or lower max_batch_size to {largest}."
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from backends.tensorrt.library import Library
-
-    # Called with (done, total).
-    Progress: TypeAlias = Callable[[int, "int | None"], None]
+    from sut.base.progress import Progress
 
 TOTAL = 1000
 

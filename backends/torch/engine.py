@@ -21,9 +21,9 @@ from backends.cuda.gpu import open_driver
 from backends.cuda.host_driver import HostDriver
 from backends.cuda.ladder import read_sizes
 from backends.cuda.options import CudaOptions
-from backends.onnx_file import check_file
 from backends.options import read_options
 from sut.base.errors import ConfigError, EngineError
+from sut.base.onnx_file import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -1,6 +1,6 @@
-"""Looks at an ONNX file: is it there, what may it be instead, in which precision are its weights.
+"""Looks at an ONNX file: is it there, is it whole, and in which precision are its weights?
 
-Knows no inference library.
+Knows no inference library, and imports onnx, which is slow, only when a file is parsed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sut.base.errors import EngineError
+from sut.base.errors import DataError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +73,18 @@ def check_file(path: str | None) -> str:
     return path
 
 
+def check_onnx(path: Path) -> None:
+    """Raise DataError unless `path` parses as an ONNX model with nodes and outputs."""
+    try:
+        graph = _graph(path)
+    except ValueError as error:
+        raise DataError(
+            f"{path}: is not an ONNX model, or only a part of one; expected a whole .onnx file."
+        ) from error
+    if not graph.node or not graph.output:
+        raise DataError(f"{path}: an ONNX model without nodes or outputs; expected a whole model.")
+
+
 def precision_of(path: str, input_dtype: str) -> str:
     """Return the type that holds most of the weights: "fp32", "fp16", "int8" and so on.
 
@@ -80,14 +92,11 @@ def precision_of(path: str, input_dtype: str) -> str:
     NumPy's where there is no shorter one.
     """
     import onnx  # noqa: PLC0415 - slow to import
-    from google.protobuf.message import (  # type: ignore[import-untyped]  # noqa: PLC0415 - as onnx
-        DecodeError,
-    )
 
     sizes: Counter[str] = Counter()
     try:
-        graph = onnx.load(path, load_external_data=False).graph
-    except DecodeError:  # ONNX Runtime has formats of its own
+        graph = _graph(Path(path))
+    except ValueError:  # ONNX Runtime has formats of its own
         graph = onnx.GraphProto()
     for tensor in _weights(graph):
         precision = PRECISIONS.get(onnx.TensorProto.DataType.Name(tensor.data_type))
@@ -96,6 +105,19 @@ def precision_of(path: str, input_dtype: str) -> str:
     if sizes:
         return sizes.most_common(1)[0][0]
     return {"float32": "fp32", "float16": "fp16", "float64": "fp64"}.get(input_dtype, input_dtype)
+
+
+def _graph(path: Path) -> GraphProto:
+    """Return the graph without data in other files; raise ValueError if the file does not parse."""
+    import onnx  # noqa: PLC0415 - slow to import
+    from google.protobuf.message import (  # type: ignore[import-untyped]  # noqa: PLC0415 - as onnx
+        DecodeError,
+    )
+
+    try:
+        return onnx.load(path, load_external_data=False).graph
+    except DecodeError as error:
+        raise ValueError(str(error)) from error
 
 
 def _weights(graph: GraphProto) -> Iterator[TensorProto]:

@@ -1,4 +1,4 @@
-"""What is to be submitted, resolved: one benchmark on one system, in some scenarios.
+"""What is to be submitted or audited, resolved: one benchmark on one system, in some scenarios.
 
 Plain data; runs nothing.
 """
@@ -6,7 +6,7 @@ Plain data; runs nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from data.rounds import checker_name
 from sut.base.errors import ConfigError, nearest
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 # Backends that answer without computing: nothing of theirs is a result.
 WITHOUT_ENGINE = frozenset({"null", "simulated"})
-# The division of an order that is no submission: one compliance test, with the user's own settings.
-AUDIT_ALONE = "audit"
+
+Division = Literal["closed", "open"]
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One submission as it was asked for.
+    """One submission, or one compliance test alone, as it was asked for.
 
     Attributes:
         round: its rules.
-        division: closed or open.
+        division: None: no submission, but a compliance test alone, with the user's own settings.
         submitter: who submits.
         benchmark: what runs.
         rules: the round's, for the model that the benchmark is or stands for.
@@ -51,7 +51,7 @@ class Order:
     """
 
     round: Round
-    division: str
+    division: Division | None
     submitter: str
     benchmark: Benchmark
     rules: ModelRules
@@ -73,7 +73,7 @@ class Order:
     @property
     def closed(self) -> bool:
         """Whether the rules of the closed division hold."""
-        return self.division != "open"
+        return self.division == "closed"
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -92,6 +92,7 @@ class Order:
 
     def submitter_in(self, tree: Path) -> Submitter:
         """Return the submitter's folder in a tree."""
+        assert self.division is not None, "a compliance test alone has no place in a tree"
         return Submitter(tree, self.round.layout, self.division, self.submitter)
 
 

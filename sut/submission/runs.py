@@ -21,7 +21,7 @@ from sut.record.run_folder import SUMMARY_FILE, USER_CONF_FILE
 from sut.run.test import run
 from sut.submission import system as system_json
 from sut.submission.compliance import TESTS, audit_config
-from sut.submission.order import AUDIT_ALONE, WITHOUT_ENGINE
+from sut.submission.order import WITHOUT_ENGINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -158,7 +158,7 @@ class ScenarioRuns:
                 f"backend {plan.harness.backend} of system {order.system_name} computes nothing; "
                 "no result of it can be submitted. Use a system with a real engine."
             )
-        if order.division == AUDIT_ALONE:
+        if order.division is None:
             return plan
         return replace(plan, benchmark=_without_own_bound(plan.benchmark))
 
@@ -201,7 +201,7 @@ class ScenarioRuns:
         if plan.file is not None:
             entries = plan.file.effective(order.benchmark.loadgen_name, scenario)
             values = {key: entry.value for key, entry in entries.items()}
-        if order.closed:
+        if order.division != "open":
             return values
         if scenario == "Server" and order.rules.server_bound_ms is not None:
             values["target_latency"] = order.rules.server_bound_ms

@@ -1,6 +1,6 @@
 """Writes a submission's tree: everything is made beside it first, then moved in, folder by folder.
 
-So a full disk or an interrupt leaves the tree as it was. Files of others are never touched.
+A full disk or an interrupt leaves the tree as it was. Files of others are never touched.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from sut.submission.layout import (
     Place,
     Submitter,
 )
+from sut.submission.moves import NotUndoneError, move_in
 from sut.submission.runs import ACCURACY, PERFORMANCE
 from sut.submission.truncate import place_accuracy
 
@@ -81,6 +82,7 @@ def place_results(order: Order, done: Mapping[str, Mapping[str, Part]]) -> None:
     Raises:
         ConfigError: see `check_tree`.
         SutError: the disk is full, or the tree cannot be written; it is as it was.
+        NotUndoneError: it is not, and where the files are that it lacks.
     """
     check_tree(order)
     try:
@@ -98,14 +100,21 @@ def place_results(order: Order, done: Mapping[str, Mapping[str, Part]]) -> None:
 
 @contextmanager
 def _staging(tree: Path) -> Iterator[Path]:
-    """Yield a folder beside the tree, on the same disk; it goes away afterwards."""
+    """Yield a folder beside the tree, on the same disk.
+
+    It is removed afterwards, unless it holds files of the tree that could not be moved back.
+    """
     tree.parent.mkdir(parents=True, exist_ok=True)
     folder = tempfile.mkdtemp(prefix=f".{tree.name}-", dir=tree.parent)
     path = tree.parent / folder.rpartition("/")[2]
     try:
         yield path
-    finally:
+    except NotUndoneError:
+        raise
+    except BaseException:
         shutil.rmtree(path, ignore_errors=True)
+        raise
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _place(order: Order, tree: Path, scenario: str) -> Place:
@@ -205,7 +214,7 @@ def _model_mapping(order: Order, tree: Path) -> dict[str, object]:
 
 
 def _move_in(order: Order, staging: Path, done: Mapping[str, object]) -> None:
-    """Move what is staged into the tree. Renames alone: none of them needs room on the disk."""
+    """Move what is staged into the tree."""
     old = staging / "replaced"
     old.mkdir()
     made, target = order.submitter_in(staging), order.submitter_in(order.tree)
@@ -219,11 +228,7 @@ def _move_in(order: Order, staging: Path, done: Mapping[str, object]) -> None:
         moves += [(source, to) for source, to in pairs if source.exists()]
     shared = (made.system(order.system_name), *_shared(made))
     moves += [(path, target.folder / path.relative_to(made.folder)) for path in shared]
-    for number, (source, to) in enumerate(moves):
-        to.parent.mkdir(parents=True, exist_ok=True)
-        if to.exists():
-            to.rename(old / str(number))
-        source.rename(to)
+    move_in(moves, old)
 
 
 def _shared(made: Submitter) -> Iterator[Path]:

@@ -15,7 +15,7 @@ from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
 from sut.config import plan as config
 from sut.submission.audit import verify
 from sut.submission.compliance import TESTS, known_test
-from sut.submission.order import AUDIT_ALONE, Order, rules_for
+from sut.submission.order import Order, rules_for
 from sut.submission.runs import ACCURACY, PERFORMANCE, ScenarioRuns
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _order(arguments: argparse.Namespace, command: str) -> Order:
     folder = config.system_folder(arguments.system or config.DEFAULT_SYSTEM)
     return Order(
         round=round_,
-        division=AUDIT_ALONE,
+        division=None,
         submitter="",
         benchmark=benchmark,
         rules=rules_for(round_, benchmark, "open", arguments.stands_for),

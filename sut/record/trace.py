@@ -30,7 +30,6 @@ class Close(Enum):
     DELAY = 1
     IDLE = 2
     FLUSH = 3
-    DEADLINE = 4
 
 
 BATCH_FIELDS = (

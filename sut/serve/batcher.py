@@ -24,12 +24,10 @@ class BatcherSettings:
         max_batch_size: samples; never exceeded.
         max_queue_delay_ns: a sample is not held for longer than this while a slot is free. 0 sends
             what is there as soon as a slot is free.
-        deadline_ns: the latency bound of a sample, counted from its arrival; None for no bound.
     """
 
     max_batch_size: int
     max_queue_delay_ns: int = 0
-    deadline_ns: int | None = None
 
 
 class Batcher:
@@ -62,58 +60,44 @@ class Batcher:
         """No more samples come in this series (LoadGen's FlushQueries): hold nothing back."""
         self._flushed = True
 
-    @property
-    def oldest_ns(self) -> int | None:
-        """Arrival of the oldest pending sample; None when nothing is pending."""
-        return self._runs[0][0] if self._runs else None
-
     def can_close(self, now_ns: int, least_cap: int) -> bool:
         """Whether `close` can say anything but None for a worker that takes `least_cap` or more.
 
         Cheap: it is asked at every query, mostly to be told that there is nothing to do.
         """
         pending, settings = self.pending, self._settings
-        if pending >= least_cap or self._flushed or settings.deadline_ns is not None:
+        if pending >= least_cap or self._flushed:
             return pending > 0
         return pending > 0 and now_ns + self._gap_ns >= (
             self._runs[0][0] + settings.max_queue_delay_ns
         )
 
-    def close(self, now_ns: int, cap: int, idle: bool, service_ns: int) -> Close | None:
+    def close(self, now_ns: int, cap: int, idle: bool) -> Close | None:
         """Say whether a batch of min(pending, cap) samples is to be closed now, and why.
 
         Args:
             now_ns: the time.
             cap: samples that the worker at hand takes at most.
             idle: the worker at hand has nothing in flight.
-            service_ns: predicted time from now to the answer of that batch on that worker.
         """
         if not self.pending:
             return None
         if self.pending >= min(cap, self._settings.max_batch_size):
             return Close.FULL
-        return Close.FLUSH if self._flushed else self._by_time(now_ns, idle, service_ns)
-
-    def _by_time(self, now_ns: int, idle: bool, service_ns: int) -> Close | None:
+        if self._flushed:
+            return Close.FLUSH
         due_ns = self._runs[0][0] + self._settings.max_queue_delay_ns
         if now_ns >= due_ns:
             return Close.DELAY
         if idle and now_ns + self._gap_ns > due_ns:
             return Close.IDLE  # the next query is expected only after the delay is over
-        deadline_ns = self._settings.deadline_ns
-        if deadline_ns is not None and now_ns + service_ns >= self._runs[0][0] + deadline_ns:
-            return Close.DEADLINE
         return None
 
-    def due_ns(self, service_ns: int) -> int | None:
+    def due_ns(self) -> int | None:
         """Return the time at which `close` turns true by itself; None when nothing is pending."""
         if not self._runs:
             return None
-        oldest_ns = self._runs[0][0]
-        due_ns = oldest_ns + self._settings.max_queue_delay_ns
-        if self._settings.deadline_ns is not None:
-            due_ns = min(due_ns, oldest_ns + self._settings.deadline_ns - service_ns)
-        return due_ns
+        return self._runs[0][0] + self._settings.max_queue_delay_ns
 
     def take(self, samples: int) -> int:
         """Remove the `samples` oldest of those pending; return the arrival of the oldest in ns."""

@@ -16,8 +16,6 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from sut.base.errors import WorkerError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -339,8 +337,3 @@ def _internal(error: Exception) -> Failure:
 
     text = "".join(traceback.format_exception(error))
     return Failure(f"dispatcher: {type(error).__name__}: {error}", text)
-
-
-def as_error(failure: Failure) -> WorkerError:
-    """Return the failure as the error that ends the program."""
-    return WorkerError(failure.message, failure.traceback)

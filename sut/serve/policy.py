@@ -117,19 +117,13 @@ class _Worker:
 class Policy:
     """The queue's state and the workers' state; says which batch goes where."""
 
-    __slots__ = ("_batcher", "_credit", "_has_deadline", "_least_cap", "_workers")
+    __slots__ = ("_batcher", "_credit", "_least_cap", "_workers")
 
     def __init__(self, settings: BatcherSettings, workers: Sequence[WorkerLimits]) -> None:
         self._batcher = Batcher(settings)
         self._workers = [_Worker(i, w, settings.max_batch_size) for i, w in enumerate(workers)]
         self._credit = sum(w.slots for w in workers)
         self._least_cap = min((w.cap for w in self._workers), default=0)
-        self._has_deadline = settings.deadline_ns is not None
-
-    @property
-    def pending(self) -> int:
-        """Samples that wait."""
-        return self._batcher.pending
 
     @property
     def has_credit(self) -> bool:
@@ -155,27 +149,17 @@ class Policy:
             return None
         worker = self._best(now_ns)
         samples = min(batcher.pending, worker.cap)
-        finish_ns = max(now_ns, worker.free_ns) + worker.curve.predict_ns(samples)
-        why = batcher.close(now_ns, worker.cap, not worker.in_flight, int(finish_ns) - now_ns)
+        why = batcher.close(now_ns, worker.cap, not worker.in_flight)
         if why is None:
             return None
         worker.in_flight.append(samples)
-        worker.free_ns = finish_ns
+        worker.free_ns = max(now_ns, worker.free_ns) + worker.curve.predict_ns(samples)
         self._credit -= 1
         return Assignment(worker.index, samples, batcher.take(samples), why)
 
     def due_ns(self, now_ns: int) -> int | None:
         """When to ask `next_batch` again if nothing else happens; None: only an event can help."""
-        batcher = self._batcher
-        if not batcher.pending or not self._credit:
-            return None
-        service_ns = 0  # only a deadline makes the time depend on the worker
-        if self._has_deadline:
-            worker = self._best(now_ns)
-            samples = min(batcher.pending, worker.cap)
-            finish_ns = max(now_ns, worker.free_ns) + worker.curve.predict_ns(samples)
-            service_ns = int(finish_ns) - now_ns
-        due_ns = batcher.due_ns(service_ns)
+        due_ns = self._batcher.due_ns() if self._credit else None
         return None if due_ns is None else max(due_ns, now_ns + MIN_WAIT_NS)
 
     def finish(self, worker_index: int, now_ns: int, service_ns: float) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 NS_PER_S = 1e9
 NEVER = 1 << 62
-# `peak_qps` looks for its bracket from the top, in steps that begin with this share.
-FIRST_STEP = 0.01
 PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p97": 0.97, "p99": 0.99, "p999": 0.999}
 # Apart from every stream that a device draws its jitter from.
 HOST_STREAM = 1 << 16
@@ -138,10 +136,6 @@ class QueueResult:
         """Return the latency that a `share` of the samples, from 0 to below 1, stays within."""
         return percentile_ns(self.latencies_ns, share)
 
-    def over(self, bound_ns: float) -> int:
-        """Return how many samples took longer than `bound_ns`."""
-        return len(self.latencies_ns) - int(np.searchsorted(self.latencies_ns, bound_ns, "right"))
-
 
 def simulate(setting: QueueSetting, arrivals_ns: NDArray[np.int64] | None = None) -> QueueResult:
     """Run one setting; the same setting gives the same result.
@@ -157,67 +151,9 @@ def simulate(setting: QueueSetting, arrivals_ns: NDArray[np.int64] | None = None
     return run.result(scheduled_ns)
 
 
-def peak_qps(
-    setting: QueueSetting,
-    bound_ns: float,
-    percentile: float,
-    seeds: Sequence[int],
-    resolution: float = 1e-3,
-) -> float:
-    """Return the highest rate of arrivals whose latency stays within a bound.
-
-    Goes down from what the devices can do, in growing steps, to a rate that fits, and bisects the
-    last step: with a long queue delay the bound may be broken at low rates too.
-
-    Args:
-        setting: all but `qps` and `seed`.
-        bound_ns: what the percentile, the mean over the seeds, may be.
-        percentile: a share below 1, such as 0.99.
-        seeds: of the arrivals; a single one moves p99 by 10 %.
-        resolution: to which share of what the devices can do the rate is found.
-
-    Returns:
-        Queries per second; 0.0 if no rate that was tried fits.
-    """
-    capacity = _capacity(setting)
-    low = high = capacity
-    step = FIRST_STEP * capacity
-    while not _fits(replace(setting, qps=low), bound_ns, percentile, seeds):
-        low, high, step = low - step, low, 2 * step
-        if low <= 0.0:
-            low = 0.0
-            break
-    while high - low > resolution * capacity:
-        middle = (low + high) / 2
-        if _fits(replace(setting, qps=middle), bound_ns, percentile, seeds):
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-def _fits(setting: QueueSetting, bound_ns: float, percentile: float, seeds: Sequence[int]) -> bool:
-    left_ns = bound_ns * len(seeds)
-    for seed in seeds:
-        left_ns -= simulate(replace(setting, seed=seed)).percentile_ns(percentile)
-        if left_ns < 0:
-            return False
-    return True
-
-
 def percentile_ns(ascending: NDArray[np.int64], share: float) -> float:
     """Return a percentile as LoadGen takes it (loadgen/results.cc): the element at `share`."""
     return float(ascending[int(share * len(ascending))])
-
-
-def _capacity(setting: QueueSetting) -> float:
-    """Return the rate at which every device is busy with its best batches, in samples/s."""
-    largest = setting.batcher.max_batch_size
-    return sum(
-        max(size / device.service.service_ns(size) for size in range(1, _cap(device, largest) + 1))
-        * NS_PER_S
-        for device in setting.devices
-    )
 
 
 def _cap(device: Device, largest: int) -> int:

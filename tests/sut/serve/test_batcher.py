@@ -12,30 +12,29 @@ from sut.serve.batcher import Batcher, BatcherSettings
 MS = 1_000_000
 
 
-def make(cap: int = 4, delay_ns: int = 2 * MS, deadline_ns: int | None = None) -> Batcher:
-    return Batcher(BatcherSettings(cap, delay_ns, deadline_ns))
+def make(cap: int = 4, delay_ns: int = 2 * MS) -> Batcher:
+    return Batcher(BatcherSettings(cap, delay_ns))
 
 
 def test_nothing_pending_closes_nothing() -> None:
     batcher = make()
 
-    assert batcher.close(0, cap=4, idle=True, service_ns=0) is None
-    assert batcher.due_ns(0) is None
-    assert batcher.oldest_ns is None
+    assert batcher.close(0, cap=4, idle=True) is None
+    assert batcher.due_ns() is None
 
 
 def test_a_full_batch_closes_at_once() -> None:
     batcher = make(cap=4)
     batcher.add(0, 4)
 
-    assert batcher.close(0, cap=4, idle=False, service_ns=0) is Close.FULL
+    assert batcher.close(0, cap=4, idle=False) is Close.FULL
 
 
 def test_a_smaller_cap_of_the_worker_counts_as_full() -> None:
     batcher = make(cap=4)
     batcher.add(0, 2)
 
-    assert batcher.close(0, cap=2, idle=False, service_ns=0) is Close.FULL
+    assert batcher.close(0, cap=2, idle=False) is Close.FULL
 
 
 def test_the_delay_counts_from_the_oldest_sample() -> None:
@@ -43,16 +42,16 @@ def test_the_delay_counts_from_the_oldest_sample() -> None:
     batcher.add(0, 1)
     batcher.add(1 * MS, 1)
 
-    assert batcher.close(2 * MS - 1, cap=4, idle=False, service_ns=0) is None
-    assert batcher.close(2 * MS, cap=4, idle=False, service_ns=0) is Close.DELAY
-    assert batcher.due_ns(0) == 2 * MS
+    assert batcher.close(2 * MS - 1, cap=4, idle=False) is None
+    assert batcher.close(2 * MS, cap=4, idle=False) is Close.DELAY
+    assert batcher.due_ns() == 2 * MS
 
 
 def test_no_delay_sends_what_is_there() -> None:
     batcher = make(delay_ns=0)
     batcher.add(5, 1)
 
-    assert batcher.close(5, cap=4, idle=False, service_ns=0) is Close.DELAY
+    assert batcher.close(5, cap=4, idle=False) is Close.DELAY
 
 
 def test_a_flush_closes_a_partial_batch_until_the_next_query() -> None:
@@ -60,10 +59,10 @@ def test_a_flush_closes_a_partial_batch_until_the_next_query() -> None:
     batcher.add(0, 1)
     batcher.flush()
 
-    assert batcher.close(0, cap=4, idle=False, service_ns=0) is Close.FLUSH
+    assert batcher.close(0, cap=4, idle=False) is Close.FLUSH
 
     batcher.add(1, 1)
-    assert batcher.close(1, cap=4, idle=False, service_ns=0) is None
+    assert batcher.close(1, cap=4, idle=False) is None
 
 
 def test_an_idle_worker_gets_a_partial_batch_when_the_next_query_is_far_off() -> None:
@@ -73,8 +72,8 @@ def test_an_idle_worker_gets_a_partial_batch_when_the_next_query_is_far_off() ->
         batcher.take(1)
     batcher.add(1_000 * MS, 1)
 
-    assert batcher.close(1_000 * MS, cap=4, idle=True, service_ns=0) is Close.IDLE
-    assert batcher.close(1_000 * MS, cap=4, idle=False, service_ns=0) is None
+    assert batcher.close(1_000 * MS, cap=4, idle=True) is Close.IDLE
+    assert batcher.close(1_000 * MS, cap=4, idle=False) is None
 
 
 def test_an_idle_worker_waits_when_the_next_query_is_near() -> None:
@@ -84,16 +83,7 @@ def test_an_idle_worker_waits_when_the_next_query_is_near() -> None:
         batcher.take(1)
     batcher.add(10 * MS, 1)
 
-    assert batcher.close(10 * MS, cap=4, idle=True, service_ns=0) is None
-
-
-def test_a_deadline_at_risk_closes_before_the_delay_is_over() -> None:
-    batcher = make(delay_ns=20 * MS, deadline_ns=15 * MS)
-    batcher.add(0, 1)
-
-    assert batcher.close(9 * MS, cap=4, idle=False, service_ns=5 * MS) is None
-    assert batcher.close(10 * MS, cap=4, idle=False, service_ns=5 * MS) is Close.DEADLINE
-    assert batcher.due_ns(5 * MS) == 10 * MS
+    assert batcher.close(10 * MS, cap=4, idle=True) is None
 
 
 def test_taking_part_of_a_query_keeps_its_arrival_for_the_rest() -> None:
@@ -101,8 +91,8 @@ def test_taking_part_of_a_query_keeps_its_arrival_for_the_rest() -> None:
     batcher.add(7, 6)
 
     assert batcher.take(4) == 7
-    assert batcher.oldest_ns == 7
     assert batcher.pending == 2
+    assert batcher.take(2) == 7
 
 
 @given(
@@ -120,14 +110,14 @@ def test_every_sample_leaves_once_in_order_and_none_is_held_beyond_the_delay(
     sent: list[tuple[int, int, int]] = []  # oldest_ns, samples, at
 
     def send_due(now_ns: int) -> None:
-        while batcher.close(now_ns, cap, idle=False, service_ns=0) is not None:
+        while batcher.close(now_ns, cap, idle=False) is not None:
             samples = min(batcher.pending, cap)
             sent.append((batcher.take(samples), samples, now_ns))
 
     now_ns = 0
     for gap_ns, samples in arrivals:
         arrival_ns = now_ns + gap_ns
-        while (due_ns := batcher.due_ns(0)) is not None and due_ns <= arrival_ns:
+        while (due_ns := batcher.due_ns()) is not None and due_ns <= arrival_ns:
             send_due(due_ns)
         now_ns = arrival_ns
         batcher.add(now_ns, samples)
@@ -144,10 +134,10 @@ def test_every_sample_leaves_once_in_order_and_none_is_held_beyond_the_delay(
 
 @pytest.mark.parametrize("samples", [1, 3, 4, 5, 8])
 def test_due_time_is_when_close_turns_true(samples: int) -> None:
-    batcher = make(cap=100, delay_ns=2 * MS, deadline_ns=3 * MS)
+    batcher = make(cap=100, delay_ns=2 * MS)
     batcher.add(0, samples)
-    due_ns = batcher.due_ns(2 * MS)
+    due_ns = batcher.due_ns()
 
     assert due_ns is not None
-    assert batcher.close(due_ns - 1, cap=100, idle=False, service_ns=2 * MS) is None
-    assert batcher.close(due_ns, cap=100, idle=False, service_ns=2 * MS) is not None
+    assert batcher.close(due_ns - 1, cap=100, idle=False) is None
+    assert batcher.close(due_ns, cap=100, idle=False) is not None

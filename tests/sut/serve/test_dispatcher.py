@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sut.record.trace import BATCH_FIELDS, Close
 from sut.serve.batcher import BatcherSettings
 from sut.serve.dispatcher import Batch, Dispatcher, Failure, Outlets
 from sut.serve.policy import Policy, WorkerLimits
@@ -122,21 +123,20 @@ def test_a_large_query_is_cut_into_contiguous_batches() -> None:
     assert [batch.indices for batch in worker.batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 
-def test_a_partial_batch_leaves_when_its_delay_is_over() -> None:
+def test_a_partial_batch_leaves_when_its_delay_is_over_and_not_before() -> None:
     ledger = Ledger()
     dispatcher = build(ledger, cap=8, delay_ns=5 * MS, slots=2)
     worker = Echo(dispatcher)
     dispatcher.start([worker])
-    dispatcher.issue_query([1], [1])
-    dispatcher.issue_query([2], [2])
 
+    dispatcher.issue_query([1, 2], [1, 2])
     ledger.wait(2)
     dispatcher.close()
     worker.close()
 
-    by_number = sorted(ledger.records)
-    oldest_ns, closed_ns = by_number[-1][5], by_number[-1][6]
-    assert closed_ns - oldest_ns >= 0
+    (record,) = (dict(zip(BATCH_FIELDS, fields[1:], strict=True)) for fields in ledger.records)
+    assert record["why"] == Close.DELAY.value
+    assert record["closed_ns"] - record["oldest_ns"] >= 5 * MS
     assert sorted(ledger.ids) == [1, 2]
 
 

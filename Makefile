@@ -19,8 +19,8 @@ SETUP := .venv/.setup
 DEV := .venv/.dev
 LOCK := .venv-lock
 PIP := -m pip -qq --disable-pip-version-check --no-input
-# The locks name every package, so pip resolves nothing; and it compiles nothing, because the last
-# line of setup imports what a run imports: that proves the installation and compiles only that.
+# The locks name every package, so pip has nothing to resolve. It compiles nothing either: the last line
+# of setup imports what a run imports, which proves the installation and compiles only what is needed.
 INSTALL := $(BIN)/python $(PIP) install --no-deps --no-compile
 IMPORTS := mlperf_loadgen, msgspec, numpy, onnx.numpy_helper, onnxruntime, PIL.Image, rich.table, yaml
 RELOCK := $(LOCK)/bin/python $(PIP) install
@@ -52,25 +52,25 @@ doctor: $(SETUP) ## Show what this machine has and lacks
 run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds each
 	@$(call sut,all,--mode submission --min-duration-s 10)
 
-server: $(SETUP) ## Run Server: queries at random times, as many as the latency bound allows
+server: $(SETUP) ## Run Server: queries at random times, with a latency bound
 	@$(call sut,Server)
 
 offline: $(SETUP) ## Run Offline: all samples in one query
 	@$(call sut,Offline)
 
-singlestream: $(SETUP) ## Run SingleStream: one sample after the other
+singlestream: $(SETUP) ## Run SingleStream: queries of one sample, one after the other
 	@$(call sut,SingleStream)
 
-multistream: $(SETUP) ## Run MultiStream: eight samples after the other eight
+multistream: $(SETUP) ## Run MultiStream: queries of eight samples, one after the other
 	@$(call sut,MultiStream)
 
 accuracy: $(SETUP) ## Run the accuracy test of SCENARIO= (Offline)
 	@$(call sut,$(SCENARIO),--mode accuracy)
 
-tune: $(SETUP) ## Find the best settings and load of SCENARIO= and write them into user_confs/
+tune: $(SETUP) ## Find the best settings and load for SCENARIO= and write them to user_confs/
 	@$(BIN)/sut tune -b $(BENCHMARK) -s $(SCENARIO) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
 
-run_harness: $(SETUP) ## Run with the arguments of NVIDIA's harness in RUN_ARGS=
+run_harness: $(SETUP) ## Run with arguments of NVIDIA's harness, given in RUN_ARGS=
 	@$(BIN)/sut run $(call harness,$(RUN_ARGS))
 
 ##@ Prepare (BENCHMARK= PRECISION= ARGS=)
@@ -84,11 +84,11 @@ quantize: $(SETUP) ## Make an fp16 or int8 model and compare it with fp32
 	@$(BIN)/sut quantize -b $(BENCHMARK) --precision $(PRECISION) $(ARGS)
 
 calibrate: PRECISION := int8
-calibrate: quantize ## The same to int8, as NVIDIA's harness calls it
+calibrate: quantize ## The same for int8, as NVIDIA's harness calls it
 
 ##@ Submit (BENCHMARK= SYSTEM= SUBMITTER= DIVISION= OUT= ARGS=)
 .PHONY: submission stage_results audit check extra
-submission: $(SETUP) ## Run what a submission lacks, verify it, and lay it out in OUT=
+submission: $(SETUP) ## Run the tests that a submission still needs, verify them, write the tree to OUT=
 	@$(BIN)/sut submit -b $(BENCHMARK) --system $(SYSTEM) --division $(DIVISION) \
 	--submitter "$(SUBMITTER)" --out $(OUT) $(ARGS)
 
@@ -100,47 +100,47 @@ audit: $(SETUP) ## Run compliance TEST= of SCENARIO= and verify it
 check: $(SETUP) ## Check the tree in OUT=, more strictly than the official checkers
 	@$(BIN)/sut check $(OUT) $(ARGS)
 
-extra: $(DEV) ## Make two submissions of full length in OUT=: 12 minutes, then 45 alone on the machine
+extra: $(DEV) ## Make two full-length submissions in OUT=: 12 minutes, then 45 on an otherwise idle machine
 	@$(BIN)/python -m tests.sut.submission.extra.stand_in $(OUT)/closed
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
 .PHONY: test lint fmt lock bench-cpu bench-model bench-tuner bench-dispatch bench-gpu
-test: $(DEV) ## Run the tests; one of them with ARGS="-k NAME"
+test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q $(ARGS)
 
-lint: $(DEV) ## Check style, format, types and the layers of imports
+lint: $(DEV) ## Check style, format, types and which room imports which
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy && $(BIN)/lint-imports --no-logo
 
 fmt: $(DEV) ## Format the code and repair what can be repaired
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .
 
-lock: ## Renew requirements/ from pyproject.toml, with the oldest Python supported
+lock: ## Renew requirements/ from pyproject.toml; use the oldest supported Python
 	@rm -rf $(LOCK) && $(PYTHON) -m venv $(LOCK) && $(RELOCK) --upgrade pip setuptools
 	@$(RELOCK) -e . && $(call freeze,run,--all --exclude pip --exclude-editable)
 	@$(RELOCK) -e '.[dev]' && $(call freeze,dev,--all --exclude pip --exclude-editable)
 	@$(RELOCK) --no-deps --target $(LOCK)/assets --group assets && $(call freeze,assets,--path $(LOCK)/assets)
 	@rm -rf $(LOCK)
 
-bench-cpu: $(DEV) ## Measure what this machine's CPU can do, and what the harness takes of it
+bench-cpu: $(DEV) ## Measure this machine's CPU, alone and through the harness
 	@$(BIN)/python -m tests.benchmarks.cpu $(ARGS)
 
-bench-model: $(DEV) ## Compare the model of the queue with the real program
+bench-model: $(DEV) ## Compare the queue model with the real program
 	@$(BIN)/python -m tests.benchmarks.queue_model $(ARGS)
 
-bench-tuner: $(DEV) ## Compare the tuner with bisection and brute force, in the model of the queue
+bench-tuner: $(DEV) ## Compare the tuner with bisection and brute force, in the queue model
 	@$(BIN)/python -m tests.benchmarks.tuner $(ARGS)
 
-bench-dispatch: $(DEV) ## Measure the harness alone, with a backend that does nothing
+bench-dispatch: $(DEV) ## Measure the harness alone, with a backend that computes nothing
 	@$(BIN)/python -m tests.benchmarks.dispatch $(ARGS)
 
-bench-gpu: $(DEV) ## Measure what this machine's GPUs can do, and what the harness takes of it
+bench-gpu: $(DEV) ## Measure this machine's GPUs, alone and through the harness
 	@$(BIN)/python -m tests.benchmarks.gpu $(ARGS)
 
 ##@ Clean
 .PHONY: clean distclean
-clean: ## Remove what the checks and builds left; runs/ stays
+clean: ## Remove what checks and builds left behind; runs/ stays
 	@rm -rf build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
@@ -156,7 +156,7 @@ $(DEV): $(SETUP) requirements/dev.txt
 	@echo "Installing the tools for tests and lint into .venv ..."
 	@$(INSTALL) -r requirements/dev.txt && touch $@
 
-# --clear: what an interrupted setup left is made anew.
+# --clear: an interrupted setup may have left half an environment.
 $(VENV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo >&2 \
 	'make setup: "$(PYTHON)" is not Python 3.11 or newer. Install one, or name it: make setup PYTHON=python3.12'; exit 1; }

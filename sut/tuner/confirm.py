@@ -1,6 +1,6 @@
 """Proves a setting: runs at full length, several in a row, beside the next best candidate.
 
-The rate leaves a margin below the bound, chosen from the spread seen between runs.
+The rate leaves room below the bound, as sut.tuner.learning says how much.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sut.tuner import constraints, student
+from sut.tuner import constraints
 from sut.tuner.messages import Outcome, Trial
 
 if TYPE_CHECKING:
@@ -44,87 +44,137 @@ class Claim:
     Attributes:
         candidate: the settings.
         qps: the rate.
+        rival: the next best candidate, if it still stands.
         runs: at full length, at this rate.
+        rival_runs: of the rival, at the same rate.
         is_proven: all were VALID, as many as asked for.
         confidence: that the next will be VALID.
-        rival: the next best candidate, if one was run.
-        rival_runs: its runs at the same rate.
         notes: in words.
     """
 
     candidate: Candidate
     qps: float
+    rival: Candidate | None = None
     runs: list[Outcome] = field(default_factory=list)
+    rival_runs: list[Outcome] = field(default_factory=list)
     is_proven: bool = False
     confidence: float = 0.0
-    rival: Candidate | None = None
-    rival_runs: list[Outcome] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def confirm(  # noqa: PLR0913 - two candidates and their rate
-    job: Job,
-    lessons: Lessons,
-    candidate: Candidate,
-    qps: float,
-    rival: Candidate | None,
-    say: Callable[[str], None],
+def confirm(
+    job: Job, lessons: Lessons, claim: Claim, say: Callable[[str], None]
 ) -> Generator[Ask, Reply, Claim]:
     """Find the rate that holds, and prove it; the rival runs in between, at the same rate."""
-    claim = Claim(candidate, rounded(qps), rival=rival)
-    changes, failures, ceiling, failed = 0, 0, math.inf, math.inf
-    broke: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    while len(claim.runs) < job.confirm_runs:
-        run = yield from _run(job, lessons, claim.candidate, claim.qps)
-        safe = _safe_rate(lessons, claim.candidate, claim.qps)
-        broken = constraints.broken(job.constraints, run.figures)
-        if run.valid and broken and changes < _CHANGES:
-            worst, value = max(broken, key=lambda pair: pair[1] / pair[0].limit)
-            say(f"at {claim.qps:,.6g} queries/s {worst.text} is broken: {value:.4g}; a lower rate")
-            changes += 1
-            broke[worst.name].append((claim.qps, value))
-            ceiling = _rate_within(worst.limit, broke[worst.name])
-            claim = Claim(claim.candidate, ceiling, rival=rival)
-            continue
-        safe = min(safe, ceiling)
-        if not run.valid:
-            if changes >= _CHANGES:
-                claim.runs = [run]
-                break
-            say(f"INVALID at {claim.qps:,.6g} queries/s: {_why(job, run)}; a lower rate is tried")
-            changes += 1
-            failed = min(failed, claim.qps)
-            excess = min(max(1.0, math.exp(-lessons.room(run))), _MOST_EXCESS)
-            most = _MOST_STEP * 2**failures * excess
-            claim = Claim(claim.candidate, _lower(claim.qps, safe, most), rival=rival)
-            failures += 1
-            continue
-        claim.runs.append(run)
-        is_first = len(claim.runs) == 1
-        gain = _LEAST_GAIN
-        if failed < math.inf:  # a rate that failed is not returned to: halfway at most
-            safe, gain = min(safe, rounded(math.sqrt(claim.qps * failed))), _GAIN_AFTER_FAILURE
-        if is_first and changes < _RAISES and safe > claim.qps * (1 + gain):
-            changes += 1
-            say(f"room at {claim.qps:,.6g} queries/s: {_why(job, run)}; a higher rate is tried")
-            claim = Claim(claim.candidate, safe, rival=rival)
-            continue
-        if rival is not None and len(claim.runs) < job.confirm_runs:
-            other = yield from _run(job, lessons, rival, claim.qps)
-            claim.rival_runs.append(other)
-            if not other.valid:
-                rival = None  # it is out; its runs are kept
+    claim = yield from _Proof(job, lessons, claim, say).search()
     _judge(job, lessons, claim)
-    if (
-        rival is not None
-        and _room(lessons, claim.rival_runs) > _room(lessons, claim.runs) + _CLEARLY
-    ):
+    rival = claim.rival
+    more = _room(lessons, claim.rival_runs) - _room(lessons, claim.runs)
+    if rival is not None and all(run.valid for run in claim.rival_runs) and more > _CLEARLY:
         say(f"the next best has more room and is confirmed in turn: {rival}")
-        theirs = yield from confirm(job, lessons, rival, claim.qps, None, say)
+        theirs = yield from confirm(job, lessons, Claim(rival, claim.qps), say)
         if (theirs.is_proven, theirs.qps) > (claim.is_proven, claim.qps):
-            theirs.rival, theirs.rival_runs = claim.candidate, claim.runs
             return theirs
     return claim
+
+
+class _Proof:
+    """Looks for the rate of one candidate that holds."""
+
+    def __init__(
+        self, job: Job, lessons: Lessons, claim: Claim, say: Callable[[str], None]
+    ) -> None:
+        self._job = job
+        self._lessons = lessons
+        self._claim = claim
+        self._say = say
+        self._changes = self._failures = 0
+        self._failed_qps = self._ceiling_qps = math.inf
+        self._broke: dict[str, list[tuple[float, float]]] = defaultdict(list)
+
+    def search(self) -> Generator[Ask, Reply, Claim]:
+        """Run until enough runs in a row are VALID at one rate, or it changed too often."""
+        while len(self._claim.runs) < self._job.confirm_runs:
+            claim = self._claim
+            run = yield from self._run(claim.candidate, claim.qps)
+            qps = self._next_rate(run)
+            if qps is not None:
+                self._changes += 1
+                self._claim = Claim(claim.candidate, qps, claim.rival)
+                continue
+            claim.runs.append(run)
+            if not run.valid:
+                claim.runs = [run]
+                break
+            still_runs = all(run.valid for run in claim.rival_runs)
+            if claim.rival and still_runs and len(claim.runs) < self._job.confirm_runs:
+                claim.rival_runs.append((yield from self._run(claim.rival, claim.qps)))
+        return self._claim
+
+    def _run(self, candidate: Candidate, qps: float) -> Generator[Ask, Reply, Outcome]:
+        outcome = yield Trial("confirm", candidate, self._job.confirm_s, qps)
+        assert isinstance(outcome, Outcome)
+        self._lessons.learn(candidate, qps, outcome, "confirm")
+        return outcome
+
+    def _next_rate(self, run: Outcome) -> float | None:
+        """Return the rate to go on with after a run; None to stay."""
+        may_change = self._changes < _CHANGES
+        if not run.valid:
+            return self._below(run) if may_change else None
+        broken = constraints.broken(self._job.constraints, run.figures)
+        if broken and may_change:
+            return self._within(broken)
+        return self._above(run) if not self._claim.runs and self._changes < _RAISES else None
+
+    def _below(self, run: Outcome) -> float:
+        """Return a lower rate after an INVALID run."""
+        qps = self._claim.qps
+        self._say(f"INVALID at {qps:,.6g} queries/s: {self._why(run)}; a lower rate is tried")
+        self._failed_qps = min(self._failed_qps, qps)
+        excess = min(max(1.0, math.exp(-self._lessons.room(run))), _MOST_EXCESS)
+        most = _MOST_STEP * 2**self._failures * excess
+        self._failures += 1
+        safe = min(self._safe_rate(), self._ceiling_qps)
+        return rounded(min(qps * (1 - _LEAST_STEP), max(safe, qps * (1 - most))))
+
+    def _within(self, broken: Sequence[tuple[constraints.Constraint, float]]) -> float:
+        """Return a rate at which the worst of the broken constraints should be kept."""
+        qps = self._claim.qps
+        worst, value = max(broken, key=lambda pair: pair[1] / pair[0].limit)
+        self._say(
+            f"at {qps:,.6g} queries/s {worst.text} is broken: {value:.4g}; a lower rate is tried"
+        )
+        self._broke[worst.name].append((qps, value))
+        self._ceiling_qps = _rate_within(worst.limit, self._broke[worst.name])
+        return self._ceiling_qps
+
+    def _above(self, run: Outcome) -> float | None:
+        """Return a higher rate where there is room; never back to one that failed."""
+        qps, gain = self._claim.qps, _LEAST_GAIN
+        safe = min(self._safe_rate(), self._ceiling_qps)
+        if self._failed_qps < math.inf:
+            safe, gain = min(safe, rounded(math.sqrt(qps * self._failed_qps))), _GAIN_AFTER_FAILURE
+        if safe <= qps * (1 + gain):
+            return None
+        self._say(f"room at {qps:,.6g} queries/s: {self._why(run)}; a higher rate is tried")
+        return safe
+
+    def _safe_rate(self) -> float:
+        return rounded(self._lessons.safe_rate(self._claim.candidate, self._claim.qps))
+
+    def _why(self, run: Outcome) -> str:
+        bound = self._job.bound
+        reached_ms = run.latency_ns[bound.name] / 1e6
+        return f"{bound.name} {reached_ms:.4g} of {bound.limit_ns / 1e6:g} ms"
+
+
+def rounded(qps: float) -> float:
+    """Round a rate down to what a person writes into user.conf: within 0.05 %."""
+    if qps <= 0:
+        return 0.0
+    step = 5 * 10 ** (math.floor(math.log10(qps)) - 4)
+    return float(f"{math.floor(qps / step) * step:.8g}")
 
 
 def _rate_within(limit: float, points: Sequence[tuple[float, float]]) -> float:
@@ -143,77 +193,33 @@ def _rate_within(limit: float, points: Sequence[tuple[float, float]]) -> float:
     return rounded(min(max(aim, qps * (1 - _MOST_LOAD_STEP)), qps * (1 - _LEAST_STEP)))
 
 
-def _run(
-    job: Job, lessons: Lessons, candidate: Candidate, qps: float
-) -> Generator[Ask, Reply, Outcome]:
-    outcome = yield Trial("confirm", candidate, job.confirm_s, qps)
-    assert isinstance(outcome, Outcome)
-    lessons.learn(candidate, qps, outcome, "confirm")
-    return outcome
-
-
-def _safe_rate(lessons: Lessons, candidate: Candidate, qps: float) -> float:
-    """Return the rate to run at, as known now; 0.0 where no rate leaves the margin."""
-    return rounded(lessons.safe_rate(candidate, qps))
-
-
-def _lower(qps: float, safe: float, most: float) -> float:
-    """Return the rate to try after an INVALID run: the safe one, if within a share `most`."""
-    return rounded(min(qps * (1 - _LEAST_STEP), max(safe, qps * (1 - most))))
-
-
-def rounded(qps: float) -> float:
-    """Round a rate down to what a person writes into user.conf: within 0.05 %."""
-    if qps <= 0:
-        return 0.0
-    step = 5 * 10 ** (math.floor(math.log10(qps)) - 4)
-    return float(f"{math.floor(qps / step) * step:.8g}")
-
-
 def _judge(job: Job, lessons: Lessons, claim: Claim) -> None:
     """Say how sure it is, and how near the edge."""
-    name, limit_ns = job.bound.name, job.bound.limit_ns
+    name, limit_ms = job.bound.name, job.bound.limit_ns / 1e6
     claim.is_proven = len(claim.runs) >= job.confirm_runs and all(r.valid for r in claim.runs)
-    values = [math.log(run.latency_ns[name]) for run in claim.runs]
-    needed_ns = lessons.limit_ns(claim.candidate, claim.qps)
-    claim.confidence = min(
-        student.confidence_below(math.log(needed_ns), values),
-        lessons.confidence(claim.candidate, claim.qps),
-    )
-    low, high = min(values, default=0.0), max(values, default=0.0)
-    low, high = math.exp(low) / 1e6, math.exp(high) / 1e6
-    claim.notes.append(
-        f"{name} was {low:.3g} to {high:.3g} of {limit_ns / 1e6:g} ms in {len(claim.runs)} run(s);"
-        f" the next run is VALID with a confidence of {claim.confidence:.0%}."
-    )
-    steeper = lessons.steepness(claim.candidate, claim.qps)
-    claim.notes.append(f"1 % more load raises {name} by {steeper:.0%}.")
+    claim.confidence = lessons.confidence(claim.candidate, claim.qps)
+    values_ms = [run.latency_ns[name] / 1e6 for run in claim.runs]
+    claim.notes += [
+        f"{name} was {min(values_ms):.3g} to {max(values_ms):.3g} of {limit_ms:g} ms in "
+        f"{len(values_ms)} run(s); the next run is VALID with a confidence of "
+        f"{claim.confidence:.0%}.",
+        f"1 % more load raises {name} by {lessons.steepness(claim.candidate, claim.qps):.0%}.",
+    ]
     if claim.confidence < _KNIFE_EDGE:
         claim.notes.append(
             f"Knife-edge: this setting may be INVALID tomorrow ({1 - claim.confidence:.0%}). "
             "Lower the rate by a per cent before publishing it."
         )
-    _compare(lessons, claim)
-
-
-def _compare(lessons: Lessons, claim: Claim) -> None:
-    """Say how the rival did."""
-    if not claim.rival_runs or claim.rival is None:
-        return
-    more = _room(lessons, claim.rival_runs) - _room(lessons, claim.runs)
-    verdict = "as good within what runs can tell"
-    if more > _CLEARLY:
-        verdict = "with more room"
-    elif more < -_CLEARLY or not all(run.valid for run in claim.rival_runs):
-        verdict = "with less room"
-    claim.notes.append(f"The next best, {claim.rival}, is {verdict} at the same rate.")
+    if claim.rival_runs:
+        more = _room(lessons, claim.rival_runs) - _room(lessons, claim.runs)
+        verdict = "as good within what runs can tell"
+        if not all(run.valid for run in claim.rival_runs) or more < -_CLEARLY:
+            verdict = "with less room"
+        elif more > _CLEARLY:
+            verdict = "with more room"
+        claim.notes.append(f"The next best, {claim.rival}, is {verdict} at the same rate.")
 
 
 def _room(lessons: Lessons, runs: Sequence[Outcome]) -> float:
     """Return the mean logarithm of the room below the bound; far below 0 without runs."""
     return math.fsum(map(lessons.room, runs)) / len(runs) if runs else -math.inf
-
-
-def _why(job: Job, run: Outcome) -> str:
-    name, limit_ms = job.bound.name, job.bound.limit_ns / 1e6
-    return f"{name} {run.latency_ns[name] / 1e6:.4g} of {limit_ms:g} ms"

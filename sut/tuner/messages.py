@@ -14,6 +14,7 @@ from sut.record.stalls import DISTURBING_SHARE
 from sut.serve.service_times import Measured
 from sut.tuner.job import Candidate, Variant  # msgspec reads the annotations
 from sut.tuner.neighbours import DISTURBING_CORES
+from sut.tuner.trace_facts import TraceFacts
 
 Purpose = Literal["probe", "search", "confirm"]
 
@@ -52,25 +53,6 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class TraceFacts:
-    """What a run's own trace says of the parts that the model is made of.
-
-    Attributes:
-        service_ratio: the time of the most frequent batch over its S(b).
-        service_factors: quantiles of the times of that batch over their mean, ascending.
-        hop_in_ns: from closing a batch to its start on a device that was idle; None: none was.
-        hop_out_ns: from the device's answer to the end of QuerySamplesComplete.
-        hop_factors: quantiles of the latter over their mean, ascending.
-    """
-
-    service_ratio: float
-    service_factors: tuple[float, ...]
-    hop_in_ns: float | None
-    hop_out_ns: float
-    hop_factors: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of a trial.
 
@@ -83,7 +65,7 @@ class Outcome:
         histogram: batches by size.
         seconds: of the run, from the first query to the last answer.
         stopped: why it was stopped before its end, or empty.
-        seen: None where the run left no trace to read it from.
+        trace_facts: None where the run left no trace to read it from.
         folder: its run folder, from the tuning folder.
         reasons: why it was INVALID.
         busy: share of the time that each device computed.
@@ -101,7 +83,7 @@ class Outcome:
     histogram: dict[int, int]
     seconds: float
     stopped: str = ""
-    seen: TraceFacts | None = None
+    trace_facts: TraceFacts | None = None
     folder: str = ""
     reasons: tuple[str, ...] = ()
     busy: dict[str, float] = field(default_factory=dict)
@@ -191,7 +173,6 @@ class Answer:
         measured: S(b) by variant.
         curve: latency against rate.
         notes: what the user should know, a line each.
-        runner_up: the next best candidate, and its runs.
     """
 
     candidate: Candidate
@@ -204,4 +185,3 @@ class Answer:
     measured: tuple[tuple[Variant, Measured], ...] = ()
     curve: Curve = Curve()
     notes: tuple[str, ...] = ()
-    runner_up: tuple[Candidate, tuple[Outcome, ...]] | None = None

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
 
 from backends.simulated.curve import NS_PER_MS, Curve
-from backends.simulated.jitter import Jitter
 from scenarios.early_stopping import allowed_over
 from sut.serve.batcher import BatcherSettings
-from sut.serve.queue_model import MEASURED_HOST, Device, Host, QueueResult, QueueSetting, simulate
+from sut.serve.queue_model import Device, QueueResult, QueueSetting, simulate
 from sut.serve.service_times import Measured
 from sut.tuner.job import Bound, Candidate, Variant
-from sut.tuner.messages import TraceFacts
+from sut.tuner.trace_facts import Learnt
 
 NS_PER_US = 1e3
 Fits = Callable[[float], bool]
@@ -37,57 +36,6 @@ _MANY_QUERIES = 300_000
 # half for minutes; more than that is no correction but another machine.
 _RATIOS = (0.85, 2.0)
 _RATIO_RESOLUTION = 1e-3
-
-
-@dataclass(frozen=True)
-class Observed(Jitter):
-    """Factors as a run showed them: drawn from its quantiles.
-
-    Attributes:
-        quantiles: ascending, of mean 1.
-    """
-
-    quantiles: tuple[float, ...] = ()
-
-    @property
-    def acts(self) -> bool:
-        """Whether any factor differs from 1."""
-        return bool(self.quantiles) and self.quantiles[0] != self.quantiles[-1]
-
-    def factors(self, *seed: int) -> Iterator[float]:
-        """See Jitter.factors."""
-        generator = np.random.default_rng(seed)
-        values = np.array(self.quantiles)
-        values /= values.mean()
-        while True:
-            yield from generator.choice(values, 1024).tolist()
-
-
-@dataclass(frozen=True, slots=True)
-class Learnt:
-    """What runs taught beyond S(b).
-
-    Attributes:
-        service_ratio: factor on S(b): as a trace shows it, and what is left beside the other parts.
-        jitter: of the devices.
-        host: hops.
-    """
-
-    service_ratio: float = 1.0
-    jitter: Jitter = field(default_factory=Jitter)
-    host: Host = MEASURED_HOST
-
-    def with_seen(self, seen: TraceFacts) -> Learnt:
-        """Take in the parts that a run's trace shows."""
-        host = self.host
-        in_ns = host.hop_in_ns if seen.hop_in_ns is None else seen.hop_in_ns
-        hops = Observed(quantiles=seen.hop_factors)
-        return replace(
-            self,
-            service_ratio=seen.service_ratio,
-            jitter=Observed(quantiles=seen.service_factors),
-            host=replace(host, hop_in_ns=in_ns, hop_out_ns=seen.hop_out_ns, jitter=hops),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +165,7 @@ class Model:
         least, most = _RATIOS
 
         def is_faster(ratio: float) -> bool:
-            slower = replace(learnt, service_ratio=learnt.service_ratio * ratio)
-            reached_ns = self.percentile_ns(candidate, qps, slower, QUICK)
+            reached_ns = self.percentile_ns(candidate, qps, learnt.slower(ratio), QUICK)
             return ratio <= least or reached_ns < percentile_ns
 
         low, high = _bracket(is_faster, 1.0, most)
@@ -232,7 +179,6 @@ class Model:
         candidate: Candidate,
         learnt: Learnt,
         effort: Effort = FINE,
-        margin: float = 0.0,
         hint: float | None = None,
     ) -> float:
         """Return the highest rate whose latencies are within all bounds; 0.0 if there is none.
@@ -241,11 +187,26 @@ class Model:
             candidate: the settings.
             learnt: what runs taught.
             effort: how exact.
-            margin: logarithm of the room to leave below the bounds.
             hint: a rate near the answer.
         """
-        question = (candidate, learnt, effort, margin, hint)
-        return self._remember(question, lambda: self._peak(candidate, learnt, effort, margin, hint))
+        question = (candidate, learnt, effort, hint)
+
+        def found() -> float:
+            capacity = self.rate(candidate) / learnt.service_ratio
+
+            def fits(qps: float) -> bool:
+                return self._fits(candidate, qps, learnt, effort)
+
+            if hint:
+                low, high = _bracket(fits, hint, capacity)
+            else:
+                low, high = _from_above(fits, capacity)
+            while low and high - low > effort.resolution * capacity:
+                middle = (low + high) / 2
+                low, high = (middle, high) if fits(middle) else (low, middle)
+            return low
+
+        return self._remember(question, found)
 
     def _remember(self, question: tuple[object, ...], answer: Callable[[], float]) -> float:
         if question not in self._lately:
@@ -256,32 +217,8 @@ class Model:
             self._lately[question] = self.known[key]
         return self._lately[question]
 
-    def _peak(
-        self,
-        candidate: Candidate,
-        learnt: Learnt,
-        effort: Effort,
-        margin: float,
-        hint: float | None,
-    ) -> float:
-        capacity = self.rate(candidate) / learnt.service_ratio
-
-        def fits(qps: float) -> bool:
-            return self._fits(candidate, qps, learnt, effort, margin)
-
-        if hint:
-            low, high = _bracket(fits, hint, capacity)
-        else:
-            low, high = _from_above(fits, capacity)
-        while low and high - low > effort.resolution * capacity:
-            middle = (low + high) / 2
-            low, high = (middle, high) if fits(middle) else (low, middle)
-        return low
-
-    def _fits(
-        self, candidate: Candidate, qps: float, learnt: Learnt, effort: Effort, margin: float
-    ) -> bool:
-        room = {b.name: b.limit_ns * math.exp(-margin) * len(effort.seeds) for b in self.bounds}
+    def _fits(self, candidate: Candidate, qps: float, learnt: Learnt, effort: Effort) -> bool:
+        room = {b.name: b.limit_ns * len(effort.seeds) for b in self.bounds}
         by_name = {bound.name: bound for bound in self.bounds}
         queries = self._queries(qps, effort)
         for seed in effort.seeds:

@@ -16,8 +16,8 @@ from sut.base.errors import ConfigError
 from sut.serve.service_times import Measured
 from sut.tuner import predict, server, space
 from sut.tuner.messages import Measure
-from sut.tuner.model import ROUGH, Learnt, Model
-from sut.tuner.student import PRIOR_SPREAD
+from sut.tuner.model import Model
+from sut.tuner.trace_facts import Learnt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, MutableMapping, Sequence
@@ -62,11 +62,11 @@ def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], Non
         candidate = _candidate(trial, job, model, variant)
         if candidate is not None and candidate not in found:
             hint = _USUAL_SHARE * model.rate(candidate)
-            found[candidate] = model.peak(candidate, Learnt(), ROUGH, PRIOR_SPREAD, hint)
+            found[candidate] = predict.rough_rate(job, model, candidate, Learnt(), hint)
         study.tell(trial, 0.0 if candidate is None else found[candidate])
     best = sorted(found, key=lambda c: -found[c])[:_KEPT]
     say(f"{len(measured)} variants measured, {len(found)} settings predicted")
-    again = partial(predict.rank_again, model, best, say)
+    again = partial(predict.rank_only, job, model, best)
     return (yield from server.settle(job, model, again(Learnt()), again, say))
 
 

@@ -1,16 +1,18 @@
 """Ranks the candidates of Server by the model of the queue: rough everywhere, fine near the top.
 
-Rates leave the room below the bound that runs of one setting usually differ by. Asks for no run.
+Rates leave room for runs in which the machine is slower, as it usually is in some. Asks for no run.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from sut.tuner import space
+from sut.tuner.learning import usual_room
 from sut.tuner.messages import Predicted
-from sut.tuner.model import FINE, ROUGH, Learnt
-from sut.tuner.student import PRIOR_SPREAD
+from sut.tuner.model import FINE, ROUGH
+from sut.tuner.trace_facts import Learnt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +31,7 @@ def rank(
     job: Job, model: Model, say: Callable[[str], None], learnt: Learnt | None = None
 ) -> list[Predicted]:
     """Return every candidate looked at, the best first; those with a rate of 0 do not fit."""
-    look = _Look(model, learnt or Learnt())
+    look = _Look(job, model, learnt or Learnt())
     firsts = space.first_look(job, model)
     say(f"predicting {len(firsts)} batch sizes")
     look.at(firsts)
@@ -42,24 +44,33 @@ def rank(
         look.at(space.delays(job, model, candidate))
     for candidate in look.best(2):
         look.at(space.slots(job, candidate))
-    look.refine(say)
+    look.refine()
     return look.ranked()
 
 
-def rank_again(
-    model: Model, candidates: Sequence[Candidate], say: Callable[[str], None], learnt: Learnt
+def rank_only(
+    job: Job, model: Model, candidates: Sequence[Candidate], learnt: Learnt
 ) -> list[Predicted]:
     """Return these candidates and no others, the best first."""
-    look = _Look(model, learnt)
+    look = _Look(job, model, learnt)
     look.at(candidates)
-    look.refine(say)
+    look.refine()
     return look.ranked()
+
+
+def rough_rate(
+    job: Job, model: Model, candidate: Candidate, learnt: Learnt, hint: float | None
+) -> float:
+    """Return the highest rate within the bounds at first look, for which short runs do."""
+    slower = learnt.slower(math.exp(usual_room(job.confidence)))
+    return model.peak(candidate, slower, ROUGH, hint)
 
 
 class _Look:
     """Candidates looked at so far."""
 
-    def __init__(self, model: Model, learnt: Learnt) -> None:
+    def __init__(self, job: Job, model: Model, learnt: Learnt) -> None:
+        self._job = job
         self._model = model
         self._learnt = learnt
         self._share = 0.0  # of what the devices can do: the last rate found, a hint for the next
@@ -70,7 +81,7 @@ class _Look:
         for candidate in candidates:
             if candidate not in self._found:
                 hint = self._hint(candidate)
-                qps = self._model.peak(candidate, self._learnt, ROUGH, PRIOR_SPREAD, hint)
+                qps = rough_rate(self._job, self._model, candidate, self._learnt, hint)
                 self._share = qps / self._model.rate(candidate) or self._share
                 self._note(candidate, qps, is_fine=False)
 
@@ -87,16 +98,13 @@ class _Look:
         """Return all, the best first; the fine ones before the rough ones."""
         return sorted(self._found.values(), key=lambda p: (p.is_fine, p.qps), reverse=True)
 
-    def refine(self, say: Callable[[str], None]) -> None:
-        """Predict the best anew, with longer runs and several arrival seeds."""
+    def refine(self) -> None:
+        """Predict the best again, with longer runs and several arrival seeds."""
+        slower = self._learnt.slower(math.exp(usual_room(self._job.confidence)))
         found = [self._found[candidate] for candidate in self.best(_REFINED)]
         near = [p for p in found if p.qps >= (1 - _NEAR_SHARE) * found[0].qps]
-        if near:
-            say(f"predicting the best {len(near)} with longer runs and several arrival seeds")
         for predicted in near:
-            qps = self._model.peak(
-                predicted.candidate, self._learnt, FINE, PRIOR_SPREAD, predicted.qps
-            )
+            qps = self._model.peak(predicted.candidate, slower, FINE, predicted.qps)
             self._note(predicted.candidate, qps, is_fine=True)
 
     def _hint(self, candidate: Candidate) -> float | None:

@@ -15,7 +15,8 @@ from sut.tuner import predict
 from sut.tuner.confirm import Claim, confirm, rounded
 from sut.tuner.learning import Lessons
 from sut.tuner.messages import Answer, Curve, Measure, Outcome, Predicted, Trial
-from sut.tuner.model import FINE, Learnt, Model
+from sut.tuner.model import FINE, Model
+from sut.tuner.trace_facts import Learnt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, MutableMapping, Sequence
@@ -74,7 +75,7 @@ def settle(
         job: what is tuned.
         model: of the variants measured.
         ranked: predictions, the best first.
-        again: predicts anew with what the first runs showed.
+        again: predicts again with what the first runs showed.
         say: is told what happens.
 
     Raises:
@@ -89,16 +90,17 @@ def settle(
     lessons = Lessons(job, model)
     first, *_ = _contenders(ranked)
     yield from _probe_one(job, first, lessons)
-    if lessons.peak(first.candidate, first.qps) < (1 - _SURPRISE) * first.qps:
+    if lessons.safe_rate(first.candidate, first.qps) < (1 - _SURPRISE) * first.qps:
         say("the first runs were not as predicted: predicting again with what they showed")
-        anew = again(lessons.learnt(first.candidate))
-        ranked = anew if anew and anew[0].qps else ranked
+        corrected = again(lessons.learnt(first.candidate))
+        ranked = corrected if corrected and corrected[0].qps else ranked
     contenders = yield from _probe_all(job, ranked, lessons)
     best, *others = contenders
     best, lost = yield from _other_workers(job, best, lessons)
-    rival = next((c for c in others if c.qps >= (1 - _CONTENDER_SHARE) * best.qps), None)
-    rival_candidate = rival.candidate if rival else lost
-    claim = yield from confirm(job, lessons, best.candidate, best.qps, rival_candidate, say)
+    near = [c.candidate for c in others if c.qps >= (1 - _CONTENDER_SHARE) * best.qps]
+    rival = near[0] if near else lost
+    claim = Claim(best.candidate, rounded(best.qps), rival)
+    claim = yield from confirm(job, lessons, claim, say)
     return _answer(job, model, ranked, lessons, claim)
 
 
@@ -224,7 +226,6 @@ def _answer(
         measured=tuple(model.measured.items()),
         curve=_curve(model, lessons, claim),
         notes=(predict.flatness(ranked), *lessons.notes(claim.candidate), *claim.notes),
-        runner_up=None if claim.rival is None else (claim.rival, tuple(claim.rival_runs)),
     )
 
 

@@ -136,5 +136,4 @@ def _answer(
         ),
         measured=tuple(model.measured.items()),
         notes=tuple(notes),
-        runner_up=(others[0], tuple(runs[others[0]])) if others else None,
     )

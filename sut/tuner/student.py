@@ -1,11 +1,12 @@
-"""The little statistics that the tuner needs: what a few runs say about the next one.
+"""What a few runs say about the next one: Student's predictive distribution, with a prior.
 
-Pure; logarithms of latencies are taken as normal, which a p99 over thousands of samples is near to.
+Values are logarithms and taken as normal. Pure: knows no run, rate or machine.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,44 +15,72 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Between runs of one setting the bounding percentile of published results moves by 4 to 14 %
-# (MLPerf Inference v0.5, five runs each): a standard deviation of about 0.04, which counts as much
-# as this many runs of one's own.
-PRIOR_SPREAD = 0.04
+    # A value and its weight; 1 is a run at full length on a machine that nothing disturbed.
+    Weighted = tuple[float, float]
+
+# What is assumed before any run, and for how many runs it counts. Between equal runs published
+# results move their bounded percentile by 4 % (MLPerf Inference v0.5, five runs each; standard
+# deviation), at loads where 1 % more of it, or devices 1 % slower, raise the percentile by 8 %.
+PRIOR_SPREAD = 0.005
 PRIOR_RUNS = 2
-# A machine that nobody shares takes equally long for the same batches, to this.
-PRIOR_SERVICE_SPREAD = 0.002
 _STEPS = 4_001  # odd, for Simpson's rule
 _REACH = 60.0
 
 
-def spread(groups: Sequence[Sequence[float]], prior: float = PRIOR_SPREAD) -> float:
-    """Return the standard deviation between equal runs, of logarithms, with the prior's weight.
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The distribution of the next value.
+
+    Attributes:
+        mean: its most likely value.
+        spread: standard deviation between equal runs.
+        scale: of Student's t: the spread, and how little is known of the mean.
+        freedom: degrees of it.
+    """
+
+    mean: float
+    spread: float
+    scale: float
+    freedom: float
+
+    def chance_below(self, limit: float) -> float:
+        """Return the probability that the next value is at most `limit`."""
+        return student_cdf((limit - self.mean) / self.scale, self.freedom)
+
+    def quantile(self, probability: float) -> float:
+        """Return what the next value stays below with a probability."""
+        return self.mean + student_quantile(probability, self.freedom) * self.scale
+
+
+def forecast(
+    own: Sequence[Weighted], others: Sequence[Sequence[Weighted]] = (), at_least: int = 0
+) -> Forecast:
+    """Return what to expect of the next run of a setting.
 
     Args:
-        groups: logarithms of a figure; runs of one setting in one group.
-        prior: standard deviation before anything was seen.
+        own: runs of the setting itself.
+        others: runs of other settings, a group each: they tell the spread, and without runs of the
+            setting itself the mean too.
+        at_least: as if there were so many whole runs: to plan for what will be known after them.
     """
-    squares, freedom = PRIOR_RUNS * prior**2, float(PRIOR_RUNS)
+    groups = [group for group in (own, *others) if group]
+    squares, freedom = PRIOR_RUNS * PRIOR_SPREAD**2, float(PRIOR_RUNS)
     for group in groups:
-        mean = math.fsum(group) / len(group) if group else 0.0
-        squares += math.fsum((value - mean) ** 2 for value in group)
-        freedom += max(len(group) - 1, 0)
-    return math.sqrt(squares / freedom)
+        middle = _mean(group)
+        squares += math.fsum(weight * (value - middle) ** 2 for value, weight in group)
+        freedom += len(group) - 1
+    spread = math.sqrt(squares / freedom)
+    known = own or [(_mean(group), 1.0) for group in groups]
+    weight = max(math.fsum(weight for _, weight in known), float(at_least), 1.0)
+    mean = _mean(known) if known else 0.0
+    return Forecast(
+        mean, spread, spread * math.sqrt(1 + 1 / weight), max(freedom, PRIOR_RUNS + at_least)
+    )
 
 
-def confidence_below(limit: float, values: Sequence[float]) -> float:
-    """Return the probability that the next of such `values` is at most `limit`.
-
-    Student's predictive distribution, with the prior's weight in the spread.
-
-    Args:
-        limit: a logarithm.
-        values: logarithms, one or more, of equal runs.
-    """
-    mean = math.fsum(values) / len(values)
-    scale = spread([values]) * math.sqrt(1 + 1 / len(values))
-    return student_cdf((limit - mean) / scale, PRIOR_RUNS + len(values) - 1)
+def _mean(group: Sequence[Weighted]) -> float:
+    total = math.fsum(weight for _, weight in group)
+    return math.fsum(value * weight for value, weight in group) / total
 
 
 @lru_cache(maxsize=256)

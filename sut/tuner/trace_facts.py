@@ -1,18 +1,20 @@
-"""What a run's trace says of the parts that the model is made of: service times and hops.
+"""What the trace of a run says of the parts of the model: service times and hops.
 
 Reads arrays only.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sut.tuner.messages import TraceFacts
+from backends.simulated.jitter import Jitter
+from sut.serve.queue_model import MEASURED_HOST, Host
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -27,7 +29,81 @@ _LEAST_BATCHES = 20
 _SETTLING = 5
 
 
-def seen(batches: Mapping[str, Array], curves: Sequence[Curve]) -> TraceFacts | None:
+@dataclass(frozen=True, slots=True)
+class TraceFacts:
+    """What the trace of one run shows.
+
+    Attributes:
+        service_ratio: the mean time of a batch over its S(b).
+        service_factors: quantiles of the times of batches over S(b), of mean 1, ascending.
+        hop_in_ns: from closing a batch to its start on a device that was idle; None: none was.
+        hop_out_ns: from the device's answer to the end of QuerySamplesComplete.
+        hop_factors: quantiles of the latter over their mean, ascending.
+    """
+
+    service_ratio: float
+    service_factors: tuple[float, ...]
+    hop_in_ns: float | None
+    hop_out_ns: float
+    hop_factors: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Observed(Jitter):
+    """Factors as a run showed them: drawn from its quantiles.
+
+    Attributes:
+        quantiles: ascending, of mean 1.
+    """
+
+    quantiles: tuple[float, ...] = ()
+
+    @property
+    def acts(self) -> bool:
+        """Whether any factor differs from 1."""
+        return bool(self.quantiles) and self.quantiles[0] != self.quantiles[-1]
+
+    def factors(self, *seed: int) -> Iterator[float]:
+        """See Jitter.factors."""
+        generator = np.random.default_rng(seed)
+        values = np.array(self.quantiles)
+        values /= values.mean()
+        while True:
+            yield from generator.choice(values, 1024).tolist()
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What runs taught beyond S(b).
+
+    Attributes:
+        service_ratio: factor on S(b).
+        jitter: of the devices.
+        host: hops.
+    """
+
+    service_ratio: float = 1.0
+    jitter: Jitter = field(default_factory=Jitter)
+    host: Host = MEASURED_HOST
+
+    def with_facts(self, facts: TraceFacts) -> Learnt:
+        """Take in the parts that the trace of a run shows."""
+        host = self.host
+        in_ns = host.hop_in_ns if facts.hop_in_ns is None else facts.hop_in_ns
+        hops = Observed(quantiles=facts.hop_factors)
+        return replace(
+            self,
+            service_ratio=facts.service_ratio,
+            jitter=Observed(quantiles=facts.service_factors),
+            host=replace(host, hop_in_ns=in_ns, hop_out_ns=facts.hop_out_ns, jitter=hops),
+        )
+
+    def slower(self, factor: float) -> Learnt:
+        """Return the same with batches that take `factor` times as long."""
+        return replace(self, service_ratio=round(self.service_ratio * factor, 4))
+
+
+def trace_facts(batches: Mapping[str, Array], curves: Sequence[Curve]) -> TraceFacts | None:
     """Return what a trace shows; None where it is too short to show anything.
 
     Args:

@@ -31,7 +31,7 @@ from sut.tuner.messages import Measure, Outcome, Trial
 from sut.tuner.model import Model
 from sut.tuner.neighbours import Neighbours, wait_for_quiet
 from sut.tuner.space import USUAL_SLOTS
-from sut.tuner.trace_facts import seen
+from sut.tuner.trace_facts import TraceFacts, trace_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from sut.config.plan import Plan
     from sut.tuner.job import Candidate, Job, Variant
-    from sut.tuner.messages import Ask, Reply, TraceFacts
+    from sut.tuner.messages import Ask, Reply
 
     Summary = dict[str, object]
     Gauges = dict[str, float | None]
@@ -221,7 +221,7 @@ class TrialRunner:
             histogram={int(size): count for size, count in batches["histogram"].items()},
             seconds=seconds,
             stopped=stopped,
-            seen=self._seen(trial, out),
+            trace_facts=self._trace_facts(trial, out),
             folder=f"{TRIALS}/{out.name}",
             reasons=tuple(cast("Sequence[str]", summary["reasons"])),
             busy=harness["engine_busy_fraction"],
@@ -231,13 +231,13 @@ class TrialRunner:
             memory_bytes=_most(gauges, "memory_used_bytes"),
         )
 
-    def _seen(self, trial: Trial, out: Path) -> TraceFacts | None:
+    def _trace_facts(self, trial: Trial, out: Path) -> TraceFacts | None:
         variant = trial.candidate.variant
         if variant not in self._measured:
             return None
         curves = [curve for _, curve in Model(self._measured, self._job.bounds).curves(variant)]
         with np.load(out / BATCHES_FILE) as arrays:
-            return seen({name: arrays[name] for name in BATCH_FIELDS}, curves)
+            return trace_facts({name: arrays[name] for name in BATCH_FIELDS}, curves)
 
 
 class _Late:

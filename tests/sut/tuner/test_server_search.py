@@ -13,8 +13,9 @@ from sut.tuner import bruteforce, constraints, server
 from sut.tuner.drive import drive
 from sut.tuner.job import Bound, Space
 from sut.tuner.messages import Measure, Trial
-from sut.tuner.model import Learnt, Model
+from sut.tuner.model import Model
 from sut.tuner.space import with_batch
+from sut.tuner.trace_facts import Learnt
 from tests.sut.tuner.conftest import BOUND_NS, MS, Found, find, make_job, make_world
 from tests.sut.tuner.world import World
 

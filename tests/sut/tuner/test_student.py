@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from sut.tuner.student import (
-    PRIOR_SPREAD,
-    confidence_below,
-    spread,
-    student_cdf,
-    student_quantile,
-)
+from sut.tuner.student import PRIOR_SPREAD, forecast, student_cdf, student_quantile
+
+RUNS = [(0.010, 1.0), (0.012, 1.0), (0.009, 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -27,14 +24,41 @@ def test_quantiles_are_those_of_the_tables(
 
 
 def test_the_spread_begins_with_the_prior_and_follows_the_runs() -> None:
-    assert spread([]) == pytest.approx(PRIOR_SPREAD)
-    assert spread([[0.0, 0.0, 0.0]]) < PRIOR_SPREAD
-    assert spread([[0.0, 0.5], [1.0, 1.5]]) > 0.2
+    assert forecast([]).spread == pytest.approx(PRIOR_SPREAD)
+    assert forecast([(0.0, 1.0)] * 3).spread < PRIOR_SPREAD
+    assert forecast([(0.0, 1.0), (0.5, 1.0)], [[(1.0, 1.0), (1.5, 1.0)]]).spread > 0.2
 
 
-def test_confidence_falls_towards_the_bound_and_beyond_it() -> None:
-    runs = [math.log(14.0), math.log(13.8), math.log(14.1)]
+def test_the_chance_falls_as_the_limit_comes_near_and_is_a_half_at_the_mean() -> None:
+    found = forecast(RUNS)
 
-    far, near, beyond = (confidence_below(math.log(b), runs) for b in (16.0, 14.3, 13.0))
+    assert found.chance_below(0.04) > 0.97 > found.chance_below(0.015) > 0.5
+    assert found.chance_below(found.mean) == pytest.approx(0.5)
+    assert found.chance_below(found.quantile(0.9)) == pytest.approx(0.9, abs=1e-3)
 
-    assert far > 0.97 > near > 0.5 > beyond
+
+def test_a_run_of_little_weight_moves_the_mean_little() -> None:
+    heavy, light = forecast([*RUNS, (0.1, 1.0)]), forecast([*RUNS, (0.1, 0.05)])
+
+    assert light.mean < 0.013 < heavy.mean
+
+
+def test_a_setting_without_runs_of_its_own_is_expected_to_be_as_the_others() -> None:
+    assert forecast([], [RUNS]).mean == pytest.approx(0.0103, abs=1e-4)
+
+
+def test_looking_ahead_to_more_runs_asks_for_less_room() -> None:
+    probe = [(0.01, 1 / 3)]
+
+    assert forecast(probe, at_least=5).quantile(0.95) < forecast(probe).quantile(0.95)
+
+
+def test_the_next_value_stays_below_the_quantile_as_often_as_promised() -> None:
+    """Three runs of a machine whose spread is the one assumed, and then a fourth."""
+    generator = np.random.default_rng(1)
+    below = 0
+    for _ in range(1_000):
+        *known, following = generator.normal(0.0, PRIOR_SPREAD, 4)
+        below += following <= forecast([(value, 1.0) for value in known]).quantile(0.95)
+
+    assert math.isclose(below / 1_000, 0.95, abs_tol=0.02)

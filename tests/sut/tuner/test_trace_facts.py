@@ -9,7 +9,7 @@ import pytest
 
 from backends.simulated.curve import formula
 from sut.record.trace import BATCH_FIELDS
-from sut.tuner.trace_facts import seen
+from sut.tuner.trace_facts import trace_facts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +35,7 @@ def trace(
 
 
 def test_hops_and_service_times_are_read_from_the_trace() -> None:
-    made = seen(trace(200, [2_200_000], 50 * US, (120 * US, 300 * US)), [CURVE])
+    made = trace_facts(trace(200, [2_200_000], 50 * US, (120 * US, 300 * US)), [CURVE])
 
     assert made is not None
     assert made.service_ratio == pytest.approx(1.1)  # S(2) is 2 ms
@@ -47,7 +47,7 @@ def test_hops_and_service_times_are_read_from_the_trace() -> None:
 def test_outliers_show_in_the_factors() -> None:
     times = [2_000_000] * 99 + [10_000_000]
 
-    made = seen(trace(2_000, times, 0, (0, 1)), [CURVE])
+    made = trace_facts(trace(2_000, times, 0, (0, 1)), [CURVE])
 
     assert made is not None
     assert made.service_factors[-1] == pytest.approx(10 / 2.08, rel=0.01)
@@ -58,11 +58,11 @@ def test_a_device_that_never_waits_hides_the_way_to_it() -> None:
     batches = trace(100, [2_000_000], 0, (0, 1))
     batches["closed_ns"] = batches["closed_ns"] - 1_000_000
 
-    made = seen(batches, [CURVE])
+    made = trace_facts(batches, [CURVE])
 
     assert made is not None
     assert made.hop_in_ns is None
 
 
 def test_a_trace_that_is_too_short_shows_nothing() -> None:
-    assert seen(trace(5, [2_000_000], 0, (0, 1)), [CURVE]) is None
+    assert trace_facts(trace(5, [2_000_000], 0, (0, 1)), [CURVE]) is None

@@ -18,8 +18,9 @@ from scenarios.early_stopping import allowed_over
 from sut.serve.batcher import BatcherSettings
 from sut.serve.queue_model import Device, Host, QueueSetting, simulate
 from sut.serve.service_times import Measured, Point
-from sut.tuner.messages import Measure, Outcome, TraceFacts, Trial
+from sut.tuner.messages import Measure, Outcome, Trial
 from sut.tuner.model import Scaled
+from sut.tuner.trace_facts import TraceFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,7 +118,7 @@ class World:
             over=over,
             histogram=dict(result.batch_sizes),
             seconds=seconds,
-            seen=self._seen(trial.candidate),
+            trace_facts=self._trace_facts(trial.candidate),
             busy={str(k): share for k, share in enumerate(result.busy)},
             power_w=self._power_w(max(result.busy)),
         )
@@ -149,7 +150,7 @@ class World:
         host = self.host
         return replace(host, hop_in_ns=host.hop_in_ns * slower, hop_out_ns=host.hop_out_ns * slower)
 
-    def _seen(self, candidate: Candidate) -> TraceFacts:
+    def _trace_facts(self, candidate: Candidate) -> TraceFacts:
         host = self._host(candidate)
         return TraceFacts(
             1.0, _quantiles(self.jitter), host.hop_in_ns, host.hop_out_ns, _quantiles(host.jitter)

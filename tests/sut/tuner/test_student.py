@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from sut.tuner.student import PRIOR_SPREAD, forecast, student_cdf, student_quantile
+from sut.tuner.student import PRIOR_RUNS, PRIOR_SPREAD, forecast, student_cdf, student_quantile
 
 RUNS = [(0.010, 1.0), (0.012, 1.0), (0.009, 1.0)]
 
@@ -54,11 +54,12 @@ def test_looking_ahead_to_more_runs_asks_for_less_room() -> None:
 
 
 def test_the_next_value_stays_below_the_quantile_as_often_as_promised() -> None:
-    """Three runs of a machine whose spread is the one assumed, and then a fourth."""
+    """Machines as the prior has them, with three runs of each, and then a fourth."""
     generator = np.random.default_rng(1)
     below = 0
-    for _ in range(1_000):
-        *known, following = generator.normal(0.0, PRIOR_SPREAD, 4)
+    for _ in range(2_000):
+        spread = PRIOR_SPREAD * math.sqrt(PRIOR_RUNS / generator.chisquare(PRIOR_RUNS))
+        *known, following = generator.normal(0.0, spread, 4)
         below += following <= forecast([(value, 1.0) for value in known]).quantile(0.95)
 
-    assert math.isclose(below / 1_000, 0.95, abs_tol=0.02)
+    assert below / 2_000 == pytest.approx(0.95, abs=0.015)

@@ -1,6 +1,6 @@
 """A run folder: made and proven writable before the run, undone after bad input, kept otherwise.
 
-Knows file names and formats; nothing of what they say.
+Knows file names and formats; judges nothing.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Self
 
 import yaml
 
-from sut.base.errors import EXIT_BAD_INPUT, ConfigError, SutError
+from sut.base.errors import EXIT_BAD_INPUT, ConfigError, DataError, SutError
+from sut.record import result as results
 from sut.record.trace import EMPTY, TraceReader
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from sut.record.result import Result
     from sut.record.trace import Trace
 
 SUMMARY_FILE = "summary.json"
@@ -31,6 +33,25 @@ REQUEST_FILE = "request.json"
 LOG_FILE = "run.log"
 ACCURACY_LOG = "mlperf_log_accuracy.json"
 ACCURACY_FILE = "accuracy.txt"
+
+
+def read_result(path: Path) -> Result:
+    """Return the result of a run, also one that an older version of this program wrote.
+
+    Args:
+        path: a run folder, or its summary.json.
+
+    Raises:
+        DataError: there is none, or it is no result of `sut run`.
+    """
+    file = path / SUMMARY_FILE if path.is_dir() else path
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{file}: cannot be read: {error.strerror}; expected the folder of a run that ended."
+        ) from error
+    return results.decode(text, str(file))
 
 
 class RunFolder:
@@ -75,6 +96,10 @@ class RunFolder:
     def write_json(self, name: str, value: object) -> None:
         """Write a JSON file in one step: it is there whole, or not at all."""
         self._write(name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+    def write_result(self, result: Result) -> None:
+        """Write summary.json in one step: with it the run is complete."""
+        self.write_json(SUMMARY_FILE, results.to_dict(result))
 
     def write_yaml(self, name: str, value: object) -> None:
         """Write a YAML file in one step."""

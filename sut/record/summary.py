@@ -1,14 +1,12 @@
-"""summary.json: what a run measured, from LoadGen's logs and the per-batch trace.
-
-The keys are fixed in docs/run-folder.md. Reads files only; it never runs anything.
-"""
+"""The figures of a result that come from the per-batch trace. Runs nothing and reads no file."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sut.record.result import PERCENTILES, Batches, Latency, Part, Parts
 from sut.record.trace import Close, Window
 
 if TYPE_CHECKING:
@@ -17,25 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sut.record.trace import Trace
-
-PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p97": 0.97, "p99": 0.99, "p999": 0.999}
-
-
-class Part(TypedDict):
-    """One part of the latency, over all samples, in ns."""
-
-    mean: float
-    p50: float
-    p99: float
-
-
-class Batches(TypedDict):
-    """The batch sizes of a run."""
-
-    count: int
-    mean_size: float
-    histogram: dict[str, int]
-    closed_by: dict[str, int]
 
 
 def batches(trace: Trace) -> Batches:
@@ -46,16 +25,17 @@ def batches(trace: Trace) -> Batches:
     return Batches(
         count=len(sizes),
         mean_size=float(sizes.mean()) if len(sizes) else 0.0,
-        histogram={str(v): int(c) for v, c in zip(values, counts, strict=True)},
+        histogram={int(v): int(c) for v, c in zip(values, counts, strict=True)},
         closed_by={
             why.name.lower(): int(reasons[why.value]) for why in Close if reasons[why.value]
         },
     )
 
 
-def parts_ns(trace: Trace) -> dict[str, Part]:
-    """Split each sample's latency; the parts of a sample add up to it exactly, on one clock.
+def parts_ns(trace: Trace) -> Parts | None:
+    """Split each sample's latency; None without a sample.
 
+    The parts of a sample add up to its latency exactly: all times are of one clock.
     queue: from IssueQuery to the closing of its batch. dispatch: to the worker taking it up.
     compute: the engine and the postprocess. completion: to the return of QuerySamplesComplete.
     LoadGen counts from the scheduled time, which lies before IssueQuery by what the load
@@ -64,31 +44,31 @@ def parts_ns(trace: Trace) -> dict[str, Part]:
     b = trace.batches
     samples = b["samples"]
     if not len(samples):
-        return {}
-    closed = np.repeat(b["closed_ns"], samples)
-    by_sample = {
-        "queue": closed - trace.sample_arrivals_ns(),
-        "dispatch": np.repeat(b["started_ns"] - b["closed_ns"], samples),
-        "compute": np.repeat(b["finished_ns"] - b["started_ns"], samples),
-        "completion": np.repeat(b["completed_ns"] - b["finished_ns"], samples),
-    }
-    by_sample["total"] = np.repeat(b["completed_ns"], samples) - trace.sample_arrivals_ns()
-    return {name: _part(values) for name, values in by_sample.items()}
+        return None
+    arrivals = trace.sample_arrivals_ns()
+    return Parts(
+        queue=_part(np.repeat(b["closed_ns"], samples) - arrivals),
+        dispatch=_part(np.repeat(b["started_ns"] - b["closed_ns"], samples)),
+        compute=_part(np.repeat(b["finished_ns"] - b["started_ns"], samples)),
+        completion=_part(np.repeat(b["completed_ns"] - b["finished_ns"], samples)),
+        total=_part(np.repeat(b["completed_ns"], samples) - arrivals),
+    )
 
 
-def latency_ns(trace: Trace) -> dict[str, float]:
-    """Latencies from IssueQuery to completion, of the samples in the trace: mean and percentiles.
+def latency_ns(trace: Trace) -> Latency | None:
+    """Latencies from IssueQuery to completion of the samples in the trace; None without one.
 
     For an interrupted run, where LoadGen gives none.
     """
     b = trace.batches
     if not len(b["samples"]):
-        return {}
+        return None
     values = np.sort(np.repeat(b["completed_ns"], b["samples"]) - trace.sample_arrivals_ns())
-    found = {"mean": float(values.mean())}
-    for name, share in PERCENTILES.items():
-        found[name] = float(values[min(int(len(values) * share), len(values) - 1)])
-    return found
+    by_name = {
+        name: float(values[min(int(len(values) * share), len(values) - 1)])
+        for name, share in PERCENTILES.items()
+    }
+    return Latency(mean=float(values.mean()), **by_name)
 
 
 def window(trace: Trace) -> Window | None:

@@ -9,11 +9,12 @@ import csv
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from sut.record.run_folder import SUMMARY_FILE
+from sut.record.result import to_dict
+from sut.record.run_folder import SUMMARY_FILE, read_result
 from sut.report import page
 from sut.report.svg import COLOURS, Axes, Mark, Series, chart, heat
 from sut.serve.service_times import Measured
@@ -137,8 +138,7 @@ def _summary(folder: Path, story: Story) -> Summary:
     summary: Summary = {"valid": answer.is_valid, "reasons": [], "metric": None}
     middle = runs[len(runs) // 2] if runs else None
     if middle is not None and middle.folder:
-        text = (folder / middle.folder / SUMMARY_FILE).read_text(encoding="utf-8")
-        summary = cast("Summary", json.loads(text))
+        summary = to_dict(read_result(folder / middle.folder))
     summary["valid"] = answer.is_valid
     summary["tuning"] = {
         "harness": _given(msgspec.to_builtins(answer.candidate.harness())),

@@ -70,6 +70,7 @@ class Supervisor:
         self._events: queue.SimpleQueue[dict[str, object] | None] = queue.SimpleQueue()
         self._seen: dict[str, dict[str, object]] = {}
         self._signals = Signals()
+        self._stopped: str | None = None
 
     def __enter__(self) -> Self:
         """Start the process."""
@@ -112,8 +113,18 @@ class Supervisor:
         """The signal received so far, or None."""
         return self._signals.received
 
-    def wait_for(self, event: str, each: Callable[[], None], step_s: float = 0.25) -> bool:
-        """Wait for an event; call `each` now and then meanwhile. False: interrupted.
+    @property
+    def stopped(self) -> str | None:
+        """Why `each` of `wait_for` ended the test, or None."""
+        return self._stopped
+
+    def wait_for(self, event: str, each: Callable[[], str | None], step_s: float = 0.25) -> bool:
+        """Wait for an event. False: a signal or `each` ended the test.
+
+        Args:
+            event: its name.
+            each: is called now and then meanwhile; returns why the test must end, or None.
+            step_s: the time between two calls of it.
 
         Raises:
             SutError: the trial reported an error, or ended without the event.
@@ -125,7 +136,10 @@ class Supervisor:
             try:
                 message = self._events.get(timeout=step_s)
             except queue.Empty:
-                each()
+                self._stopped = each()
+                if self._stopped is not None:
+                    self._end()
+                    return False
                 continue
             if message is None:
                 raise self._ended_silently()

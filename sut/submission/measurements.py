@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sut.record.result import Accuracy
     from sut.submission.order import Order
     from sut.submission.runs import Part
 
@@ -59,12 +60,12 @@ def measurements(order: Order, parts: Mapping[str, Part]) -> dict[str, object]:
         "weight_transformations": _transformation(order),
         "benchmark": order.benchmark.name,
         "round": order.round.name,
-        "harness": {"name": "loadgen-sut", "backend": performance.summary["backend"]},
-        "simulated": any(part.summary["simulated"] for part in parts.values()),
-        "synthetic_data": any(part.summary["synthetic_data"] for part in parts.values()),
+        "harness": {"name": "loadgen-sut", "backend": performance.result.backend},
+        "simulated": any(part.result.simulated for part in parts.values()),
+        "synthetic_data": any(part.result.synthetic_data for part in parts.values()),
         "fast": order.fast,
         "small_data": order.small_data or order.fast,
-        "versions": performance.summary["versions"],
+        "versions": performance.result.versions,
         "tests": tests,
     }
     if order.stand_in:
@@ -76,7 +77,7 @@ def settings_of(part: Part) -> dict[str, object]:
     """Return the settings of one test that must be the same in all of them."""
     ran = _config(part)
     harness, model, data = ran["harness"], ran["model"], ran["data"]
-    assert isinstance(harness, dict), "config.yaml as sut.run.test writes it"
+    assert isinstance(harness, dict), "config.yaml as sut.run.config_file writes it"
     return {
         "harness": {name: setting["value"] for name, setting in harness.items()},
         "model_sha256": model["sha256"] if isinstance(model, dict) else None,
@@ -87,7 +88,7 @@ def settings_of(part: Part) -> dict[str, object]:
 def readme(order: Order, scenario: str, parts: Mapping[str, Part]) -> str:
     """Return README.md: the commands that repeat this result, and what it was made of."""
     ran = _config(parts[PERFORMANCE])
-    accuracy = parts[ACCURACY].summary["accuracy"]
+    accuracy = parts[ACCURACY].result.accuracy
     lines = [f"# {order.benchmark.name}, {scenario}, on {order.system_name}", ""]
     lines += [f"**{note}**\n" for note in notes(order, _sample_count(ran))]
     lines += [
@@ -153,16 +154,18 @@ def dump(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def _facts(order: Order, ran: Mapping[str, object], accuracy: object) -> list[tuple[str, object]]:
+def _facts(
+    order: Order, ran: Mapping[str, object], accuracy: Accuracy | None
+) -> list[tuple[str, object]]:
     model, data, harness = ran["model"], ran["data"], ran["harness"]
-    assert isinstance(harness, dict), "config.yaml as sut.run.test writes it"
+    assert isinstance(harness, dict), "config.yaml as sut.run.config_file writes it"
     found: list[tuple[str, object]] = [("round", order.round.name), ("division", order.division)]
     if isinstance(model, dict):
         found.append(("model", f"{model['origin']}, sha256 {model['sha256']}"))
     if isinstance(data, dict):
         found.append(("data", f"{data['count']} samples, digest {data['digest']}"))
-    if isinstance(accuracy, dict):
-        found.append(("accuracy", f"{accuracy['good']} of {accuracy['n']} right"))
+    if accuracy is not None:
+        found.append(("accuracy", f"{accuracy.good} of {accuracy.n} right"))
     found += [(name, setting["value"]) for name, setting in harness.items()]
     return found
 
@@ -206,5 +209,5 @@ def _precision(part: Part) -> str:
 def _config(part: Part) -> dict[str, object]:
     path: Path = part.folder / CONFIG_FILE
     content = yaml.safe_load(path.read_text("utf-8"))
-    assert isinstance(content, dict), "config.yaml as sut.run.test writes it"
+    assert isinstance(content, dict), "config.yaml as sut.run.config_file writes it"
     return content

@@ -17,8 +17,8 @@ from scenarios.base import Load
 from sut.base.errors import ConfigError, DataError
 from sut.config import plan as config
 from sut.config import user_conf
-from sut.record.run_folder import SUMMARY_FILE, USER_CONF_FILE
-from sut.run.test import run
+from sut.record.run_folder import SUMMARY_FILE, USER_CONF_FILE, read_result
+from sut.run.run import run
 from sut.submission import system as system_json
 from sut.submission.compliance import TESTS, audit_config
 from sut.submission.order import WITHOUT_ENGINE
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from data.benchmark import Benchmark
     from data.rounds.rules import ModelRules
     from scenarios.base import Number
-    from sut.run.test import Summary
+    from sut.record.result import Result
     from sut.submission.order import Order
 
 PERFORMANCE, ACCURACY = "performance", "accuracy"
@@ -55,23 +55,12 @@ class Part:
     Attributes:
         name: performance, accuracy, TEST01 or TEST04.
         folder: its run folder.
-        summary: what is in its summary.json.
+        result: what is in its summary.json.
     """
 
     name: str
     folder: Path
-    summary: Summary
-
-    @property
-    def valid(self) -> bool:
-        """LoadGen's verdict, and no error logged."""
-        return bool(self.summary["valid"])
-
-    @property
-    def reasons(self) -> list[str]:
-        """Why it is not valid."""
-        reasons = self.summary["reasons"]
-        return [str(reason) for reason in reasons] if isinstance(reasons, list) else []
+    result: Result
 
 
 class ScenarioRuns:
@@ -94,23 +83,21 @@ class ScenarioRuns:
     def done(self, name: str) -> Part | None:
         """Return a test that is done: it came to its end and, unless --fast, is valid."""
         folder = self.folder / name
-        summary = _summary(folder)
-        if summary is None or summary.get("interrupted"):
+        result = _result(folder)
+        if result is None or result.interrupted:
             return None
         wanted = ACCURACY if name == ACCURACY else PERFORMANCE
-        if summary.get("mode") != wanted or summary.get("scenario") != self._scenario:
+        if result.mode != wanted or result.scenario != self._scenario:
             raise DataError(
-                f"{folder}: holds a run of {summary.get('scenario')} in mode "
-                f"{summary.get('mode')}; expected {self._scenario}, {wanted}. Remove it, or name "
-                "another --work."
+                f"{folder}: holds a run of {result.scenario} in mode {result.mode}; expected "
+                f"{self._scenario}, {wanted}. Remove it, or name another --work."
             )
-        part = Part(name, folder, summary)
-        return part if part.valid or self._order.fast else None
+        return Part(name, folder, result) if result.valid or self._order.fast else None
 
-    def reasons(self, name: str) -> list[str]:
+    def reasons(self, name: str) -> tuple[str, ...]:
         """Return why a test that ended is not valid; empty if none ended."""
-        summary = _summary(self.folder / name)
-        return [] if summary is None else Part(name, self.folder / name, summary).reasons
+        result = _result(self.folder / name)
+        return () if result is None else result.reasons
 
     def run_missing(self, names: Sequence[str] | None = None) -> None:
         """Run the tests that are not done, performance first; the others repeat its settings.
@@ -129,7 +116,7 @@ class ScenarioRuns:
             self._say(f"{self._scenario}: {name}")
             self._set_aside(name)
             part = self._run(name)
-            if name == PERFORMANCE and not part.valid and not self._order.fast:
+            if name == PERFORMANCE and not part.result.valid and not self._order.fast:
                 return  # what is compared with it would be in vain
 
     def plan(self, conf: Path | None, part: str) -> config.Plan:
@@ -168,8 +155,7 @@ class ScenarioRuns:
         if name in TESTS:
             text = audit_config(name, self._order.rules.audit_samples)
             (self.folder / f"{name}.{AUDIT_FILE}").write_text(text, encoding="utf-8")
-        summary = run(plan, folder, self._order.command)
-        return Part(name, folder, summary)
+        return Part(name, folder, run(plan, folder, self._order.command))
 
     def _conf(self, name: str) -> Path:
         """Write the user.conf of one test; all but performance repeat what performance ran with."""
@@ -296,10 +282,8 @@ def _without_own_bound(benchmark: Benchmark) -> Benchmark:
     return msgspec.structs.replace(benchmark, rounds=kept)
 
 
-def _summary(folder: Path) -> Summary | None:
-    if not (folder / SUMMARY_FILE).is_file():
-        return None
-    return system_json.read(folder / SUMMARY_FILE)
+def _result(folder: Path) -> Result | None:
+    return read_result(folder) if (folder / SUMMARY_FILE).is_file() else None
 
 
 def _plain(value: object) -> object:

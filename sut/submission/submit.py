@@ -13,6 +13,7 @@ from sut.submission.tree import check_tree, place_results
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from scenarios.base import Metric
     from sut.submission.order import Order
     from sut.submission.runs import Part
 
@@ -32,7 +33,7 @@ class Outcome:
     scenario: str
     placed: bool
     problems: list[str]
-    metric: object
+    metric: Metric | None
     parts: tuple[str, ...]
 
 
@@ -56,7 +57,7 @@ def submit(order: Order, say: Callable[[str], None]) -> list[Outcome]:
         placed = not problems or (order.fast and not each.missing())
         if placed:
             done[name] = parts
-        metric = parts[PERFORMANCE].summary["metric"] if PERFORMANCE in parts else None
+        metric = parts[PERFORMANCE].result.metric if PERFORMANCE in parts else None
         outcomes.append(Outcome(name, placed, [*problems, *small], metric, tuple(parts)))
     if done:
         place_results(order, done)
@@ -87,17 +88,17 @@ def _problems(order: Order, runs: ScenarioRuns, parts: dict[str, Part]) -> list[
         if part is None:
             found.append(f"{name} is not done: {_why_not(runs, name)}")
             continue
-        found += [f"{name}: {reason}" for reason in part.reasons]
+        found += [f"{name}: {reason}" for reason in part.result.reasons]
         if not order.stand_in:
             found += _not_real(part)
     if found:
         return found
-    accuracy = parts[ACCURACY].summary["accuracy"]
-    if not isinstance(accuracy, dict):
+    accuracy = parts[ACCURACY].result.accuracy
+    if accuracy is None:
         return ["accuracy: no figure was computed, so accuracy.txt cannot be written."]
-    if order.closed and 100 * float(accuracy["value"]) < order.rules.target:
+    if order.closed and 100 * accuracy.value < order.rules.target:
         found.append(
-            f"accuracy: {100 * float(accuracy['value']):.3f} % is below the target of "
+            f"accuracy: {100 * accuracy.value:.3f} % is below the target of "
             f"{order.rules.target:.4f} %. Correct model, preprocessing or labels."
         )
     for test in order.audits:
@@ -107,9 +108,9 @@ def _problems(order: Order, runs: ScenarioRuns, parts: dict[str, Part]) -> list[
 
 
 def _not_real(part: Part) -> list[str]:
-    if part.summary["simulated"] or part.summary["backend"] in WITHOUT_ENGINE:
+    if part.result.simulated or part.result.backend in WITHOUT_ENGINE:
         return [f"{part.name}: measured without a real engine; it cannot be submitted."]
-    if part.summary["synthetic_data"]:
+    if part.result.synthetic_data:
         return [f"{part.name}: measured with synthetic data; give --data DIR."]
     return []
 

@@ -5,11 +5,11 @@ Knows readings and the time of the test; asks no device.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sut.record.device_telemetry import Figures, Span
 from sut.telemetry.reasons import THROTTLING
 
 if TYPE_CHECKING:
@@ -23,61 +23,20 @@ if TYPE_CHECKING:
 NS_PER_S = 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Least, mean and most of what was read during the test."""
+def figures(readings: Sequence[Reading], window: Window, name: str = "") -> Figures:
+    """Return what the readings of one device, in order of time, say of the test.
 
-    min: float
-    mean: float
-    max: float
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """One device during the test. None: it does not tell, or was not read during the test.
-
-    Attributes:
-        readings: taken during the test.
-        energy_j: in J, from the first arrival to the last completion.
-        energy_from: "counter", with the integral of power at both ends; or "power" alone.
-        average_power_w: energy by time.
-        peak_power_w: the highest reading.
-        idle_power_w: the lowest reading before the test.
-        temperature_c: in degrees Celsius.
-        sm_clock_mhz: in MHz.
-        memory_clock_mhz: in MHz.
-        utilisation_percent: share of the time with any kernel running.
-        memory_used_bytes: the most, by all processes.
-        throttled: share of the readings by reason, of those that hold a device back.
-        throttled_share: share of the readings with any of them.
-        link_generation: the highest of PCIe.
-        link_width: the most lanes of PCIe.
+    Args:
+        readings: of the device.
+        window: the time of the test.
+        name: of the device, as its driver calls it.
     """
-
-    readings: int
-    energy_j: float | None = None
-    energy_from: str | None = None
-    average_power_w: float | None = None
-    peak_power_w: float | None = None
-    idle_power_w: float | None = None
-    temperature_c: Span | None = None
-    sm_clock_mhz: Span | None = None
-    memory_clock_mhz: Span | None = None
-    utilisation_percent: Span | None = None
-    memory_used_bytes: int | None = None
-    throttled: dict[str, float] | None = None
-    throttled_share: float | None = None
-    link_generation: int | None = None
-    link_width: int | None = None
-
-
-def figures(readings: Sequence[Reading], window: Window) -> Figures:
-    """Return what the readings of one device, in order of time, say of the test."""
     during = [r for r in readings if window.start_ns <= r.at_ns <= window.end_ns]
     energy_j, energy_from = _energy_j(readings, window)
     throttled, share = _throttled(during)
     return Figures(
         readings=len(during),
+        name=name,
         energy_j=energy_j,
         energy_from=energy_from,
         average_power_w=None
@@ -104,8 +63,8 @@ def total(
     readings: Mapping[str, Sequence[Reading]],
     window: Window,
     samples: int,
-) -> dict[str, object]:
-    """Add the devices up: energy, power, and energy a sample; None where a device lacks it."""
+) -> dict[str, float | None]:
+    """Add the devices up: fields of DeviceTelemetry by name; None where a device lacks them."""
     energy_j = _sum([f.energy_j for f in devices.values()])
     idle_w = _sum([f.idle_power_w for f in devices.values()])
     per_sample = above_idle = average_w = None

@@ -12,7 +12,7 @@ from sut.telemetry.reasons import THROTTLING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sut.telemetry.figures import Figures
+    from sut.record.device_telemetry import Figures
     from sut.telemetry.meter import Facts, Process
 
 GIB = 1 << 30

@@ -9,13 +9,14 @@ import csv
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from backends.base import WITHOUT_MODEL
 from sut.base.environment import ROOT
+from sut.record.device_telemetry import DeviceTelemetry, Sampling
 from sut.record.run_folder import LOG_FILE, TRACE_FILE
 from sut.telemetry import log, rapl, reasons
 from sut.telemetry.figures import figures, total
@@ -33,12 +34,9 @@ if TYPE_CHECKING:
     from sut.telemetry.log import Log
     from sut.telemetry.meter import Reading
 
-    Summary = dict[str, object]
-
 DEVICES_FILE = "devices.json"
 TELEMETRY_FILE = "telemetry.csv"
 RAW_FILE = "telemetry.part"
-NOTHING: Summary = {"device_telemetry": None, "findings": []}
 COLUMNS = (
     "time_s", "device", "power_w", "temperature_c", "sm_clock_mhz", "memory_clock_mhz",
     "utilisation_percent", "memory_used_bytes", "throttle", "throttle_reasons", "energy_j",
@@ -46,6 +44,19 @@ COLUMNS = (
 )  # fmt: skip
 # A driver that lost its GPU may not answer: then the sampler is killed.
 _END_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the devices showed of one test.
+
+    Attributes:
+        telemetry: None where no device could be asked, or nothing was asked of the system.
+        findings: what speaks against the result, each with its remedy.
+    """
+
+    telemetry: DeviceTelemetry | None = None
+    findings: tuple[str, ...] = ()
 
 
 class Recorder:
@@ -89,8 +100,8 @@ class Recorder:
         """Say which session the test's processes belong to."""
         self._tell(str(session).encode())
 
-    def finish(self, window: Window | None, samples: int) -> Summary:
-        """End the sampler, write the files, and return what belongs into summary.json.
+    def finish(self, window: Window | None, samples: int) -> Seen:
+        """End the sampler, write the files, and return what belongs into the result.
 
         Args:
             window: the time of the test; None if it did not come to a first sample.
@@ -98,13 +109,13 @@ class Recorder:
         """
         self._stop()
         raw = self._folder / RAW_FILE
-        seen = log.read(raw)
+        sampled = log.read(raw)
         raw.unlink(missing_ok=True)
-        if not seen.facts:
-            return dict(NOTHING)
-        self._write_devices(seen)
-        self._write_readings(seen, window)
-        return _summary(seen, window, samples)
+        if not sampled.facts:
+            return Seen()
+        self._write_devices(sampled)
+        self._write_readings(sampled, window)
+        return _seen(sampled, window, samples)
 
     def _tell(self, line: bytes) -> None:
         if self._process is None or self._process.stdin is None:
@@ -205,34 +216,38 @@ def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.10g}"
 
 
-def _summary(seen: Log, window: Window | None, samples: int) -> Summary:
+def _seen(sampled: Log, window: Window | None, samples: int) -> Seen:
     by_device = (
         {}
         if window is None
-        else {device: figures(readings, window) for device, readings in seen.readings.items()}
+        else {
+            device: figures(readings, window, sampled.facts[device].name)
+            for device, readings in sampled.readings.items()
+        }
     )
     found = [
         line
-        for device, facts in seen.facts.items()
-        for line in findings(facts, by_device.get(device), seen.strangers(device))
+        for device, facts in sampled.facts.items()
+        for line in findings(facts, by_device.get(device), sampled.strangers(device))
     ]
-    if seen.cpu_s is None:
+    if sampled.cpu_s is None:
         found.append("The sampling of the devices ended early; run.log may say why.")
-    telemetry: Summary | None = None
-    if window is not None:
-        took_us = sorted(r.took_ns / 1e3 for rs in seen.readings.values() for r in rs)
-        telemetry = {
-            "source": next(iter(seen.facts.values())).source,
-            **total(by_device, seen.readings, window, samples),
-            "devices": {
-                device: {"name": seen.facts[device].name, **asdict(f)}
-                for device, f in by_device.items()
-            },
-            "sampling": {
-                "period_s": PERIOD_S,
-                "device_p50_us": took_us[len(took_us) // 2] if took_us else None,
-                "device_max_us": took_us[-1] if took_us else None,
-                "cpu_s": seen.cpu_s,
-            },
-        }
-    return {"device_telemetry": telemetry, "findings": found}
+    if window is None:
+        return Seen(None, tuple(found))
+    telemetry = DeviceTelemetry(
+        source=next(iter(sampled.facts.values())).source,
+        devices=by_device,
+        sampling=_sampling(sampled),
+        **total(by_device, sampled.readings, window, samples),
+    )
+    return Seen(telemetry, tuple(found))
+
+
+def _sampling(sampled: Log) -> Sampling:
+    took_us = sorted(r.took_ns / 1e3 for rs in sampled.readings.values() for r in rs)
+    return Sampling(
+        period_s=PERIOD_S,
+        device_p50_us=took_us[len(took_us) // 2] if took_us else None,
+        device_max_us=took_us[-1] if took_us else None,
+        cpu_s=sampled.cpu_s,
+    )

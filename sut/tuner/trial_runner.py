@@ -5,13 +5,12 @@ Knows files, processes and the command line; chooses nothing.
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -23,7 +22,7 @@ from sut.base.errors import EXIT_INVALID, EXIT_SIGINT
 from sut.base.progress import show_progress
 from sut.base.subprocess_call import TrialFailed, last_line, run_apart
 from sut.record import loadgen_logs
-from sut.record.run_folder import BATCHES_FILE, LOG_FILE, SUMMARY_FILE, TRACE_FILE
+from sut.record.run_folder import BATCHES_FILE, LOG_FILE, TRACE_FILE, read_result
 from sut.record.trace import BATCH_FIELDS, TraceReader
 from sut.serve.measure import Request
 from sut.serve.service_times import Measured
@@ -34,15 +33,13 @@ from sut.tuner.space import USUAL_SLOTS
 from sut.tuner.trace_facts import TraceFacts, trace_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from sut.config.plan import Plan
     from sut.tuner.job import Candidate, Job, Variant
     from sut.tuner.messages import Ask, Reply
 
-    Summary = dict[str, object]
-    Gauges = dict[str, float | None]
     # Seconds to wait for others to leave the machine alone, and who is told.
     Quiet = tuple[float, Callable[[str], None]]
 
@@ -203,32 +200,25 @@ class TrialRunner:
         return ""
 
     def _outcome(self, trial: Trial, out: Path, stopped: str, others: float | None) -> Outcome:
-        summary: Summary = json.loads((out / SUMMARY_FILE).read_text(encoding="utf-8"))
-        metric = cast("dict[str, float] | None", summary["metric"])
-        batches = cast("dict[str, dict[str, int]]", summary["batches"])
-        harness = cast("dict[str, dict[str, float]]", summary["harness"])
-        samples = int(cast("int", summary["samples"]))
-        seconds = float(cast("float", summary["duration_s"]))
-        telemetry = cast("dict[str, dict[str, Gauges]]", summary["device_telemetry"] or {})
-        gauges = list(telemetry.get("devices", {}).values())
-        stalls = cast("dict[str, float] | None", summary["issue_stalls"])
+        result = read_result(out)
+        devices, stalls = result.device_telemetry, result.issue_stalls
         return Outcome(
-            valid=bool(summary["valid"]),
-            metric=float(metric["value"]) if metric else samples / max(seconds, 1e-9),
-            samples=samples,
-            latency_ns=cast("dict[str, float]", summary["latency_ns"]),
+            valid=result.valid,
+            metric=result.metric.value if result.metric else result.rate,
+            samples=result.samples,
+            latency_ns=result.latency_ns.by_name() if result.latency_ns else {},
             over=None if stopped else _over(out),
-            histogram={int(size): count for size, count in batches["histogram"].items()},
-            seconds=seconds,
+            histogram=result.batches.histogram,
+            seconds=result.duration_s,
             stopped=stopped,
             trace_facts=self._trace_facts(trial, out),
             folder=f"{TRIALS}/{out.name}",
-            reasons=tuple(cast("Sequence[str]", summary["reasons"])),
-            busy=harness["engine_busy_fraction"],
+            reasons=result.reasons,
+            busy=result.harness.engine_busy_fraction,
             others=others,
-            stalled=float(stalls["share"]) if stalls else 0.0,
-            power_w=_most(gauges, "average_power_w"),
-            memory_bytes=_most(gauges, "memory_used_bytes"),
+            stalled=stalls.share if stalls else 0.0,
+            power_w=devices.most("average_power_w") if devices else None,
+            memory_bytes=devices.most("memory_used_bytes") if devices else None,
         )
 
     def _trace_facts(self, trial: Trial, out: Path) -> TraceFacts | None:
@@ -282,13 +272,6 @@ def _failure(trial: Trial, errors: str, out: Path) -> str:
         f"a {trial.purpose} run failed ({trial.candidate}): {last_line(errors)}{where} What was "
         "measured before is kept; the same command goes on from there."
     )
-
-
-def _most(gauges: Sequence[Gauges], name: str) -> float | None:
-    """Return the most that any device showed; None where one did not tell."""
-    values = [gauge.get(name) for gauge in gauges]
-    known = [value for value in values if value is not None]
-    return max(known) if known and len(known) == len(values) else None
 
 
 def _over(out: Path) -> int | None:

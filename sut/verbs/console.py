@@ -8,10 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from scenarios.base import Metric
+    from sut.record.device_telemetry import DeviceTelemetry
+    from sut.record.result import Accuracy, Result
 
 HEADER = ("scenario", "metric", "value", "result", "p50 ms", "p90 ms", "p99 ms", "accuracy")
 _LEFT = {0, 1, 3, 7}
+NS_PER_MS = 1e6
 
 # LoadGen's field, as a person calls it.
 _METRICS = {
@@ -39,67 +44,54 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = HEADER) -> str:
     return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)])
 
 
-def result_row(summary: Mapping[str, object]) -> tuple[str, ...]:
-    """Return one row of the table from a summary.json."""
-    metric = summary.get("metric")
-    latency = summary.get("latency_ns")
+def result_row(result: Result) -> tuple[str, ...]:
+    """Return the row of one run."""
+    latency = result.latency_ns
+    percentiles = (None,) * 3 if latency is None else (latency.p50, latency.p90, latency.p99)
     return (
-        str(summary["scenario"]),
-        _metric_name(metric),
-        _metric_value(metric),
-        _verdict(summary),
-        *(_milliseconds(latency, name) for name in ("p50", "p90", "p99")),
-        _accuracy(summary.get("accuracy")),
+        result.scenario,
+        *_metric(result.metric),
+        _verdict(result),
+        *("-" if ns is None else f"{ns / NS_PER_MS:,.2f}" for ns in percentiles),
+        _accuracy(result.accuracy),
     )
 
 
-def power_line(summary: Mapping[str, object]) -> str | None:
+def power_line(found: DeviceTelemetry | None) -> str | None:
     """Return power and energy in one line; None where nothing measured them."""
-    found = summary.get("device_telemetry")
-    if not isinstance(found, dict) or found["energy_per_sample_j"] is None:
+    if found is None or found.energy_per_sample_j is None:
         return None
-    parts = [f"{found['average_power_w']:,.1f} W on average"]
-    if found["peak_power_w"] is not None:
-        parts.append(f"{found['peak_power_w']:,.1f} W at most")
-    parts.append(f"{found['energy_per_sample_j']:.4g} J a sample")
-    if found["energy_per_sample_above_idle_j"] is not None:
-        parts.append(f"{found['energy_per_sample_above_idle_j']:.4g} J of it above idle")
-    return f"{', '.join(parts)} ({_METERS[found['source']]})"
+    parts = [f"{found.average_power_w:,.1f} W on average"]
+    if found.peak_power_w is not None:
+        parts.append(f"{found.peak_power_w:,.1f} W at most")
+    parts.append(f"{found.energy_per_sample_j:.4g} J a sample")
+    if found.energy_per_sample_above_idle_j is not None:
+        parts.append(f"{found.energy_per_sample_above_idle_j:.4g} J of it above idle")
+    return f"{', '.join(parts)} ({_METERS[found.source]})"
 
 
-def _verdict(summary: Mapping[str, object]) -> str:
-    if summary.get("interrupted"):
+def _verdict(result: Result) -> str:
+    if result.interrupted:
         return "INTERRUPTED"
-    if summary["mode"] == "accuracy":
+    if result.mode == "accuracy":
         return "done"
-    label = "VALID" if summary["valid"] else "INVALID"
-    return f"{label} (simulated)" if summary["simulated"] else label
+    label = "VALID" if result.valid else "INVALID"
+    return f"{label} (simulated)" if result.simulated else label
 
 
-def _metric_name(metric: object) -> str:
-    if not isinstance(metric, dict):
+def _metric(metric: Metric | None) -> tuple[str, str]:
+    """Return what it is called, and its value with the unit."""
+    if metric is None:
+        return "-", "-"
+    title = _METRICS.get(metric.name, metric.name)
+    if metric.unit == "ns":
+        return title, f"{metric.value / NS_PER_MS:,.3f} ms"
+    return title, f"{metric.value:,.2f} {metric.unit}"
+
+
+def _accuracy(accuracy: Accuracy | None) -> str:
+    if accuracy is None:
         return "-"
-    name = str(metric["name"])
-    return _METRICS.get(name, name)
-
-
-def _metric_value(metric: object) -> str:
-    if not isinstance(metric, dict):
-        return "-"
-    if metric["unit"] == "ns":
-        return f"{metric['value'] / 1e6:,.3f} ms"
-    return f"{metric['value']:,.2f} {metric['unit']}"
-
-
-def _milliseconds(latency: object, name: str) -> str:
-    if not isinstance(latency, dict) or name not in latency:
-        return "-"
-    return f"{latency[name] / 1e6:,.2f}"
-
-
-def _accuracy(accuracy: object) -> str:
-    if not isinstance(accuracy, dict):
-        return "-"
-    text = f"{accuracy['metric']} {accuracy['value']:.1%} of {accuracy['n']}"
-    interval = accuracy.get("interval_95")
-    return f"{text} (95 %: {interval[0]:.0%}-{interval[1]:.0%})" if interval else text
+    low, high = accuracy.interval_95
+    text = f"{accuracy.metric} {accuracy.value:.1%} of {accuracy.n}"
+    return f"{text} (95 %: {low:.0%}-{high:.0%})"

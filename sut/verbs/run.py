@@ -14,15 +14,16 @@ from scenarios.base import Load
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
 from sut.config import plan as config
 from sut.config.settings import WORKER_KINDS
+from sut.record.result import to_dict
 from sut.record.run_folder import RunFolder
-from sut.run.test import Interrupted, run
+from sut.run.run import Interrupted, run
 from sut.verbs import console
 from sut.verbs.options import as_arguments
 
 if TYPE_CHECKING:
     import argparse
 
-    from sut.run.test import Summary
+    from sut.record.result import Result
 
 EXAMPLES = """examples:
   sut run -b efficientnet-lite0 -s Server --target-qps 80
@@ -93,26 +94,26 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     say = sys.stderr if arguments.json else sys.stdout
     for line in _settings(plans):
         print(line, file=say)
-    results: list[Summary] = []
+    results: list[Result] = []
     try:
         if len(plans) == 1:
             results.append(run(plans[0], out, command))
         else:
             _run_all(plans, out, command, results)
     except Interrupted as interruption:
-        results.append(interruption.summary)
+        results.append(interruption.result)
         _print_results(results, out, arguments.json)
         raise
     _print_results(results, out, arguments.json)
-    return EXIT_VALID if all(result["valid"] for result in results) else EXIT_INVALID
+    return EXIT_VALID if all(result.valid for result in results) else EXIT_INVALID
 
 
-def _run_all(plans: list[config.Plan], out: Path, command: str, results: list[Summary]) -> None:
+def _run_all(plans: list[config.Plan], out: Path, command: str, results: list[Result]) -> None:
     """Run each in a folder of its own; results.json is written after each, so none is lost."""
     with RunFolder(out) as folder:
         for plan in plans:
             results.append(run(plan, out / plan.scenario, command))
-            folder.write_json(RESULTS_FILE, {"results": results})
+            folder.write_json(RESULTS_FILE, {"results": [to_dict(result) for result in results]})
 
 
 def _scenarios(text: str) -> list[str]:
@@ -178,15 +179,19 @@ def _text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
-def _print_results(results: list[Summary], out: Path, as_json: bool) -> None:
+def _print_results(results: list[Result], out: Path, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(results[0] if len(results) == 1 else {"results": results}, indent=2))
+        plain = [to_dict(result) for result in results]
+        print(json.dumps(plain[0] if len(plain) == 1 else {"results": plain}, indent=2))
         return
     print()
     print(console.table([console.result_row(result) for result in results]))
     for result in results:
-        for lines in (result["reasons"], result.get("findings"), [console.power_line(result)]):
-            for line in lines if isinstance(lines, list) else []:
-                if line:
-                    print(f"{result['scenario']}: {line}")
+        for line in (
+            *result.reasons,
+            *result.findings,
+            console.power_line(result.device_telemetry),
+        ):
+            if line:
+                print(f"{result.scenario}: {line}")
     print(f"Logs: {out}")

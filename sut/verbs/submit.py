@@ -22,6 +22,7 @@ from sut.submission.submit import submit
 if TYPE_CHECKING:
     import argparse
 
+    from scenarios.base import Metric
     from sut.submission.submit import Outcome
 
 EXAMPLES = """examples:
@@ -107,10 +108,8 @@ def report(order: Order, outcomes: list[Outcome], *, as_json: bool) -> None:
     print(f"Next: sut check {order.tree}")
 
 
-def _figure(metric: object) -> str:
-    if not isinstance(metric, dict):
-        return ""
-    return f"{metric['name']} = {metric['value']:g} {metric['unit']}"
+def _figure(metric: Metric | None) -> str:
+    return "" if metric is None else f"{metric.name} = {metric.value:g} {metric.unit}"
 
 
 def _order(arguments: argparse.Namespace, command: str) -> Order:

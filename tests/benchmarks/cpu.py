@@ -23,14 +23,16 @@ from typing import TYPE_CHECKING
 
 from data.benchmark import load_benchmark
 from data.preprocess import prepare
+from sut.record.result import to_dict
 from tests.benchmarks import bare, paired
-from tests.benchmarks.loadgen_run import SERVER_QUERIES, sut_run
+from tests.benchmarks.loadgen_run import SERVER_QUERIES, latency, metric, sut_run
 from tests.benchmarks.paired import Measured, Pair, Spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sut.config.settings import HarnessSettings
+    from sut.record.result import Result
 
 MODULE = "tests.benchmarks.cpu"
 OFFLINE, SINGLE, SERVER = "Offline", "SingleStream", "Server"
@@ -73,8 +75,8 @@ class Case:
     seconds: float
     loop: bare.BareRequest
 
-    def run(self, *options: str, least_s: float = 0.0) -> dict[str, object]:
-        """Run the scenario once, for `least_s` or longer; return its summary."""
+    def run(self, *options: str, least_s: float = 0.0) -> Result:
+        """Run the scenario once, for `least_s` or longer; return its result."""
         duration = ("--min-duration-s", str(max(self.seconds, least_s)))
         return sut_run(self.benchmark, self.scenario, [*duration, *self.options, *options])[0]
 
@@ -183,16 +185,16 @@ def _settings(harness: HarnessSettings) -> str:
 
 def _measure_offline(case: Case) -> list[Pair]:
     def run(_: float) -> Measured:
-        summary = case.run()
-        return Measured(_number(summary, "metric", "value"), {"valid": summary["valid"]})
+        result = case.run()
+        return Measured(metric(result), {"valid": result.valid})
 
     return paired.interleave(partial(_rate, case), [run])
 
 
 def _measure_single(case: Case) -> list[Pair]:
     def run(_: float) -> Measured:
-        summary = case.run()
-        return Measured(_number(summary, "latency_ns", "p50"), {"valid": summary["valid"]})
+        result = case.run()
+        return Measured(latency(result).p50, {"valid": result.valid})
 
     return paired.interleave(lambda: bare.measure(case.loop).call_ns, [run])
 
@@ -201,15 +203,15 @@ def _measure_server(case: Case) -> list[Pair]:
     def run(share: float, least_s: float, rate: float) -> Measured:
         target = f"{share * rate:.2f}"
         options = ("--target-qps", target, "--min-query-count", str(SERVER_QUERIES))
-        summary = case.run(*options, least_s=least_s)
+        result = case.run(*options, least_s=least_s)
         return Measured(
             float(target),
             {
                 "share": share,
-                "valid": summary["valid"],
-                "p99_ms": _number(summary, "latency_ns", "p99") / 1e6,
-                "reasons": summary["reasons"],
-                "batches": summary["batches"],
+                "valid": result.valid,
+                "p99_ms": latency(result).p99 / 1e6,
+                "reasons": result.reasons,
+                "batches": to_dict(result)["batches"],
             },
         )
 
@@ -220,12 +222,6 @@ def _measure_server(case: Case) -> list[Pair]:
 
 def _rate(case: Case) -> float:
     return bare.measure(case.loop).samples_per_s
-
-
-def _number(summary: dict[str, object], key: str, name: str) -> float:
-    values = summary[key]
-    assert isinstance(values, dict), f"{key} of a complete run"
-    return float(values[name])
 
 
 # The rows of each scenario, from all rounds.

@@ -34,14 +34,16 @@ from onnx import TensorProto, helper, numpy_helper
 from data.benchmark import load_benchmark
 from data.preprocess import prepare
 from sut.base import environment
+from sut.record.result import to_dict
 from tests.benchmarks import added_gpu, bare_gpu, paired
-from tests.benchmarks.loadgen_run import SERVER_QUERIES, sut_run
+from tests.benchmarks.loadgen_run import SERVER_QUERIES, latency, metric, sut_run
 from tests.benchmarks.paired import Measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sut.config.settings import TrialRequest
+    from sut.record.result import Result
 
     Summary = dict[str, object]
 
@@ -80,34 +82,34 @@ class Bench:
     def offline_rate(self, devices: str) -> float:
         """Return LoadGen's Offline throughput on some GPUs, measured now or before."""
         if devices not in self.offline:
-            self.offline[devices] = number(self.run("Offline", devices), "metric", "value")
+            self.offline[devices] = metric(self.run("Offline", devices))
         return self.offline[devices]
 
     def run(
         self, scenario: str, device: str, *options: str, benchmark: str | None = None
-    ) -> Summary:
-        """Run `sut run` once; keep and show what matters of its summary."""
+    ) -> Result:
+        """Run `sut run` once; keep and show what matters of its result."""
         arguments = self.arguments
         own = shlex.split(getattr(arguments, scenario.lower()))
         common = ["--backend", arguments.backend, "--devices", device]
         duration = ["--min-duration-s", str(arguments.seconds)]
         words = [*common, *duration, *own, *options]
-        summary, _ = sut_run(benchmark or arguments.benchmark, scenario, words)
-        kept: Summary = {"options": " ".join(words), "gap_us": gap_us(summary)}
+        result, _ = sut_run(benchmark or arguments.benchmark, scenario, words)
+        kept: Summary = {"options": " ".join(words), "gap_us": gap_us(result)}
+        summary = to_dict(result)
         for key in ("scenario", "valid", "reasons", "metric", "latency_ns", "parts_ns", "batches",
                     "samples", "duration_s", "harness"):  # fmt: skip
             kept[key] = summary[key]
         self.report.runs.append(kept)
-        latency_ms = number(summary, "latency_ns", "p99") / 1e6
-        metric = number(summary, "metric", "value")
-        verdict = "VALID" if summary["valid"] else "INVALID"
+        p99_ms = latency(result).p99 / 1e6
+        verdict = "VALID" if result.valid else "INVALID"
         print(
-            f"  {scenario} on {device} {' '.join(options)}: {metric:,.1f}, p99 {latency_ms:.2f} ms,"
-            f" mean batch {number(summary, 'batches', 'mean_size'):.1f}, {verdict}",
+            f"  {scenario} on {device} {' '.join(options)}: {metric(result):,.1f}, p99 {p99_ms:.2f}"
+            f" ms, mean batch {result.batches.mean_size:.1f}, {verdict}",
             file=sys.stderr,
             flush=True,
         )
-        return summary
+        return result
 
     def bare(self, scenario: str, device: str, size: int) -> bare_gpu.GpuRequest:
         """Return the bare loop with the settings that a run of the scenario resolves to."""
@@ -179,19 +181,11 @@ DEFAULTS = {
 CHEAP_QPS = [20_000, 50_000, 100_000, 140_000]
 
 
-def number(summary: Summary, key: str, name: str) -> float:
-    """Return a number of a summary, such as its metric's value."""
-    values = summary[key]
-    assert isinstance(values, dict), f"{key} of a complete run"
-    return float(values[name])
-
-
-def gap_us(summary: Summary) -> float | None:
+def gap_us(result: Result) -> float | None:
     """Return by how much the parts of the latency miss LoadGen's own, at the median."""
-    parts = summary["parts_ns"]
-    if not isinstance(parts, dict) or "total" not in parts:
+    if result.parts_ns is None:
         return None
-    return (number(summary, "latency_ns", "p50") - float(parts["total"]["p50"])) / 1e3
+    return (latency(result).p50 - result.parts_ns.total.p50) / 1e3
 
 
 # The parts of the benchmark.
@@ -210,7 +204,7 @@ def _offline(bench: Bench) -> None:
         return next(iter(found.samples_per_s.values()))
 
     def run(_: float) -> Measured:
-        return Measured(number(bench.run("Offline", device), "metric", "value"))
+        return Measured(metric(bench.run("Offline", device)))
 
     pairs = paired.interleave(reference, [run] * bench.arguments.rounds)
     median = statistics.median(pair.ratio for pair in pairs)
@@ -239,7 +233,7 @@ def _highest(
     best, failures = 0.0, 0
     for rate in rates:
         words = ["--target-qps", f"{rate:.0f}", "--min-query-count", str(SERVER_QUERIES), *more]
-        if bench.run("Server", device, *words, benchmark=benchmark)["valid"]:
+        if bench.run("Server", device, *words, benchmark=benchmark).valid:
             best = rate
         else:
             failures += 1
@@ -274,7 +268,7 @@ def _scaling(bench: Bench) -> None:
     one, count = _first(bench), len(every.split(","))
 
     def offline(device: str) -> float:
-        return number(bench.run("Offline", device), "metric", "value")
+        return metric(bench.run("Offline", device))
 
     pairs = paired.interleave(
         partial(offline, one), [lambda _: Measured(offline(every))] * bench.arguments.rounds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -14,12 +13,12 @@ import msgspec
 from sut.base.environment import ROOT
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
 from sut.config.settings import TrialRequest
-from sut.record.run_folder import REQUEST_FILE, SUMMARY_FILE
+from sut.record.run_folder import REQUEST_FILE, read_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    Summary = dict[str, object]
+    from sut.record.result import Latency, Result
 
 # Enough for a verdict: LoadGen's early stopping at 99 % asks for 459 queries, or 662 with one late.
 SERVER_QUERIES = 662
@@ -27,8 +26,8 @@ SERVER_QUERIES = 662
 
 def sut_run(
     benchmark: str, scenario: str, options: Sequence[str], out: Path | None = None
-) -> tuple[Summary, TrialRequest]:
-    """Run one performance test; return its summary.json, and the request that its process got.
+) -> tuple[Result, TrialRequest]:
+    """Run one performance test; return its result, and the request that its process got.
 
     The run folder is `out`, or one that is removed.
 
@@ -45,6 +44,18 @@ def sut_run(
                 f"{' '.join(command)} ended with exit code {done.returncode}:\n"
                 f"{done.stdout}{done.stderr}"
             )
-        summary: Summary = json.loads((out / SUMMARY_FILE).read_bytes())
+        result = read_result(out)
         request = msgspec.json.decode((out / REQUEST_FILE).read_bytes(), type=TrialRequest)
-    return summary, request
+    return result, request
+
+
+def metric(result: Result) -> float:
+    """Return LoadGen's figure of a complete performance run."""
+    assert result.metric is not None, "a complete performance run has a metric"
+    return result.metric.value
+
+
+def latency(result: Result) -> Latency:
+    """Return the latencies of a complete run, in ns."""
+    assert result.latency_ns is not None, "a complete run has latencies"
+    return result.latency_ns

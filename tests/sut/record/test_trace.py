@@ -104,19 +104,19 @@ def make_trace(sizes: list[int]) -> Trace:
 def test_the_parts_of_the_latency_add_up(sizes: list[int]) -> None:
     parts = summary.parts_ns(make_trace(sizes))
 
-    assert bool(parts) == bool(sizes)
-    if parts:
-        inner = sum(parts[name]["mean"] for name in ("queue", "dispatch", "compute", "completion"))
-        assert abs(inner - parts["total"]["mean"]) < 1e-6
+    assert (parts is None) == (not sizes)
+    if parts is not None:
+        inner = (parts.queue, parts.dispatch, parts.compute, parts.completion)
+        assert abs(sum(part.mean for part in inner) - parts.total.mean) < 1e-6
 
 
 def test_batches_are_counted_by_size_and_by_reason() -> None:
     counted = summary.batches(make_trace([4, 4, 2]))
 
-    assert counted["count"] == 3
-    assert counted["histogram"] == {"2": 1, "4": 2}
-    assert counted["closed_by"] == {"full": 3}
-    assert abs(counted["mean_size"] - 10 / 3) < 1e-9
+    assert counted.count == 3
+    assert counted.histogram == {2: 1, 4: 2}
+    assert counted.closed_by == {"full": 3}
+    assert abs(counted.mean_size - 10 / 3) < 1e-9
 
 
 def test_the_busy_fraction_is_the_engines_time_over_the_run() -> None:
@@ -132,15 +132,15 @@ def test_percentiles_follow_loadgens_index() -> None:
 
     latency = summary.latency_ns(trace)
 
-    assert latency["p50"] == 51
-    assert latency["p99"] == 100
+    assert latency is not None
+    assert (latency.p50, latency.p99) == (51, 100)
 
 
 def test_an_empty_trace_summarises_to_nothing() -> None:
     empty = make_trace([])
 
-    assert summary.latency_ns(empty) == {}
-    assert summary.batches(empty)["count"] == 0
+    assert summary.latency_ns(empty) is None
+    assert summary.batches(empty).count == 0
     assert summary.duration_s(empty) == 0.0
     assert summary.busy_fractions(empty, ["a"]) == {"a": 0.0}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sut.telemetry.figures import Span, figures, total
+from sut.record.device_telemetry import Span
+from sut.telemetry.figures import figures, total
 from tests.sut.telemetry.readings import WINDOW, S, reading
 
 

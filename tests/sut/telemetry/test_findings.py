@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from sut.record.device_telemetry import Figures, Span
 from sut.telemetry import reasons
-from sut.telemetry.figures import Figures, Span
 from sut.telemetry.findings import findings
 from sut.telemetry.meter import Facts, Link, Process
 
@@ -111,4 +112,4 @@ def test_reasons_are_named_and_unknown_ones_kept_as_bits(bits: int, text: str) -
 
 
 def with_(**values: object) -> Figures:
-    return Figures(**{**{f: getattr(BUSY, f) for f in Figures.__slots__}, **values})
+    return msgspec.structs.replace(BUSY, **values)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sut.config.settings import HarnessSettings
+from sut.record.device_telemetry import DeviceTelemetry, Sampling
 from sut.submission import system
 from sut.telemetry import rapl
 from sut.telemetry.meter import Clock, Facts, Link, Power
@@ -109,21 +110,27 @@ def test_a_machine_has_facts_or_a_reason_for_none() -> None:
 
 
 def test_the_console_is_silent_where_nothing_measured_power() -> None:
-    assert console.power_line({"device_telemetry": None}) is None
-    assert console.power_line({"device_telemetry": {"energy_per_sample_j": None}}) is None
-    assert console.power_line({}) is None
+    assert console.power_line(None) is None
+    assert console.power_line(telemetry(energy_per_sample_j=None)) is None
 
 
 def test_the_console_names_power_energy_and_who_measured_them() -> None:
-    telemetry = {
-        "source": "nvml",
-        "energy_per_sample_j": 0.02718,
-        "energy_per_sample_above_idle_j": 0.02438,
-        "average_power_w": 1670.0,
-        "peak_power_w": 1718.44,
-    }
-
-    assert console.power_line({"device_telemetry": telemetry}) == (
+    assert console.power_line(telemetry(energy_per_sample_j=0.02718)) == (
         "1,670.0 W on average, 1,718.4 W at most, 0.02718 J a sample, "
         "0.02438 J of it above idle (GPUs, NVML)"
+    )
+
+
+def telemetry(energy_per_sample_j: float | None) -> DeviceTelemetry:
+    """Return what GPUs told of a run."""
+    return DeviceTelemetry(
+        source="nvml",
+        energy_j=None,
+        energy_per_sample_j=energy_per_sample_j,
+        energy_per_sample_above_idle_j=0.02438,
+        average_power_w=1670.0,
+        peak_power_w=1718.44,
+        idle_power_w=None,
+        devices={},
+        sampling=Sampling(0.1, None, None, None),
     )

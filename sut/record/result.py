@@ -1,0 +1,225 @@
+"""What a run measured: one frozen structure for every reader, written as summary.json.
+
+docs/run-folder.md lists the keys, which are the fields here. Measures and judges nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+# Needed at run time: msgspec reads the annotations to decode a summary.json.
+from scenarios.base import Capacity, Metric
+from sut.base.errors import DataError
+from sut.record.device_telemetry import DeviceTelemetry
+from sut.record.stalls import Stalls
+
+# Counts changes of what a key of summary.json means. A file without the key is of schema 1, where
+# `latency_ns` and `parts_ns` were {} in place of null when nothing was completed.
+SCHEMA = 2
+PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p97": 0.97, "p99": 0.99, "p999": 0.999}
+# `interrupted` of a run that its own caller ended, and no signal.
+STOPPED = "stopped"
+
+Mode = Literal["performance", "accuracy", "submission"]
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Latencies in ns: of a query in MultiStream, else of a sample."""
+
+    mean: float
+    p50: float
+    p90: float
+    p95: float
+    p97: float
+    p99: float
+    p999: float
+
+    def by_name(self) -> dict[str, float]:
+        """Return them by name, such as "p99"."""
+        found: dict[str, float] = msgspec.structs.asdict(self)
+        return found
+
+
+class Batches(msgspec.Struct, frozen=True):
+    """The batches of a run.
+
+    Attributes:
+        count: how many.
+        mean_size: in samples; 0.0 without any.
+        histogram: batches by their size in samples.
+        closed_by: batches by what closed them.
+    """
+
+    count: int
+    mean_size: float
+    histogram: dict[int, int]
+    closed_by: dict[str, int]
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One part of the latency, over all samples, in ns."""
+
+    mean: float
+    p50: float
+    p99: float
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """The way of a sample from IssueQuery to the return of QuerySamplesComplete.
+
+    Attributes:
+        queue: until its batch is closed.
+        dispatch: until a worker takes the batch up.
+        compute: the engine and the postprocess.
+        completion: until QuerySamplesComplete has returned.
+        total: all of it.
+    """
+
+    queue: Part
+    dispatch: Part
+    compute: Part
+    completion: Part
+    total: Part
+
+
+class HarnessFacts(msgspec.Struct, frozen=True):
+    """What the harness saw of its workers.
+
+    Attributes:
+        engine_busy_fraction: share of the run in which the engine ran, by the worker's name.
+        warm_up: what warm-up measured; None if the run ended before.
+    """
+
+    engine_busy_fraction: dict[str, float]
+    warm_up: Capacity | None
+
+
+class Accuracy(msgspec.Struct, frozen=True):
+    """How good the answers were; see data.accuracy.Accuracy.
+
+    Attributes:
+        metric: such as "top1".
+        value: 0 to 1.
+        target: the least value; None: there is none.
+        n: samples seen.
+        good: of them right.
+        interval_95: both ends of the 95 % interval of `value`.
+        verdict: `value` reaches the target; None without one, or with too few samples to say.
+    """
+
+    metric: str
+    value: float
+    target: float | None
+    n: int
+    good: int
+    interval_95: tuple[float, float]
+    verdict: bool | None
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """One run, whatever asked the queries.
+
+    Attributes:
+        schema: see SCHEMA.
+        benchmark: its name.
+        scenario: as LoadGen spells it.
+        mode: a submission holds the figures of its performance test and the accuracy of the other.
+        round: name of MLPerf's rules.
+        system: name or folder.
+        backend: a key of backends.base.BACKENDS.
+        simulated: no real engine computed.
+        synthetic_data: no real data were used.
+        valid: LoadGen's verdict, and no error that it logged.
+        interrupted: the signal that ended the run early, or STOPPED; None for a complete run.
+        reasons: why it is not valid, each with its remedy.
+        metric: LoadGen's figure of the scenario; None in accuracy mode and when interrupted.
+        latency_ns: as LoadGen measured it, from the scheduled time; in accuracy mode and when
+            interrupted from IssueQuery on; None if nothing was completed.
+        samples: completed.
+        duration_s: from the first arrival to the last completion.
+        batches: sizes, and what closed them.
+        parts_ns: where the latency arose; None if nothing was completed.
+        harness: of the workers.
+        accuracy: of an accuracy run with labels.
+        device_telemetry: None where no device could be asked.
+        findings: what speaks against the result, each with its remedy.
+        issue_stalls: of LoadGen's thread; None where they cannot be told.
+        closed_problems: lines of user.conf that the closed division does not allow.
+        versions: of the software, by name.
+        command: repeats the run.
+    """
+
+    schema: int = SCHEMA
+    benchmark: str
+    scenario: str
+    mode: Mode
+    round: str
+    system: str
+    backend: str
+    simulated: bool
+    synthetic_data: bool
+    valid: bool
+    interrupted: str | None
+    reasons: tuple[str, ...]
+    metric: Metric | None
+    latency_ns: Latency | None
+    samples: int
+    duration_s: float
+    batches: Batches
+    parts_ns: Parts | None
+    harness: HarnessFacts
+    accuracy: Accuracy | None
+    device_telemetry: DeviceTelemetry | None = None
+    findings: tuple[str, ...] = ()
+    issue_stalls: Stalls | None = None
+    closed_problems: tuple[str, ...]
+    versions: dict[str, str]
+    command: str
+
+    @property
+    def rate(self) -> float:
+        """Samples/s from the first arrival to the last completion; 0.0 without a sample."""
+        return self.samples / self.duration_s if self.duration_s else 0.0
+
+
+def to_dict(result: Result) -> dict[str, object]:
+    """Return what json.dumps makes summary.json of."""
+    found: dict[str, object] = msgspec.to_builtins(result, str_keys=True)
+    return found
+
+
+def decode(text: bytes, where: str) -> Result:
+    """Read the text of a summary.json, of this schema or an older one.
+
+    Args:
+        text: of the file.
+        where: its path, for messages.
+
+    Raises:
+        DataError: it is no result of a run, or of a schema that this program does not know.
+    """
+    try:
+        raw = msgspec.json.decode(text, type=dict[str, object])
+        schema = raw.setdefault("schema", 1)
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise DataError(
+                f"{where}: schema {schema}; expected {SCHEMA} or less. Read it with the version of "
+                "this program that wrote it, or a later one."
+            )
+        return msgspec.convert(_upgraded(raw) if schema == 1 else raw, Result, str_keys=True)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise DataError(f"{where}: {error}; expected the result of `sut run`.") from error
+
+
+def _upgraded(raw: dict[str, object]) -> dict[str, object]:
+    """Return a summary of schema 1 as schema 2 writes it; `schema` stays what it was."""
+    empty = {key: None for key in ("latency_ns", "parts_ns") if raw.get(key) == {}}
+    found = {**raw, **empty}
+    harness = found.get("harness")
+    if isinstance(harness, dict) and isinstance(warm_up := harness.get("warm_up"), dict):
+        # The first versions did not tell the fastest batch apart.
+        rate = warm_up.get("samples_per_s")
+        found["harness"] = {**harness, "warm_up": {"peak_samples_per_s": rate, **warm_up}}
+    return found

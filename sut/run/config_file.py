@@ -1,0 +1,79 @@
+"""config.yaml: every resolved value of a test with its source, and what the test was made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from data.model import ResolvedModel
+    from data.preprocess import SampleSet
+    from sut.config.plan import Plan, Setting
+
+# LoadGen's keys that options of the command line set.
+_OPTIONS = {
+    "target_qps": "target_qps",
+    "target_latency": "target_latency_ms",
+    "min_duration": "min_duration_s",
+    "min_query_count": "min_query_count",
+}
+
+
+def harness_section(plan: Plan) -> dict[str, object]:
+    """Return what a test begins with: the plan, before its samples and LoadGen's keys are known."""
+    return {
+        "benchmark": {"name": plan.benchmark.name, "file": str(plan.benchmark.file)},
+        "scenario": plan.scenario,
+        "round": plan.arguments.round,
+        "system": plan.system,
+        "harness": {name: _plain(setting) for name, setting in plan.settings.items()},
+    }
+
+
+def loadgen_section(
+    plan: Plan, given: Mapping[str, Setting], written: Mapping[str, object]
+) -> dict[str, object]:
+    """Return LoadGen's keys as they were in force, each with its source.
+
+    Args:
+        plan: of the run.
+        given: what round and user.conf say.
+        written: the user.conf that LoadGen read.
+    """
+    return {
+        key: {"value": value, "source": _source(plan, given.get(key), key, value)}
+        for key, value in written.items()
+    }
+
+
+def model_section(model: ResolvedModel | None) -> dict[str, object] | None:
+    """Return the model's file; None for a backend without one."""
+    if model is None:
+        return None
+    return {"path": str(model.path), "sha256": model.sha256, "origin": model.origin}
+
+
+def data_section(samples: SampleSet | None) -> dict[str, object] | None:
+    """Return what the samples are; None where none were read."""
+    if samples is None:
+        return None
+    return {
+        "description": samples.description,
+        "count": samples.count,
+        "digest": samples.digest,
+    }
+
+
+def _source(plan: Plan, given: Setting | None, key: str, value: object) -> str:
+    if given is not None and given.value == value:
+        return given.source
+    option = _OPTIONS.get(key)
+    if option is not None and getattr(plan.arguments.load, option) is not None:
+        return "command line"
+    return "scenario, from warm-up"
+
+
+def _plain(setting: Setting) -> dict[str, object]:
+    value = list(setting.value) if isinstance(setting.value, tuple) else setting.value
+    return {"value": value, "source": setting.source}

@@ -1,0 +1,165 @@
+"""The result of one test: what its trace, its events and LoadGen's logs say.
+
+Reads what the test left in its folder; starts nothing and prints nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+import msgspec
+
+from data.accuracy import score
+from scenarios import records, scenario
+from scenarios.base import Capacity
+from sut.base import environment
+from sut.record import loadgen_logs, stalls, summary
+from sut.record.result import STOPPED, Accuracy, HarnessFacts, Latency, Result
+from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from data.preprocess import SampleSet
+    from scenarios.base import Detail, Scenario
+    from sut.config.plan import Plan
+    from sut.record.trace import Trace
+    from sut.run.supervisor import Supervisor
+    from sut.telemetry.recorder import Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a test left behind.
+
+    Attributes:
+        folder: its run folder, with LoadGen's logs.
+        trial: its process, which has ended or is about to.
+        trace: its batches.
+        devices: what they showed.
+        samples: None: the test needed none, or did not come that far.
+    """
+
+    folder: Path
+    trial: Supervisor
+    trace: Trace
+    devices: Seen
+    samples: SampleSet | None
+
+
+def facts(trial: Supervisor) -> list[dict[str, object]]:
+    """Return what the engines of a test say of themselves; empty before they are open."""
+    return cast("list[dict[str, object]]", trial.event("engines").get("facts", []))
+
+
+def complete(plan: Plan, command: str, left: Left, *, accuracy: bool) -> Result:
+    """Return the result of a test that came to its end.
+
+    Raises:
+        DataError: LoadGen's logs are not what they should be.
+    """
+    rules = scenario(plan.scenario)
+    detail = loadgen_logs.read_detail(left.folder / loadgen_logs.DETAIL_FILE)
+    reasons = tuple(str(reason) for reason in rules.reasons(detail))
+    result = _common(plan, command, left, "accuracy" if accuracy else "performance")
+    result = msgspec.structs.replace(result, valid=not reasons, reasons=reasons)
+    if accuracy:
+        return msgspec.structs.replace(result, accuracy=_score(plan, left))
+    return msgspec.structs.replace(
+        result,
+        metric=rules.metric(detail),
+        latency_ns=Latency(**rules.latency_ns(detail)),
+        findings=(*result.findings, *_disturbances(result.issue_stalls, rules, detail)),
+    )
+
+
+def interrupted(plan: Plan, command: str, left: Left, *, accuracy: bool) -> Result:
+    """Return the result of a test that a signal or its caller ended early."""
+    trial = left.trial
+    result = _common(plan, command, left, "accuracy" if accuracy else "performance")
+    after = f"after {result.duration_s:.1f} s of the test"
+    if trial.interrupted is not None:
+        name = trial.interrupted.name
+        reason = f"Interrupted by {name} {after}."
+    else:
+        name = STOPPED
+        reason = f"Stopped {after}: {trial.stopped}"
+    return msgspec.structs.replace(result, interrupted=name, reasons=(reason,))
+
+
+def _common(
+    plan: Plan, command: str, left: Left, mode: Literal["performance", "accuracy"]
+) -> Result:
+    """Return what holds for a complete and for an interrupted test; it is not valid yet."""
+    trace, trial = left.trace, left.trial
+    workers = [name for name, _ in plan.harness.worker_devices()]
+    warm_up = trial.event("warm").get("capacity")
+    return Result(
+        benchmark=plan.benchmark.name,
+        scenario=plan.scenario,
+        mode=mode,
+        round=plan.arguments.round,
+        system=plan.system,
+        backend=plan.harness.backend,
+        simulated=any(bool(engine["simulated"]) for engine in facts(trial)),
+        synthetic_data=left.samples is None or left.samples.synthetic,
+        valid=False,
+        interrupted=None,
+        reasons=(),
+        metric=None,
+        latency_ns=summary.latency_ns(trace),
+        samples=int(trace.batches["samples"].sum()),
+        duration_s=summary.duration_s(trace),
+        batches=summary.batches(trace),
+        parts_ns=summary.parts_ns(trace),
+        harness=HarnessFacts(
+            engine_busy_fraction=summary.busy_fractions(trace, workers),
+            warm_up=None if warm_up is None else msgspec.convert(warm_up, Capacity),
+        ),
+        accuracy=None,
+        device_telemetry=left.devices.telemetry,
+        findings=left.devices.findings,
+        issue_stalls=_stalls(plan, trace),
+        closed_problems=tuple(plan.closed_problems()),
+        versions=environment.versions(),
+        command=command,
+    )
+
+
+def _stalls(plan: Plan, trace: Trace) -> stalls.Stalls | None:
+    """Find them where LoadGen's thread does nothing but hand over queries as they come."""
+    if not scenario(plan.scenario).is_poisson or plan.harness.workers == "inline":
+        return None
+    return stalls.find(trace.queries["arrival_ns"], int(trace.queries["samples"].sum()))
+
+
+def _disturbances(found: stalls.Stalls | None, rules: Scenario, detail: Detail) -> tuple[str, ...]:
+    if found is None or not rules.is_poisson:
+        return ()
+    line = stalls.finding(found, records.number(detail, "effective_target_latency_ns"))
+    return (line,) if line else ()
+
+
+def _score(plan: Plan, left: Left) -> Accuracy | None:
+    """Judge the answers; write the line that MLPerf's script prints."""
+    samples, rule = left.samples, plan.benchmark.accuracy
+    if samples is None or samples.labels is None:
+        return None
+    found = score(
+        left.folder / ACCURACY_LOG,
+        samples.labels,
+        rule.target,
+        metric=rule.metric,
+        official_count=rule.count,
+    )
+    (left.folder / ACCURACY_FILE).write_text(found.line + "\n", encoding="utf-8")
+    return Accuracy(
+        metric=found.metric,
+        value=found.value,
+        target=found.target,
+        n=found.n,
+        good=found.good,
+        interval_95=(found.interval_low, found.interval_high),
+        verdict=found.verdict,
+    )

@@ -1,0 +1,94 @@
+"""Runs a plan in its mode: one LoadGen test, or the two of a submission.
+
+Each test has a process of its own. The tuner, `sut run` and `sut submit` all come in here.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sut.base.errors import EXIT_SIGINT, EXIT_SIGTERM, SutError
+from sut.record.run_folder import RunFolder
+from sut.run.test import Test, Viewing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sut.config.plan import Plan
+    from sut.record.result import Result
+    from sut.run.test import Ended, Watch
+
+
+class Interrupted(SutError):
+    """A signal ended the run; `result` is what was measured, and it is in the run folder too."""
+
+    def __init__(self, number: signal.Signals, result: Result) -> None:
+        super().__init__(f"interrupted by {number.name}; what was measured is kept")
+        self.result = result
+        self.code = EXIT_SIGINT if number is signal.SIGINT else EXIT_SIGTERM
+
+
+def run(
+    plan: Plan, out_dir: Path, command: str, *, watch: Watch | None = None, quiet: bool = False
+) -> Result:
+    """Run one scenario in the plan's mode; return what its summary.json holds.
+
+    Args:
+        plan: what to run.
+        out_dir: the run folder; it must not hold a result.
+        command: repeats the run; kept in the result.
+        watch: is called about four times a second while LoadGen runs, with a TraceReader of its
+            own, whose `new_batches` returns what was completed since the last call. When it returns
+            a reason, the test ends early: its result is not valid, `interrupted` is
+            sut.record.result.STOPPED, and `reasons` has the reason. That is returned, not raised.
+        quiet: print no live line and no progress.
+
+    Raises:
+        SutError: bad input, with nothing left behind; or a failure, with the logs kept.
+        Interrupted: by SIGINT or SIGTERM.
+    """
+    viewing = Viewing(watch, quiet)
+    mode = plan.arguments.mode
+    if mode != "submission":
+        return _kept(Test(plan, out_dir, command, viewing, accuracy=mode == "accuracy").run())
+    with RunFolder(out_dir) as folder:
+        try:
+            performance = _kept(
+                Test(plan, out_dir / "performance", command, viewing, accuracy=False).run()
+            )
+            accuracy = _kept(
+                Test(plan, out_dir / "accuracy", command, viewing, accuracy=True).run()
+            )
+        except Interrupted as interruption:
+            of_both = msgspec.structs.replace(interruption.result, mode=mode, valid=False)
+            folder.write_result(of_both)
+            raise
+        both = _both(performance, accuracy)
+        folder.write_result(both)
+    return both
+
+
+def _kept(ended: Ended) -> Result:
+    """Return the result of a test.
+
+    Raises:
+        Interrupted: a signal came: too late for this test perhaps, in time for the next.
+    """
+    if ended.interrupted is not None:
+        raise Interrupted(ended.interrupted, ended.result)
+    return ended.result
+
+
+def _both(performance: Result, accuracy: Result) -> Result:
+    """Return the result of a submission: the performance test's, with the other's accuracy."""
+    return msgspec.structs.replace(
+        performance,
+        mode="submission",
+        accuracy=accuracy.accuracy,
+        valid=performance.valid and accuracy.valid,
+        reasons=(*performance.reasons, *accuracy.reasons),
+        findings=tuple(dict.fromkeys((*performance.findings, *accuracy.findings))),
+    )

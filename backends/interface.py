@@ -6,15 +6,17 @@ Knows no inference library: shapes here hold the batch axis first, and None for 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from backends.base import TensorSpec, describe
-from sut.base.errors import EngineError, nearest
+from sut.base.errors import BatchTooLarge, EngineError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from backends.base import Array, EngineSpec
+
+T = TypeVar("T")
 
 
 def fit_input(declared: Sequence[TensorSpec], spec: EngineSpec, where: str) -> TensorSpec:
@@ -27,6 +29,7 @@ def fit_input(declared: Sequence[TensorSpec], spec: EngineSpec, where: str) -> T
 
     Raises:
         EngineError: another number of inputs, name, dtype or shape, or a batch axis that is fixed.
+        BatchTooLarge: the batch axis is fixed to 1.
     """
     names = ", ".join(f'"{tensor.name}"' for tensor in declared) or "none"
     fed = spec.input
@@ -79,6 +82,33 @@ def order_outputs(
     return sorted(declared, key=lambda tensor: tensor.name != first)
 
 
+def first_answers(run: Callable[[int], T], max_batch_size: int) -> T:
+    """Return what `run` returns for a first batch, of two rows where that is allowed.
+
+    Many exports declare an open batch axis and hold a Reshape to one row: only a batch of two or
+    more tells.
+
+    Raises:
+        EngineError: from `run`.
+        BatchTooLarge: `run` fails with two rows and works with one.
+    """
+    count = min(2, max_batch_size)
+    try:
+        return run(count)
+    except EngineError as error:
+        if count > 1 and _works(run, 1):
+            raise BatchTooLarge(str(error)) from error
+        raise
+
+
+def _works(run: Callable[[int], object], count: int) -> bool:
+    try:
+        run(count)
+    except EngineError:
+        return False
+    return True
+
+
 def check_answers(
     declared: Sequence[TensorSpec], answers: Sequence[Array], count: int, where: str
 ) -> tuple[TensorSpec, ...]:
@@ -125,7 +155,8 @@ def _check_batch_axis(found: TensorSpec, max_batch_size: int, where: str) -> Non
     if fixed is None or fixed == max_batch_size == 1:
         return
     way_out = ", or set max_batch_size to 1" if fixed == 1 else ""
-    raise EngineError(
+    kind = BatchTooLarge if fixed == 1 else EngineError
+    raise kind(
         f'{where}: the batch axis of input "{found.name}" is fixed to {fixed}, but batches of 1 to '
         f"max_batch_size {max_batch_size} will come. Export the model with an open batch axis"
         f"{way_out}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sut.base.errors import SutError
+from sut.base.errors import BatchTooLarge, SutError
 
 OUT_OF_MEMORY = "cudaErrorMemoryAllocation"
 
@@ -19,7 +19,7 @@ class CudaError(SutError):
         self.name = name
 
 
-class OutOfMemoryError(CudaError):
+class OutOfMemoryError(CudaError, BatchTooLarge):
     """The device, or pinned host memory, is full."""
 
 

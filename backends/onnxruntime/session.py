@@ -13,8 +13,8 @@ import numpy as np
 from msgspec import Meta
 
 from backends.base import TensorSpec
-from backends.interface import check_answers, fit_input, order_outputs
-from sut.base.errors import ConfigError, EngineError
+from backends.interface import check_answers, first_answers, fit_input, order_outputs
+from sut.base.errors import BatchTooLarge, ConfigError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +72,9 @@ REMEDIES = (
         "Put the file with the weights beside the model, under the name it was saved.",
     ),
 )
+
+# How it says that memory was short, on a CPU (its own arena, C++) and on a GPU (CUDA, cuDNN).
+FULL = re.compile(r"failed to allocate|bad_alloc|out of memory|ALLOC_FAILED", re.IGNORECASE)
 
 # Its status code, the file that our message names already, and places in its own source.
 NOISE = re.compile(
@@ -238,28 +241,30 @@ def _tensor(node: NodeArg, where: str) -> TensorSpec:
 def _outputs_of(
     session: InferenceSession, tensor: TensorSpec, spec: EngineSpec, where: str
 ) -> tuple[TensorSpec, ...]:
-    """Return the outputs after one batch of zeros.
-
-    Many exports declare an open batch axis and hold a Reshape to one row: only a batch of two or
-    more tells.
-    """
+    """Return the outputs after one batch of zeros."""
     ordered = order_outputs(_declared(session.get_outputs(), where), spec.output_name, where)
-    count = min(2, spec.max_batch_size)
+    names = [output.name for output in ordered]
     sizes = [size for size in tensor.shape if size is not None]
-    zeros = np.zeros((count, *sizes), tensor.dtype)
-    try:
-        answers = session.run([output.name for output in ordered], {tensor.name: zeros})
-    except Exception as error:  # ONNX Runtime's exceptions share no other base
-        raise EngineError(
-            f"{where}: a first batch of {count} rows of zeros failed: {_reason(error)} If a batch "
-            "of 1 works, the batch size is part of the graph: export it with an open batch axis."
-        ) from error
-    return check_answers(ordered, answers, count, where)
+
+    def run(count: int) -> tuple[TensorSpec, ...]:
+        zeros = np.zeros((count, *sizes), tensor.dtype)
+        try:
+            answers = session.run(names, {tensor.name: zeros})
+        except Exception as error:  # ONNX Runtime's exceptions share no other base
+            raise EngineError(
+                f"{where}: a first batch of {count} rows of zeros failed: {_reason(error)} If a "
+                "batch of 1 works, the batch size is part of the graph: export it with an open "
+                "batch axis."
+            ) from error
+        return check_answers(ordered, answers, count, where)
+
+    return first_answers(run, spec.max_batch_size)
 
 
 def failed_batch(count: int, error: Exception, where: str) -> EngineError:
-    """Return what to raise when ONNX Runtime failed at a batch."""
-    return EngineError(f"{where}: a batch of {count} failed: {_reason(error)}")
+    """Return what to raise when ONNX Runtime failed at a batch: BatchTooLarge without memory."""
+    kind = BatchTooLarge if FULL.search(str(error)) else EngineError
+    return kind(f"{where}: a batch of {count} failed: {_reason(error)}")
 
 
 def _reason(error: Exception) -> str:

@@ -20,7 +20,7 @@ import msgspec
 from backends.base import TensorSpec, describe
 from backends.interface import fit_input
 from backends.tensorrt.inspection import check_precision, main_precision, network_types
-from backends.tensorrt.log import make_log, reason
+from backends.tensorrt.log import make_log, reason, refusal
 from backends.tensorrt.plan import PLANS, Note, Plan, read_plan, save_plan
 from backends.tensorrt.profiles import Profile
 from backends.tensorrt.progress import make_monitor
@@ -229,10 +229,8 @@ class _Build:
         cache.load(config)
         content = self._builder.build_serialized_network(self._network, config)
         if content is None:
-            raise EngineError(
-                f"{self._request.model}: {self._library} cannot build it for SM "
-                f"{self._request.sm}: {reason(self._log.errors)}"
-            )
+            what = f"{self._library} cannot build it for SM {self._request.sm}"
+            raise refusal(f"{self._request.model}: {what}", self._log.errors)
         cache.save(config)
         return bytes(content)
 

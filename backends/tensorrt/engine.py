@@ -23,7 +23,7 @@ from backends.options import read_options
 from backends.tensorrt.builder import DEFAULT_LEVEL, BuildRequest, make_plan, tensor_spec
 from backends.tensorrt.inspection import check_precision, engine_types, main_precision
 from backends.tensorrt.library import load_library
-from backends.tensorrt.log import make_log, reason
+from backends.tensorrt.log import make_log, reason, refusal
 from backends.tensorrt.plan import SUFFIXES, check_batch, check_sm, read_plan
 from backends.tensorrt.profiles import Profile, one_profile, parse_profiles
 from sut.base.errors import EngineError
@@ -276,7 +276,7 @@ class TensorRtKernel:
 
     def _failure(self, what: str) -> EngineError:
         loaded = self._open()
-        return EngineError(f"{loaded.where}: {what}: {reason(loaded.log.errors)}")
+        return refusal(f"{loaded.where}: {what}", loaded.log.errors)
 
 
 def _tensors(loaded: _Loaded) -> tuple[list[TensorSpec], list[TensorSpec]]:

@@ -6,6 +6,8 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any
 
+from sut.base.errors import BatchTooLarge, EngineError
+
 if TYPE_CHECKING:
     from backends.tensorrt.library import Library
 
@@ -40,6 +42,10 @@ NOISE = re.compile(
 )
 
 
+# How it says that memory was short.
+FULL = re.compile(r"out ?of ?memory", re.IGNORECASE)
+
+
 def make_log(library: Library) -> Any:
     """Return a logger for TensorRT that keeps errors in `errors`; all else is for debugging."""
     base = library.module.ILogger
@@ -55,6 +61,12 @@ def make_log(library: Library) -> Any:
             log.debug("%s", text)
 
     return Log()
+
+
+def refusal(what: str, errors: list[str]) -> EngineError:
+    """Return what to raise when TensorRT refused something: BatchTooLarge if memory was short."""
+    is_full = any(FULL.search(text) for text in errors)
+    return (BatchTooLarge if is_full else EngineError)(f"{what}: {reason(errors)}")
 
 
 def reason(errors: list[str]) -> str:

@@ -16,7 +16,7 @@ import msgspec
 
 # Needed at run time: msgspec reads the annotations to decode a note.
 from backends.tensorrt.profiles import Profile
-from sut.base.errors import EngineError
+from sut.base.errors import BatchTooLarge, EngineError
 from sut.base.files import CACHE_DIR, sha256_file
 
 if TYPE_CHECKING:
@@ -192,9 +192,9 @@ def check_sm(plan: Plan, sm: int, device: str) -> None:
 
 
 def check_batch(path: Path, tensor: str, largest: int, max_batch_size: int) -> None:
-    """Raise EngineError if batches may be larger than the largest optimization profile."""
+    """Raise BatchTooLarge if batches may be larger than the largest optimization profile."""
     if max_batch_size > largest:
-        raise EngineError(
+        raise BatchTooLarge(
             f'{path}: batches of 1 to max_batch_size {max_batch_size} will come, but tensor "'
             f'{tensor}" has no optimization profile above {largest}. Run sut build '
             f"--max-batch-size {max_batch_size}, or lower max_batch_size to {largest}."

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from backends.base import TensorSpec
-from backends.interface import check_answers, fit_input, order_outputs
+from backends.interface import check_answers, first_answers, fit_input, order_outputs
 from backends.torch.onnx_module import OnnxModule
 from sut.base.errors import EngineError
 
@@ -165,25 +165,30 @@ def _channels_last(model: nn.Module) -> None:
 def _outputs(
     model: nn.Module, fed: TensorSpec, spec: EngineSpec, device: torch.device, where: str
 ) -> list[TensorSpec]:
-    """Return the outputs after one batch of zeros, of two rows where that is allowed."""
-    count = min(2, spec.max_batch_size)
-    zeros = torch.zeros(
-        (count, *(size or 1 for size in fed.shape)), dtype=getattr(torch, fed.dtype)
-    ).to(device)
-    try:
-        with torch.no_grad():
-            answers = model(zeros)
-    except Exception as error:  # torch's exceptions share no other base
-        raise EngineError(
-            f"{where}: a first batch of {count} rows of zeros failed: {_line(error)}. If a batch "
-            "of 1 works, the batch size is part of the model: export it with an open batch axis."
-        ) from error
-    declared = [
-        TensorSpec(f"output{k}", (None, *answer.shape[1:]), str(answer.dtype).split(".")[-1])
-        for k, answer in enumerate(answers)
-    ]
-    arrays = [np.empty(answer.shape, np.uint8) for answer in answers]
-    return list(check_answers(declared, arrays, count, where))
+    """Return the outputs after one batch of zeros."""
+    sizes = tuple(size or 1 for size in fed.shape)
+
+    def run(count: int) -> list[TensorSpec]:
+        zeros = torch.zeros((count, *sizes), dtype=getattr(torch, fed.dtype)).to(device)
+        try:
+            with torch.no_grad():
+                answers = model(zeros)
+        except torch.OutOfMemoryError:
+            raise  # told apart by open_engine
+        except Exception as error:  # torch's exceptions share no other base
+            raise EngineError(
+                f"{where}: a first batch of {count} rows of zeros failed: {_line(error)}. If a "
+                "batch of 1 works, the batch size is part of the model: export it with an open "
+                "batch axis."
+            ) from error
+        declared = [
+            TensorSpec(f"output{k}", (None, *answer.shape[1:]), str(answer.dtype).split(".")[-1])
+            for k, answer in enumerate(answers)
+        ]
+        arrays = [np.empty(answer.shape, np.uint8) for answer in answers]
+        return list(check_answers(declared, arrays, count, where))
+
+    return first_answers(run, spec.max_batch_size)
 
 
 def _named(tensor: TensorSpec, name: str) -> TensorSpec:

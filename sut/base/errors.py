@@ -4,6 +4,7 @@
     |-- ConfigError           2   command line, YAML, user.conf: what the user wrote
     |-- DataError             2   data set, image, label, model file: what the user gave
     |-- EngineError           2   a backend cannot load the model, or its inputs do not fit
+    |   `-- BatchTooLarge     2   a smaller max_batch_size may do: memory, profile, fixed batch axis
     `-- WorkerError           1   a batch failed during a run: the device, and its traceback
 
 A message is one line: where, what came, what was expected, what to do. An
@@ -48,6 +49,10 @@ class EngineError(SutError):
     """A backend cannot load the model, or the model does not fit what the benchmark feeds it."""
 
     exit_code = EXIT_BAD_INPUT
+
+
+class BatchTooLarge(EngineError):
+    """The engine does not take batches of this size; it may take smaller ones."""
 
 
 class WorkerError(SutError):

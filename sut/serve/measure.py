@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from backends.base import EngineSpec, OptionValue, TensorSpec  # msgspec reads the annotations
 from data.schema import Postprocess
-from sut.base.errors import EngineError
+from sut.base.errors import BatchTooLarge
 from sut.base.process import collector_off
 from sut.base.subprocess_call import answer_request
 from sut.serve.samples import SampleSource
@@ -24,6 +24,8 @@ from sut.serve.workers.executor import Executor, ExecutorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    Open = Callable[[ExecutorSpec], Executor]
 
 # Rounds of a batch size that are timed; a slow one is timed once.
 _ROUNDS = 3
@@ -84,9 +86,10 @@ class Request:
 class _Station:
     """One worker's engine under measurement."""
 
-    def __init__(self, spec: EngineSpec, postprocess: Postprocess) -> None:
+    def __init__(self, spec: EngineSpec, postprocess: Postprocess, open_: Open) -> None:
         self._spec = spec
         self._postprocess = postprocess
+        self._open = open_
         self.device = spec.device
         self.points: dict[int, Point] = {}
         self.is_done = False
@@ -98,8 +101,8 @@ class _Station:
         while True:
             spec = replace(self._spec, max_batch_size=largest)
             try:
-                self._executor = Executor(ExecutorSpec(spec, self._postprocess))
-            except EngineError as error:
+                self._executor = self._open(ExecutorSpec(spec, self._postprocess))
+            except BatchTooLarge as error:
                 if largest == 1:
                     raise
                 largest //= 2
@@ -133,7 +136,7 @@ class _Station:
             limit_s = 0.0 if number or self._is_slow(size) else _LIMIT_S
             try:
                 medians.append(self._executor.warm_up(self._indices, [size], limit_s)[size])
-            except Exception as error:  # noqa: BLE001 - such as no memory: what fits is known
+            except (BatchTooLarge, MemoryError) as error:
                 self._stop(size, error)
                 return
             if time.monotonic() - start_s > _SLOW_S * _ROUNDS:
@@ -171,13 +174,17 @@ class _Station:
         self.note = f"Device {self.device}: a batch of {size} failed: {error}"
 
 
-def measure(request: Request) -> Measured:
+def measure(request: Request, open_: Open = Executor) -> Measured:
     """Measure every size on all workers at once.
+
+    Args:
+        request: what to measure.
+        open_: opens an executor.
 
     Raises:
         SutError: an engine does not open, or not even its smallest batch works.
     """
-    stations = [_Station(request.engine(d), request.postprocess) for d in request.devices]
+    stations = [_Station(request.engine(d), request.postprocess, open_) for d in request.devices]
     with ThreadPoolExecutor(len(stations)) as pool:
         _all(pool, stations, _Station.open)
         _all(pool, stations, lambda station: station.load(request))

@@ -1,0 +1,105 @@
+"""S(b) as it is measured: which batches an engine is opened for, and what ends the measurement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backends.base import OptionValue, TensorSpec
+from data.schema import Raw
+from sut.base.errors import BatchTooLarge, EngineError
+from sut.serve.measure import Request, measure
+from sut.serve.workers.executor import Executor, ExecutorSpec
+from tests.backends.models import SHAPE, linear, save
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIZES = (1, 2, 4, 8)
+
+
+def request(model: str | None, **options: OptionValue) -> Request:
+    """Return what to measure on one device."""
+    return Request(
+        backend="onnxruntime" if model else "null",
+        model_path=model,
+        input=TensorSpec("x", SHAPE, "float32"),
+        output_name=None,
+        devices=("cpu",),
+        options=options,
+        slots=1,
+        postprocess=Raw(),
+        sizes=SIZES,
+        bound_ns=None,
+        samples_path="",
+        samples=8,
+    )
+
+
+class Opener:
+    """Opens executors, and keeps for which largest batches."""
+
+    def __init__(self) -> None:
+        self.largest: list[int] = []
+
+    def __call__(self, spec: ExecutorSpec) -> Executor:
+        self.largest.append(spec.engine.max_batch_size)
+        return self.open(spec)
+
+    def open(self, spec: ExecutorSpec) -> Executor:
+        return Executor(spec)
+
+
+class UpTo(Opener):
+    """Opens engines for batches of at most `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def open(self, spec: ExecutorSpec) -> Executor:
+        if spec.engine.max_batch_size > self._limit:
+            raise BatchTooLarge("device cpu: the memory is full.")
+        return super().open(spec)
+
+
+def test_a_bad_file_is_opened_once(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"no model at all")
+    opener = Opener()
+
+    with pytest.raises(EngineError, match="cannot load it"):
+        measure(request(str(path)), opener)
+
+    assert opener.largest == [8]
+
+
+def test_a_batch_that_is_too_large_is_halved_until_it_fits() -> None:
+    opener = UpTo(3)
+
+    measured = measure(request(None), opener)
+
+    assert opener.largest == [8, 4, 2]
+    assert list(dict(measured.workers)["cpu"]) == [1, 2]
+    assert measured.notes[0].startswith("Device cpu takes no batch above 2")
+
+
+def test_a_batch_of_one_that_is_too_large_is_an_error() -> None:
+    with pytest.raises(BatchTooLarge, match="memory is full"):
+        measure(request(None), UpTo(0))
+
+
+def test_a_model_whose_batch_axis_is_fixed_to_one_is_measured_at_one(tmp_path: Path) -> None:
+    fixed = replace(request(save(linear(batch=1), tmp_path)), output_name="logits")
+
+    measured = measure(fixed)
+
+    assert list(dict(measured.workers)["cpu"]) == [1]
+
+
+def test_a_device_that_fails_ends_the_measurement() -> None:
+    """Sizes were measured before: that the device is lost is no matter of the batch."""
+    with pytest.raises(RuntimeError, match="asked to fail at batch 40"):
+        measure(request(None, fail_at_batch=40, delay_us=4000))

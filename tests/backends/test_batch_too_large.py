@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from onnx import helper
 
 from backends.base import EngineSpec, TensorSpec, open_engine
 from backends.cuda.errors import failure
@@ -12,7 +13,7 @@ from backends.onnxruntime.session import failed_batch
 from backends.tensorrt.log import refusal
 from backends.tensorrt.plan import check_batch
 from sut.base.errors import BatchTooLarge, EngineError
-from tests.backends.models import SHAPE, floats, helper, linear, model, save
+from tests.backends.models import SHAPE, floats, linear, model, save
 
 
 def opened(path: str, max_batch_size: int = 8, name: str = "x") -> None:

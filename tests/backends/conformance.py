@@ -103,7 +103,7 @@ class BackendTestCase:
     # Refusals
 
     def test_no_rows_are_refused(self, engine: Engine) -> None:
-        with pytest.raises(EngineError, match="batch of 0 rows; expected 1 to max_batch_size"):
+        with pytest.raises(EngineError, match=r"batch of 0 .*max_batch_size"):
             engine.infer([])
 
     def test_more_rows_than_the_maximum_are_refused(self, engine: Engine) -> None:
@@ -130,7 +130,7 @@ class BackendTestCase:
     def test_a_batch_before_bind_is_refused(self, spec: EngineSpec) -> None:
         engine = self.open(spec)
 
-        with pytest.raises(EngineError, match=r"without samples\. Call bind first"):
+        with pytest.raises(EngineError, match=r"bind"):
             engine.infer([0])
         engine.close()
 
@@ -156,16 +156,16 @@ class BackendTestCase:
 
     def test_samples_of_another_dtype_are_refused(self, engine: Engine, samples: Array) -> None:
         wrong = samples.astype(np.complex64)
-        with pytest.raises(EngineError, match=f"complex64 cannot be bound.*{samples.dtype}"):
+        with pytest.raises(EngineError, match=f"complex64.*{samples.dtype}"):
             engine.bind(wrong)
 
     def test_samples_of_another_shape_are_refused(self, engine: Engine, samples: Array) -> None:
         for wrong in (samples[..., :-1].copy(), samples[0], samples[None], samples[:0]):
-            with pytest.raises(EngineError, match=r"samples of \[.*cannot be bound; input"):
+            with pytest.raises(EngineError, match=r"cannot be bound"):
                 engine.bind(wrong)
 
     def test_samples_with_gaps_are_refused(self, engine: Engine, samples: Array) -> None:
-        with pytest.raises(EngineError, match=r"not C-contiguous.*ascontiguousarray"):
+        with pytest.raises(EngineError, match=r"ascontiguousarray"):
             engine.bind(samples[::2])
 
     def test_a_refused_bind_leaves_the_samples(self, engine: Engine, samples: Array) -> None:
@@ -186,9 +186,9 @@ class BackendTestCase:
     def test_use_after_close_is_refused(self, engine: Engine, samples: Array) -> None:
         engine.close()
 
-        with pytest.raises(EngineError, match=r"the engine is closed\. Open a new one"):
+        with pytest.raises(EngineError, match=r"closed"):
             engine.infer([0])
-        with pytest.raises(EngineError, match=r"the engine is closed\. Open a new one"):
+        with pytest.raises(EngineError, match=r"closed"):
             engine.bind(samples)
 
     # Description

@@ -13,9 +13,7 @@ SPEC = EngineSpec("null", None, TensorSpec("x", (1,), "float32"), None, 1)
 
 
 def test_an_unknown_backend_is_refused_with_the_nearest() -> None:
-    with pytest.raises(
-        ConfigError, match=r'"onnxruntme" does not exist.*Did you mean "onnxruntime"'
-    ):
+    with pytest.raises(ConfigError, match=r'"onnxruntme".*"onnxruntime"'):
         open_engine(replace(SPEC, backend="onnxruntme"))
 
 

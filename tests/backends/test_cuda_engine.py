@@ -118,7 +118,7 @@ def test_a_slot_that_is_not_free_is_refused(engine: CudaEngine, slot: int) -> No
 def test_waiting_for_nothing_is_refused(engine: CudaEngine, slot: int) -> None:
     engine.launch(0, [1])
 
-    with pytest.raises(EngineError, match=f"nothing was launched in slot {slot}"):
+    with pytest.raises(EngineError, match=f"slot {slot}"):
         engine.wait(slot)
 
 
@@ -131,7 +131,7 @@ def test_a_batch_is_done_when_it_is_collected_and_not_before(engine: CudaEngine)
 
 
 def test_the_parts_of_a_batch_are_times(engine: CudaEngine) -> None:
-    with pytest.raises(EngineError, match="slot 2 has had no batch yet"):
+    with pytest.raises(EngineError, match="slot 2"):
         engine.parts(2)
     begun_ns = time.monotonic_ns()
     engine.launch(2, [4, 2])
@@ -257,7 +257,7 @@ def test_two_engines_share_the_pinned_samples() -> None:
 def test_a_full_device_is_told_apart_and_nothing_stays_on_it() -> None:
     driver = HostDriver(memory_bytes=2_000)
 
-    with pytest.raises(OutOfMemoryError, match=r"out of memory.*Lower max_batch_size, slots"):
+    with pytest.raises(OutOfMemoryError, match=r"max_batch_size"):
         open_on_host(SPEC, driver)
 
     assert driver.free_bytes() == 2_000
@@ -265,7 +265,7 @@ def test_a_full_device_is_told_apart_and_nothing_stays_on_it() -> None:
 
 
 def test_samples_on_the_device_need_the_gather_on_the_device() -> None:
-    with pytest.raises(ConfigError, match=r"samples_on_device needs .* gather=kernel"):
+    with pytest.raises(ConfigError, match=r"gather=kernel"):
         open_on_host(spec_of(samples_on_device=True, gather="staging"))
 
 
@@ -278,7 +278,7 @@ def test_a_device_that_fails_ends_its_batches_and_can_be_closed() -> None:
     engine.bind(SAMPLES)
     engine.launch(0, [0, 3])
 
-    with pytest.raises(CudaError, match=r"device cpu: cuda.* failed with cudaErrorIllegalInst"):
+    with pytest.raises(CudaError, match=r"device cpu: .*cudaErrorIllegalInst"):
         engine.wait(0)
     with pytest.raises(CudaError):
         engine.infer([1])

@@ -187,14 +187,14 @@ def test_a_clock_of_the_device_counts_nanoseconds(driver: CudaDriver) -> None:
 
 
 def test_a_full_device_is_told_apart_and_still_works(driver: CudaDriver) -> None:
-    with pytest.raises(OutOfMemoryError, match=r"cudaMalloc of .* cudaErrorMemoryAllocation"):
+    with pytest.raises(OutOfMemoryError, match=r"cudaErrorMemoryAllocation"):
         driver.allocate(1 << 46)
 
     driver.free(driver.allocate(16))
 
 
 def test_a_gpu_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(EngineError, match=r"device 99: it does not exist; this machine has"):
+    with pytest.raises(EngineError, match=r"device 99"):
         open_driver("99")
 
 

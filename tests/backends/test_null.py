@@ -68,7 +68,7 @@ def test_fail_at_batch_fails_that_batch_and_no_other() -> None:
 
     engine.infer([0])
     engine.infer([0, 1])
-    with pytest.raises(RuntimeError, match="null backend: asked to fail at batch 3"):
+    with pytest.raises(RuntimeError, match="batch 3"):
         engine.infer([0])
     assert len(engine.infer([0])[0]) == 1
 
@@ -83,18 +83,18 @@ def test_delay_is_the_time_of_a_batch_and_of_each_sample() -> None:
 
 
 def test_an_unknown_option_is_refused_with_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r'"delay_ms" does not exist.*Did you mean "delay_us"'):
+    with pytest.raises(ConfigError, match=r'"delay_ms".*"delay_us"'):
         opened(delay_ms=1)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fail_at_batch": 0}, '"fail_at_batch" is 0; expected `int` >= 1'),
-        ({"fail_at_batch": True}, '"fail_at_batch" is True; expected .*got `bool`'),
-        ({"output_size": "10"}, "\"output_size\" is '10'; expected `int`, got `str`"),
-        ({"delay_us": -1}, '"delay_us" is -1; expected `float` >= 0'),
-        ({"delay_us": float("nan")}, '"delay_us" is nan; expected `float`'),
+        ({"fail_at_batch": 0}, '"fail_at_batch" is 0'),
+        ({"fail_at_batch": True}, '"fail_at_batch" is True'),
+        ({"output_size": "10"}, '"output_size"'),
+        ({"delay_us": -1}, '"delay_us" is -1'),
+        ({"delay_us": float("nan")}, '"delay_us" is nan'),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused(

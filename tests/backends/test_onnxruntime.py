@@ -210,16 +210,16 @@ def test_other_rows_are_gathered_in_the_staging_buffer(rows: list[int]) -> None:
 
 
 def test_no_file_is_refused() -> None:
-    with pytest.raises(EngineError, match="no model file is given; expected an ONNX file"):
+    with pytest.raises(EngineError, match="ONNX file"):
         open_engine(spec_of(None))
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    assert "No such file or directory" in refusal(spec_of(str(tmp_path / "none.onnx")))
+    assert "No such file" in refusal(spec_of(str(tmp_path / "none.onnx")))
 
 
 def test_a_directory_is_refused(tmp_path: Path) -> None:
-    assert "is a directory; expected an ONNX file" in refusal(spec_of(str(tmp_path)))
+    assert "is a directory" in refusal(spec_of(str(tmp_path)))
 
 
 def test_a_device_is_refused() -> None:
@@ -230,11 +230,11 @@ def test_a_device_is_refused() -> None:
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"no model at all", "It is no ONNX model, or it is cut short"),
-        (b"\x08\x07", "It is no ONNX model, or it is cut short"),
+        (b"no model at all", "cut short"),
+        (b"\x08\x07", "cut short"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "Run git lfs pull"),
         (b"PK\x03\x04...", "Export the model to ONNX"),
-        (b"\x80\x02}q", "a Python pickle, as PyTorch saves"),
+        (b"\x80\x02}q", "PyTorch"),
         (b"<!DOCTYPE html>", "Download the model again"),
     ],
 )
@@ -249,7 +249,7 @@ def test_a_file_of_onnxruntimes_own_format_that_is_damaged_is_refused(tmp_path: 
     path = tmp_path / "model.ort"
     path.write_bytes(b"damaged")
 
-    assert "ORT model verification failed" in refusal(spec_of(str(path)))
+    assert "verification failed" in refusal(spec_of(str(path)))
 
 
 @given(st.binary(max_size=400))
@@ -292,7 +292,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
     content = linear(batch="batch").SerializeToString()
     path.write_bytes(content.replace(b"batch", b"\x97atch"))
 
-    assert "no UTF-8 text, so the file is damaged" in refusal(spec_of(str(path)))
+    assert "damaged" in refusal(spec_of(str(path)))
 
 
 def test_weights_in_a_file_that_is_missing_are_refused(tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_weights_in_a_file_that_is_missing_are_refused(tmp_path: Path) -> None:
     text = refusal(spec_of(str(path)))
 
     assert "weights.bin" in text
-    assert "Put the file with the weights beside the model" in text
+    assert "beside the model" in text
 
 
 def test_an_opset_of_the_future_is_refused(tmp_path: Path) -> None:
@@ -312,8 +312,8 @@ def test_an_opset_of_the_future_is_refused(tmp_path: Path) -> None:
 
     text = refusal(spec_of(save(made, tmp_path)))
 
-    assert "Opset 999 is under development" in text
-    assert "export the model with a lower opset" in text
+    assert "Opset 999" in text
+    assert "lower opset" in text
     assert "/onnxruntime_src" not in text
 
 
@@ -323,15 +323,15 @@ def test_an_ir_version_of_the_future_is_refused(tmp_path: Path) -> None:
 
     text = refusal(spec_of(save(made, tmp_path)))
 
-    assert "cannot load it: Unsupported model IR version: 999" in text
-    assert "export the model with an older onnx" in text
+    assert "IR version: 999" in text
+    assert "older onnx" in text
 
 
 @pytest.mark.parametrize(
     ("domain", "remedy"),
     [
-        ("", "Export the model with operators of its opset"),
-        ("my.own", "Export the model with the standard operators of ONNX only"),
+        ("", "opset"),
+        ("my.own", "standard operators"),
     ],
 )
 def test_an_unknown_operator_is_refused(domain: str, remedy: str, tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ def test_onnxruntime_itself_prints_nothing(
 def test_another_input_name_is_refused(tmp_path: Path) -> None:
     text = refusal(spec_of(save(linear(), tmp_path), replace(INPUT, name="X")))
 
-    assert 'the model has no input "X"; its input is "x"' in text
+    assert 'no input "X"' in text
     assert 'Did you mean "x"?' in text
 
 
@@ -372,7 +372,7 @@ def test_another_output_name_is_refused(tmp_path: Path) -> None:
 
     text = refusal(spec)
 
-    assert 'no output "logit"; its outputs are "logits", "best"' in text
+    assert '"logits", "best"' in text
     assert 'Did you mean "logits"?' in text
 
 
@@ -383,14 +383,14 @@ def test_a_second_input_is_refused(tmp_path: Path) -> None:
 
     text = refusal(spec_of(path))
 
-    assert 'the model has 2 inputs ("x", "z"); expected one' in text
-    assert "Export the model with one input" in text
+    assert '2 inputs ("x", "z")' in text
+    assert "with one input" in text
 
 
 def test_another_dtype_is_refused(tmp_path: Path) -> None:
     text = refusal(spec_of(save(linear(), tmp_path), replace(INPUT, dtype="uint8")))
 
-    assert 'input "x" takes float32, but the benchmark feeds uint8' in text
+    assert "feeds uint8" in text
 
 
 def test_a_type_that_numpy_lacks_is_refused(tmp_path: Path) -> None:
@@ -414,7 +414,7 @@ def test_another_shape_is_refused(shape: tuple[int, ...], tmp_path: Path) -> Non
 def test_the_other_layout_is_named(tmp_path: Path) -> None:
     text = refusal(spec_of(save(linear(), tmp_path), replace(INPUT, shape=(3, 4, 2))))
 
-    assert "The axes are in another order: choose the benchmark's layout" in text
+    assert "layout" in text
 
 
 def test_an_axis_that_nobody_states_is_refused(tmp_path: Path) -> None:
@@ -422,13 +422,13 @@ def test_an_axis_that_nobody_states_is_refused(tmp_path: Path) -> None:
 
     text = refusal(spec_of(path, replace(INPUT, shape=(None, 3, 4))))
 
-    assert "State the sizes in the benchmark" in text
+    assert "in the benchmark" in text
 
 
 @pytest.mark.parametrize(
     ("batch", "max_batch_size", "remedy"),
     [
-        (1, 8, "Export the model with an open batch axis, or set max_batch_size to 1."),
+        (1, 8, "set max_batch_size to 1"),
         (8, 8, "Export the model with an open batch axis."),
         (8, 1, "Export the model with an open batch axis."),
     ],
@@ -439,7 +439,7 @@ def test_a_fixed_batch_axis_is_refused(
     text = refusal(spec_of(save(linear(batch=batch), tmp_path), max_batch_size=max_batch_size))
 
     assert f"is fixed to {batch}, but batches of 1 to max_batch_size {max_batch_size}" in text
-    assert text.endswith(remedy)
+    assert remedy in text
 
 
 def test_a_batch_size_inside_the_graph_is_refused_before_the_run(tmp_path: Path) -> None:
@@ -475,7 +475,7 @@ def test_a_failure_inside_a_batch_names_the_model(tmp_path: Path) -> None:
     engine = open_engine(spec_of(path))
     engine.bind(np.full((2, *SHAPE), 9, np.float32))
 
-    with pytest.raises(EngineError, match=r"model\.onnx: a batch of 2 failed: .*Gather"):
+    with pytest.raises(EngineError, match=r"model\.onnx: .*Gather"):
         engine.infer([0, 1])
 
 
@@ -487,13 +487,13 @@ def test_a_failure_inside_a_batch_names_the_model(tmp_path: Path) -> None:
     [
         (
             {"intra_op_thread": 1},
-            '"intra_op_thread" does not exist.*Did you mean "intra_op_threads"',
+            '"intra_op_thread".*"intra_op_threads"',
         ),
-        ({"intra_op_threads": 0}, '"intra_op_threads" is 0; expected `int` >= 1'),
-        ({"inter_op_threads": "2"}, "\"inter_op_threads\" is '2'; expected .*got `str`"),
-        ({"arena": 1}, '"arena" is 1; expected `bool`'),
-        ({"graph_optimization": "al"}, 'expected one of all, .*Did you mean "all"'),
-        ({"execution_mode": True}, "is True; expected one of sequential, parallel"),
+        ({"intra_op_threads": 0}, '"intra_op_threads" is 0'),
+        ({"inter_op_threads": "2"}, "is '2'"),
+        ({"arena": 1}, '"arena" is 1'),
+        ({"graph_optimization": "al"}, '"all"'),
+        ({"execution_mode": True}, "sequential, parallel"),
     ],
 )
 def test_an_option_that_does_not_fit_is_refused(
@@ -506,7 +506,7 @@ def test_an_option_that_does_not_fit_is_refused(
 def test_a_device_is_the_cpu_or_the_index_of_a_gpu() -> None:
     assert [name for name, _ in providers("cpu")] == ["CPUExecutionProvider"]
     assert providers("3")[0] == ("CUDAExecutionProvider", {"device_id": "3"})
-    with pytest.raises(ConfigError, match='device "gpu" does not exist; expected "cpu" or'):
+    with pytest.raises(ConfigError, match=r'"gpu".*"cpu"'):
         providers("gpu")
 
 
@@ -542,4 +542,4 @@ def test_onnxruntime_is_imported_when_an_engine_opens_and_its_absence_is_explain
 
     assert done.returncode != 0
     assert "ConfigError" in done.stderr
-    assert "Install it with pip install onnxruntime" in done.stderr
+    assert "pip install onnxruntime" in done.stderr

@@ -61,7 +61,7 @@ class TestBoundToFixedAddresses(BackendTestCase):
 
 
 def test_an_output_of_unknown_size_is_refused() -> None:
-    with pytest.raises(EngineError, match=r'm: output "y" is \[N, \?\] float32.*use device cpu'):
+    with pytest.raises(EngineError, match=r'm: output "y".*device cpu'):
         with_known_sizes(TensorSpec("y", (None,), "float32"), "m")
 
 

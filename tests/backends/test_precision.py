@@ -205,7 +205,7 @@ def test_what_is_not_fp32_is_refused(
 
 
 def test_samples_that_do_not_fit_are_an_error_in_one_line(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"model\.onnx: cannot be made int8-ort: ") as caught:
+    with pytest.raises(EngineError, match=r"model\.onnx: .*int8-ort") as caught:
         convert(
             source, tmp_path / "a.onnx", "int8-ort", calibrated_on(random(1, 2, 3, 4, 4)[..., 0])
         )

@@ -121,9 +121,9 @@ def test_profiles_are_read_in_any_order() -> None:
         ("1:x:8", "expected MIN:OPT:MAX"),
         ("0:1:8", "1 <= MIN <= OPT <= MAX"),
         ("1:9:8", "1 <= MIN <= OPT <= MAX"),
-        ("1:1:1,4:8:8", "batches of 2 to 3 are in no optimization profile"),
-        ("2:4:8", "batches of 1 to 1 are in no optimization profile"),
-        ("1:4:8,8:8:16", "a batch of 8 is in two optimization profiles"),
+        ("1:1:1,4:8:8", "2 to 3"),
+        ("2:4:8", "1 to 1"),
+        ("1:4:8,8:8:16", "batch of 8"),
     ],
 )
 def test_profiles_with_gaps_or_overlaps_are_refused(text: str, said: str) -> None:
@@ -172,11 +172,12 @@ def test_a_message_loses_the_places_in_tensorrts_source_and_gains_a_remedy() -> 
         "compileGraph at /_src/optimizer/myelin/codeGenerator.cpp:2012)"
     )
 
-    assert reason([said]) == (
-        "Myelin (Cannot compile operation 'logits' for Turing (SM75): FP32 GEMM is not supported). "
-        "TensorRT-RTX has no FP32 matrix multiplication for Turing (SM 75): build with --precision "
-        "fp16 or int8."
-    )
+    text = reason([said])
+
+    assert "FP32 GEMM" in text
+    assert "--precision fp16" in text
+    assert ".cpp" not in text
+    assert "Error Code" not in text
 
 
 # Precision
@@ -209,10 +210,9 @@ def test_another_precision_than_the_one_asked_for_is_an_error() -> None:
 
     text = refusal(check_precision, {"fp32": 50}, "fp16", "a.plan", "engine inspector")
 
-    assert (
-        "a.plan: is not fp16: of its computing layers, the engine inspector shows 50 fp32" in text
-    )
-    assert "sut quantize --precision fp16" in text
+    assert text.startswith("a.plan: ")
+    assert "50 fp32" in text
+    assert "sut quantize" in text
 
 
 # Plans on disk
@@ -240,22 +240,23 @@ def test_a_plan_is_read_back_with_its_note(saved: Plan) -> None:
 def test_a_plan_of_another_version_is_refused(saved: Plan) -> None:
     text = refusal(read_plan, saved.path, library(version="10.13.3.9"))
 
-    assert "built by tensorrt 11.4.0, but tensorrt 10.13.3.9 is installed" in text
-    assert "Run sut build again" in text
+    assert "tensorrt 10.13.3.9" in text
+    assert "sut build" in text
 
 
 def test_a_plan_of_the_other_library_is_refused(saved: Plan) -> None:
     text = refusal(read_plan, saved.path, library("tensorrt_rtx", "11.4.0.106"))
 
-    assert "built by tensorrt 11.4.0, but tensorrt_rtx 11.4.0.106 is installed" in text
+    assert "tensorrt_rtx 11.4.0.106" in text
 
 
 def test_a_damaged_plan_is_refused(saved: Plan) -> None:
     saved.path.write_bytes(saved.path.read_bytes()[:-1] + b"x")
 
-    assert "is damaged: its sha256 is not the one in a.json" in refusal(
-        read_plan, saved.path, library()
-    )
+    text = refusal(read_plan, saved.path, library())
+
+    assert "sha256" in text
+    assert "a.json" in text
 
 
 def test_a_truncated_plan_of_rtx_without_a_note_is_refused(tmp_path: Path) -> None:
@@ -264,7 +265,7 @@ def test_a_truncated_plan_of_rtx_without_a_note_is_refused(tmp_path: Path) -> No
 
     text = refusal(read_plan, tmp_path / "a.plan", rtx)
 
-    assert "is damaged: it has 63 bytes; expected 64" in text
+    assert "63 bytes; expected 64" in text
 
 
 @pytest.mark.parametrize("content", [b"", b"ftrt", b"<html>" * 20])
@@ -289,7 +290,7 @@ def test_a_plan_for_another_architecture_is_refused(saved: Plan) -> None:
 
     text = refusal(check_sm, saved, 75, "device 0")
 
-    assert "was built for SM 89, but device 0 is SM 75" in text
+    assert "device 0 is SM 75" in text
     assert "--sm 75" in text
 
 
@@ -298,7 +299,7 @@ def test_a_batch_above_the_profiles_is_refused(saved: Plan) -> None:
 
     text = refusal(check_batch, saved.path, "x", 6, 7)
 
-    assert 'tensor "x" has no optimization profile above 6' in text
+    assert "profile above 6" in text
     assert "--max-batch-size 7" in text
 
 
@@ -404,9 +405,9 @@ def test_a_model_for_batches_of_one_needs_no_profile(rtx: Library, tmp_path: Pat
 def test_fp32_for_turing_is_refused_in_one_line(rtx: Library, tmp_path: Path) -> None:
     text = refusal(make_plan, request_for(tmp_path, linear(), sm=75), rtx)
 
-    assert "cannot build it for SM 75" in text
-    assert "FP32 GEMM is not supported" in text
-    assert "build with --precision fp16 or int8." in text
+    assert "SM 75" in text
+    assert "FP32 GEMM" in text
+    assert "--precision fp16" in text
     assert not list((tmp_path / "plans").glob("*.plan"))
 
 
@@ -426,16 +427,14 @@ def test_a_model_in_another_precision_than_asked_for_is_refused(
 ) -> None:
     text = refusal(make_plan, request_for(tmp_path, linear(), precision="fp16"), rtx)
 
-    assert "is not fp16: of its computing layers, the typed network shows 1 fp32" in text
+    assert "typed network shows 1 fp32" in text
     assert not list((tmp_path / "plans").glob("*.plan"))
 
 
 def test_an_architecture_that_cannot_be_named_is_refused(rtx: Library, tmp_path: Path) -> None:
     request = request_for(tmp_path, linear(), sm=90)
 
-    assert "cannot build for it; it knows 75, " in refusal(
-        make_plan, request, rtx, error=ConfigError
-    )
+    assert "it knows 75" in refusal(make_plan, request, rtx, error=ConfigError)
 
 
 def test_a_builder_level_out_of_range_is_refused(rtx: Library, tmp_path: Path) -> None:
@@ -536,11 +535,11 @@ def test_rtx_compiles_its_kernels_before_a_graph_is_made(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("plan", "said"),
     [
-        (FakePlan(profiles=((1, 4, 4),)), 'tensor "x" has no optimization profile above 4'),
-        (FakePlan(fixed_output=True), 'output "logits" is [1, 5] for a batch of 6'),
-        (FakePlan(dtype="HALF"), 'input "x" takes float16, but the benchmark feeds float32'),
-        (FakePlan(dtype="BF16"), "expected a type that NumPy has"),
-        (FakePlan(fails=True), "a batch of 6 cannot be enqueued: lost."),
+        (FakePlan(profiles=((1, 4, 4),)), "profile above 4"),
+        (FakePlan(fixed_output=True), '"logits" is [1, 5]'),
+        (FakePlan(dtype="HALF"), "takes float16"),
+        (FakePlan(dtype="BF16"), "NumPy"),
+        (FakePlan(fails=True), "batch of 6"),
     ],
 )
 def test_an_engine_that_does_not_fit_is_refused(tmp_path: Path, plan: FakePlan, said: str) -> None:
@@ -572,9 +571,7 @@ def test_the_options_of_the_cuda_worker_are_options_of_this_backend() -> None:
 def test_a_plan_is_checked_before_a_gpu_is_looked_for(rtx: Library, tmp_path: Path) -> None:
     path = make_plan(request_for(tmp_path, linear()), rtx).path
 
-    assert "no optimization profile above 6" in refusal(
-        open_engine, spec_of(path, cap=7, library="tensorrt_rtx")
-    )
+    assert "profile above 6" in refusal(open_engine, spec_of(path, cap=7, library="tensorrt_rtx"))
     content = bytearray(path.read_bytes())
     content[24] += 1
     path.write_bytes(content)

@@ -64,7 +64,7 @@ def test_efficientnet_says_that_it_is_no_mlperf_benchmark() -> None:
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r'benchmark "resnet5" .*Did you mean "resnet50"\?'):
+    with pytest.raises(ConfigError, match=r'"resnet5".*"resnet50"'):
         load_benchmark("resnet5")
 
 
@@ -103,7 +103,7 @@ def test_a_users_own_yaml_needs_no_python(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("name: tiny", "name: a/b", "name: got"),
-        ("name: tiny", "name: tiny\nnme: b", 'nme: unknown key.*Did you mean "name"'),
+        ("name: tiny", "name: tiny\nnme: b", 'nme: .*"name"'),
         ("kind: folder", "kind: folders", "dataset.kind: got"),
         ("name: tiny", "name: tiny\nrounds: {current: {Servr: {}}}", 'Did you mean "Server"'),
         ("name: tiny", "name: tiny\naccuracy: {target: 75.6}", "accuracy.target: got 75.6"),

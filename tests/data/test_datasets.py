@@ -35,7 +35,7 @@ def test_other_photos_than_the_benchmarks_are_refused(make_benchmark: MakeBenchm
         "sha256": "0" * 64,
     }
 
-    with pytest.raises(DataError, match=r"10 images with sha256 .*; expected 0000.*reinstall"):
+    with pytest.raises(DataError, match=r"0000.*reinstall"):
         list_samples(make_benchmark(dataset=dataset), None)
 
 
@@ -50,7 +50,7 @@ def test_built_in_photos_that_are_not_installed_say_how_to_install_them(
         "sha256": "0" * 64,
     }
 
-    with pytest.raises(DataError, match=r"no-such-package is not installed. Run `make setup`"):
+    with pytest.raises(DataError, match=r"no-such-package .*`make setup`"):
         list_samples(make_benchmark(dataset=dataset), None)
 
 
@@ -67,11 +67,11 @@ def test_imagenets_map_gives_order_and_labels(make_images: MakeImages) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a.JPEG 1\nc.JPEG 2\n", "1 of 2 images are not in .*: c.JPEG; expected all"),
-        ("a.JPEG 1\na.JPEG 2\n", r"val_map\.txt:2: a.JPEG is repeated"),
-        ("a.JPEG\n", r'val_map\.txt:1: "a.JPEG"; expected a file name and a label'),
-        ("a.JPEG 1 2\n", "expected a file name and a label"),
-        ("a.JPEG cat\n", r'val_map\.txt:1: label "cat"; expected a whole number, 0 to 999'),
+        ("a.JPEG 1\nc.JPEG 2\n", r"1 of 2 .*: c\.JPEG"),
+        ("a.JPEG 1\na.JPEG 2\n", r"val_map\.txt:2: a\.JPEG"),
+        ("a.JPEG\n", r'val_map\.txt:1: "a\.JPEG"'),
+        ("a.JPEG 1 2\n", "file name and a label"),
+        ("a.JPEG cat\n", r'val_map\.txt:1: label "cat"'),
         ("a.JPEG 1000\n", "label 1000; expected 0 to 999"),
         ("a.JPEG -1\n", 'label "-1"; expected'),
         ("\n\n", "the file is empty"),
@@ -88,7 +88,7 @@ def test_a_map_that_does_not_fit_is_refused(
 
 
 def test_a_missing_map_is_named(make_images: MakeImages) -> None:
-    with pytest.raises(DataError, match=r"val_map\.txt: cannot be read; expected lines such as"):
+    with pytest.raises(DataError, match=r"val_map\.txt: .*lines such as"):
         list_imagenet(ImagenetData(), make_images("a.JPEG"))
 
 
@@ -115,16 +115,16 @@ def test_a_labels_file_gives_order_and_labels(make_images: MakeImages, text: str
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a.png,1\n", "1 images have no label, the first is b.png"),
-        ("a.png,1\nb.png,2\nc.png,3\n", "1 of 3 images are not in .*: c.png"),
-        ("a.png,1\nb.png,2\na.png,1\n", r"labels\.csv:3: a.png is repeated"),
-        ("a.png,1\nb.png,cat\n", r'labels\.csv:2: label "cat"; expected a whole number, 0 to 9'),
+        ("a.png,1\n", r"1 images .*b\.png"),
+        ("a.png,1\nb.png,2\nc.png,3\n", r"1 of 3 .*: c\.png"),
+        ("a.png,1\nb.png,2\na.png,1\n", r"labels\.csv:3: a\.png"),
+        ("a.png,1\nb.png,cat\n", r'labels\.csv:2: label "cat"'),
         ("a.png,cat\nb.png,1\n", r'labels\.csv:1: label "cat"'),
         ("a.png,1\nb.png,1.5\n", 'label "1.5"'),
         ("a.png,1\nb.png,\u00b2\n", "expected a whole number"),
         ("a.png,1\nb.png,10\n", "label 10; expected 0 to 9"),
-        ("a.png,1\nb.png\n", r"labels\.csv:2: 1 columns; expected 2"),
-        ("a.png;1\nb.png;2\n", r"labels\.csv:1: 1 columns; expected 2"),
+        ("a.png,1\nb.png\n", r"labels\.csv:2: 1 columns"),
+        ("a.png;1\nb.png;2\n", r"labels\.csv:1: 1 columns"),
         ("", "holds no labels"),
         ("file,label\n", "holds no labels"),
         ("a.png,\xff\n", "cannot be read"),
@@ -152,12 +152,12 @@ def test_a_folder_without_labels_is_sorted(make_images: MakeImages) -> None:
 
 
 def test_a_folder_that_is_no_folder_of_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no images in it; expected files ending in one of .bmp"):
+    with pytest.raises(DataError, match=r"no images .*\.bmp"):
         list_folder(FolderData(), tmp_path)
     with pytest.raises(DataError, match=r"none: no such folder"):
         list_folder(FolderData(), tmp_path / "none")
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"file: is a file; expected a folder"):
+    with pytest.raises(DataError, match=r"file: .*a folder"):
         list_folder(FolderData(), tmp_path / "file")
 
 
@@ -173,7 +173,7 @@ def test_a_folder_on_the_command_line_wins(
 def test_a_benchmark_without_a_folder_asks_for_one(
     make_benchmark: MakeBenchmark, kind: str
 ) -> None:
-    with pytest.raises(ConfigError, match=r"expected --data DIR, or dataset.folder in"):
+    with pytest.raises(ConfigError, match=r"--data DIR"):
         list_samples(make_benchmark(dataset={"kind": kind}), None)
 
 

@@ -71,7 +71,7 @@ def test_an_output_of_another_form_is_refused(output: np.ndarray) -> None:
 
 
 def test_detections_need_a_simulated_device() -> None:
-    with pytest.raises(ConfigError, match="detections is not implemented for a real engine"):
+    with pytest.raises(ConfigError, match="detections"):
         make_postprocess(Detections())
 
     records = make_postprocess(Detections(), simulated=True)((np.ones((2, 1)),), range(2))

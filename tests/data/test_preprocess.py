@@ -64,9 +64,7 @@ def test_a_crop_keeps_the_middle(gradient: Path) -> None:
 
 
 def test_an_image_smaller_than_its_crop_is_named(gradient: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"gradient\.png: 2x4 pixels at center_crop; expected at lea"
-    ):
+    with pytest.raises(DataError, match=r"gradient\.png: 2x4 .*center_crop"):
         read_sample(gradient, (schema.CenterCrop(height=4, width=4),), "NCHW", UINT8)
 
 
@@ -153,7 +151,7 @@ def test_several_bad_images_are_named_together(
     for i in (1, 4):
         (folder / f"{i}.png").write_bytes(b"")
 
-    with pytest.raises(DataError, match=r"2 images are unusable: .*1\.png.*4\.png"):
+    with pytest.raises(DataError, match=r"2 images .*1\.png.*4\.png"):
         prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
 
 
@@ -164,7 +162,7 @@ def test_many_bad_images_end_the_work_early(
     for i in range(40):
         (folder / f"bad{i}.png").write_bytes(b"")
 
-    with pytest.raises(DataError, match="20 or more images are unusable"):
+    with pytest.raises(DataError, match="20 or more"):
         prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
 
 
@@ -347,7 +345,7 @@ def test_two_that_make_the_same_at_once_both_get_it(tmp_path: Path) -> None:
 def test_more_samples_than_the_disk_holds_are_refused(tmp_path: Path) -> None:
     rows = Rows(1 << 40, (1 << 20,), FLOAT32)
 
-    with pytest.raises(DataError, match="no room for 4611686018427387904 bytes of samples"):
+    with pytest.raises(DataError, match="4611686018427387904 bytes"):
         make_samples(tmp_path / "entry", rows, lambda _: np.zeros(1), jobs=1)
 
     assert list(tmp_path.iterdir()) == []

@@ -169,9 +169,9 @@ def test_any_value_of_any_key_is_read_or_refused_in_one_line(value: object, key:
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"none\.yaml: .*No such file"):
         load_strict(tmp_path / "none.yaml", Drawing)
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="Is a directory"):
         load_strict(tmp_path, Drawing)
 
 

@@ -46,7 +46,7 @@ def test_offline_issues_24576_samples_or_the_data_set(samples: int | None, count
 
 
 def test_the_multistream_of_2019_is_refused_with_what_to_do() -> None:
-    with pytest.raises(ConfigError, match=r"not a LoadGen scenario any more; --round current"):
+    with pytest.raises(ConfigError, match=r"--round current"):
         round_settings("v0.5", "MultiStream")
 
 

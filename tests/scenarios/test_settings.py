@@ -152,7 +152,7 @@ def test_accuracy_mode_raises_the_servers_rate_but_never_lowers_it(
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
 @pytest.mark.parametrize("name", ["Server", "Offline"])
 def test_a_rate_that_is_not_above_zero_is_refused(name: str, value: float) -> None:
-    with pytest.raises(ConfigError, match=r"target_qps .*--target-qps.* above 0"):
+    with pytest.raises(ConfigError, match=r"target_qps .*--target-qps"):
         scenario(name).settings(Load(target_qps=value), CAPACITY, {}, accuracy=False)
 
 
@@ -160,7 +160,7 @@ def test_a_rate_that_is_not_above_zero_is_refused(name: str, value: float) -> No
 def test_a_bound_that_loadgen_cannot_read_is_refused(value: float) -> None:
     load = Load(target_latency_ms=value)
 
-    with pytest.raises(ConfigError, match=r"latency bound .* whole number"):
+    with pytest.raises(ConfigError, match=r"whole number"):
         scenario("Server").settings(load, CAPACITY, {}, accuracy=False)
 
 

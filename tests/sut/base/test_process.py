@@ -26,12 +26,12 @@ def test_devices_get_their_cores() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("0", "expected DEVICES:CORES"),
-        ("0:", "expected DEVICES:CORES"),
-        ("0:a-b", "expected cores such as 0-3,8"),
-        ("0:3-1", "the range 3-1 is empty"),
-        ("0:1&0:2", "device 0 is named twice"),
-        ("0:1-", "expected cores"),
+        ("0", "DEVICES:CORES"),
+        ("0:", "DEVICES:CORES"),
+        ("0:a-b", "0-3,8"),
+        ("0:3-1", "3-1"),
+        ("0:1&0:2", "device 0"),
+        ("0:1-", "cores"),
     ],
 )
 def test_what_is_no_such_list_is_refused(text: str, said: str) -> None:

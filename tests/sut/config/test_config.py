@@ -222,21 +222,21 @@ def test_a_mistake_is_refused_before_anything_runs(files: Files, name: str) -> N
 
 
 def test_a_rate_is_refused_where_the_engine_sets_the_pace(files: Files) -> None:
-    with pytest.raises(ConfigError, match="SingleStream has no target_qps"):
+    with pytest.raises(ConfigError, match="target_qps"):
         files.resolve("SingleStream", load=Load(target_qps=10))
 
 
 def test_an_unknown_key_of_a_system_names_its_line(files: Files) -> None:
     files.system["harnes"] = {}
 
-    with pytest.raises(ConfigError, match=r'system\.yaml:\d+: .*Did you mean "harness"\?'):
+    with pytest.raises(ConfigError, match=r'system\.yaml:\d+: .*"harness"'):
         files.resolve()
 
 
 def test_a_scenario_that_a_system_misspells_is_refused(files: Files) -> None:
     files.system["benchmarks"] = {"own": {"server": {"slots": 2}}}
 
-    with pytest.raises(ConfigError, match='LoadGen spells it "Server"'):
+    with pytest.raises(ConfigError, match='"Server"'):
         files.resolve()
 
 

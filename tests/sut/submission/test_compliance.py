@@ -92,7 +92,7 @@ def test_the_text_is_the_official_one(tmp_path: Path) -> None:
 def test_responses_that_differ_need_the_non_deterministic_path(tmp_path: Path) -> None:
     one, other = log(tmp_path / "a", [(0, number(1))]), log(tmp_path / "b", [(0, number(2))])
 
-    assert "the non-deterministic path is needed" in verify_accuracy(one, other).note
+    assert "non-deterministic" in verify_accuracy(one, other).note
 
 
 def test_bits_beyond_the_first_number_are_noted(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_bits_beyond_the_first_number_are_noted(tmp_path: Path) -> None:
     verdict = verify_accuracy(one, other)
 
     assert verdict.passed
-    assert "the engine is not bit-identical" in verdict.note
+    assert "bit-identical" in verdict.note
 
 
 def test_a_truncated_log_is_refused(tmp_path: Path) -> None:
@@ -198,5 +198,5 @@ def test_the_audit_configs_are_the_official_ones() -> None:
 
 def test_an_unknown_test_is_bad_input() -> None:
     assert known_test("test01") == TEST01
-    with pytest.raises(ConfigError, match=r'"TEST05" is no compliance test'):
+    with pytest.raises(ConfigError, match=r'"TEST05"'):
         known_test("TEST05")

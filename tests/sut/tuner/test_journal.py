@@ -106,7 +106,7 @@ def test_another_tuning_in_the_same_folder_is_refused_and_says_what_differs(
 ) -> None:
     opened(tmp_path)
 
-    with pytest.raises(ConfigError, match=r"with another devices.*--fresh"):
+    with pytest.raises(ConfigError, match=r"devices.*--fresh"):
         opened(tmp_path, {**SETTINGS, "devices": ["0"]})
 
 

@@ -104,7 +104,7 @@ CASES = {
     "unknown system": Case(('"defalt"', 'Did you mean "default"?'), ("--system", "defalt")),
     "unknown device": Case(('"gpu"', "cpu"), ("--devices", "gpu")),
     "unknown option of the backend": Case(
-        ('"intra_op_thread"', 'Did you mean "intra_op_threads"?'),
+        ('"intra_op_thread"', '"intra_op_threads"'),
         ("--set", "intra_op_thread=2"),
     ),
     "option of nan": Case(
@@ -255,7 +255,7 @@ def test_a_late_refusal_keeps_what_an_earlier_scenario_measured(
     )
 
     assert done.code == 2
-    assert 'Did you mean "intra_op_threads"?' in done.err
+    assert '"intra_op_threads"' in done.err
     assert folders.summary(tmp_path / "out" / "SingleStream")["valid"] is True
     assert not (tmp_path / "out" / "Offline").exists()
     assert len(folders.results(tmp_path / "out")) == 1

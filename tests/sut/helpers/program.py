@@ -132,15 +132,26 @@ class Program:
             return running.finish(limit_s)
 
     def run_all(
-        self, commands: Mapping[str, Sequence[object]], folder: Path, limit_s: float = _LIMIT_S
+        self,
+        commands: Mapping[str, Sequence[object]],
+        folder: Path,
+        limit_s: float = _LIMIT_S,
+        at_once: int = _AT_ONCE,
     ) -> dict[str, Done]:
-        """Run commands by name, each in a folder of its own, FOLDER/NAME."""
+        """Run commands by name, each in a folder of its own, FOLDER/NAME.
+
+        Args:
+            commands: their words.
+            folder: of the folders.
+            limit_s: seconds, after which a command is killed.
+            at_once: how many run side by side; more than cores where they mostly wait.
+        """
 
         def run(name: str) -> Done:
             (folder / name).mkdir(exist_ok=True)
             return self.run(*commands[name], cwd=folder / name, limit_s=limit_s)
 
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(at_once) as pool:
             return dict(zip(commands, pool.map(run, commands), strict=True))
 
 

@@ -1,4 +1,4 @@
-"""A batch or a process that fails during a run: an error with its traceback, never a result."""
+"""A batch, an engine or a process that fails during a run: an error, never a result."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ pytestmark = pytest.mark.slow
 # Warm-up takes at most 200 batches of 5 ms for each of two sizes, and every run takes more.
 FAILS_AT = 450
 KINDS = ("inline", "thread", "process")
-# The schedule would go on for much longer.
+# The schedule would go on for twice as long as the busiest machine takes to notice.
 MIN_DURATION_S = 60
-LIMIT_S = 10.0
+LIMIT_S = 30.0
+# An engine on a thread is given ten seconds.
+HANG_LIMIT_S = 40.0
+# Commands side by side: their engines sleep.
+AT_ONCE = 5
 
 
 def command(name: str, *words: object, fails_at: int = FAILS_AT) -> tuple[object, ...]:
@@ -42,6 +46,18 @@ CASES = {
     },
     "two threads": command("Offline", "--workers", "thread", "--instances", 2, "--slots", 2),
 }
+# The first batch after warm-up sleeps for a minute; no batch of warm-up does.
+HANGS = {
+    f"hang {kind}": (
+        *("run", "-b", "efficientnet-lite0", "-s", "Server", "--backend", "simulated"),
+        *("--set", "base_ms=1", "--set", "per_sample_ms=0", "--set", "hang_at_s=0.5"),
+        *("--workers", kind, "--devices", "0", "--target-qps", 200, "--out", "out"),
+        *("--min-duration-s", MIN_DURATION_S),
+    )
+    for kind in ("inline", "thread")
+}
+WARM_UP = {f"warm-up {kind}": command("Server", "--workers", kind, fails_at=3) for kind in KINDS}
+SEVERAL = {"several": command("SingleStream,Offline")}
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +68,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def failed(program: Program, folder: Path) -> dict[str, Done]:
-    """Every case, run."""
-    return program.run_all(CASES, folder)
+    """Every case, run; those that hang come first, so that the others run meanwhile."""
+    commands = {**HANGS, **CASES, **WARM_UP, **SEVERAL}
+    return program.run_all(commands, folder, HANG_LIMIT_S, AT_ONCE)
 
 
 each_case = pytest.mark.parametrize("name", CASES)
@@ -112,26 +129,36 @@ def test_a_failed_run_keeps_the_times_of_the_batches_before(
     assert (trace["completed_ns"] > trace["oldest_ns"]).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_batch_that_fails_in_warm_up_is_a_failure(
-    program: Program, tmp_path: Path, kind: str
+@pytest.mark.parametrize("name", HANGS)
+def test_an_engine_that_never_answers_ends_the_run(
+    failed: dict[str, Done], folder: Path, name: str
 ) -> None:
-    done = program.run(*command("Server", "--workers", kind, fails_at=3), cwd=tmp_path)
+    out = folder / name / "out"
 
-    left = folders.contents(tmp_path / "out")
+    assert failed[name].code == 1
+    assert "no answer after 10 s" in failed[name].err
+    assert not (out / "summary.json").exists()
+    assert (out / "mlperf_log_summary.txt.failed").exists()
+
+
+@pytest.mark.parametrize("name", WARM_UP)
+def test_a_batch_that_fails_in_warm_up_is_a_failure(
+    failed: dict[str, Done], folder: Path, name: str
+) -> None:
+    done, out = failed[name], folder / name / "out"
+
+    left = folders.contents(out)
     assert done.code == 1, done.err
     assert done.seconds < LIMIT_S
     assert "asked to fail at batch 3" in done.err.splitlines()[0]
-    assert "asked to fail at batch 3" in (tmp_path / "out" / "run.log").read_text("utf-8")
+    assert "asked to fail at batch 3" in (out / "run.log").read_text("utf-8")
     assert "summary.json" not in left
     assert not {path for path in left if path.startswith("mlperf_log")}
 
 
-def test_a_failure_in_one_scenario_ends_all(program: Program, tmp_path: Path) -> None:
-    done = program.run(*command("SingleStream,Offline"), cwd=tmp_path)
-
-    assert done.code == 1, done.err
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"SingleStream"}
+def test_a_failure_in_one_scenario_ends_all(failed: dict[str, Done], folder: Path) -> None:
+    assert failed["several"].code == 1, failed["several"].err
+    assert {path.name for path in (folder / "several" / "out").iterdir()} == {"SingleStream"}
 
 
 def test_a_test_s_process_that_is_killed_ends_the_run_as_an_error(

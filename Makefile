@@ -39,7 +39,7 @@ modes = $(subst --test_mode=AccuracyOnly,--mode accuracy,$(subst --test_mode=Per
 ##@ Start
 .PHONY: help setup doctor
 help: ## Show this list
-	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z_-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; echo 'Values now: BENCHMARK=$(BENCHMARK) SYSTEM=$(SYSTEM) BACKEND=$(BACKEND) ARGS=$(ARGS) PYTHON=$(PYTHON)'
 
 setup: $(SETUP) ## Make .venv and install the program into it

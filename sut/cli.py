@@ -1,4 +1,4 @@
-"""`sut VERB`: arguments in, exit codes out. A verb's own modules load only when it runs."""
+"""`sut VERB`: arguments in, exit codes out. The modules of a verb load only when it runs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from sut.base.errors import EXIT_BAD_INPUT, EXIT_FAILED, SutError, WorkerError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# A verb to the module that adds its arguments (`add_arguments`) and runs it (`main`).
+# Each verb: the module with its `add_arguments` and `main`, and what the verb does.
 VERBS = {
     "run": ("sut.verbs.run", "run a LoadGen test, or all four"),
-    "tune": ("sut.verbs.tune", "find the best settings and the highest load within the bound"),
-    "max-streams": ("sut.verbs.max_streams", "find the most samples at a fixed interval"),
-    "submit": ("sut.verbs.submit", "run, verify and lay out a submission"),
+    "tune": (
+        "sut.verbs.tune",
+        "find the best settings and the highest load within a latency bound",
+    ),
+    "max-streams": ("sut.verbs.max_streams", "find how many streams fit at a fixed interval"),
+    "submit": ("sut.verbs.submit", "run and verify a submission, and write its tree"),
     "audit": ("sut.verbs.audit", "run a compliance test and verify it"),
-    "check": ("sut.verbs.check", "check a submission's tree"),
+    "check": ("sut.verbs.check", "check the tree of a submission"),
     "build": ("sut.verbs.build", "build a TensorRT engine of a benchmark's model"),
     "quantize": ("sut.verbs.quantize", "make an fp16 or int8 model and compare it with fp32"),
     "doctor": ("sut.verbs.doctor", "show what this machine has and lacks"),
@@ -41,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = _verb_parser(words[0])
     module.add_arguments(verb)
     arguments = verb.parse_args(words[1:])
-    # A shell starts what it runs in the background with SIGINT ignored, and Python keeps to that.
+    # A shell starts background jobs with SIGINT ignored, and Python leaves it ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return int(module.main(arguments, shlex.join(["sut", *words])))
@@ -68,28 +71,26 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Answers a wrong argument in one line."""
+    """Reports a wrong argument in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Print what is wrong and where help is; exit 2."""
+        """Print what is wrong and where to find help; exit 2."""
         self.exit(EXIT_BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def _verb_parser(name: str) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=f"sut {name}",
-        description=VERBS[name][1].capitalize() + ".",
+        description=f"{VERBS[name][1][0].upper()}{VERBS[name][1][1:]}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print the result as JSON, nothing else"
-    )
+    parser.add_argument("--json", action="store_true", help="print only the result, as JSON")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
 def _report(error: SutError, debug: bool) -> int:
-    """Print an error as one line; a failed worker's traceback goes below it."""
+    """Print an error as one line, with the traceback of a failed worker below it."""
     if debug:
         import traceback  # noqa: PLC0415 - only for an error
 

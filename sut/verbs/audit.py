@@ -1,4 +1,4 @@
-"""`sut audit`: run a compliance test, with what it is compared with, and verify it."""
+"""`sut audit`: run a compliance test and the runs that it is compared with, and verify it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sut.submission.audit import verify
 from sut.submission.compliance import TESTS, known_test
 from sut.submission.order import Order, rules_for
 from sut.submission.runs import ACCURACY, PERFORMANCE, ScenarioRuns
+from sut.verbs.options import add_benchmark, add_options
 
 if TYPE_CHECKING:
     import argparse
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   sut audit TEST01 -b efficientnet-lite0 -s Offline --min-duration-s 10 --out audit
   sut audit TEST04 -b resnet50 -s Server --data imagenet/ --out audit
-The performance and the accuracy run that it is compared with are made in the same folder, and are
-not run again for the next test.
+If the folder has no performance and accuracy run to compare with, they run first. The next test
+uses them again.
 """
 
 
@@ -36,16 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.epilog = EXAMPLES
     parser.add_argument("test", metavar="TEST", help=" or ".join(TESTS))
-    parser.add_argument("-b", "--benchmark", required=True, help="a name, or a YAML file")
-    parser.add_argument("-s", "--scenario", required=True)
-    parser.add_argument("--system", metavar="NAME", help="a system of user_confs/, or its folder")
-    parser.add_argument("--round", default=LATEST, help=f"such as v6.1 (default {LATEST})")
-    parser.add_argument("--stands-for", metavar="MODEL", help="the round's benchmark to go by")
-    parser.add_argument("--model", type=Path, metavar="FILE", help="a model of your own")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder")
-    parser.add_argument("--user-conf", type=Path, metavar="FILE")
-    parser.add_argument("--min-duration-s", type=float, metavar="S", help="default: the round's")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where runs stay")
+    add_benchmark(parser)
+    parser.add_argument("-s", "--scenario", required=True, help="one of LoadGen's scenarios")
+    add_options(parser, "--system")
+    parser.add_argument("--round", default=LATEST, help=f"MLPerf round (default: {LATEST})")
+    parser.add_argument(
+        "--stands-for", metavar="MODEL", help="the round's benchmark whose rules apply"
+    )
+    add_options(parser, "--model", "--data", "--user-conf")
+    parser.add_argument(
+        "--min-duration-s", type=float, metavar="S", help="shortest run (default: the round's)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the runs")
 
 
 def main(arguments: argparse.Namespace, command: str) -> int:

@@ -45,14 +45,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sm", metavar="75,89", help="GPU architectures to build for, with TensorRT-RTX"
     )
     target.add_argument(
-        "--device", default="0", metavar="0", help="the GPU to build for, where --sm is not given"
-    )
-    parser.add_argument("--max-batch-size", type=int, metavar="B", help=f"({DEFAULT_BATCH})")
-    parser.add_argument(
-        "--opt-batch-size", type=int, metavar="B", help="tuned for this batch (the largest)"
+        "--device", default="0", metavar="0", help="the GPU to build for, without --sm (0)"
     )
     parser.add_argument(
-        "--profiles", metavar="MIN:OPT:MAX,...", help="several ranges of batch sizes instead"
+        "--max-batch-size", type=int, metavar="B", help=f"largest batch ({DEFAULT_BATCH})"
+    )
+    parser.add_argument(
+        "--opt-batch-size",
+        type=int,
+        metavar="B",
+        help="batch to optimize for (default: the largest)",
+    )
+    parser.add_argument(
+        "--profiles", metavar="MIN:OPT:MAX,...", help="several optimization profiles instead"
     )
     parser.add_argument(
         "--builder-level",
@@ -62,10 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"how much the builder tries ({DEFAULT_LEVEL})",
     )
     parser.add_argument(
-        "--workspace-mib", type=int, metavar="M", help="scratch memory a layer may use (all)"
+        "--workspace-mib", type=int, metavar="M", help="scratch memory for a layer (default: all)"
     )
     parser.add_argument(
-        "--library", metavar="NAME", help="tensorrt or tensorrt_rtx (the first installed)"
+        "--library", metavar="NAME", help="tensorrt or tensorrt_rtx (default: the first installed)"
     )
 
 

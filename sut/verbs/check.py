@@ -1,4 +1,4 @@
-"""`sut check`: everything that is wrong with a submission's tree, each with its remedy."""
+"""`sut check`: everything that is wrong with the tree of a submission, with remedies."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   sut check submission
   sut check inference_results_v0.5 --submitter DellEMC --json
-  sut check submission --originals submission-runs/full      # verifies the hashes, too
+  sut check submission --originals submission-runs/full      # also verifies the hashes
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.epilog = EXAMPLES
-    parser.add_argument("tree", type=Path, metavar="TREE", help="the folder of closed/ and open/")
-    parser.add_argument("--round", help="such as v6.1 (default: the one whose seeds the logs have)")
-    parser.add_argument("--submitter", metavar="NAME", help="check this submitter alone")
     parser.add_argument(
-        "--originals", type=Path, metavar="DIR", help="runs with whole accuracy logs, by system"
+        "tree", type=Path, metavar="TREE", help="folder that holds closed/ and open/"
+    )
+    parser.add_argument("--round", help="MLPerf round (default: by the seeds in the logs)")
+    parser.add_argument("--submitter", metavar="NAME", help="check only this submitter")
+    parser.add_argument(
+        "--originals", type=Path, metavar="DIR", help="folder of the runs with whole accuracy logs"
     )
 
 

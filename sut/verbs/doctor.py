@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 GIB = 1 << 30
 _ENOUGH_DISK_BYTES = 2 * GIB
-_BUSY_SHARE = 0.5  # of the cores, above which a measurement is not to be trusted
-# What only some machines need: package, module, what for, and how to get it.
+_BUSY_SHARE = 0.5  # of the cores; do not trust a measurement on a busier machine
+# What only some machines need: package, module, purpose, and how to install it.
 _OPTIONAL = (
     ("tensorrt", "tensorrt", "TensorRT engines", "pip install -e .[tensorrt]"),
     ("cuda-python", "cuda.bindings", "GPU workers", "pip install -e .[cuda]"),
@@ -57,12 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--system-json",
         action="store_true",
-        help="print this machine's description for a submission; a person fills in what is blank",
+        help="print the description of this machine for a submission; fill in the blank fields",
     )
 
 
 def main(arguments: argparse.Namespace, command: str) -> int:
-    """Print the findings; fail when something needed is missing."""
+    """Print the findings; fail if something necessary is missing."""
     if arguments.system_json:
         return _describe()
     facts, why_none = nvml.all_facts()
@@ -81,11 +81,12 @@ def main(arguments: argparse.Namespace, command: str) -> int:
 
 
 def _describe() -> int:
-    """Print the description, and on standard error what is blank in it."""
+    """Print the description, and its blank fields on standard error."""
     description = system.describe()
     print(json.dumps(description, indent=2))
     print(
-        f"Blank, for a person to fill in: {', '.join(system.blanks(description))}", file=sys.stderr
+        f"Blank fields, to be filled in by hand: {', '.join(system.blanks(description))}",
+        file=sys.stderr,
     )
     return EXIT_VALID
 
@@ -100,7 +101,9 @@ def machine() -> list[Finding]:
         Finding("ok", f"{memory_gib:.1f} GiB of memory"),
     ]
     if free < _ENOUGH_DISK_BYTES:
-        found.append(Finding("note", f"{free / GIB:.1f} GiB of disk free", "make room: logs grow"))
+        found.append(
+            Finding("note", f"{free / GIB:.1f} GiB of disk free", "free some disk space: logs grow")
+        )
     if load > _BUSY_SHARE * cores:
         found.append(
             Finding(
@@ -108,7 +111,7 @@ def machine() -> list[Finding]:
             )
         )
     if metered := rapl.meters():
-        found.append(Finding("ok", f"{len(metered)} CPU package(s) tell their energy (RAPL)"))
+        found.append(Finding("ok", f"{len(metered)} CPU package(s) report energy (RAPL)"))
     governor = environment.governor()
     if governor not in (None, "performance"):
         found.append(
@@ -118,7 +121,7 @@ def machine() -> list[Finding]:
 
 
 def packages() -> list[Finding]:
-    """Check what every run needs, then what only some need."""
+    """Check the packages that every run needs, then those that only some runs need."""
     found = []
     for name in ("mlcommons-loadgen", "numpy", "onnx", "onnxruntime", "pillow", "pyyaml"):
         try:
@@ -137,7 +140,7 @@ def packages() -> list[Finding]:
 
 
 def gpus(facts: Sequence[Facts], why_none: str) -> list[Finding]:
-    """Say what NVML says of each GPU, or why it says nothing."""
+    """Report what NVML says about each GPU, or why it says nothing."""
     if facts:
         return [finding for gpu in facts for finding in _gpu(gpu)]
     drivers = Path("/proc/driver/nvidia/gpus")
@@ -150,7 +153,7 @@ def gpus(facts: Sequence[Facts], why_none: str) -> list[Finding]:
 
 
 def _gpu(gpu: Facts) -> list[Finding]:
-    """One line of facts, and one for each thing that a measurement would suffer from."""
+    """One line of facts, and one for each condition that spoils a measurement."""
     link = gpu.link
     parts = [
         f"GPU {gpu.device}: {gpu.name}",
@@ -170,7 +173,7 @@ def _gpu(gpu: Facts) -> list[Finding]:
         found.append(Finding("note", what, "nvidia-smi -e 1, then reboot"))
     if link.width and link.max_width and link.width < link.max_width:
         what = f"GPU {gpu.device}: its PCIe link has {link.width} of {link.max_width} lanes"
-        found.append(Finding("note", what, "seat the card anew, or use another slot"))
+        found.append(Finding("note", what, "reseat the card, or use another slot"))
     held = [reason for reason in reasons.THROTTLING if (gpu.throttle or 0) & reason.bit]
     found += [
         Finding("note", f"GPU {gpu.device}: throttled by {reason.name}", reason.remedy)

@@ -29,7 +29,7 @@ from sut.config.settings import TrialRequest
 from sut.load.interval import StreamsRequest
 from sut.record.run_folder import SUMMARY_FILE, RunFolder
 from sut.tuner.max_streams import Edge, Tried, find_edge, reached
-from sut.verbs.options import as_arguments
+from sut.verbs.options import add_benchmark, add_options, as_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -53,27 +53,42 @@ _FIRST_GUESS = 64
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.epilog = EXAMPLES
-    parser.add_argument("-b", "--benchmark", required=True, help="a name, or a path to a YAML file")
-    parser.add_argument("--interval-ms", type=float, required=True, metavar="I")
-    parser.add_argument("--bound-ms", type=float, metavar="L", help="latency (the interval)")
+    add_benchmark(parser)
     parser.add_argument(
-        "--percentile", type=float, default=100.0, metavar="P", help="within the bound (100)"
+        "--interval-ms", type=float, required=True, metavar="I", help="time between samples"
     )
-    parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="of each try (5)")
-    parser.add_argument("--start", type=int, default=_FIRST_GUESS, metavar="N", help="first try")
-    parser.add_argument("--system", metavar="NAME")
-    parser.add_argument("--backend", metavar="NAME")
-    parser.add_argument("--model", type=Path, metavar="FILE")
-    parser.add_argument("--data", type=Path, metavar="DIR")
-    parser.add_argument("--devices", metavar="0,1")
-    parser.add_argument("--workers", metavar="KIND")
-    parser.add_argument("--instances", type=int, metavar="N")
     parser.add_argument(
-        "--max-batch-size", type=int, metavar="B", help="(as many as share a device)"
+        "--bound-ms", type=float, metavar="L", help="latency bound (default: the interval)"
     )
-    parser.add_argument("--slots", type=int, metavar="K")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (runs/TIME-...)")
+    parser.add_argument(
+        "--percentile",
+        type=float,
+        default=100.0,
+        metavar="P",
+        help="share of samples within the bound, in percent (100)",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, metavar="S", help="length of each try (5)"
+    )
+    parser.add_argument(
+        "--start",
+        type=int,
+        default=_FIRST_GUESS,
+        metavar="N",
+        help=f"streams of the first try ({_FIRST_GUESS})",
+    )
+    add_options(parser, "--system", "--backend", "--model", "--data", "--devices", "--workers")
+    add_options(parser, "--instances")
+    parser.add_argument(
+        "--max-batch-size",
+        type=int,
+        metavar="B",
+        help="largest batch (default: each device's share of the streams)",
+    )
+    add_options(parser, "--slots", "--set")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="run folder (default: runs/TIME-...)"
+    )
 
 
 def main(arguments: argparse.Namespace, command: str) -> int:

@@ -1,19 +1,51 @@
-"""What verbs that run a system have in common: its options, from the command line to the config."""
+"""The options that several verbs share: how they look, and how they reach the configuration."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backends.base import BACKENDS
 from sut.base.errors import ConfigError
 from sut.config import plan as config
+from sut.config.settings import WORKER_KINDS
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from backends.base import OptionValue
 
-# Of config.Arguments; a verb has those that mean something to it.
+# Each shared option and what argparse needs to know of it.
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "--system": {"metavar": "NAME", "help": "a system in user_confs/, or the path of its folder"},
+    "--backend": {"metavar": "NAME", "help": f"inference backend: {', '.join(BACKENDS)}"},
+    "--model": {"type": Path, "metavar": "FILE", "help": "your own model"},
+    "--data": {"type": Path, "metavar": "DIR", "help": "folder of the data set"},
+    "--user-conf": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "LoadGen's user.conf (default: the system's)",
+    },
+    "--devices": {"metavar": "0,1", "help": "devices to use: GPU numbers, or cpu"},
+    "--workers": {"metavar": "KIND", "help": f"where engines run: {', '.join(WORKER_KINDS)}"},
+    "--instances": {"type": int, "metavar": "N", "help": "engines on each device"},
+    "--max-batch-size": {"type": int, "metavar": "B", "help": "largest batch, in samples"},
+    "--max-queue-delay-us": {
+        "type": int,
+        "metavar": "U",
+        "help": "how long a sample may wait for a fuller batch",
+    },
+    "--slots": {"type": int, "metavar": "K", "help": "batches in flight per worker"},
+    "--set": {
+        "action": "append",
+        "default": [],
+        "metavar": "KEY=VALUE",
+        "help": "an option of the backend, such as intra_op_threads=2; may be repeated",
+    },
+}
+# Fields of config.Arguments with the name of their option; a verb has those that it can use.
 _SAME_NAME = (
     "mode",
     "system",
@@ -33,16 +65,29 @@ _SAME_NAME = (
 )
 
 
+def add_benchmark(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add -b, which every verb with a benchmark requires."""
+    parser.add_argument(
+        "-b", "--benchmark", required=True, help="a benchmark's name, or the path of its YAML file"
+    )
+
+
+def add_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup, *names: str) -> None:
+    """Add these of the shared options, in this order: "--system", "--backend" and so on."""
+    for name in names:
+        parser.add_argument(name, **_OPTIONS[name])
+
+
 def as_arguments(parsed: argparse.Namespace, scenario: str, **others: Any) -> config.Arguments:
     """Return what the user typed, for `config.resolve`.
 
     Args:
         parsed: with `benchmark`, `devices`, `set`, and the other options that the verb has.
         scenario: as LoadGen spells it.
-        others: fields of config.Arguments whose option reads otherwise.
+        others: fields of config.Arguments whose option has another name or form.
 
     Raises:
-        ConfigError: an option of the backend that is not KEY=VALUE.
+        ConfigError: a --set that is not KEY=VALUE.
     """
     same = {name: getattr(parsed, name) for name in _SAME_NAME if hasattr(parsed, name)}
     return config.Arguments(

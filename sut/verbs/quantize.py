@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.onnxruntime.precision import FORMS, METHODS
@@ -17,6 +16,7 @@ from sut.base.progress import show_progress
 from sut.models.comparison import FP32, ON_CPU, Comparison, compare
 from sut.models.precision import Source, converted, forms_of
 from sut.verbs import console
+from sut.verbs.options import add_benchmark, add_options
 
 if TYPE_CHECKING:
     import argparse
@@ -39,35 +39,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         required=True,
         metavar="P",
-        help="fp16, int8-trt (for TensorRT), int8-ort (for CPUs), or int8: both of these",
+        help="fp16, int8-trt (for TensorRT), int8-ort (for CPUs), or int8 (both int8 forms)",
     )
     parser.add_argument(
         "--accuracy-samples",
         type=int,
         default=DEFAULT_SAMPLES,
         metavar="N",
-        help=f"samples to compare with fp32 on ({DEFAULT_SAMPLES}); 0: do not compare",
+        help=f"samples to compare with fp32 ({DEFAULT_SAMPLES}); 0: no comparison",
     )
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what says the model and the samples to calibrate with."""
-    parser.add_argument(
-        "-b", "--benchmark", required=True, help="a benchmark's name, or a path to its YAML file"
-    )
-    parser.add_argument("--model", type=Path, metavar="FILE", help="an ONNX model of your own")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder")
+    """Add the options for the model and the calibration samples."""
+    add_benchmark(parser)
+    add_options(parser, "--model", "--data")
     parser.add_argument(
         "--calibration",
         metavar="LIST",
-        help=f"{', '.join(LISTS)} (MLPerf's lists of 500 ImageNet images) or samples, the data "
-        "set's own (default: mlperf-1 for ImageNet, else samples)",
+        help=f"{', '.join(LISTS)} (MLPerf's lists of 500 ImageNet images) or samples (of the "
+        "data set); default: mlperf-1 for ImageNet, else samples",
     )
     parser.add_argument(
         "--method",
         default="minmax",
         metavar="M",
-        help=f"how ranges are found: {', '.join(METHODS)} (minmax)",
+        help=f"how to compute ranges: {', '.join(METHODS)} (minmax)",
     )
 
 

@@ -13,12 +13,11 @@ from scenarios import scenario, scenario_names
 from scenarios.base import Load
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
 from sut.config import plan as config
-from sut.config.settings import WORKER_KINDS
 from sut.record.result import to_dict
 from sut.record.run_folder import RunFolder
 from sut.run.run import Interrupted, run
 from sut.verbs import console
-from sut.verbs.options import as_arguments
+from sut.verbs.options import add_benchmark, add_options, as_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -37,52 +36,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.epilog = EXAMPLES
     what = parser.add_argument_group("what")
-    what.add_argument(
-        "-b", "--benchmark", required=True, help="a benchmark's name, or a path to its YAML file"
-    )
+    add_benchmark(what)
     what.add_argument(
         "-s",
         "--scenario",
         required=True,
-        help="Server, Offline, SingleStream, MultiStream, several with commas, or all",
+        help="Server, Offline, SingleStream or MultiStream; several with commas; or all",
     )
-    what.add_argument("--mode", choices=config.MODES, default="performance")
-    what.add_argument("--round", default="current", help="MLPerf's rules: current or v0.5")
-    what.add_argument("--model", type=Path, metavar="FILE", help="a model of your own")
-    what.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder")
-    what.add_argument("--out", type=Path, metavar="DIR", help="run folder (runs/TIME-...)")
+    what.add_argument(
+        "--mode",
+        choices=config.MODES,
+        default="performance",
+        help="submission runs both others (default: performance)",
+    )
+    what.add_argument(
+        "--round", default="current", help="MLPerf's rules: current or v0.5 (default: current)"
+    )
+    add_options(what, "--model", "--data")
+    what.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/TIME-...)")
     load = parser.add_argument_group("LoadGen")
-    load.add_argument("--user-conf", type=Path, metavar="FILE")
-    load.add_argument("--target-qps", type=float, metavar="Q")
-    load.add_argument("--target-latency-ms", type=float, metavar="L")
-    load.add_argument("--min-duration-s", type=float, metavar="S")
-    load.add_argument("--min-query-count", type=int, metavar="N")
+    add_options(load, "--user-conf")
+    load.add_argument(
+        "--target-qps", type=float, metavar="Q", help="Server: queries/s; Offline: samples/s"
+    )
+    load.add_argument(
+        "--target-latency-ms", type=float, metavar="L", help="Server: the latency bound"
+    )
+    load.add_argument("--min-duration-s", type=float, metavar="S", help="shortest run")
+    load.add_argument("--min-query-count", type=int, metavar="N", help="fewest queries")
     load.add_argument("--audit-config", type=Path, metavar="FILE", help="an audit.config to apply")
     load.add_argument(
         "--loadgen-trace", action="store_true", help="write LoadGen's own trace (slow)"
     )
-    harness = parser.add_argument_group("harness (default: the system's, then the benchmark's)")
-    harness.add_argument("--system", metavar="NAME", help="a system of user_confs/, or its folder")
-    harness.add_argument("--backend", metavar="NAME")
-    harness.add_argument("--workers", metavar="KIND", help=", ".join(WORKER_KINDS))
-    harness.add_argument("--devices", metavar="0,1")
-    harness.add_argument("--instances", type=int, metavar="N", help="engines on each device")
-    harness.add_argument("--max-batch-size", type=int, metavar="B")
+    harness = parser.add_argument_group("harness (default: from the system, then the benchmark)")
+    add_options(harness, "--system", "--backend", "--workers", "--devices", "--instances")
+    add_options(harness, "--max-batch-size")
     harness.add_argument(
-        "--device-max-batch-size", metavar="0:B,1:B", help="of devices that take fewer samples"
+        "--device-max-batch-size", metavar="0:B,1:B", help="for devices with smaller batches"
     )
-    harness.add_argument("--max-queue-delay-us", type=int, metavar="U")
-    harness.add_argument("--slots", type=int, metavar="K", help="batches in flight a worker")
+    add_options(harness, "--max-queue-delay-us", "--slots")
     harness.add_argument(
         "--affinity", metavar="0:0-15&1:16-31", help="cores of each device's worker process"
     )
-    harness.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="an option of the backend, such as intra_op_threads=2",
-    )
+    add_options(harness, "--set")
 
 
 def main(arguments: argparse.Namespace, command: str) -> int:

@@ -1,4 +1,4 @@
-"""`sut submit`: run what a submission lacks, verify it, and lay out its tree."""
+"""`sut submit`: run the missing tests of a submission, verify them, and write its tree."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sut.config import plan as config
 from sut.submission import system as system_json
 from sut.submission.order import Order, rules_for, scenarios_for
 from sut.submission.submit import submit
+from sut.verbs.options import add_benchmark, add_options
 
 if TYPE_CHECKING:
     import argparse
@@ -26,45 +27,43 @@ if TYPE_CHECKING:
     from sut.submission.submit import Outcome
 
 EXAMPLES = """examples:
-  sut doctor --system-json > user_confs/my_server/system.json      # then fill in what is blank
+  sut doctor --system-json > user_confs/my_server/system.json      # then fill in the blank fields
   sut submit -b resnet50 --division closed --submitter Acme --system my_server --data imagenet/ \\
       --out submission
   sut submit -b efficientnet-lite0 --division open --submitter Acme --fast --out layout
 """
-# Names that become folders; the checkers refuse blanks and hidden names.
+# A name becomes a folder. The checkers refuse spaces and hidden names.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.epilog = EXAMPLES
-    parser.add_argument("-b", "--benchmark", required=True, help="a name, or a YAML file")
+    add_benchmark(parser)
     parser.add_argument(
-        "-s", "--scenario", default="", help="some with commas (default: what the round requires)"
+        "-s", "--scenario", default="", help="one or more (default: all that the round requires)"
     )
     parser.add_argument("--division", required=True, choices=["closed", "open"])
-    parser.add_argument("--submitter", required=True, metavar="NAME")
-    parser.add_argument("--system", metavar="NAME", help="a system of user_confs/, or its folder")
-    parser.add_argument("--round", default=LATEST, help=f"such as v6.1 (default {LATEST})")
-    parser.add_argument("--out", type=Path, required=True, metavar="TREE", help="the tree")
+    parser.add_argument("--submitter", required=True, metavar="NAME", help="your organization")
+    add_options(parser, "--system")
+    parser.add_argument("--round", default=LATEST, help=f"MLPerf round (default: {LATEST})")
+    parser.add_argument("--out", type=Path, required=True, metavar="TREE", help="folder to submit")
     parser.add_argument(
-        "--work", type=Path, metavar="DIR", help="where the runs stay (default: TREE-runs)"
+        "--work", type=Path, metavar="DIR", help="folder of the runs (default: TREE-runs)"
     )
     parser.add_argument(
-        "--stands-for", metavar="MODEL", help="open: the round's benchmark that it is compared with"
+        "--stands-for", metavar="MODEL", help="open: the round's benchmark to be compared with"
     )
-    parser.add_argument("--model", type=Path, metavar="FILE", help="a model of your own")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder")
-    parser.add_argument("--user-conf", type=Path, metavar="FILE")
+    add_options(parser, "--model", "--data", "--user-conf")
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="open: runs of seconds, INVALID by construction; they prove the layout alone",
+        help="open: runs of a few seconds that only prove the layout; they are INVALID",
     )
     parser.add_argument(
         "--small-data",
         action="store_true",
-        help="open: state the round's counts though the data set is smaller; sut check names it",
+        help="open: state the round's sample counts although the data set is smaller",
     )
 
 
@@ -103,7 +102,7 @@ def report(order: Order, outcomes: list[Outcome], *, as_json: bool) -> None:
     if missing:
         print(f"Missing for {order.division}: {', '.join(missing)}")
     if order.fast:
-        print("LAYOUT ONLY (--fast): these runs are INVALID by construction. Never submit them.")
+        print("LAYOUT ONLY (--fast): these runs are too short to be VALID. Never submit them.")
     print(f"Results={len(placed)} in {order.tree}; the runs, with whole logs, in {order.work}")
     print(f"Next: sut check {order.tree}")
 

@@ -13,7 +13,6 @@ from data.benchmark import benchmark_names
 from scenarios.rounds import rules
 from sut.base.errors import EXIT_INVALID, EXIT_SIGTERM, EXIT_VALID, ConfigError
 from sut.config import plan as config
-from sut.config.settings import WORKER_KINDS
 from sut.report import tuning as report
 from sut.telemetry import recorder
 from sut.tuner import constraints, searches, server
@@ -22,7 +21,7 @@ from sut.tuner.session import Session
 from sut.tuner.space import span
 from sut.tuner.trial_runner import TrialRunner, Words
 from sut.tuner.tuned import keep_harness, keep_rate
-from sut.verbs.options import as_arguments, parse_option
+from sut.verbs.options import add_benchmark, add_options, as_arguments, parse_option
 
 if TYPE_CHECKING:
     import argparse
@@ -36,7 +35,7 @@ EXAMPLES = """examples:
   sut tune -b resnet50 -s Server --system r740_4xt4
   sut tune -b resnet50 -s Server --system r740_4xt4 --subject-to "p97<=12ms" --official
   sut tune -b efficientnet-lite0 -s Offline --dry-run
-An interrupted tuning goes on where it was when the same command is given again.
+After an interrupt, the same command continues where it stopped.
 """
 OFFICIAL_S = 600.0
 _EVEN = 0.5
@@ -49,61 +48,77 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.epilog = EXAMPLES
     what = parser.add_argument_group("what")
-    what.add_argument(
-        "-b", "--benchmark", required=True, help="a benchmark's name, or a path to its YAML file"
-    )
+    add_benchmark(what)
     what.add_argument("-s", "--scenario", required=True, help="one of LoadGen's scenarios")
-    what.add_argument("--system", metavar="NAME", help="a system of user_confs/, or its folder")
-    what.add_argument("--backend", metavar="NAME")
-    what.add_argument("--model", type=Path, metavar="FILE", help="a model of your own")
-    what.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder")
-    what.add_argument("--devices", metavar="0,1")
-    what.add_argument("--round", default="current", help="MLPerf's rules: current or v0.5")
-    what.add_argument("--out", type=Path, metavar="DIR", help="runs/tune-SYSTEM-BENCHMARK-SCENARIO")
+    add_options(what, "--system", "--backend", "--model", "--data", "--devices")
     what.add_argument(
-        "--fresh", action="store_true", help="begin anew; what is in the folder is kept aside"
+        "--round", default="current", help="MLPerf's rules: current or v0.5 (default: current)"
     )
     what.add_argument(
-        "--dry-run", action="store_true", help="leave user_confs/ as it is: report only"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder (default: runs/tune-SYSTEM-BENCHMARK-SCENARIO)",
+    )
+    what.add_argument(
+        "--fresh", action="store_true", help="start again, and keep the old folder beside the new"
+    )
+    what.add_argument(
+        "--dry-run", action="store_true", help="only report; do not change user_confs/"
     )
     aim = parser.add_argument_group("aim")
-    aim.add_argument("--objective", default="throughput", help="what to make best (throughput)")
+    aim.add_argument(
+        "--objective", default="throughput", help="figure to optimize (default: throughput)"
+    )
     aim.add_argument(
         "--subject-to",
         action="append",
         default=[],
         metavar='"p99<=15ms"',
-        help="a constraint beside LoadGen's bound; may be given several times",
+        help="a constraint in addition to LoadGen's bound; may be repeated",
     )
-    aim.add_argument("--target-latency-ms", type=float, metavar="L", help="Server's bound")
     aim.add_argument(
-        "--confidence", type=float, default=0.95, metavar="C", help="to be VALID again (0.95)"
+        "--target-latency-ms", type=float, metavar="L", help="Server: the latency bound"
     )
-    how = parser.add_argument_group("how")
-    how.add_argument("--search", choices=searches.NAMES, default="model")
+    aim.add_argument(
+        "--confidence",
+        type=float,
+        default=0.95,
+        metavar="C",
+        help="that the next run is VALID (default: 0.95)",
+    )
+    _add_search_options(parser.add_argument_group("how"))
+    fixed = parser.add_argument_group("fixed: a value given here does not vary")
+    add_options(fixed, "--workers", "--instances", "--max-batch-size", "--max-queue-delay-us")
+    add_options(fixed, "--slots", "--set")
+
+
+def _add_search_options(how: argparse._ArgumentGroup) -> None:
+    how.add_argument(
+        "--search", choices=searches.NAMES, default="model", help="how to search (default: model)"
+    )
     how.add_argument(
         "--vary", action="append", default=[], metavar="KEY=V1,V2",
-        help="try these values of an option of the backend, or of instances",
+        help="values to try for a backend option or for instances; may be repeated",
     )  # fmt: skip
-    how.add_argument("--probe-s", type=float, default=10.0, metavar="S", help="a short run (10)")
-    how.add_argument("--confirm-s", type=float, metavar="S", help="a run at full length (60)")
-    how.add_argument("--confirm-runs", type=int, default=3, metavar="K", help="in a row (3)")
-    how.add_argument("--official", action="store_true", help=f"confirm with {OFFICIAL_S:g} s")
+    how.add_argument(
+        "--probe-s", type=float, default=10.0, metavar="S", help="length of a probe (10)"
+    )
+    how.add_argument(
+        "--confirm-s", type=float, metavar="S", help="length of a confirmation run (60)"
+    )
+    how.add_argument(
+        "--confirm-runs", type=int, default=3, metavar="K", help="VALID runs in a row (3)"
+    )
+    how.add_argument(
+        "--official", action="store_true", help=f"confirm with runs of {OFFICIAL_S:g} s"
+    )
     how.add_argument(
         "--quiet-s", type=float, default=30.0, metavar="S",
-        help="wait so long before a run for other processes to be quiet (30)",
+        help="wait up to this long before a run for other processes to be quiet (30)",
     )  # fmt: skip
-    how.add_argument("--batches", metavar="26,32,40", help="try these batch sizes alone")
-    how.add_argument("--largest-batch", type=int, metavar="B", help="try none above")
-    held = parser.add_argument_group("hold: these do not vary")
-    held.add_argument("--workers", metavar="KIND", help=", ".join(WORKER_KINDS))
-    held.add_argument("--instances", type=int, metavar="N")
-    held.add_argument("--max-batch-size", type=int, metavar="B")
-    held.add_argument("--max-queue-delay-us", type=int, metavar="U")
-    held.add_argument("--slots", type=int, metavar="K")
-    held.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the backend"
-    )
+    how.add_argument("--batches", metavar="26,32,40", help="try only these batch sizes")
+    how.add_argument("--largest-batch", type=int, metavar="B", help="try no larger batch")
 
 
 def main(arguments: argparse.Namespace, command: str) -> int:

@@ -1,12 +1,13 @@
-"""The contract of a scenario: LoadGen settings, metric, validity, and what its tuner searches.
+"""The contract of a scenario: all that differs between LoadGen's four, in one place.
 
-Says nothing about batching, threads or devices.
+Code elsewhere asks a scenario for its properties, and never compares its name. Says nothing about
+batching, threads or devices.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 Number: TypeAlias = "int | float"
 # The records of mlperf_log_detail.txt by key (the last one wins), as LoadGen wrote them.
 Detail: TypeAlias = "Mapping[str, object]"
+# When queries come: at random times; each when the one before is done; or one query with all.
+Arrivals: TypeAlias = Literal["poisson", "closed_loop", "at_once"]
+Objective: TypeAlias = Literal["throughput", "latency"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +72,49 @@ class Reason:
         return f"{self.cause} {self.remedy}"
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How far a run goes at least: `seconds` of schedule, and `samples`; None: that sets no end."""
+
+    seconds: float | None = None
+    samples: int | None = None
+
+
 class Scenario(Protocol):
     """One of LoadGen's four scenarios.
 
     Attributes:
         name: as LoadGen spells it: "Server".
+        metric_name: LoadGen's field that the submission checker reads; `metric` returns it.
+        metric_title: what a person calls it, such as "p90 latency".
+        objective: what makes a result better: more "throughput", or less "latency".
+        arrivals: when queries come. "poisson": at random times, at `target_qps`. "closed_loop":
+            each when the one before is done, so the engine sets the pace. "at_once": one query with
+            every sample, sized by `target_qps`, the expected rate.
+        has_bound: a latency bound decides whether a run is VALID (`target_latency` in user.conf),
+            so the tuner looks for the highest rate within it.
         samples_per_query: 1, or 8 in MultiStream; in Offline the one query holds everything, and
             this is 1.
         default_workers: "inline" where LoadGen waits for each query, else "thread".
-        is_poisson: queries come at random times, and their latency has a bound.
         searches: harness settings that the tuner may vary for it, by name.
     """
 
     name: str
+    metric_name: str
+    metric_title: str
+    objective: Objective
+    arrivals: Arrivals
+    has_bound: bool
     samples_per_query: int
     default_workers: str
-    is_poisson: bool
     searches: tuple[str, ...]
+
+    def check(self, load: Load) -> None:
+        """Refuse what the user asks of LoadGen and this scenario cannot do, before anything runs.
+
+        Raises:
+            ConfigError: a value of `load` is out of range, or has no meaning here.
+        """
 
     def settings(
         self, load: Load, capacity: Capacity, conf: Mapping[str, Number], accuracy: bool
@@ -94,7 +124,13 @@ class Scenario(Protocol):
         `conf` holds what the user's user.conf sets for this model and scenario. `load` is the
         command line or system file and wins over `conf`. The result is complete enough that the
         run does not run out of queries: see loadgen.cc, the pre-generated query count.
+
+        Raises:
+            ConfigError: see `check`.
         """
+
+    def expected(self, conf: Mapping[str, Number]) -> Expected:
+        """Return how far a performance run goes with these keys of user.conf."""
 
     def metric(self, detail: Detail) -> Metric:
         """Return the figure that the submission checker reads for this scenario."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from scenarios.base import Expected
 from sut.base.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,7 +61,18 @@ def min_duration_s(load: Load, conf: Mapping[str, Number]) -> float:
     """Return the duration that will be in force, in s."""
     if load.min_duration_s is not None:
         return load.min_duration_s
+    return conf_duration_s(conf)
+
+
+def conf_duration_s(conf: Mapping[str, Number]) -> float:
+    """Return the duration that these keys of user.conf ask for, in s."""
     return conf["min_duration"] / 1e3 if "min_duration" in conf else LOADGEN_MIN_DURATION_S
+
+
+def by_queries(conf: Mapping[str, Number], samples_per_query: int) -> Expected:
+    """Return how far a run goes that ends after both its duration and its queries."""
+    queries = int(conf.get("min_query_count", 1))
+    return Expected(conf_duration_s(conf), queries * samples_per_query)
 
 
 def positive(value: float, what: str, unit: str) -> float:

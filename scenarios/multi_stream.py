@@ -10,23 +10,42 @@ from typing import TYPE_CHECKING
 
 from scenarios import records, validity
 from scenarios.base import Metric
-from scenarios.single_stream import stream_settings
+from scenarios.load import by_queries
+from scenarios.single_stream import given_to_stream, stream_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scenarios.base import Capacity, Detail, Load, Number, Reason, Scenario
+    from scenarios.base import (
+        Arrivals,
+        Capacity,
+        Detail,
+        Expected,
+        Load,
+        Number,
+        Objective,
+        Reason,
+        Scenario,
+    )
 
 
 class MultiStream:
     """See scenarios.base.Scenario."""
 
     name = "MultiStream"
+    metric_name = "early_stopping_latency_ms"  # "ms" stands for MultiStream: the value is in ns
+    metric_title = "p99 query latency"
+    objective: Objective = "latency"
+    arrivals: Arrivals = "closed_loop"
+    has_bound = False
     samples_per_query = 8
     default_workers = "inline"
-    is_poisson = False
     # A query may be one batch of 8, or be spread over instances in smaller ones.
     searches: tuple[str, ...] = ("workers", "max_batch_size", "instances")
+
+    def check(self, load: Load) -> None:
+        """See scenarios.base.Scenario."""
+        given_to_stream(self.name, load)
 
     def settings(
         self, load: Load, capacity: Capacity, conf: Mapping[str, Number], accuracy: bool
@@ -38,10 +57,13 @@ class MultiStream:
         """
         return stream_settings(self.name, load, capacity, conf, accuracy)
 
+    def expected(self, conf: Mapping[str, Number]) -> Expected:
+        """See scenarios.base.Scenario."""
+        return by_queries(conf, self.samples_per_query)
+
     def metric(self, detail: Detail) -> Metric:
         """Return LoadGen's early-stopping estimate of the latency; 0 after too few queries."""
-        key = "early_stopping_latency_ms"  # "ms" stands for MultiStream: the value is in ns
-        return Metric(key, records.number(detail, key), "ns")
+        return Metric(self.metric_name, records.number(detail, self.metric_name), "ns")
 
     def latency_ns(self, detail: Detail) -> dict[str, float]:
         """Return the latencies of a query, which ends with its last sample."""

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 from scenarios import load as asked
 from scenarios import records, validity
-from scenarios.base import Metric, Reason
+from scenarios.base import Expected, Metric, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scenarios.base import Capacity, Detail, Load, Number, Scenario
+    from scenarios.base import Arrivals, Capacity, Detail, Load, Number, Objective, Scenario
 
-# LoadGen makes the query for 1.1 times min_duration at target_qps, and the run is INVALID if the
+# LoadGen makes the query for so many times min_duration at target_qps.
+LOADGEN_MARGIN = 1.1
+# LoadGen makes the query with that margin, and the run is INVALID if the
 # engine is done before min_duration. With this margin on top, warm-up may have measured a rate
 # 17 % too low; it costs 10 % of the run's time.
 RATE_MARGIN = 1.1
@@ -23,10 +25,18 @@ class Offline:
     """See scenarios.base.Scenario."""
 
     name = "Offline"
+    metric_name = "result_samples_per_second"
+    metric_title = "throughput"
+    objective: Objective = "throughput"
+    arrivals: Arrivals = "at_once"
+    has_bound = False
     samples_per_query = 1
     default_workers = "thread"
-    is_poisson = False
     searches: tuple[str, ...] = ("max_batch_size", "slots", "instances", "workers")
+
+    def check(self, load: Load) -> None:
+        """See scenarios.base.Scenario."""
+        _given(load)
 
     def settings(
         self, load: Load, capacity: Capacity, conf: Mapping[str, Number], accuracy: bool
@@ -36,24 +46,21 @@ class Offline:
         Raises:
             ConfigError: a value of `load` is out of range, or has no meaning here.
         """
-        asked.refuse(
-            load.target_latency_ms, self.name, "target_latency_ms", "no latency is bounded."
-        )
-        keys = asked.minimums(load)
-        if load.target_qps is not None:
-            keys["target_qps"] = asked.positive(
-                load.target_qps, "target_qps (--target-qps)", "samples/s"
-            )
-        elif "target_qps" not in conf and not accuracy:  # accuracy mode issues every sample once
+        keys = _given(load)
+        if "target_qps" not in {**conf, **keys} and not accuracy:  # which issues each sample once
             keys["target_qps"] = asked.bounded_rate(
                 capacity.peak_samples_per_s, RATE_MARGIN, asked.min_duration_s(load, conf)
             )
         return keys
 
+    def expected(self, conf: Mapping[str, Number]) -> Expected:
+        """Return the samples of the one query."""
+        by_rate = LOADGEN_MARGIN * asked.conf_duration_s(conf) * conf.get("target_qps", 1.0)
+        return Expected(samples=int(max(by_rate, conf.get("min_query_count", 1))))
+
     def metric(self, detail: Detail) -> Metric:
         """Return the throughput."""
-        key = "result_samples_per_second"
-        return Metric(key, records.number(detail, key), "samples/s")
+        return Metric(self.metric_name, records.number(detail, self.metric_name), "samples/s")
 
     def latency_ns(self, detail: Detail) -> dict[str, float]:
         """Return the latencies of a sample; they all count from the start of the run."""
@@ -62,6 +69,17 @@ class Offline:
     def reasons(self, detail: Detail) -> list[Reason]:
         """See scenarios.validity.explain."""
         return validity.explain(detail, _unmet)
+
+
+def _given(load: Load) -> dict[str, Number]:
+    """Return what the user asks for as keys of user.conf."""
+    asked.refuse(load.target_latency_ms, "Offline", "target_latency_ms", "no latency is bounded.")
+    keys = asked.minimums(load)
+    if load.target_qps is not None:
+        keys["target_qps"] = asked.positive(
+            load.target_qps, "target_qps (--target-qps)", "samples/s"
+        )
+    return keys
 
 
 def _unmet(detail: Detail) -> list[Reason]:

@@ -12,7 +12,16 @@ from scenarios.early_stopping import allowed_over, minimum_queries, queries_at_s
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scenarios.base import Capacity, Detail, Load, Number, Scenario
+    from scenarios.base import (
+        Arrivals,
+        Capacity,
+        Detail,
+        Expected,
+        Load,
+        Number,
+        Objective,
+        Scenario,
+    )
 
 # Tuned vision systems publish a Server rate of 0.73 to 1.0 of their Offline rate (resnet50, v0.7
 # to v4.1). This is a rate to begin with, valid on a machine that is not quite idle, and not one to
@@ -34,12 +43,20 @@ class Server:
     """See scenarios.base.Scenario."""
 
     name = "Server"
+    metric_name = "result_completed_samples_per_sec"
+    metric_title = "completed rate"
+    objective: Objective = "throughput"
+    arrivals: Arrivals = "poisson"
+    has_bound = True
     samples_per_query = 1
     default_workers = "thread"
-    is_poisson = True
     searches: tuple[str, ...] = (
         "max_batch_size", "max_queue_delay_us", "slots", "instances", "workers",
     )  # fmt: skip
+
+    def check(self, load: Load) -> None:
+        """See scenarios.base.Scenario."""
+        _given(load)
 
     def settings(
         self, load: Load, capacity: Capacity, conf: Mapping[str, Number], accuracy: bool
@@ -53,18 +70,10 @@ class Server:
         Raises:
             ConfigError: a value of `load` is out of range.
         """
-        keys = asked.minimums(load)
+        keys = _given(load)
         if "coalesce_queries" not in conf:
             keys["coalesce_queries"] = 1
-        if load.target_latency_ms is not None:
-            keys["target_latency"] = asked.whole_ms(
-                load.target_latency_ms, "Server's latency bound (--target-latency-ms)"
-            )
-        given = conf.get("target_qps")
-        if load.target_qps is not None:
-            given = keys["target_qps"] = asked.positive(
-                load.target_qps, "target_qps (--target-qps)", "queries/s"
-            )
+        given = keys.get("target_qps", conf.get("target_qps"))
         if accuracy:
             keys["target_qps"] = max(
                 given or 0.0, asked.bounded_rate(capacity.samples_per_s, 1.0, 0.0)
@@ -76,10 +85,13 @@ class Server:
                 keys["min_query_count"] = LEAST_QUERIES
         return keys
 
+    def expected(self, conf: Mapping[str, Number]) -> Expected:
+        """See scenarios.base.Scenario."""
+        return asked.by_queries(conf, self.samples_per_query)
+
     def metric(self, detail: Detail) -> Metric:
         """Return the completed rate."""
-        key = "result_completed_samples_per_sec"
-        return Metric(key, records.number(detail, key), "samples/s")
+        return Metric(self.metric_name, records.number(detail, self.metric_name), "samples/s")
 
     def latency_ns(self, detail: Detail) -> dict[str, float]:
         """Return the latencies of a sample, from its scheduled time."""
@@ -88,6 +100,20 @@ class Server:
     def reasons(self, detail: Detail) -> list[Reason]:
         """See scenarios.validity.explain."""
         return validity.explain(detail, _unmet)
+
+
+def _given(load: Load) -> dict[str, Number]:
+    """Return what the user asks for as keys of user.conf."""
+    keys = asked.minimums(load)
+    if load.target_latency_ms is not None:
+        keys["target_latency"] = asked.whole_ms(
+            load.target_latency_ms, "Server's latency bound (--target-latency-ms)"
+        )
+    if load.target_qps is not None:
+        keys["target_qps"] = asked.positive(
+            load.target_qps, "target_qps (--target-qps)", "queries/s"
+        )
+    return keys
 
 
 def _unmet(detail: Detail) -> list[Reason]:

@@ -16,7 +16,7 @@ from data.benchmark import Benchmark, benchmark_names, load_benchmark
 from data.schema import HarnessDefaults
 from data.strict_yaml import StrictStruct, load_strict
 from scenarios import scenario
-from scenarios.base import Capacity, Load
+from scenarios.base import Load
 from scenarios.rounds import round_settings, rules
 from sut.base.environment import ROOT, cores
 from sut.base.errors import ConfigError, nearest
@@ -162,8 +162,6 @@ def _check_accuracy(arguments: Arguments, benchmark: Benchmark, backend: str) ->
         )
 
 
-# Some capacity: to check what the user asks of LoadGen before anything is measured.
-_ANY = Capacity(1.0, 1.0, 1e6)
 # Layers of (source, values by name): the first that has a value decides.
 _Layers = list[tuple[str, "Mapping[str, object]"]]
 
@@ -177,7 +175,7 @@ def resolve(arguments: Arguments) -> Plan:
     benchmark = load_benchmark(arguments.benchmark)
     asked = scenario(arguments.scenario)
     rules(arguments.round, asked.name)
-    asked.settings(arguments.load, _ANY, {}, accuracy=False)  # refuses what does not fit
+    asked.check(arguments.load)
     system = arguments.system or DEFAULT_SYSTEM
     folder = system_folder(system)
     layers = _layers(arguments, benchmark, asked.name, folder, asked.default_workers)

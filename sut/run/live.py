@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
@@ -18,6 +17,7 @@ from sut.record.trace import BATCH_FIELDS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from scenarios.base import Expected
     from sut.record.trace import TraceReader
 
 _SAMPLES, _OLDEST, _COMPLETED = (
@@ -26,14 +26,6 @@ _SAMPLES, _OLDEST, _COMPLETED = (
 # Sixteen bins for each doubling of the latency: p99 within 4.4 %.
 _BINS_PER_OCTAVE = 16
 _PLAIN_STEP_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """How far the run goes at least: `seconds` of schedule, and `samples`."""
-
-    seconds: float | None = None
-    samples: int | None = None
 
 
 class Progress:

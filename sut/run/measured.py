@@ -129,13 +129,13 @@ def _common(
 
 def _stalls(plan: Plan, trace: Trace) -> stalls.Stalls | None:
     """Find them where LoadGen's thread does nothing but hand over queries as they come."""
-    if not scenario(plan.scenario).is_poisson or plan.harness.workers == "inline":
+    if scenario(plan.scenario).arrivals != "poisson" or plan.harness.workers == "inline":
         return None
     return stalls.find(trace.queries["arrival_ns"], int(trace.queries["samples"].sum()))
 
 
 def _disturbances(found: stalls.Stalls | None, rules: Scenario, detail: Detail) -> tuple[str, ...]:
-    if found is None or not rules.is_poisson:
+    if found is None or not rules.has_bound:
         return ()
     line = stalls.finding(found, records.number(detail, "effective_target_latency_ns"))
     return (line,) if line else ()

@@ -12,6 +12,7 @@ from backends.base import WITHOUT_MODEL, TensorSpec
 from data.model import resolve_model
 from data.preprocess import prepare
 from scenarios import scenario
+from scenarios.base import Expected
 from sut.base import environment
 from sut.base.errors import DataError
 from sut.base.progress import show_progress
@@ -20,7 +21,7 @@ from sut.record import summary
 from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, TRACE_FILE, RunFolder
 from sut.record.trace import TraceReader
 from sut.run import config_file, measured
-from sut.run.live import Expected, LiveLine, Progress
+from sut.run.live import LiveLine, Progress
 from sut.run.supervisor import Supervisor
 from sut.telemetry.recorder import Recorder
 
@@ -81,7 +82,6 @@ class Test:
         self._command = command
         self._viewing = viewing
         self._accuracy = accuracy
-        self._rules = scenario(plan.scenario)
         self._samples: SampleSet | None = None
         self._conf: dict[str, Setting] = {}
         self._recorder = Recorder(plan.harness, out_dir)
@@ -189,12 +189,7 @@ class Test:
         conf = cast("Mapping[str, float]", trial.event("start")["user_conf"])
         if self._accuracy:
             return Expected(samples=self._count())
-        seconds = conf.get("min_duration", 600_000.0) / 1e3
-        if self._plan.scenario != "Offline":
-            queries = int(conf.get("min_query_count", 1))
-            return Expected(seconds=seconds, samples=queries * self._rules.samples_per_query)
-        by_rate = 1.1 * seconds * conf.get("target_qps", 1.0)  # 10 % more is LoadGen's own margin
-        return Expected(samples=int(max(by_rate, conf.get("min_query_count", 1))))
+        return scenario(self._plan.scenario).expected(conf)
 
     def _count(self) -> int:
         if self._samples is None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scenarios import scenario
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,14 +19,6 @@ if TYPE_CHECKING:
 HEADER = ("scenario", "metric", "value", "result", "p50 ms", "p90 ms", "p99 ms", "accuracy")
 _LEFT = {0, 1, 3, 7}
 NS_PER_MS = 1e6
-
-# LoadGen's field, as a person calls it.
-_METRICS = {
-    "early_stopping_latency_ss": "p90 latency",
-    "early_stopping_latency_ms": "p99 query latency",
-    "result_completed_samples_per_sec": "completed rate",
-    "result_samples_per_second": "throughput",
-}
 
 # Who measured power: of the GPUs alone, or of all that ran on the CPU.
 _METERS = {"nvml": "GPUs, NVML", "rapl": "CPU packages, RAPL", "simulated": "simulated"}
@@ -50,7 +44,7 @@ def result_row(result: Result) -> tuple[str, ...]:
     percentiles = (None,) * 3 if latency is None else (latency.p50, latency.p90, latency.p99)
     return (
         result.scenario,
-        *_metric(result.metric),
+        *_metric(result.scenario, result.metric),
         _verdict(result),
         *("-" if ns is None else f"{ns / NS_PER_MS:,.2f}" for ns in percentiles),
         _accuracy(result.accuracy),
@@ -79,11 +73,11 @@ def _verdict(result: Result) -> str:
     return f"{label} (simulated)" if result.simulated else label
 
 
-def _metric(metric: Metric | None) -> tuple[str, str]:
+def _metric(name: str, metric: Metric | None) -> tuple[str, str]:
     """Return what it is called, and its value with the unit."""
     if metric is None:
         return "-", "-"
-    title = _METRICS.get(metric.name, metric.name)
+    title = scenario(name).metric_title
     if metric.unit == "ns":
         return title, f"{metric.value / NS_PER_MS:,.3f} ms"
     return title, f"{metric.value:,.2f} {metric.unit}"

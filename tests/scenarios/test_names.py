@@ -40,6 +40,19 @@ def test_every_scenario_says_what_the_harness_needs() -> None:
     assert all(s.searches for s in found.values())
 
 
+def test_every_scenario_says_when_queries_come_and_what_is_better() -> None:
+    found = {name: scenario(name) for name in scenario_names()}
+
+    assert {name: (s.arrivals, s.objective) for name, s in found.items()} == {
+        "SingleStream": ("closed_loop", "latency"),
+        "MultiStream": ("closed_loop", "latency"),
+        "Server": ("poisson", "throughput"),
+        "Offline": ("at_once", "throughput"),
+    }
+    assert [name for name, s in found.items() if s.has_bound] == ["Server"]
+    assert len({s.metric_title for s in found.values()}) == len(found)
+
+
 def test_importing_the_scenarios_loads_neither_loadgen_nor_an_engine() -> None:
     code = (
         "import sys, scenarios, scenarios.rounds, sut.record.loadgen_logs\n"

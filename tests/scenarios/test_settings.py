@@ -5,7 +5,7 @@ import math
 import pytest
 
 from scenarios import scenario, scenario_names
-from scenarios.base import Capacity, Load
+from scenarios.base import Capacity, Expected, Load
 from scenarios.load import MAX_RATE_SAMPLES, MAX_STREAM_QUERIES
 from scenarios.server import MOST_QPS
 from sut.base.errors import ConfigError
@@ -229,3 +229,37 @@ def test_loadgen_takes_over_every_key_of_server() -> None:
     assert detail["effective_min_duration_ms"] == 50
     assert detail["effective_min_query_count"] == 60
     assert detail["requested_server_coalesce_queries"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "load", "fragment"),
+    [
+        ("Offline", Load(target_latency_ms=15.0), "target_latency_ms"),
+        ("SingleStream", Load(target_qps=100.0), "target_qps"),
+        ("MultiStream", Load(target_latency_ms=0.0), "--target-latency-ms"),
+        ("Server", Load(target_latency_ms=0.5), "whole number"),
+        ("Server", Load(target_qps=-1.0), "--target-qps"),
+        ("Offline", Load(min_query_count=0), "--min-query-count"),
+    ],
+)
+def test_what_a_scenario_cannot_do_is_refused_before_anything_is_measured(
+    name: str, load: Load, fragment: str
+) -> None:
+    with pytest.raises(ConfigError, match=fragment):
+        scenario(name).check(load)
+
+
+@pytest.mark.parametrize(
+    ("name", "conf", "expected"),
+    [
+        ("Server", {"min_duration": 5000, "min_query_count": 300}, Expected(5.0, 300)),
+        ("SingleStream", {}, Expected(600.0, 1)),
+        ("MultiStream", {"min_query_count": 662}, Expected(600.0, 8 * 662)),
+        ("Offline", {"min_duration": 10000, "target_qps": 100.0}, Expected(None, 1100)),
+        ("Offline", {"min_duration": 0, "min_query_count": 24576}, Expected(None, 24576)),
+    ],
+)
+def test_a_scenario_knows_how_far_a_run_goes(
+    name: str, conf: dict[str, float], expected: Expected
+) -> None:
+    assert scenario(name).expected(conf) == expected

@@ -8,9 +8,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scenarios.base import Expected
 from sut.record import summary
 from sut.record.trace import BATCH_FIELDS, Close, Trace, TraceReader, TraceWriter
-from sut.run.live import Expected, LiveLine, Progress
+from sut.run.live import LiveLine, Progress
 
 if TYPE_CHECKING:
     from pathlib import Path

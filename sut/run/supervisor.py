@@ -89,8 +89,9 @@ class Supervisor:
                 start_new_session=True,  # a Ctrl-C at the terminal reaches the parent alone
             )
         assert self._process.stdout is not None
-        thread = threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
-        thread.start()
+        pipe = self._process.stdout
+        self._listener = threading.Thread(target=self._listen, args=(pipe,), daemon=True)
+        self._listener.start()
         return self
 
     def __exit__(
@@ -178,8 +179,11 @@ class Supervisor:
         )
 
     def _listen(self, pipe: IO[bytes]) -> None:
-        for line in pipe:
-            self._events.put(msgspec.json.decode(line, type=dict[str, object]))
+        """Read events until the process ends; a killed one may leave half a line."""
+        with pipe:
+            for line in pipe:
+                if line.endswith(b"\n"):
+                    self._events.put(msgspec.json.decode(line, type=dict[str, object]))
         self._events.put(None)
 
     def _end(self) -> None:
@@ -191,6 +195,6 @@ class Supervisor:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+        if process.stdin is not None:
+            process.stdin.close()
+        self._listener.join(END_GRACE_S)  # it closes the pipe: nobody closes what it reads from

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from data.benchmark import Benchmark
     from data.datasets.listing import Listing
+    from data.tasks.base import Label
     from sut.base.progress import Progress
 
 VERSION = "1"  # raise it whenever the same images and steps become other samples
@@ -48,7 +49,7 @@ class SampleSet:
         shape: of one sample.
         dtype: NumPy's name of it.
         names: of the image files; empty for synthetic samples.
-        labels: [count] int64; None: unknown.
+        labels: the right answer to each, as the benchmark's task reads it; None: unknown.
         digest: SHA-256 of shape, dtype, samples and labels.
         synthetic: no real data, so that no answer means anything.
         description: what it is, for a report.
@@ -59,7 +60,7 @@ class SampleSet:
     shape: tuple[int, ...]
     dtype: str
     names: tuple[str, ...]
-    labels: NDArray[np.int64] | None
+    labels: tuple[Label, ...] | None
     digest: str
     synthetic: bool
     description: str
@@ -109,14 +110,13 @@ def prepare(
             return sample
 
         digest = make_samples(entry, rows, read, jobs or _cpus(), progress)
-    labels = None if listing.labels is None else np.array(listing.labels, np.int64)
     return SampleSet(
         path=entry / SAMPLES,
         count=rows.count,
         shape=rows.shape,
         dtype=rows.dtype.name,
         names=listing.names,
-        labels=labels,
+        labels=listing.labels,
         digest=hashlib.sha256(f"{digest} {listing.labels}".encode()).hexdigest(),
         synthetic=False,
         description=listing.description,

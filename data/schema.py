@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from data.strict_yaml import StrictStruct
+from data.tasks import DEFAULT, AnyPostprocess, MetricName, TaskName, default_postprocess
 
 ScenarioName = Literal["SingleStream", "MultiStream", "Server", "Offline"]
 RoundName = Literal["current", "v0.5"]
@@ -211,36 +212,16 @@ class SyntheticData(StrictStruct, frozen=True, tag_field="kind", tag="synthetic"
 DatasetOptions = BuiltinData | ImagenetData | FolderData | SyntheticData
 
 
-# From a model's outputs to the bytes that LoadGen logs.
-
-
-class ArgMax(StrictStruct, frozen=True, tag_field="kind", tag="argmax"):
-    """The best class as one float32; `class_offset` -1 for models with a background class 0."""
-
-    class_offset: int = 0
-
-
-class Raw(StrictStruct, frozen=True, tag_field="kind", tag="raw"):
-    """The first output as it is, in float32."""
-
-
-class Detections(StrictStruct, frozen=True, tag_field="kind", tag="detections"):
-    """Boxes of an object detector. Not implemented: only a simulated device can run these."""
-
-
-Postprocess = ArgMax | Raw | Detections
-
-
 class AccuracyRule(StrictStruct, frozen=True):
     """How answers are judged.
 
     Attributes:
-        metric: "top1" is computed here, "mAP" is not.
+        metric: a task's name for it.
         target: the least value, 0 to 1; None: no target.
         count: samples of the official data set; a verdict needs all of them.
     """
 
-    metric: Literal["top1", "mAP"] = "top1"
+    metric: MetricName = DEFAULT.metric or ""
     target: Fraction | None = None
     count: Positive | None = None
 
@@ -285,7 +266,7 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
     Attributes:
         name: on the command line and in results.
         description: one sentence for people.
-        task: what the model does.
+        task: what the model does; a name of data.tasks.TASKS.
         mlperf: the submission checker's name for it; None: no MLPerf benchmark.
         loadgen_model: LoadGen's name for it in mlperf.conf and user.conf; None: `name`.
         models: sources of the model, in order of preference.
@@ -302,7 +283,7 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
 
     name: Name
     description: str = ""
-    task: Literal["classification", "detection", "other"] = "classification"
+    task: TaskName = DEFAULT.name
     mlperf: str | None = None
     loadgen_model: Name | None = None
     models: tuple[ModelSource, ...] = ()
@@ -310,7 +291,7 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
     output: Text | None = None
     preprocess: tuple[Step, ...] = ()
     dataset: DatasetOptions
-    postprocess: Postprocess = ArgMax()
+    postprocess: AnyPostprocess = default_postprocess()
     accuracy: AccuracyRule = AccuracyRule()
     performance_sample_count: Positive = 1024
     rounds: Mapping[RoundName, Mapping[ScenarioName, RoundRules]] = {}

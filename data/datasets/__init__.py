@@ -12,11 +12,12 @@ from data.datasets.builtin import list_builtin
 from data.datasets.folder import list_folder
 from data.datasets.imagenet import list_imagenet
 from data.schema import BuiltinData, FolderData, ImagenetData
+from data.tasks import label_reader
 from sut.base.errors import ConfigError
 
 if TYPE_CHECKING:
     from data.benchmark import Benchmark
-    from data.datasets.listing import Listing
+    from data.datasets.listing import Listing, ReadLabel
 
 LABELS_NAME = "labels.csv"  # the file that `--data DIR` finds by itself
 
@@ -33,13 +34,14 @@ def list_samples(benchmark: Benchmark, data_dir: Path | None) -> Listing:
         DataError: the images or labels are not as they should be.
     """
     options = benchmark.dataset
+    read_label = label_reader(benchmark.accuracy.metric)
     if isinstance(options, ImagenetData):
-        return list_imagenet(options, _folder(benchmark, options.folder, data_dir))
+        return list_imagenet(options, _folder(benchmark, options.folder, data_dir), read_label)
     if isinstance(options, FolderData):
-        return list_folder(options, _folder(benchmark, options.folder, data_dir))
+        return list_folder(options, _folder(benchmark, options.folder, data_dir), read_label)
     if isinstance(options, BuiltinData) and data_dir is None:
-        return list_builtin(options)
-    return _list_unknown(_folder(benchmark, None, data_dir))
+        return list_builtin(options, read_label)
+    return _list_unknown(_folder(benchmark, None, data_dir), read_label)
 
 
 def _folder(benchmark: Benchmark, own: str | None, data_dir: Path | None) -> Path:
@@ -53,9 +55,9 @@ def _folder(benchmark: Benchmark, own: str | None, data_dir: Path | None) -> Pat
     return benchmark.file.parent / own
 
 
-def _list_unknown(folder: Path) -> Listing:
+def _list_unknown(folder: Path, read_label: ReadLabel) -> Listing:
     imagenet = ImagenetData()
     if (folder / imagenet.val_map).is_file():
-        return list_imagenet(imagenet, folder)
+        return list_imagenet(imagenet, folder, read_label)
     labels = LABELS_NAME if (folder / LABELS_NAME).is_file() else None
-    return list_folder(FolderData(labels=labels), folder)
+    return list_folder(FolderData(labels=labels), folder, read_label)

@@ -11,10 +11,11 @@ from data.packages import package_path
 from sut.base.errors import DataError
 
 if TYPE_CHECKING:
+    from data.datasets.listing import ReadLabel
     from data.schema import BuiltinData
 
 
-def list_builtin(options: BuiltinData) -> Listing:
+def list_builtin(options: BuiltinData, read_label: ReadLabel) -> Listing:
     """Return the package's images, sorted by name.
 
     Raises:
@@ -25,7 +26,7 @@ def list_builtin(options: BuiltinData) -> Listing:
     check_folder(folder)
     pattern = re.compile(options.pattern)
     found = sorted(
-        (path.name, int(match["label"]))
+        (path.name, match["label"])
         for path in folder.iterdir()
         if (match := pattern.fullmatch(path.name))
     )
@@ -40,6 +41,6 @@ def list_builtin(options: BuiltinData) -> Listing:
     return Listing(
         folder=folder,
         names=tuple(name for name, _ in found),
-        labels=tuple(label for _, label in found),
+        labels=tuple(read_label(text, None, str(folder / name)) for name, text in found),
         description=f"{len(found)} images of package {options.package}",
     )

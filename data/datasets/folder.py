@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
-from data.datasets.listing import Listing, check_present, image_names, parse_label
+from data.datasets.listing import Listing, check_present, image_names
 from sut.base.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from data.datasets.listing import ReadLabel
     from data.schema import FolderData
+    from data.tasks.base import Label
 
 _COLUMNS = 2
 
 
-def list_folder(options: FolderData, folder: Path) -> Listing:
+def list_folder(options: FolderData, folder: Path, read_label: ReadLabel) -> Listing:
     """Return the images of `folder`: in the order of the labels' file, else sorted by name.
 
     Raises:
@@ -26,7 +29,11 @@ def list_folder(options: FolderData, folder: Path) -> Listing:
     if options.labels is None:
         return Listing(folder, tuple(names), None, f"{len(names)} images of {folder}, no labels")
     path = folder / options.labels
-    samples = _read_labels(path, folder, options.classes)
+
+    def read(text: str, where: str) -> Label:
+        return read_label(text, options.classes, where)
+
+    samples = _read_labels(path, folder, read)
     check_present(folder, tuple(samples), path)
     unlabelled = [name for name in names if name not in samples]
     if unlabelled:
@@ -38,7 +45,7 @@ def list_folder(options: FolderData, folder: Path) -> Listing:
     return Listing(folder, tuple(samples), labels, f"{len(samples)} images of {folder}")
 
 
-def _read_labels(path: Path, folder: Path, classes: int | None) -> dict[str, int]:
+def _read_labels(path: Path, folder: Path, read: Callable[[str, str], Label]) -> dict[str, Label]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if row]
@@ -46,7 +53,7 @@ def _read_labels(path: Path, folder: Path, classes: int | None) -> dict[str, int
         raise DataError(f"{path}: cannot be read: {error}; expected lines `file,label`.") from error
     if rows and _is_header(rows[0][1], folder):
         del rows[0]
-    samples: dict[str, int] = {}
+    samples: dict[str, Label] = {}
     for number, row in rows:
         where = f"{path}:{number}"
         if len(row) != _COLUMNS:
@@ -54,7 +61,7 @@ def _read_labels(path: Path, folder: Path, classes: int | None) -> dict[str, int
         name, label = row[0].strip(), row[1].strip()
         if name in samples:
             raise DataError(f"{where}: {name} is repeated; expected each image once.")
-        samples[name] = parse_label(label, classes, where)
+        samples[name] = read(label, where)
     if not samples:
         raise DataError(f"{path}: holds no labels; expected lines `file,label`.")
     return samples

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from data.datasets.listing import Listing, check_folder, check_present, parse_label
+from data.datasets.listing import Listing, check_folder, check_present
 from sut.base.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from data.datasets.listing import ReadLabel
     from data.schema import ImagenetData
+    from data.tasks.base import Label
 
 _COLUMNS = 2
 
 
-def list_imagenet(options: ImagenetData, folder: Path) -> Listing:
+def list_imagenet(options: ImagenetData, folder: Path, read_label: ReadLabel) -> Listing:
     """Return the images that the map names; sample i is its line i.
 
     A missing image is an error: leaving it out would shift the index of every later one, and
@@ -33,7 +35,7 @@ def list_imagenet(options: ImagenetData, folder: Path) -> Listing:
             f"{path}: cannot be read; expected lines such as "
             '"ILSVRC2012_val_00000001.JPEG 65" beside the images.'
         ) from error
-    samples: dict[str, int] = {}
+    samples: dict[str, Label] = {}
     for number, line in enumerate(lines, start=1):
         where, columns = f"{path}:{number}", line.split()
         if not columns:
@@ -42,7 +44,7 @@ def list_imagenet(options: ImagenetData, folder: Path) -> Listing:
             raise DataError(f'{where}: "{line}"; expected a file name and a label.')
         if columns[0] in samples:
             raise DataError(f"{where}: {columns[0]} is repeated; expected each image once.")
-        samples[columns[0]] = parse_label(columns[1], options.classes, where)
+        samples[columns[0]] = read_label(columns[1], options.classes, where)
     if not samples:
         raise DataError(f"{path}: the file is empty; expected a line for each image.")
     names = tuple(samples)

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from sut.base.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from data.tasks.base import Label
+
+    # (text, number of classes or None, where it stands) to the label.
+    ReadLabel = Callable[[str, int | None, str], Label]
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -22,13 +28,13 @@ class Listing:
     Attributes:
         folder: where the files lie.
         names: of the files, from that folder.
-        labels: the class of each sample; None: unknown.
+        labels: the right answer to each sample, as the benchmark's task reads it; None: unknown.
         description: what it is, for a report.
     """
 
     folder: Path
     names: tuple[str, ...]
-    labels: tuple[int, ...] | None
+    labels: tuple[Label, ...] | None
     description: str
 
 
@@ -64,18 +70,3 @@ def check_present(folder: Path, names: tuple[str, ...], where: Path) -> None:
             f"{', '.join(missing[:_NAMED])}{', ...' if len(missing) > _NAMED else ''}; "
             "expected all of them, as a sample's index is its place in the list."
         )
-
-
-def parse_label(text: str, classes: int | None, where: str) -> int:
-    """Return the class that `text` says.
-
-    Raises:
-        DataError: it is no whole number from 0 to classes - 1.
-    """
-    expected = f"0 to {classes - 1}" if classes else "0 or above"
-    if not (text.isascii() and text.isdigit()):
-        raise DataError(f'{where}: label "{text}"; expected a whole number, {expected}.')
-    label = int(text)
-    if classes and label >= classes:
-        raise DataError(f"{where}: label {label}; expected {expected}.")
-    return label

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from backends.base import WITHOUT_MODEL
+from data.accuracy import judge_for
 from data.benchmark import Benchmark, benchmark_names, load_benchmark
 from data.schema import HarnessDefaults
 from data.strict_yaml import StrictStruct, load_strict
@@ -155,11 +156,7 @@ def _check_accuracy(arguments: Arguments, benchmark: Benchmark, backend: str) ->
     """Refuse an accuracy run that could not be judged, before it runs."""
     if arguments.mode == "performance" or backend in WITHOUT_MODEL:
         return
-    if benchmark.accuracy.metric != "top1":
-        raise ConfigError(
-            f"{benchmark.file}: accuracy.metric is {benchmark.accuracy.metric}, which is not "
-            "computed here; expected top1. Use --mode performance."
-        )
+    judge_for(benchmark.accuracy, str(benchmark.file))
 
 
 # Layers of (source, values by name): the first that has a value decides.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 # Needed at run time: msgspec reads the annotations to decode a request.
 from backends.base import OptionValue, TensorSpec
-from data.schema import Postprocess
+from data.tasks import AnyPostprocess
 from scenarios.base import Load, Number
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class TrialRequest:
     model_path: str | None
     input: TensorSpec
     output_name: str | None
-    postprocess: Postprocess
+    postprocess: AnyPostprocess
     performance_sample_count: int
     harness: HarnessSettings
     audit_config: str | None = None

@@ -15,9 +15,7 @@ import numpy as np
 
 from backends.base import EngineSpec, TensorSpec, open_engine
 from backends.onnxruntime.precision import FORMS
-from data.accuracy import wilson_interval
-from data.postprocess import make_postprocess
-from data.schema import ArgMax
+from data.tasks import judge_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 
     from backends.base import Array, Engine
     from data.benchmark import Benchmark
+    from data.tasks.base import Label, Score
     from sut.base.progress import Progress
     from sut.models.precision import Source
 
@@ -43,8 +42,9 @@ class Comparison:
         form: "fp32", or a key of FORMS.
         size_bytes: of its file.
         n: samples that were run.
-        good: of them correct; None without labels.
-        same: samples with the answer of the fp32 model; None for outputs that are no classes.
+        score: of the answers; None without labels, or where nobody judges them here.
+        same: samples with the answer of the fp32 model; None where answers are numbers, which
+            differ a little in every precision.
         snr_db: signal to noise of the first output against fp32, in dB; None for fp32 itself.
         latency_ms: median of a batch of one on one thread of ONNX Runtime, timed in turns with the
             fp32 model; None where that says nothing, because the form is not meant for CPUs.
@@ -53,15 +53,10 @@ class Comparison:
     form: str
     size_bytes: int
     n: int
-    good: int | None
+    score: Score | None
     same: int | None
     snr_db: float | None
     latency_ms: float | None
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of good / n."""
-        return None if self.good is None else wilson_interval(self.good, self.n)
 
 
 def compare(
@@ -141,22 +136,31 @@ class _Judge:
     """Judges answers to `rows` of the samples by their labels and by the answers of fp32."""
 
     benchmark: Benchmark
-    labels: NDArray[np.int64] | None
+    labels: Sequence[Label] | None
     rows: Sequence[int]
     exact: Array
 
     def comparison(
         self, form: str, found: Array, size_bytes: int, latency_ms: float | None
     ) -> Comparison:
-        good = same = None
-        if isinstance(self.benchmark.postprocess, ArgMax):
-            records = make_postprocess(self.benchmark.postprocess)
-            classes, wanted = (records((each,), self.rows)[:, 0] for each in (found, self.exact))
-            same = int((classes == wanted).sum())
-            if self.labels is not None:
-                good = int((classes == self.labels[self.rows]).sum())
+        score = same = None
+        spec = self.benchmark.postprocess
+        if spec.comparable:
+            records, wanted = (spec.records()((each,), self.rows) for each in (found, self.exact))
+            same = int((records == wanted).all(axis=1).sum())
+            score = self._score(records, form)
         snr_db = None if form == FP32 else signal_to_noise_db(self.exact, found)
-        return Comparison(form, size_bytes, len(self.rows), good, same, snr_db, latency_ms)
+        return Comparison(form, size_bytes, len(self.rows), score, same, snr_db, latency_ms)
+
+    def _score(self, records: NDArray[np.float32], form: str) -> Score | None:
+        judge = judge_of(self.benchmark.accuracy.metric)
+        if judge is None or self.labels is None:
+            return None
+        answers = {
+            row: judge.read_answer(record.tobytes(), f"{form}, sample {row}")
+            for row, record in zip(self.rows, records, strict=True)
+        }
+        return judge.score(answers, self.labels)
 
 
 def signal_to_noise_db(exact: Array, found: Array) -> float:

@@ -97,15 +97,15 @@ class HarnessFacts(msgspec.Struct, frozen=True):
 
 
 class Accuracy(msgspec.Struct, frozen=True):
-    """How good the answers were; see data.accuracy.Accuracy.
+    """How good the answers were; see data.tasks.base.Score.
 
     Attributes:
-        metric: such as "top1".
+        metric: the task's name for `value`.
         value: 0 to 1.
         target: the least value; None: there is none.
         n: samples seen.
-        good: of them right.
-        interval_95: both ends of the 95 % interval of `value`.
+        good: of them right; None where a sample as a whole is neither right nor wrong.
+        interval_95: both ends of the 95 % interval of `value`; None where none is known.
         verdict: `value` reaches the target; None without one, or with too few samples to say.
     """
 
@@ -113,8 +113,8 @@ class Accuracy(msgspec.Struct, frozen=True):
     value: float
     target: float | None
     n: int
-    good: int
-    interval_95: tuple[float, float]
+    good: int | None
+    interval_95: tuple[float, float] | None
     verdict: bool | None
 
 

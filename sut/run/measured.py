@@ -143,16 +143,10 @@ def _disturbances(found: stalls.Stalls | None, rules: Scenario, detail: Detail) 
 
 def _score(plan: Plan, left: Left) -> Accuracy | None:
     """Judge the answers; write the line that MLPerf's script prints."""
-    samples, rule = left.samples, plan.benchmark.accuracy
+    samples = left.samples
     if samples is None or samples.labels is None:
         return None
-    found = score(
-        left.folder / ACCURACY_LOG,
-        samples.labels,
-        rule.target,
-        metric=rule.metric,
-        official_count=rule.count,
-    )
+    found = score(left.folder / ACCURACY_LOG, samples.labels, plan.benchmark.accuracy)
     (left.folder / ACCURACY_FILE).write_text(found.line + "\n", encoding="utf-8")
     return Accuracy(
         metric=found.metric,
@@ -160,6 +154,6 @@ def _score(plan: Plan, left: Left) -> Accuracy | None:
         target=found.target,
         n=found.n,
         good=found.good,
-        interval_95=(found.interval_low, found.interval_high),
+        interval_95=found.interval_95,
         verdict=found.verdict,
     )

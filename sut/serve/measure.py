@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from backends.base import EngineSpec, OptionValue, TensorSpec  # msgspec reads the annotations
-from data.schema import Postprocess
+from data.tasks import AnyPostprocess
 from sut.base.errors import BatchTooLarge
 from sut.base.process import collector_off
 from sut.base.subprocess_call import answer_request
@@ -63,7 +63,7 @@ class Request:
     devices: tuple[str, ...]
     options: dict[str, OptionValue]
     slots: int
-    postprocess: Postprocess
+    postprocess: AnyPostprocess
     sizes: tuple[int, ...]
     bound_ns: float | None
     samples_path: str
@@ -86,7 +86,7 @@ class Request:
 class _Station:
     """One worker's engine under measurement."""
 
-    def __init__(self, spec: EngineSpec, postprocess: Postprocess, open_: Open) -> None:
+    def __init__(self, spec: EngineSpec, postprocess: AnyPostprocess, open_: Open) -> None:
         self._spec = spec
         self._postprocess = postprocess
         self._open = open_

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from data.accuracy import score
+from data.accuracy import read_log, score
 from data.datasets import list_samples
 from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
 from sut.submission.compliance import TEST01, Verdict, verify_accuracy, verify_performance
@@ -16,12 +16,11 @@ from sut.submission.layout import VERIFY_ACCURACY_FILE, VERIFY_PERFORMANCE_FILE
 from sut.submission.runs import ACCURACY, PERFORMANCE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from data.benchmark import Benchmark
+    from data.tasks.base import Score
     from sut.submission.runs import Part
 
 # How far the accuracy of the logged responses may be from the accuracy run's, in percent.
@@ -80,20 +79,21 @@ def verify(test: str, parts: Mapping[str, Part], benchmark: Benchmark, data: Pat
     accuracy = verify_accuracy(reference, logged, np.float32)
     (folder / VERIFY_ACCURACY_FILE).write_text(accuracy.text, encoding="utf-8")
     labels = list_samples(benchmark, data).labels
-    classes = np.array(labels, np.int64)
-    line = score(logged, classes, None, metric=benchmark.accuracy.metric).line
-    (folder / ACCURACY_FILE).write_text(line + "\n", encoding="utf-8")
-    delta = None if accuracy.passed else _delta(reference, logged, folder, classes)
+
+    def rate(path: Path) -> Score:
+        return score(path, labels, benchmark.accuracy)
+
+    (folder / ACCURACY_FILE).write_text(rate(logged).line + "\n", encoding="utf-8")
+    delta = None if accuracy.passed else _delta(reference, logged, folder, rate)
     return Audit(test, performance, accuracy, delta)
 
 
-def _delta(reference: Path, logged: Path, folder: Path, labels: NDArray[np.int64]) -> float:
+def _delta(reference: Path, logged: Path, folder: Path, rate: Callable[[Path], Score]) -> float:
     """Write the two accuracies of the non-deterministic path; return how far they are apart."""
-    seen = {entry["qsl_idx"] for entry in msgspec.json.decode(logged.read_bytes())}
-    entries = msgspec.json.decode(reference.read_bytes())
+    seen = {record.qsl_idx for record in read_log(logged)}
     part = folder / "mlperf_log_accuracy_baseline.json"
-    part.write_bytes(msgspec.json.encode([e for e in entries if e["qsl_idx"] in seen]))
-    baseline, found = score(part, labels, None), score(logged, labels, None)
+    part.write_bytes(msgspec.json.encode([r for r in read_log(reference) if r.qsl_idx in seen]))
+    baseline, found = rate(part), rate(logged)
     (folder / BASELINE_FILE).write_text(baseline.line + "\n", encoding="utf-8")
     (folder / COMPLIANCE_FILE).write_text(found.line + "\n", encoding="utf-8")
     return abs(1 - baseline.value / found.value) * 100 if found.value else 100.0

@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
+from data.accuracy import read_log
 from sut.base.errors import ConfigError, DataError, nearest
 from sut.record.loadgen_logs import DETAIL_FILE, SUMMARY_FILE, read_detail, read_summary_text
 
@@ -55,11 +55,6 @@ class Verdict:
     passed: bool
     text: str
     note: str = ""
-
-
-class _Response(msgspec.Struct, frozen=True):
-    qsl_idx: int
-    data: str
 
 
 def known_test(name: str) -> str:
@@ -109,7 +104,7 @@ def verify_accuracy(reference: Path, test: Path, dtype: DTypeLike = np.float32) 
     Raises:
         DataError: a log cannot be read, or holds no such numbers.
     """
-    accuracy, performance = _responses(reference), _responses(test)
+    accuracy, performance = read_log(reference), read_log(test)
     known: dict[int, str] = {}
     duplicates = differing = 0
     for response in accuracy:
@@ -179,17 +174,6 @@ def _bits(passed: bool, unequal: int, matched: int) -> str:
             "official verification does not see: the engine is not bit-identical."
         )
     return ""
-
-
-def _responses(path: Path) -> list[_Response]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=list[_Response])
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: {error}; expected LoadGen's whole log, not a truncated one."
-        ) from error
 
 
 def _first_equal(expected: str, found: str, dtype: DTypeLike, where: Path) -> bool:

@@ -13,7 +13,7 @@ import yaml
 
 from data.schema import FileModel, PackageModel, UrlModel
 from sut.base.errors import ConfigError
-from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE
+from sut.record.run_folder import ACCURACY_FILE, CONFIG_FILE, ENVIRONMENT_FILE
 from sut.submission import system as system_json
 from sut.submission.layout import CALIBRATION_FILE
 from sut.submission.runs import ACCURACY, PERFORMANCE
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sut.record.result import Accuracy
     from sut.submission.order import Order
     from sut.submission.runs import Part
 
@@ -88,7 +87,6 @@ def settings_of(part: Part) -> dict[str, object]:
 def readme(order: Order, scenario: str, parts: Mapping[str, Part]) -> str:
     """Return README.md: the commands that repeat this result, and what it was made of."""
     ran = _config(parts[PERFORMANCE])
-    accuracy = parts[ACCURACY].result.accuracy
     lines = [f"# {order.benchmark.name}, {scenario}, on {order.system_name}", ""]
     lines += [f"**{note}**\n" for note in notes(order, _sample_count(ran))]
     lines += [
@@ -110,7 +108,7 @@ def readme(order: Order, scenario: str, parts: Mapping[str, Part]) -> str:
         "",
         "| what | value |",
         "| --- | --- |",
-        *(f"| {name} | {value} |" for name, value in _facts(order, ran, accuracy)),
+        *(f"| {name} | {value} |" for name, value in _facts(order, ran, parts)),
         "",
     ]
     return "\n".join(lines)
@@ -155,7 +153,7 @@ def dump(value: object) -> str:
 
 
 def _facts(
-    order: Order, ran: Mapping[str, object], accuracy: Accuracy | None
+    order: Order, ran: Mapping[str, object], parts: Mapping[str, Part]
 ) -> list[tuple[str, object]]:
     model, data, harness = ran["model"], ran["data"], ran["harness"]
     assert isinstance(harness, dict), "config.yaml as sut.run.config_file writes it"
@@ -164,8 +162,8 @@ def _facts(
         found.append(("model", f"{model['origin']}, sha256 {model['sha256']}"))
     if isinstance(data, dict):
         found.append(("data", f"{data['count']} samples, digest {data['digest']}"))
-    if accuracy is not None:
-        found.append(("accuracy", f"{accuracy.good} of {accuracy.n} right"))
+    line = (parts[ACCURACY].folder / ACCURACY_FILE).read_text("utf-8").strip()
+    found.append(("accuracy", line))
     found += [(name, setting["value"]) for name, setting in harness.items()]
     return found
 

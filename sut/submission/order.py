@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from data.rounds import checker_name
+from data.tasks import TASKS
 from sut.base.errors import ConfigError, nearest
 from sut.submission.layout import Submitter
 
@@ -116,8 +117,8 @@ def rules_for(
             "--stands-for: in the closed division a benchmark is the round's own model. Leave it "
             "out, or use --division open."
         )
-    guess = "resnet" if benchmark.task == "classification" and not closed else benchmark.name
-    asked = stands_for or benchmark.mlperf or guess
+    guess = None if closed else TASKS[benchmark.task].stands_for
+    asked = stands_for or benchmark.mlperf or guess or benchmark.name
     name = checker_name(round_, asked, {})
     if name in round_.models:
         return round_.models[name]

@@ -86,6 +86,8 @@ def _metric(name: str, metric: Metric | None) -> tuple[str, str]:
 def _accuracy(accuracy: Accuracy | None) -> str:
     if accuracy is None:
         return "-"
-    low, high = accuracy.interval_95
     text = f"{accuracy.metric} {accuracy.value:.1%} of {accuracy.n}"
+    if accuracy.interval_95 is None:
+        return text
+    low, high = accuracy.interval_95
     return f"{text} (95 %: {low:.0%}-{high:.0%})"

@@ -137,12 +137,13 @@ def comparison_table(rows: Sequence[Comparison]) -> str:
 
 
 def _row(row: Comparison, base_ms: float | None) -> tuple[str, ...]:
-    interval = row.interval
+    score = row.score
+    interval = None if score is None else score.interval_95
     faster = base_ms / row.latency_ms if base_ms and row.latency_ms else None
     return (
         row.form,
         f"{row.size_bytes / 1e6:.1f}",
-        "-" if row.good is None else f"{row.good} of {row.n}",
+        "-" if score is None else score.cell,
         "-" if interval is None else f"{interval[0]:.1%} to {interval[1]:.1%}",
         "-" if row.same is None else f"{row.same} of {row.n}",
         "-" if row.snr_db is None else f"{row.snr_db:.1f}",
@@ -167,9 +168,18 @@ def _as_json(
         "benchmark": source.benchmark.name,
         "model": str(source.model.path),
         "made": [{"path": str(one.path), "cached": one.cached, **_note(one)} for one in made],
-        "comparison": [{**asdict(row), "interval_95": row.interval} for row in rows],
+        "comparison": [_compared(row) for row in rows],
         "command": command,
     }
+
+
+def _compared(row: Comparison) -> dict[str, object]:
+    fields: dict[str, object] = asdict(row)
+    score = row.score
+    if score is None:
+        return {**fields, "good": None, "interval_95": None}
+    judged = {"metric": score.metric, "value": score.value}
+    return {**fields, "score": judged, "good": score.good, "interval_95": score.interval_95}
 
 
 def _note(made: Converted) -> dict[str, object]:

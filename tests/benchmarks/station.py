@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from backends.base import TensorSpec
-from data.schema import ArgMax
+from data.tasks.classification import ArgMax
 from scenarios.base import Load
 from sut.base.environment import ROOT
 from sut.config.settings import HarnessSettings, TrialRequest, WorkerKind

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from data.benchmark import FOLDER, Benchmark, benchmark_names, load_benchmark
-from data.schema import Detections, Normalize, SyntheticData
+from data.schema import Normalize, SyntheticData
+from data.tasks.detection import Detections
 from sut.base.errors import ConfigError
 
 
@@ -147,7 +148,7 @@ def test_a_benchmark_travels_to_another_process() -> None:
 @pytest.mark.slow
 def test_loading_a_benchmark_imports_nothing_heavy() -> None:
     code = (
-        "import sys, data.benchmark, data.model, data.preprocess, data.postprocess, data.accuracy\n"
+        "import sys, data.benchmark, data.model, data.preprocess, data.tasks, data.accuracy\n"
         "data.benchmark.load_benchmark('resnet50')\n"
         "print({'onnx', 'onnxruntime', 'PIL', 'torch', 'rich'} & sys.modules.keys())"
     )

@@ -9,6 +9,7 @@ from data.datasets import list_samples
 from data.datasets.folder import list_folder
 from data.datasets.imagenet import list_imagenet
 from data.schema import FolderData, ImagenetData
+from data.tasks.classification import read_label
 from sut.base.errors import ConfigError, DataError
 from tests.data.conftest import MakeBenchmark, MakeImages, needs_assets
 
@@ -58,7 +59,7 @@ def test_imagenets_map_gives_order_and_labels(make_images: MakeImages) -> None:
     folder = make_images("b.JPEG", "a.JPEG")
     (folder / "val_map.txt").write_text("b.JPEG 65\na.JPEG 970\n", "ascii")
 
-    listing = list_imagenet(ImagenetData(), folder)
+    listing = list_imagenet(ImagenetData(), folder, read_label)
 
     assert listing.names == ("b.JPEG", "a.JPEG")
     assert listing.labels == (65, 970)
@@ -84,12 +85,12 @@ def test_a_map_that_does_not_fit_is_refused(
     (folder / "val_map.txt").write_text(text, "ascii")
 
     with pytest.raises(DataError, match=message):
-        list_imagenet(ImagenetData(), folder)
+        list_imagenet(ImagenetData(), folder, read_label)
 
 
 def test_a_missing_map_is_named(make_images: MakeImages) -> None:
     with pytest.raises(DataError, match=r"val_map\.txt: .*lines such as"):
-        list_imagenet(ImagenetData(), make_images("a.JPEG"))
+        list_imagenet(ImagenetData(), make_images("a.JPEG"), read_label)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_a_labels_file_gives_order_and_labels(make_images: MakeImages, text: str
     folder = make_images("a.png", "b.png")
     (folder / "labels.csv").write_bytes(text.encode())
 
-    listing = list_folder(LABELLED, folder)
+    listing = list_folder(LABELLED, folder, read_label)
 
     assert listing.names == ("b.png", "a.png")
     assert listing.labels == (3, 1)
@@ -138,14 +139,14 @@ def test_labels_that_do_not_fit_are_refused(
     (folder / "labels.csv").write_text(text, encoding)
 
     with pytest.raises(DataError, match=message):
-        list_folder(LABELLED, folder)
+        list_folder(LABELLED, folder, read_label)
 
 
 def test_a_folder_without_labels_is_sorted(make_images: MakeImages) -> None:
     folder = make_images("b.png", "a.PNG", "c.jpeg")
     (folder / "notes.txt").write_text("no image", "ascii")
 
-    listing = list_folder(FolderData(), folder)
+    listing = list_folder(FolderData(), folder, read_label)
 
     assert listing.names == ("a.PNG", "b.png", "c.jpeg")
     assert listing.labels is None
@@ -153,12 +154,12 @@ def test_a_folder_without_labels_is_sorted(make_images: MakeImages) -> None:
 
 def test_a_folder_that_is_no_folder_of_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no images .*\.bmp"):
-        list_folder(FolderData(), tmp_path)
+        list_folder(FolderData(), tmp_path, read_label)
     with pytest.raises(DataError, match=r"none: no such folder"):
-        list_folder(FolderData(), tmp_path / "none")
+        list_folder(FolderData(), tmp_path / "none", read_label)
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"file: .*a folder"):
-        list_folder(FolderData(), tmp_path / "file")
+        list_folder(FolderData(), tmp_path / "file", read_label)
 
 
 def test_a_folder_on_the_command_line_wins(

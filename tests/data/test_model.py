@@ -16,8 +16,8 @@ from data.benchmark import Benchmark, load_benchmark
 from data.convert.torch_pickle import load_tensors
 from data.model import ResolvedModel, resolve_model
 from data.packages import package_path
-from data.postprocess import make_postprocess
 from data.preprocess import prepare
+from data.tasks import records_of
 from sut.base.errors import ConfigError, DataError
 from sut.base.files import sha256_file
 from tests.data.conftest import LITE0_PACKAGE, MakeBenchmark, needs_assets, write_onnx
@@ -43,9 +43,8 @@ def test_efficientnet_is_right_on_18_of_20_photos(lite0: Benchmark, cache_dir: P
 
     scores = session.run([lite0.output], {lite0.input.name: samples.open()})[0]
 
-    labels = samples.labels
-    assert labels is not None
-    classes = make_postprocess(lite0.postprocess)((scores,), range(20))[:, 0]
+    labels = np.array(samples.labels)
+    classes = records_of(lite0.postprocess)((scores,), range(20))[:, 0]
     best5 = scores.argsort(axis=1)[:, -5:]
     assert (classes == labels).sum() == 18
     assert (best5 == labels[:, None]).any(axis=1).sum() == 19

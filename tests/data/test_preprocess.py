@@ -201,7 +201,7 @@ def test_the_samples_lie_in_one_file_in_the_order_of_the_labels(
     assert samples.path.stat().st_size == 128 + array.nbytes
     assert samples.names == ("c.png", "a.png", "b.png")
     assert samples.labels is not None
-    assert samples.labels.tolist() == [3, 1, 2]
+    assert samples.labels == (3, 1, 2)
     assert not samples.synthetic
     path = tmp_path / "images" / "a.png"
     assert (array[1] == read_sample(path, benchmark.preprocess, "NCHW", FLOAT32)).all()

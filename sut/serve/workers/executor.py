@@ -12,14 +12,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from backends.base import AsyncEngine, EngineSpec, open_engine
-from data.postprocess import make_postprocess
+from data.tasks import records_of
 from sut.serve.responses import Responses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backends.base import Array, Engine, OptionValue
-    from data.schema import Postprocess
+    from data.tasks.base import Postprocess
     from sut.serve.samples import LoadedSamples
 
 # S(b) is taken as steady when two windows agree within STEADY_SHARE: each of so many batches and so
@@ -58,7 +58,7 @@ class Executor:
     def __init__(self, spec: ExecutorSpec) -> None:
         self._engine: Engine = open_engine(spec.engine)
         no_answers = bool(self._engine.facts["simulated"])
-        self._postprocess = make_postprocess(spec.postprocess, simulated=no_answers)
+        self._postprocess = records_of(spec.postprocess, simulated=no_answers)
         self._row_of: Sequence[int] = ()
         self._async = self._engine if isinstance(self._engine, AsyncEngine) else None
         self.slots = self._async.slots if self._async else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backends.base import OptionValue, TensorSpec
-from data.schema import Raw
+from data.tasks.other import Raw
 from sut.base.errors import BatchTooLarge, EngineError
 from sut.serve.measure import Request, measure
 from sut.serve.workers.executor import Executor, ExecutorSpec

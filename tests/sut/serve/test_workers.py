@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from backends.base import EngineSpec, OptionValue, TensorSpec
-from data.schema import ArgMax, Postprocess, Raw
+from data.tasks.base import Postprocess
+from data.tasks.classification import ArgMax
+from data.tasks.other import Raw
 from sut.base.errors import ConfigError, EngineError
 from sut.record.trace import BATCH_FIELDS, Close
 from sut.serve.dispatcher import Batch, Failure, Outlets

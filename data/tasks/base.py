@@ -1,0 +1,112 @@
+"""The contract of a task: what a model answers, how answers become records, who judges them.
+
+A task knows neither files nor engines: `data.accuracy` reads LoadGen's log, workers run the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from data.strict_yaml import StrictStruct
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Outputs: TypeAlias = tuple[NDArray[np.generic], ...]
+    # Called by a worker's thread: (outputs of the engine, data set indices of the batch) to
+    # [n, k] float32, C-contiguous and new, one row a sample. It borrows the outputs for the call.
+    # A record depends on its own sample alone, so that it is the same bit for bit in every batch.
+    Records: TypeAlias = Callable[[Outputs, Sequence[int]], NDArray[np.float32]]
+
+# The right answer to a sample, and what a model answered: their task alone knows what they are.
+Label: TypeAlias = Any
+Answer: TypeAlias = Any
+
+
+class Postprocess(StrictStruct, frozen=True, tag_field="kind"):
+    """Base of what a benchmark's `postprocess` may be: plain data that travels to the workers.
+
+    Attributes:
+        comparable: two engines that agree give equal records: classes do, numbers do not.
+    """
+
+    comparable: ClassVar[bool] = False
+
+    def records(self) -> Records:
+        """Return the function from a batch's outputs to the records that LoadGen logs.
+
+        It is stateless, and can be pickled.
+
+        Raises:
+            ConfigError: nothing here turns a real engine's outputs into such records.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How good the answers were.
+
+    Attributes:
+        metric: the task's name for `value`.
+        value: 0 to 1.
+        n: samples that were judged.
+        good: of them right; None where a sample as a whole is neither right nor wrong.
+        interval_95: 95 % interval of the value; None where none is known.
+        line: as MLPerf's accuracy script prints it; the submission checker reads it.
+        target: the least value; None: there is none.
+        verdict: value >= target; None without a target, or with too few samples to say.
+    """
+
+    metric: str
+    value: float
+    n: int
+    good: int | None
+    interval_95: tuple[float, float] | None
+    line: str
+    target: float | None = None
+    verdict: bool | None = None
+
+    @property
+    def cell(self) -> str:
+        """The value as a table shows it."""
+        return f"{self.value:.1%}" if self.good is None else f"{self.good} of {self.n}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """How answers are judged.
+
+    Attributes:
+        read_label: (text, number of classes or None, where it stands) to the label.
+        read_answer: (record as LoadGen logged it, where it stands) to the answer.
+        score: (answer by index of its sample, labels of all samples) to the score, without a
+            target. There is at least one answer.
+    """
+
+    read_label: Callable[[str, int | None, str], Label]
+    read_answer: Callable[[bytes, str], Answer]
+    score: Callable[[Mapping[int, Answer], Sequence[Label]], Score]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What kind of question a model answers.
+
+    Attributes:
+        name: `task` of a benchmark file.
+        postprocesses: the kinds that it brings, the usual one first.
+        metric: `accuracy.metric` of a benchmark file; None: it has none.
+        judge: of that metric; None: no accuracy of this task is computed here.
+        stands_for: the MLPerf benchmark that a model of this task is compared with in the open
+            division; None: the user must say.
+    """
+
+    name: str
+    postprocesses: tuple[type[Postprocess], ...]
+    metric: str | None = None
+    judge: Judge | None = None
+    stands_for: str | None = None

@@ -1,0 +1,37 @@
+"""Any other question: the model's numbers as they are, which nobody here judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data.tasks.base import Postprocess, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from data.tasks.base import Outputs
+
+
+class Raw(Postprocess, frozen=True, tag="raw"):
+    """The first output as it is, in float32."""
+
+    def records(self) -> RawRecords:
+        """Return the function that copies the first output."""
+        return RawRecords()
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecords:
+    """The first output in float32, flattened to one row a sample."""
+
+    def __call__(self, outputs: Outputs, indices: Sequence[int]) -> NDArray[np.float32]:
+        """Return a copy, [n, k] float32, as the engine may use its buffer again."""
+        return np.array(outputs[0], np.float32, order="C").reshape(len(indices), -1)
+
+
+TASK = Task(name="other", postprocesses=(Raw,))

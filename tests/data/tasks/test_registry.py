@@ -1,0 +1,75 @@
+"""A task is one file and one line: whatever it brings, a benchmark file may say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from data.schema import BenchmarkSpec
+from data.strict_yaml import parse_strict
+from data.tasks import TASKS, classification, judge_of, label_reader
+from sut.base.errors import ConfigError
+
+ROOT = Path(__file__).parents[3]
+YAML = """name: mine
+input: {name: x, shape: [4]}
+dataset: {kind: synthetic, count: 4}
+"""
+KINDS = [
+    (task, kind.__struct_config__.tag) for task in TASKS.values() for kind in task.postprocesses
+]
+
+
+@pytest.mark.parametrize(("task", "kind"), KINDS)
+def test_a_benchmark_may_name_every_task_kind_and_metric(task: object, kind: str) -> None:
+    name, metric = getattr(task, "name", ""), getattr(task, "metric", None)
+    accuracy = f"accuracy: {{metric: {metric}}}\n" if metric else ""
+
+    spec = parse_strict(
+        f"{YAML}task: {name}\npostprocess: {{kind: {kind}}}\n{accuracy}", "m.yaml", BenchmarkSpec
+    )
+
+    assert spec.task == name
+    assert type(spec.postprocess).__struct_config__.tag == kind
+    assert spec.accuracy.metric == (metric or classification.METRIC)
+
+
+def test_what_a_benchmark_leaves_out_is_the_usual_tasks() -> None:
+    spec = parse_strict(YAML, "m.yaml", BenchmarkSpec)
+
+    assert spec.task == "classification"
+    assert spec.postprocess == classification.ArgMax()
+    assert judge_of(spec.accuracy.metric) is classification.JUDGE
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("task: classify", "expected one of classification, detection, other"),
+        ("accuracy: {metric: top5}", "expected one of top1, mAP"),
+        ("postprocess: {kind: argmin}", 'argmax, detections, raw.*Did you mean "argmax"'),
+    ],
+)
+def test_what_no_task_brings_is_refused_with_its_line(line: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=rf"m\.yaml:4: .*{said}"):
+        parse_strict(f"{YAML}{line}\n", "m.yaml", BenchmarkSpec)
+
+
+def test_labels_of_a_metric_without_a_judge_are_classes() -> None:
+    assert judge_of("mAP") is None
+    assert label_reader("mAP")("7", 10, "labels.csv:1") == 7
+
+
+def test_no_other_module_names_a_metric_that_a_task_judges() -> None:
+    metrics = [task.metric for task in TASKS.values() if task.metric and task.judge]
+    pattern = re.compile(rf'["\'](?:{"|".join(metrics)})["\']')
+    files = [path for name in ("sut", "backends", "scenarios", "data")
+             for path in (ROOT / name).rglob("*.py")]  # fmt: skip
+    # Its model has an output of that name.
+    allowed = {ROOT / "data" / "convert" / "resnet50.py", *(ROOT / "data/tasks").glob("*.py")}
+
+    found = [path for path in files if pattern.search(path.read_text("utf-8"))]
+
+    assert set(found) - allowed == set()

@@ -76,6 +76,29 @@ def checker_name(round_: Round, benchmark: str, mapping: dict[str, str]) -> str:
     return round_.aliases.get(benchmark) or mapping.get(benchmark) or benchmark
 
 
+def open_name(round_: Round, benchmark: str, mapping: dict[str, str]) -> str:
+    """Return the model that a folder of the open division stands for.
+
+    Beyond `checker_name`, the checker takes any name with one of these words in it for that model
+    (submission_checker, configuration.py, `get_mlperf_model`).
+    """
+    name = checker_name(round_, benchmark, mapping)
+    if name in round_.models or name in round_.others:
+        return name
+    guesses = (model for word, model in _GUESSES.items() if word in name)
+    return next(guesses, name)
+
+
+_GUESSES = {
+    "mobilenet": "resnet",
+    "efficientnet": "resnet",
+    "resnet50": "resnet",
+    "bert-99.9": "bert-99.9",
+    "bert-99": "bert-99",
+    "llama3_1-405b": "llama3.1-405b",
+}
+
+
 def _within(version: str, bounds: tuple[str, str]) -> bool:
     return _numbers(bounds[0]) <= _numbers(version) <= _numbers(bounds[1])
 

@@ -71,6 +71,7 @@ class Round:
         min_duration_ms: of a performance run.
         models: by the checker's name.
         aliases: folder names that the checker takes for a model.
+        others: the round's further benchmarks, whose rules are not here.
         server_runs: performance runs of Server; every other scenario has one.
     """
 
@@ -81,4 +82,5 @@ class Round:
     min_duration_ms: int
     models: Mapping[str, ModelRules]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    others: frozenset[str] = frozenset()
     server_runs: int = 1

@@ -13,7 +13,38 @@ if TYPE_CHECKING:
 _SINGLE, _MULTI, _SERVER, _OFFLINE = "SingleStream", "MultiStream", "Server", "Offline"
 _STREAMS = (_SINGLE, _MULTI, _OFFLINE)
 _ALL = (*_STREAMS, _SERVER)
-_ALIASES = {"resnet50": "resnet", "mobilenet": "resnet", "ssd-resnet34": "retinanet"}
+_ALIASES = {
+    "resnet50": "resnet",
+    "mobilenet": "resnet",
+    "ssd-resnet34": "retinanet",
+    "llama3_1-405b": "llama3.1-405b",
+    "llama3_1-8b": "llama3.1-8b",
+    "llama3_1-8b-edge": "llama3.1-8b-edge",
+}
+# Benchmarks that are not vision: their names alone, so that `sut check` can say it has no rules.
+_OTHERS_6_1 = frozenset(
+    {
+        "bert-99", "bert-99.9", "llama3.1-8b", "llama3.1-8b-edge", "llama2-70b-99.9",
+        "stable-diffusion-xl", "rgat", "deepseek-r1", "whisper", "gpt-oss-120b",
+        "wan-2.2-t2v-a14b", "qwen3-vl-235b-a22b", "qwen3.6-27b", "dlrm-v3", "e2e-rag-qna",
+        "e2e-rag-db",
+    }
+)  # fmt: skip
+_OTHERS_6_0 = frozenset(
+    {
+        "bert-99", "bert-99.9", "llama3.1-8b", "llama3.1-8b-edge", "llama2-70b-99",
+        "llama2-70b-99.9", "stable-diffusion-xl", "mixtral-8x7b", "llama3.1-405b", "rgat",
+        "pointpainting", "deepseek-r1", "whisper", "gpt-oss-120b", "wan-2.2-t2v-a14b",
+        "qwen3-vl-235b-a22b", "dlrm-v3",
+    }
+)  # fmt: skip
+_OTHERS_5_1 = frozenset(
+    {
+        "bert-99", "bert-99.9", "dlrm-v2-99", "dlrm-v2-99.9", "llama3.1-8b", "llama3.1-8b-edge",
+        "llama2-70b-99", "llama2-70b-99.9", "stable-diffusion-xl", "mixtral-8x7b",
+        "llama3.1-405b", "rgat", "pointpainting", "deepseek-r1", "whisper",
+    }
+)  # fmt: skip
 
 _RESNET = ModelRules(
     name="resnet",
@@ -90,6 +121,7 @@ ROUNDS: Mapping[str, Round] = {
         min_duration_ms=600_000,
         models=_by_name(_RESNET, *_YOLOS, *_UNETS),
         aliases=_ALIASES,
+        others=_OTHERS_6_1,
     ),
     "v6.0": Round(
         name="v6.0",
@@ -99,6 +131,7 @@ ROUNDS: Mapping[str, Round] = {
         min_duration_ms=600_000,
         models=_by_name(_RESNET, _RETINANET_6_0, *_YOLOS, *_UNETS),
         aliases=_ALIASES,
+        others=_OTHERS_6_0,
     ),
     "v5.1": Round(
         name="v5.1",
@@ -108,6 +141,7 @@ ROUNDS: Mapping[str, Round] = {
         min_duration_ms=600_000,
         models=_by_name(_RESNET, _RETINANET, *_UNETS),
         aliases=_ALIASES,
+        others=_OTHERS_5_1,
     ),
     "v0.5": Round(
         name="v0.5",

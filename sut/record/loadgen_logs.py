@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from sut.base.errors import DataError
 
@@ -23,6 +26,8 @@ SUMMARY_FILE = "mlperf_log_summary.txt"
 
 _MARKER = ":::MLLOG "
 _EFFECTIVE = "effective_"
+_FIRST_KEY = "loadgen_version"  # of every test, once
+_COUNTS_ERRORS = (5, 0, 16)  # LoadGen 5.0.15 and older end no performance log with num_errors
 # LoadGen prints numbers as C++ does. A rate of a single query is 0 / 0, which JSON has no word for.
 _NOT_A_NUMBER = re.compile(r'("value": )-?(nan|inf)\b')
 
@@ -36,12 +41,14 @@ class DetailLog(Mapping[str, object]):
         errors: texts of the records that LoadGen marked as errors, in order.
         warnings: the same of warnings; "Logging allocation detected" is usual at high rates.
         complete: LoadGen came to the end of the test.
+        runs: how often LoadGen began a test in it; a log of a single test has 1.
     """
 
     records: Mapping[str, object]
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
     complete: bool
+    runs: int = 1
 
     def __getitem__(self, key: str) -> object:
         return self.records[key]
@@ -76,6 +83,22 @@ class _Record:
     is_warning: bool
 
 
+class _Metadata(msgspec.Struct, frozen=True):
+    is_error: bool
+    is_warning: bool
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """A record as LoadGen writes it; a tree has a million of them."""
+
+    key: str
+    value: object
+    metadata: _Metadata
+
+
+_DECODER = msgspec.json.Decoder(_Line)
+
+
 def read_detail(path: Path) -> DetailLog:
     """Read a detail log.
 
@@ -93,6 +116,7 @@ def read_detail(path: Path) -> DetailLog:
         errors=tuple(str(record.value) for record in found if record.is_error),
         warnings=tuple(str(record.value) for record in found if record.is_warning),
         complete=whole and _ended(found, values),
+        runs=sum(record.key == _FIRST_KEY for record in found),
     )
 
 
@@ -142,6 +166,15 @@ def _records(file: Path) -> tuple[list[_Record], bool]:
 
 
 def _record(line: str, file: Path, number: int) -> _Record:
+    if line.startswith(_MARKER):
+        with suppress(msgspec.DecodeError, RecursionError):
+            read = _DECODER.decode(line[len(_MARKER) :])
+            return _Record(read.key, read.value, read.metadata.is_error, read.metadata.is_warning)
+    return _unusual_record(line, file, number)
+
+
+def _unusual_record(line: str, file: Path, number: int) -> _Record:
+    """Read what a strict reader refuses: C++'s words for numbers; or say what is wrong."""
     try:
         if not line.startswith(_MARKER):
             raise ValueError(f'it does not begin with "{_MARKER}"')
@@ -153,6 +186,10 @@ def _record(line: str, file: Path, number: int) -> _Record:
             is_error=flags["is_error"] is True,
             is_warning=flags["is_warning"] is True,
         )
+    except RecursionError as error:
+        raise DataError(
+            f"{file}:{number}: JSON nested too deeply; expected a line as LoadGen wrote it."
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         start = line if len(line) <= 60 else f"{line[:60]}..."  # noqa: PLR2004 - fits a terminal
         raise DataError(
@@ -173,7 +210,8 @@ def _why(error: Exception) -> str:
 def _ended(found: list[_Record], values: Mapping[str, object]) -> bool:
     """Say whether the log holds the records that LoadGen writes last."""
     if values.get("effective_test_mode") != "AccuracyOnly":
-        return "num_errors" in values and "result_validity" in values
+        counted = "num_errors" in values or _version(values) < _COUNTS_ERRORS
+        return counted and "result_validity" in values
     # An accuracy run has no result: it is whole when each loadable set of samples came to its end.
     sizes = ("effective_accuracy_sample_count", "qsl_reported_total_count")
     total = min((n for key in sizes if isinstance(n := values.get(key), int)), default=0)
@@ -181,3 +219,9 @@ def _ended(found: list[_Record], values: Mapping[str, object]) -> bool:
     if not total or not isinstance(loaded, int) or not loaded:
         return False
     return sum(record.key == "power_end" for record in found) == -(-total // loaded)
+
+
+def _version(values: Mapping[str, object]) -> tuple[int, ...]:
+    """Return the numbers of LoadGen's version; today's for a log that does not say it."""
+    found = re.match(r"\d{1,6}(?:\.\d{1,6})*", str(values.get(_FIRST_KEY, "")))
+    return tuple(int(part) for part in found[0].split(".")) if found else _COUNTS_ERRORS

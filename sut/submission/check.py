@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from data.rounds import LATEST, model_rules, round_named, round_of_seeds
-from sut.base.errors import ConfigError, DataError
-from sut.record.loadgen_logs import DETAIL_FILE, read_detail
+from data.rounds import round_named
+from data.rounds.tables import ROUNDS
+from sut.base.errors import ConfigError
 from sut.submission.checks.accuracy import check_accuracy
 from sut.submission.checks.compliance import check_compliance
 from sut.submission.checks.finding import Finding, Findings
 from sut.submission.checks.logs import check_logs
 from sut.submission.checks.metadata import check_measurements, check_system
-from sut.submission.checks.old import check_old
+from sut.submission.checks.old import check_old, check_old_system
 from sut.submission.checks.result import (
-    Result,
     folders,
-    is_old,
-    json_or_empty,
     places,
+    read_old_result,
     read_result,
     submitters,
 )
+from sut.submission.checks.seeds import read_seeds
 from sut.submission.checks.structure import (
     check_files,
     check_root,
@@ -30,13 +29,13 @@ from sut.submission.checks.structure import (
     check_submitter,
     has_results,
 )
-from sut.submission.layout import DIVISIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from data.rounds.rules import Round
-    from sut.submission.layout import Place, Submitter
+    from sut.submission.checks.result import Result
+    from sut.submission.layout import Submitter
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +43,15 @@ class Report:
     """What the checks say of a tree.
 
     Attributes:
-        round: whose rules were applied.
+        round: whose rules were applied; None: no round has these seeds, and nothing was judged.
         results: how many there are.
+        not_judged: how many of them are of a benchmark whose rules are not known here.
         findings: everything that is wrong, in the order of the tree.
     """
 
-    round: str
+    round: str | None
     results: int
+    not_judged: int
     findings: list[Finding]
 
     @property
@@ -70,7 +71,7 @@ def check(
 
     Args:
         root: the folder that holds closed/, open/ or network/.
-        round_name: None: the round of the first log's seeds.
+        round_name: None: the round whose seeds most logs state.
         submitter: this one alone.
         originals: a folder with SYSTEM/BENCHMARK/SCENARIO/accuracy/ of whole logs, to verify the
             hashes; None: they are verified as far as the tree allows.
@@ -80,8 +81,22 @@ def check(
     """
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder; expected a submission's tree.")
-    round_ = round_named(round_name) if round_name else _round_of(root)
+    try:
+        return _check(root, round_name, submitter, originals)
+    except PermissionError as error:
+        raise ConfigError(
+            f"{error.filename}: cannot be read: {error.strerror}; expected a tree that you may "
+            "read. Correct its permissions."
+        ) from error
+
+
+def _check(
+    root: Path, round_name: str | None, submitter: str | None, originals: Path | None
+) -> Report:
     findings = Findings(root)
+    round_ = round_named(round_name) if round_name else _round_of(root, submitter, findings)
+    if round_ is None:
+        return Report(None, 0, 0, findings.found)
     if not has_results(root):
         findings.error(
             "empty-tree",
@@ -90,63 +105,55 @@ def check(
             "Name the folder that holds closed/ or open/",
         )
     check_root(root, findings)
-    count = 0
+    results: list[Result] = []
     for found in submitters(root, round_.layout):
         if submitter is None or found.name == submitter:
-            count += _check_submitter(found, round_, originals, findings)
-    if submitter is not None and not count:
+            results += _check_submitter(found, round_, originals, findings)
+    if submitter is not None and not results:
         findings.error(
             "empty-tree", root, f"{submitter} has no results", "Name another --submitter"
         )
-    return Report(round_.name, count, findings.found)
+    not_judged = sum(result.not_judged for result in results)
+    return Report(round_.name, len(results), not_judged, findings.found)
 
 
 def _check_submitter(
     submitter: Submitter, round_: Round, originals: Path | None, findings: Findings
-) -> int:
+) -> list[Result]:
     check_submitter(submitter, round_, findings)
     for system in folders(submitter.results):
         if round_.layout != "v0.5":
             check_system(submitter, system.name, findings)
-        elif not submitter.system(system.name).is_file():
-            findings.error(
-                "system-missing", submitter.system(system.name), "it is missing", "Write it"
-            )
+        else:
+            check_old_system(submitter, system.name, findings)
     if round_.layout == "v0.5":
-        results = [_old(place, round_) for place in places(submitter)]
+        results = [read_old_result(place, round_) for place in places(submitter)]
         for result in results:
             check_old(result, findings)
-        return len(results)
-    results = [read_result(place, round_, findings) for place in places(submitter)]
-    for result in results:
+        return results
+    results = []
+    for place in places(submitter):
+        result = read_result(place, round_, findings)
         check_files(result, findings)
         check_logs(result, findings)
         check_accuracy(result, originals, findings)
         check_measurements(result, findings)
         check_compliance(result, originals, findings)
+        # A submitter may have hundreds of results; their logs have done their work.
+        results.append(replace(result, performance=None, accuracy=None, measured={}))
     check_scenarios(submitter, results, findings)
-    return len(results)
+    return results
 
 
-def _old(place: Place, round_: Round) -> Result:
-    system = json_or_empty(place.submitter.system(place.system))
-    rules = model_rules(round_, place.benchmark, {})
-    return Result(place, round_, rules, system, None, None, {})
-
-
-def _round_of(root: Path) -> Round:
-    """Return the round of the first log that says one by its seeds; else the latest."""
-    for division in DIVISIONS:
-        for path in sorted(
-            (root / division).glob(f"*/results/*/*/*/performance/run_1/{DETAIL_FILE}")
-        ):
-            if is_old(path):
-                return round_named("v0.5")
-            try:
-                seed = read_detail(path).get("effective_qsl_rng_seed")
-            except DataError:
-                continue
-            found = round_of_seeds(seed)
-            if found is not None:
-                return found
-    return round_named(LATEST)
+def _round_of(root: Path, submitter: str | None, findings: Findings) -> Round | None:
+    """Return the round of a tree's seeds; None, and a finding, if no round has them."""
+    seeds = read_seeds(root, submitter)
+    if seeds.round is None:
+        findings.error(
+            "unknown-round",
+            root,
+            f"no round known with these seeds: {seeds.agreeing} of {seeds.logs} logs have "
+            f"qsl_rng_seed {seeds.commonest}; expected those of {', '.join(ROUNDS)}",
+            "Name a round to judge it by its rules: --round ROUND",
+        )
+    return seeds.round

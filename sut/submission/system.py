@@ -43,6 +43,8 @@ PRESENT = (
     "host_processor_interconnect", "accelerator_frequency", "accelerator_interconnect_topology",
     "accelerator_on-chip_memories", "hw_notes", "sw_notes",
 )  # fmt: skip
+_MAX_DEPTH = 50
+_MAX_DIGITS = 9
 _FROM_COMMAND = ("submitter", "division")
 _NOT_THERE = "N/A"
 # The checkers and generate_final_report.py compute with these.
@@ -69,12 +71,14 @@ def problems(system: Mapping[str, object]) -> list[str]:
     found = [f'field "{name}" is missing' for name in (*NEEDED, *PRESENT) if name not in system]
     for name, known in (("status", STATUSES), ("system_type", SYSTEM_TYPES)):
         value = str(system.get(name, ""))
-        if _says(system, name) and value.lower() not in known:
+        # The checkers take "Available", and compare system_type letter by letter.
+        compared = value.lower() if name == "status" else value
+        if _says(system, name) and compared not in known:
             found.append(f'{name} is "{value}"; expected one of: {", ".join(known)}')
     for name in _WHOLE:
         value = str(system.get(name, ""))
-        if _says(system, name) and not value.isdecimal():
-            found.append(f'{name} is "{value}"; expected a whole number')
+        if _says(system, name) and not (value.isdecimal() and len(value) <= _MAX_DIGITS):
+            found.append(f'{name} is "{value[:40]}"; expected a whole number')
     return found
 
 
@@ -121,12 +125,22 @@ def read(path: Path) -> System:
     """
     try:
         content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise DataError(f"{path}: cannot be read: {why}; expected a JSON object.") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: holds a {type(content).__name__}; expected a JSON object.")
+    if not _flat(content, _MAX_DEPTH):
+        raise DataError(f"{path}: nested too deeply; expected a JSON object of plain fields.")
     return content
+
+
+def _flat(content: object, depth: int) -> bool:
+    """Tell a value that is nested at most `depth` levels: what is deeper cannot be printed."""
+    if not isinstance(content, dict | list):
+        return True
+    inner = content.values() if isinstance(content, dict) else content
+    return depth > 0 and all(_flat(value, depth - 1) for value in inner)
 
 
 def _says(system: Mapping[str, object], name: str) -> bool:

@@ -47,8 +47,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         for finding in report.findings:
             print(finding)
         warnings = len(report.findings) - report.errors
-        print(
-            f"Results={report.results} by the rules of {report.round}: {report.errors} errors, "
-            f"{warnings} warnings"
-        )
+        rules = f" by the rules of {report.round}" if report.round else ", no round"
+        kept = f", {report.not_judged} not judged in full" if report.not_judged else ""
+        print(f"Results={report.results}{rules}: {report.errors} errors, {warnings} warnings{kept}")
     return EXIT_INVALID if report.errors else EXIT_VALID

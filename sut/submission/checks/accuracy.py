@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from sut.base.files import sha256_file
 from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
-from sut.submission.truncate import CUT, HASH_LINE, MAX_BYTES, VIEWABLE_BYTES, truncated
+from sut.submission.checks.reading import figures, read_text
+from sut.submission.truncate import HASH_LINE, MAX_BYTES, truncated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,21 +17,16 @@ if TYPE_CHECKING:
     from sut.submission.checks.finding import Findings
     from sut.submission.checks.result import Result
 
-# As submission_checker reads them (constants.py, ACC_PATTERN).
-PATTERNS = {
-    "acc": r"^(?:\{\"accuracy|accuracy)[\": ]*=?\s*([\d\.]+).*",
-    "mAP": r".*(?:mAP=|'Total':)\s*([\d.]+)",
-    "DICE": r"Accuracy\:\s*mean\s*=\s*([\d\.]+).*",
-    "bleu": r"^BLEU\:\s*([\d\.]+).*",
-}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_TOTAL = re.compile(r"total=(\d+)")
+_TOTAL = re.compile(r"total=0*(\d+)")
+# Where a log was cut. A checkout for Windows ends lines with CRLF, which also moves the place.
+_CUT = re.compile(rb"(?:\r?\n){2}\.\.\.(?:\r?\n){2}")
 
 
 def check_accuracy(result: Result, originals: Path | None, findings: Findings) -> None:
     """Check the accuracy folder; `originals`, if given, holds the runs with whole logs."""
     folder = result.place.accuracy
-    text = _text(folder / ACCURACY_FILE)
+    text = read_text(folder / ACCURACY_FILE)
     if text is None:
         findings.error(
             "accuracy-missing",
@@ -39,9 +35,38 @@ def check_accuracy(result: Result, originals: Path | None, findings: Findings) -
             "Write what the accuracy script prints there",
         )
         return
-    _check_figure(result, folder / ACCURACY_FILE, text, findings)
+    check_figure(result, folder / ACCURACY_FILE, text, findings)
+    _check_total(result, folder / ACCURACY_FILE, text, findings)
     original = None if originals is None else originals / result.place.key / "accuracy"
     check_hash(folder, text, original, findings)
+
+
+def check_figure(result: Result, path: Path, text: str, findings: Findings) -> None:
+    """Check every figure of an accuracy.txt: each of them must reach the target."""
+    rules = result.rules
+    if rules is None:
+        return
+    try:
+        found = figures(rules.metric, text)
+    except ValueError as error:
+        findings.error(
+            "accuracy-unreadable", path, str(error), "Write what the accuracy script prints there"
+        )
+        return
+    if result.closed and min(found) < rules.target:
+        findings.error(
+            "accuracy-low",
+            path,
+            f"{rules.metric} is {min(found):g}; {rules.name} wants {rules.target:g}",
+            "Correct model, preprocessing or labels",
+        )
+    elif len(set(found)) > 1:
+        findings.error(
+            "accuracy-unreadable",
+            path,
+            f"it states {rules.metric} {' and '.join(f'{value:g}' for value in found[:4])}",
+            "Keep what the accuracy script printed for this run",
+        )
 
 
 def check_hash(folder: Path, text: str, original: Path | None, findings: Findings) -> None:
@@ -55,14 +80,15 @@ def check_hash(folder: Path, text: str, original: Path | None, findings: Finding
             "Truncate the run's log into it",
         )
         return
-    if log.stat().st_size > MAX_BYTES:
+    size = log.stat().st_size
+    if size > MAX_BYTES:
         findings.error(
             "not-truncated",
             log,
-            f"{log.stat().st_size} bytes; at most {MAX_BYTES} are allowed",
+            f"{size} bytes; at most {MAX_BYTES} are allowed",
             "Truncate it, and keep the whole log elsewhere",
         )
-    found = HASH_LINE.findall(text)
+    found = list(dict.fromkeys(HASH_LINE.findall(text.replace("\r\n", "\n"))))
     if not found:
         findings.error(
             "hash-missing",
@@ -71,24 +97,36 @@ def check_hash(folder: Path, text: str, original: Path | None, findings: Finding
             "Truncate the log again",
         )
         return
-    wrong = _wrong_hash(found[0], log, original)
+    wrong = _wrong_hash(found, log, original)
     if wrong:
         findings.error("wrong-hash", path, wrong, "Truncate the whole log again")
 
 
-def _wrong_hash(stated: str, log: Path, original: Path | None) -> str:
+def _wrong_hash(found: list[str], log: Path, original: Path | None) -> str:
     """Return why a hash is not that of the whole log; empty if nothing speaks against it."""
+    stated = found[0]
+    if len(found) > 1:
+        return f"{len(found)} hashes: {', '.join(text[:12] + '...' for text in found[:4])}"
     if not _SHA256.fullmatch(stated):
         return f"hash={stated[:20]} is no SHA-256 in lower-case hexadecimal"
     content = log.read_bytes()
-    actual = hashlib.sha256(content).hexdigest()
-    cut = content[VIEWABLE_BYTES : VIEWABLE_BYTES + len(CUT)] == CUT
-    if cut and stated == actual:
+    is_of_this = stated in _hashes(content)
+    cut = _CUT.search(content) is not None
+    if cut and is_of_this:
         return "the hash is that of the truncated log, not of the whole one"
-    if not cut and stated != actual:
+    if not cut and not is_of_this:
+        actual = hashlib.sha256(content).hexdigest()
         return f"the hash is {stated[:12]}..., and that of the log beside it {actual[:12]}..."
     whole = None if original is None else original / ACCURACY_LOG
     return "" if whole is None or not whole.is_file() else _not_of(stated, content, whole)
+
+
+def _hashes(content: bytes) -> set[str]:
+    """Return the hashes of a text with either line end."""
+    plain = content.replace(b"\r\n", b"\n")
+    return {
+        hashlib.sha256(form).hexdigest() for form in (content, plain, plain.replace(b"\n", b"\r\n"))
+    }
 
 
 def _not_of(stated: str, content: bytes, whole: Path) -> str:
@@ -101,37 +139,12 @@ def _not_of(stated: str, content: bytes, whole: Path) -> str:
     return ""
 
 
-def _check_figure(result: Result, path: Path, text: str, findings: Findings) -> None:
-    rules = result.rules
-    if rules is None:
-        return
-    pattern = re.compile(PATTERNS[rules.metric])
-    found = [match[1] for line in text.splitlines() if (match := pattern.match(line))]
-    if not found:
-        findings.error(
-            "accuracy-unreadable",
-            path,
-            f"no line says {rules.metric}",
-            "Write what the accuracy script prints there",
-        )
-        return
-    value = float(found[-1])
-    if result.closed and value < rules.target:
-        findings.error(
-            "accuracy-low",
-            path,
-            f"{rules.metric} is {value:g}; {rules.name} wants {rules.target:g}",
-            "Correct model, preprocessing or labels",
-        )
-    total = _TOTAL.search(text)
-    if total and int(total[1]) < rules.dataset_size:
+def _check_total(result: Result, path: Path, text: str, findings: Findings) -> None:
+    total, rules = _TOTAL.search(text), result.rules
+    if rules is not None and total and total[1] != str(rules.dataset_size):
         findings.error(
             "data-set-size",
             path,
-            f"{total[1]} samples were judged; {rules.name} has {rules.dataset_size}",
+            f"{total[1][:20]} samples were judged; {rules.name} has {rules.dataset_size}",
             "Run the accuracy test on the whole data set",
         )
-
-
-def _text(path: Path) -> str | None:
-    return path.read_text("utf-8", errors="replace") if path.is_file() else None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from sut.base.errors import DataError, SutError
 from sut.record.loadgen_logs import DETAIL_FILE, SUMMARY_FILE, read_detail
 from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
 from sut.submission.audit import BASELINE_FILE, COMPLIANCE_FILE, DELTA_PERCENT
-from sut.submission.checks.accuracy import PATTERNS, check_hash
+from sut.submission.checks.accuracy import check_hash
 from sut.submission.checks.logs import check_performance
+from sut.submission.checks.reading import figures, read_text
 from sut.submission.compliance import PASS, TEST01, TEST04, TESTS, verify_performance
 from sut.submission.layout import VERIFY_ACCURACY_FILE, VERIFY_PERFORMANCE_FILE
 
@@ -76,10 +76,11 @@ def _check_speed(result: Result, test: str, folder: Path, findings: Findings) ->
 
 
 def _passed(path: Path, test: str, findings: Findings) -> bool:
-    if not path.is_file():
+    text = read_text(path)
+    if text is None:
         findings.error("audit-files", path, "it is missing", f"Run `sut audit {test}`")
         return False
-    if PASS in [line.strip() for line in path.read_text("utf-8", errors="replace").splitlines()]:
+    if PASS in [line.strip() for line in text.splitlines()]:
         return True
     if path.name == VERIFY_PERFORMANCE_FILE:
         findings.error("audit-failed", path, f'no line says "{PASS}"', f"Run `sut audit {test}`")
@@ -91,10 +92,10 @@ def _check_responses(
 ) -> None:
     accuracy = folder / "accuracy"
     path = accuracy / ACCURACY_FILE
-    if not path.is_file():
+    text = read_text(path)
+    if text is None:
         findings.error("audit-files", path, "it is missing", "Run `sut audit TEST01`")
     else:
-        text = path.read_text("utf-8", errors="replace")
         whole = None if originals is None else originals / result.place.key / TEST01
         check_hash(accuracy, text, whole, findings)
     if _passed(folder / VERIFY_ACCURACY_FILE, TEST01, findings):
@@ -123,9 +124,10 @@ def _check_responses(
 
 def _figure(result: Result, path: Path) -> float:
     assert result.rules is not None, "the caller has looked"
-    if not path.is_file():
+    text = read_text(path)
+    if text is None:
         raise DataError(f"{path.name} is missing")
-    match = re.search(PATTERNS[result.rules.metric], path.read_text("utf-8"), re.MULTILINE)
-    if match is None:
-        raise DataError(f"{path.name} has no figure")
-    return float(match[1])
+    try:
+        return figures(result.rules.metric, text)[-1]
+    except ValueError as error:
+        raise DataError(f"{path.name}: {error}") from error

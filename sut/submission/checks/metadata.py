@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sut.base.errors import ConfigError
+from sut.base.errors import ConfigError, DataError
 from sut.config import user_conf, user_conf_keys
 from sut.record.run_folder import USER_CONF_FILE
 from sut.submission import system as system_json
+from sut.submission.checks.reading import read_text
+from sut.submission.checks.result import measurements_file
 from sut.submission.layout import README_FILE
 from sut.submission.measurements import NEEDED, NOT_STATED
 
@@ -46,7 +48,7 @@ def check_system(submitter: Submitter, name: str, findings: Findings) -> None:
     path = submitter.system(name)
     try:
         system = system_json.read(path)
-    except Exception as error:  # noqa: BLE001 - any reason why it is no description
+    except DataError as error:
         why = str(error).removeprefix(str(path)).strip(": .")
         findings.error(
             "system-missing",
@@ -82,10 +84,11 @@ def check_system(submitter: Submitter, name: str, findings: Findings) -> None:
 def check_measurements(result: Result, findings: Findings) -> None:
     """Check measurements.json, user.conf and README.md of a result."""
     place = result.place
+    path = measurements_file(place)
     if not result.measured:
         findings.error(
             "measurements-missing",
-            place.measurements_json,
+            path,
             "there is no such JSON object",
             "Write it",
         )
@@ -93,14 +96,14 @@ def check_measurements(result: Result, findings: Findings) -> None:
         if not result.measured.get(field):
             findings.error(
                 "measurements-field",
-                place.measurements_json,
+                path,
                 f'field "{field}" says nothing',
                 "Fill it in",
             )
         elif result.measured[field] == NOT_STATED:
             findings.warn(
                 "measurements-field",
-                place.measurements_json,
+                path,
                 f'field "{field}" is not stated',
                 "Fill it in",
             )
@@ -115,7 +118,7 @@ def check_measurements(result: Result, findings: Findings) -> None:
 
 def _check_real(result: Result, findings: Findings) -> None:
     """Refuse what no engine computed."""
-    path, measured = result.place.measurements_json, result.measured
+    path, measured = measurements_file(result.place), result.measured
     for key, what in (
         ("simulated", "it was measured without a real engine"),
         ("synthetic_data", "it was measured with synthetic data"),
@@ -137,7 +140,7 @@ def _check_tests(result: Result, findings: Findings) -> None:
         if settings != first:
             findings.error(
                 "settings-differ",
-                result.place.measurements_json,
+                measurements_file(result.place),
                 f"the settings of {name} are not those of performance",
                 "Run both with the same",
             )
@@ -145,9 +148,11 @@ def _check_tests(result: Result, findings: Findings) -> None:
 
 def _check_user_conf(result: Result, findings: Findings) -> None:
     path = result.place.measurements / USER_CONF_FILE
-    if not path.is_file() or result.scenario not in user_conf_keys.SCENARIOS:
+    scenario = result.loadgen_scenario
+    text = read_text(path)
+    if text is None or scenario not in user_conf_keys.SCENARIOS:
         return
-    named = _models(path)
+    named = _models(text)
     try:
         conf = user_conf.load(path, named)
     except ConfigError as error:
@@ -158,12 +163,12 @@ def _check_user_conf(result: Result, findings: Findings) -> None:
     official = result.rules.loadgen_name if result.rules is not None else ""
     model = official if official in named else result.place.benchmark
     if result.closed:
-        for problem in conf.closed_problems(model, result.scenario):
+        for problem in conf.closed_problems(model, scenario):
             # The rest of the line, without the file's name.
             text = problem.removeprefix(conf.source).strip(": .")
             findings.error("closed-user-conf", path, f"line {text}", "Run again without it")
     if result.performance is not None:
-        _check_ran(conf, model, result.scenario, result.performance, path, findings)
+        _check_ran(conf, model, scenario, result.performance, path, findings)
 
 
 def _check_ran(  # noqa: PLR0913 - all of it describes one file
@@ -190,9 +195,6 @@ def _check_ran(  # noqa: PLR0913 - all of it describes one file
             )
 
 
-def _models(path: Path) -> set[str]:
+def _models(text: str) -> set[str]:
     """Return the models that a file names: another submitter's are not known here."""
-    names = re.findall(
-        r"^\s*([^#\s]+)\.[^.\s]+\.[^.\s]+\s*=", path.read_text("utf-8"), re.MULTILINE
-    )
-    return set(names)
+    return set(re.findall(r"^\s*([^#\s]+)\.[^.\s]+\.[^.\s]+\s*=", text, re.MULTILINE))

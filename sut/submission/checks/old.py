@@ -1,16 +1,21 @@
 """Checks of a tree of v0.5 (2019), whose logs have another form: files, verdicts, accuracy.
 
-Source: mlcommons/inference, v0.5/tools/submission/submission-checker.py.
+Source: mlcommons/inference, v0.5/tools/submission/submission-checker.py; the seeds, which that one
+did not compare, from the checker of the round after it.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from sut.base.errors import DataError
 from sut.record.loadgen_logs import SUMMARY_FILE, read_summary_text
 from sut.record.run_folder import ACCURACY_FILE, USER_CONF_FILE
-from sut.submission.checks.accuracy import PATTERNS
+from sut.submission import system as system_json
+from sut.submission.checks.reading import figures, read_text
+from sut.submission.checks.result import measurements_file
 from sut.submission.layout import README_FILE
 
 if TYPE_CHECKING:
@@ -18,8 +23,41 @@ if TYPE_CHECKING:
 
     from sut.submission.checks.finding import Findings
     from sut.submission.checks.result import Result
+    from sut.submission.layout import Submitter
 
 _MEASURED = ("mlperf.conf", USER_CONF_FILE, README_FILE)
+# Fields that a description of a system must have, and that must say something.
+_SYSTEM = (
+    "division", "submitter", "status", "system_name", "number_of_nodes",
+    "host_processor_model_name", "host_processors_per_node", "host_processor_core_count",
+    "host_memory_capacity", "host_storage_capacity", "host_storage_type", "accelerators_per_node",
+    "accelerator_model_name", "accelerator_memory_capacity", "framework", "operating_system",
+    "other_software_stack",
+)  # fmt: skip
+_PAIR = re.compile(r"^(\w[\w ]*\w) *: (.*)$", re.MULTILINE)
+
+
+def check_old_system(submitter: Submitter, name: str, findings: Findings) -> None:
+    """Check systems/NAME.json of v0.5."""
+    path = submitter.system(name)
+    try:
+        system = system_json.read(path)
+    except DataError as error:
+        why = str(error).removeprefix(str(path)).strip(": .")
+        findings.error("system-missing", path, why, "Describe the system there")
+        return
+    for field in _SYSTEM:
+        if str(system.get(field, "")).strip() == "":
+            findings.error("system-blank", path, f'field "{field}" says nothing', "Fill it in")
+    for field, expected in (("submitter", submitter.name), ("division", submitter.division)):
+        found = str(system.get(field, ""))
+        if found and found.lower() != expected.lower():
+            findings.error(
+                "system-folder",
+                path,
+                f'{field} is "{found}", and the folder "{expected}"',
+                "Correct one of them",
+            )
 
 
 def check_old(result: Result, findings: Findings) -> None:
@@ -31,11 +69,11 @@ def check_old(result: Result, findings: Findings) -> None:
         path = result.place.measurements / name
         if not path.is_file():
             findings.error("file-missing", path, "it is missing", "Write it")
-    if not any(result.place.measurements.glob("*.json")):
+    if not measurements_file(result.place).is_file():
         findings.error(
             "measurements-missing",
             result.place.measurements,
-            "there is no JSON file in it",
+            f"there is no {result.place.system}*.json in it",
             "Write it",
         )
     _check_accuracy(result, findings)
@@ -46,10 +84,12 @@ def _check_run(result: Result, folder: Path, findings: Findings) -> None:
     if not path.is_file() or not path.stat().st_size:
         findings.error("summary-missing", path, "there is no such run", "Run it")
         return
-    text = read_summary_text(path)
-    said = dict(re.findall(r"^(\w[\w ]*\w) *: (.*)$", text, re.MULTILINE))
-    if said.get("Result is", "").strip() != "VALID":
-        findings.error("invalid-result", path, f"it says {said.get('Result is')}", "Run it again")
+    pairs = _PAIR.findall(read_summary_text(path).replace("\0", ""))
+    said = dict(pairs)
+    verdicts = [text.strip() for name, text in pairs if name == "Result is"]
+    if not verdicts or set(verdicts) != {"VALID"}:
+        what = " and ".join(dict.fromkeys(verdicts)) or "nothing of VALID"
+        findings.error("invalid-result", path, f"it says {what}", "Run it again")
     scenario = re.sub(r"\W", "", said.get("Scenario", ""))
     if scenario != result.scenario:
         findings.error(
@@ -58,12 +98,21 @@ def _check_run(result: Result, folder: Path, findings: Findings) -> None:
             f"it is a run of {said.get('Scenario')}; expected {result.scenario}",
             "Put the right log there",
         )
-    count = re.search(r"performance_sample_count *: (\d+)", text)
-    if count and result.rules and int(count[1]) < result.rules.performance_sample_count:
+    for name, expected in asdict(result.round.seeds).items():
+        found = said.get(name, "").strip()
+        if found != str(expected):
+            findings.error(
+                "wrong-seed",
+                path,
+                f"{name} is {found or 'not stated'}; {result.round.name} has {expected}",
+                "Run it with the LoadGen of that round, or check with its --round",
+            )
+    count = re.match(r"\d{1,15}\b", said.get("performance_sample_count", ""))
+    if count and result.rules and int(count[0]) < result.rules.performance_sample_count:
         findings.error(
             "sample-count",
             path,
-            f"LoadGen held {count[1]} samples; expected "
+            f"LoadGen held {count[0]} samples; expected "
             f"{result.rules.performance_sample_count} or more",
             "Run it again",
         )
@@ -71,23 +120,22 @@ def _check_run(result: Result, folder: Path, findings: Findings) -> None:
 
 def _check_accuracy(result: Result, findings: Findings) -> None:
     path = result.place.accuracy / ACCURACY_FILE
-    if not path.is_file():
+    text = read_text(path)
+    if text is None:
         findings.error("accuracy-missing", path, "there is no accuracy.txt", "Write it")
         return
     if result.rules is None or not result.closed:
         return
-    text = path.read_text("utf-8", errors="replace")
-    pattern = re.compile(PATTERNS[result.rules.metric])
-    found = [float(match[1]) for line in text.splitlines() if (match := pattern.match(line))]
-    if not found:
-        findings.error(
-            "accuracy-unreadable", path, f"no line says {result.rules.metric}", "Write it"
-        )
-    elif found[-1] < result.rules.target:
+    try:
+        found = figures(result.rules.metric, text)
+    except ValueError as error:
+        findings.error("accuracy-unreadable", path, str(error), "Write it")
+        return
+    if min(found) < result.rules.target:
         findings.error(
             "accuracy-low",
             path,
-            f"{result.rules.metric} is {found[-1]:g}; "
+            f"{result.rules.metric} is {min(found):g}; "
             f"{result.rules.name} wants {result.rules.target:g}",
             "Correct it",
         )

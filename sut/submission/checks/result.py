@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from data.rounds import model_rules
+from data.rounds import checker_name, open_name
 from scenarios import scenario_names
 from sut.base.errors import DataError
 from sut.record.loadgen_logs import DETAIL_FILE, read_detail
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from sut.record.loadgen_logs import DetailLog
     from sut.submission.checks.finding import Findings
 
-_BY_LOWER = {name.lower(): name for name in scenario_names()}
+INTERACTIVE = "Interactive"  # LoadGen's Server, with the bounds of an LLM
+_BY_LOWER = {name.lower(): name for name in (*scenario_names(), INTERACTIVE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class Result:
     Attributes:
         place: where its files lie.
         round: whose rules hold.
-        rules: of its model; None if the round has none that this program knows.
+        model: the benchmark that its folder's name stands for, by the checker's name.
+        rules: of that benchmark; None if this program has none.
         system: the system's description; empty if there is none.
         performance: detail log of the performance run; None if it cannot be read.
         accuracy: the same of the accuracy run.
@@ -39,6 +41,7 @@ class Result:
 
     place: Place
     round: Round
+    model: str
     rules: ModelRules | None
     system: dict[str, object]
     performance: DetailLog | None
@@ -54,6 +57,16 @@ class Result:
     def scenario(self) -> str:
         """The scenario as LoadGen spells it; folders may be spelt otherwise."""
         return _BY_LOWER.get(self.place.scenario.lower(), self.place.scenario)
+
+    @property
+    def loadgen_scenario(self) -> str:
+        """The scenario that LoadGen runs for it."""
+        return "Server" if self.scenario == INTERACTIVE else self.scenario
+
+    @property
+    def not_judged(self) -> bool:
+        """Whether it is of a benchmark of the round whose rules are not known here."""
+        return self.rules is None and self.model in self.round.others
 
     @property
     def performance_detail(self) -> Path:
@@ -86,14 +99,42 @@ def read_result(place: Place, round_: Round, findings: Findings) -> Result:
     submitter = place.submitter
     mapping = json_or_empty(submitter.folder / MODEL_MAPPING_FILE)
     names = {name: str(model) for name, model in mapping.items()}
+    named = open_name if submitter.division == "open" else checker_name
+    model = named(round_, place.benchmark, names)
     return Result(
         place=place,
         round=round_,
-        rules=model_rules(round_, place.benchmark, names),
+        model=model,
+        rules=round_.models.get(model),
         system=json_or_empty(submitter.system(place.system)),
         performance=_log(place.performance(), "performance", findings),
         accuracy=_log(place.accuracy, "accuracy", findings),
-        measured=json_or_empty(place.measurements_json),
+        measured=json_or_empty(measurements_file(place)),
+    )
+
+
+def read_old_result(place: Place, round_: Round) -> Result:
+    """Read a result of v0.5; its logs have another form and are read by their checks."""
+    model = checker_name(round_, place.benchmark, {})
+    system = json_or_empty(place.submitter.system(place.system))
+    return Result(place, round_, model, round_.models.get(model), system, None, None, {})
+
+
+def measurements_file(place: Place) -> Path:
+    """Return the JSON file of a result's measurements; where it should be if there is none.
+
+    Up to v5.1 the checkers take any SYSTEM*.json, first the one that also names the scenario.
+    """
+    expected = place.measurements_json
+    if place.submitter.layout == "flat" or expected.is_file():
+        return expected
+    found = sorted(
+        path
+        for path in place.measurements.glob("*.json")
+        if path.name.startswith(place.system) and path.is_file()
+    )
+    return next(
+        (p for p in found if p.stem.endswith(f"_{place.scenario}")), (found or [expected])[0]
     )
 
 
@@ -128,6 +169,10 @@ def _log(folder: Path, kind: str, findings: Findings) -> DetailLog | None:
         why = str(error).removeprefix(str(path)).strip(": .")
         findings.error(f"{kind}-log-broken", path, why, "Copy it from the run again")
         return None
+    if log.runs > 1:
+        findings.error(
+            f"{kind}-log-broken", path, f"it holds {log.runs} runs; expected one", "Run it again"
+        )
     if not log.complete:
         findings.error(
             f"{kind}-log-broken", path, "it ends before LoadGen's last record", "Run it again"
@@ -135,9 +180,3 @@ def _log(folder: Path, kind: str, findings: Findings) -> DetailLog | None:
         # A performance log without its results fails every check of them; one finding is enough.
         return log if kind == "accuracy" else None
     return log
-
-
-def is_old(path: Path) -> bool:
-    """Tell a detail log of LoadGen 0.5, whose records are no JSON."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.readline().startswith('"pid":')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sut.record.loadgen_logs import DETAIL_FILE, SUMMARY_FILE
@@ -11,8 +13,6 @@ from sut.submission.layout import CALIBRATION_FILE, DIVISIONS, MODEL_MAPPING_FIL
 from sut.submission.order import type_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from data.rounds.rules import Round
     from sut.submission.checks.finding import Findings
     from sut.submission.checks.result import Result
@@ -22,6 +22,7 @@ _MAX_BYTES = 50 * 1024 * 1024
 _ROOT_FOLDERS = (".git", ".github", "assets")
 _LOGS = {SUMMARY_FILE, DETAIL_FILE}
 _OPTIONAL = {"mlperf_log_trace.json", "results.json", ".gitkeep"}
+_POWER_LOG = "spl.txt"
 _ALLOWED = {
     "performance": _LOGS | _OPTIONAL | {ACCURACY_LOG},
     "accuracy": _LOGS | _OPTIONAL | {ACCURACY_LOG, ACCURACY_FILE},
@@ -45,8 +46,7 @@ def check_root(root: Path, findings: Findings) -> None:
 
 def check_submitter(submitter: Submitter, round_: Round, findings: Findings) -> None:
     """Check the submitter's folder: names, sizes, source code, calibration, systems."""
-    for path in sorted(submitter.folder.rglob("*")):
-        _check_path(path, findings)
+    _check_entries(str(submitter.folder), findings)
     found = [place.system for place in places(submitter)]
     for path in sorted((submitter.folder / "systems").glob("*.json")):
         if path.stem not in found:
@@ -81,7 +81,15 @@ def check_scenarios(submitter: Submitter, results: list[Result], findings: Findi
         groups.setdefault(result.place.results.parent, []).append(result)
     for folder, group in groups.items():
         first = group[0]
-        if not first.closed:
+        if first.not_judged:
+            findings.warn(
+                "not-judged",
+                folder,
+                f"{first.model} is no vision benchmark, so its bounds, counts, accuracy and "
+                "compliance tests are not judged",
+                "Check it with the official checker",
+            )
+        elif not first.closed:
             _check_mapping(submitter, first, findings)
         elif first.rules is None:
             findings.error(
@@ -101,8 +109,11 @@ def check_files(result: Result, findings: Findings) -> None:
         (result.place.performance(), "performance"),
         (result.place.accuracy, "accuracy"),
     ):
+        allowed = _ALLOWED[kind]
+        if kind == "performance" and (folder.parent / "power").is_dir():
+            allowed = allowed | {_POWER_LOG}
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.is_file() and path.name not in _ALLOWED[kind]:
+            if path.is_file() and path.name not in allowed:
                 findings.error("extra-file", path, "is no log of LoadGen", "Remove it")
 
 
@@ -147,25 +158,46 @@ def _check_mapping(submitter: Submitter, result: Result, findings: Findings) -> 
         )
 
 
-def _check_path(path: Path, findings: Findings) -> None:
-    name = path.name
-    if path.is_symlink() and not path.exists():
-        findings.error("broken-link", path, "points to nothing", "Remove it")
-    elif name.startswith(".") and name != ".gitkeep":
-        findings.error("hidden-name", path, "its name begins with a dot", "Rename or remove it")
-    elif " " in name:
-        findings.error("blank-in-name", path, "its name has a blank", "Rename it")
-    elif name == "__pycache__":
-        findings.error("extra-file", path, "holds what Python left", "Remove it")
-    elif path.is_dir() and not any(path.iterdir()):
-        findings.error("empty-folder", path, "is empty", "Remove it")
-    elif path.is_file() and path.stat().st_size > _MAX_BYTES:
-        findings.error(
-            "too-large",
-            path,
-            f"{path.stat().st_size} bytes; at most {_MAX_BYTES} are allowed",
-            "Remove it",
-        )
+def _check_entries(folder: str, findings: Findings) -> None:
+    """Check the names and the sizes of all that lies in a folder, at any depth.
+
+    A round's tree has 50,000 files: one look at each folder, and a path only where one is wrong.
+    """
+    with os.scandir(folder) as listed:
+        entries = sorted(listed, key=lambda entry: entry.name)
+    if not entries:
+        findings.error("empty-folder", Path(folder), "is empty", "Remove it")
+    for entry in entries:
+        wrong = _wrong_name(entry.name) or _wrong_entry(entry)
+        if wrong:
+            code, what, remedy = wrong
+            findings.error(code, Path(entry.path), what, remedy)
+        elif entry.is_dir(follow_symlinks=False):
+            _check_entries(entry.path, findings)
+
+
+def _wrong_name(name: str) -> tuple[str, str, str] | None:
+    """Return code, finding and remedy for a name that a tree may not have."""
+    if name.startswith(".") and name != ".gitkeep":
+        return "hidden-name", "its name begins with a dot", "Rename or remove it"
+    if " " in name:
+        return "blank-in-name", "its name has a blank", "Rename it"
+    if name == "__pycache__":
+        return "extra-file", "holds what Python left", "Remove it"
+    return None
+
+
+def _wrong_entry(entry: os.DirEntry[str]) -> tuple[str, str, str] | None:
+    """Return code, finding and remedy for what a tree may not hold."""
+    if entry.is_symlink():
+        there = Path(entry.path).exists()
+        return None if there else ("broken-link", "points to nothing", "Remove it")
+    if not entry.is_file(follow_symlinks=False):
+        return None
+    size = entry.stat(follow_symlinks=False).st_size
+    if size <= _MAX_BYTES:
+        return None
+    return "too-large", f"{size} bytes; at most {_MAX_BYTES} are allowed", "Remove it"
 
 
 def has_results(root: Path) -> bool:

@@ -34,7 +34,7 @@ def main(inference: Path, tree: Path, runs: Path | None, labels: Path | None) ->
     checkers = CHECKERS if report.round != "v5.1" else CHECKERS[:1]  # the old one reads v6 alone
     with tempfile.TemporaryDirectory() as scratch:
         for checker in checkers:
-            found = _judge(inference, checker, tree, report.round, Path(scratch))
+            found = _judge(inference, checker, tree, report.round or "", Path(scratch))
             print(f"{checker}: {found}")
             good &= found == f"accepted, Results={report.results}"
         if runs is not None and labels is not None:

@@ -250,18 +250,24 @@ def make_old_result(root: Path) -> Path:
     """Make a Server result of v0.5 in `root`; return its folder."""
     folder = root / "closed" / SUBMITTER
     key = Path(SYSTEM, "resnet", "Server")
+    old = asdict(round_named("v0.5").seeds)
+    seeds = "".join(f"{name} : {seed}\n" for name, seed in old.items())
     for number in range(1, 6):
         run = folder / "results" / key / "performance" / f"run_{number}"
-        _text(run / "mlperf_log_detail.txt", '"pid": 1, "tid": 1, "ts": 1ns : version : .5a1\n')
+        head = '"pid": 1, "tid": 1, "ts": 1ns : '
+        lines = ["version : .5a1", *seeds.splitlines()]
+        _text(run / "mlperf_log_detail.txt", "".join(f"{head}{line}\n" for line in lines))
         _text(
             run / "mlperf_log_summary.txt",
             "SUT name : LWIS_Server\nScenario : Server\nMode     : Performance\n"
-            "Result is : VALID\nperformance_sample_count : 1024\n",
+            "Result is : VALID\nperformance_sample_count : 1024\n" + seeds,
         )
     accuracy = "accuracy=76.034%, good=38017, total=50000\n"
     _text(folder / "results" / key / "accuracy" / "accuracy.txt", accuracy)
     for name in ("mlperf.conf", "user.conf", "README.md", f"{SYSTEM}_server.json"):
         _text(folder / "measurements" / key / name, "{}\n")
-    _text(folder / "systems" / f"{SYSTEM}.json", "{}\n")
+    system = dict.fromkeys(system_json.NEEDED, "some")
+    system |= {"submitter": SUBMITTER, "division": "closed"}
+    _text(folder / "systems" / f"{SYSTEM}.json", json.dumps(system))
     _text(folder / "code" / "resnet" / "README.md", "The source.\n")
     return folder / "results" / key

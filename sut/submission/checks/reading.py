@@ -1,0 +1,54 @@
+"""How checks read the text of other people's files: any bytes, and figures that may be none."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# As submission_checker reads accuracy.txt (constants.py, ACC_PATTERN).
+PATTERNS = {
+    "acc": r"^(?:\{\"accuracy|accuracy)[\": ]*=?\s*([\d\.]+).*",
+    "mAP": r".*(?:mAP=|'Total':)\s*([\d.]+)",
+    "DICE": r"Accuracy\:\s*mean\s*=\s*([\d\.]+).*",
+    "bleu": r"^BLEU\:\s*([\d\.]+).*",
+}
+
+
+def read_text(path: Path) -> str | None:
+    """Return a file's text, with replacements for what is not UTF-8; None if there is no file."""
+    try:
+        return path.read_text("utf-8", errors="replace") if path.is_file() else None
+    except OSError:  # no permission to read it: for the reader it is not there
+        return None
+
+
+def figures(metric: str, text: str) -> list[float]:
+    """Return the figures of an accuracy.txt, in its order.
+
+    Args:
+        metric: a name of PATTERNS.
+        text: the whole file.
+
+    Raises:
+        ValueError: there is none, or one of them is no number; says which.
+    """
+    pattern = re.compile(PATTERNS[metric])
+    found = [match[1] for line in text.splitlines() if (match := pattern.match(line))]
+    if not found:
+        raise ValueError(f"no line says {metric}")
+    return [number(text) for text in found]
+
+
+def number(text: str) -> float:
+    """Return a number in digits.
+
+    Raises:
+        ValueError: it is none; says so.
+    """
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f'"{text[:40]}" is no number') from error

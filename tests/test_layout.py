@@ -25,7 +25,6 @@ LONG_FILES = frozenset(
         "backends/cuda/engine.py",
         "data/strict_yaml.py",
         "sut/config/plan.py",
-        "sut/config/user_conf.py",
         "sut/report/tuning.py",
         "sut/run/test.py",
         "sut/serve/queue_model.py",

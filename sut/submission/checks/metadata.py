@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from sut.base.errors import ConfigError, DataError
-from sut.config import user_conf, user_conf_keys
+from sut.config import user_conf
+from sut.config.user_conf.keys import SCENARIOS
 from sut.record.run_folder import USER_CONF_FILE
 from sut.submission import system as system_json
 from sut.submission.checks.reading import read_text
@@ -150,7 +151,7 @@ def _check_user_conf(result: Result, findings: Findings) -> None:
     path = result.place.measurements / USER_CONF_FILE
     scenario = result.loadgen_scenario
     text = read_text(path)
-    if text is None or scenario not in user_conf_keys.SCENARIOS:
+    if text is None or scenario not in SCENARIOS:
         return
     named = _models(text)
     try:

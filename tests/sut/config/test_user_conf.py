@@ -12,7 +12,7 @@ import pytest
 
 from sut.base.errors import ConfigError
 from sut.config.user_conf import load, parse, render
-from sut.config.user_conf_keys import BUILT_IN, KEYS, KNOWN_MODELS, SCENARIOS
+from sut.config.user_conf.keys import BUILT_IN, KEYS, KNOWN_MODELS, SCENARIOS
 
 ROOT = Path(__file__).parents[3]
 GOOD = """\
@@ -246,11 +246,11 @@ def test_effective_refuses_a_scenario_that_loadgen_has_not() -> None:
         parse("", "user.conf", []).effective("resnet50", "server")
 
 
-def test_open_only_keys_are_those_of_the_scenario() -> None:
+def test_a_key_is_a_problem_of_closed_only_in_the_scenario_that_it_bounds() -> None:
     conf = parse("*.*.target_latency = 12\n*.Server.target_qps = 5\n", "user.conf", [])
 
-    assert [entry.key for entry in conf.open_only("resnet50", "Server")] == ["target_latency"]
-    assert conf.open_only("resnet50", "SingleStream") == []
+    assert len(conf.closed_problems("resnet50", "Server")) == 1
+    assert conf.closed_problems("resnet50", "SingleStream") == []
 
 
 @pytest.mark.parametrize(

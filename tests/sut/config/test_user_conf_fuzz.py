@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from sut.base.errors import ConfigError
 from sut.config.user_conf import UserConf, load, parse, render
-from sut.config.user_conf_keys import KEYS, SCENARIOS, Key
+from sut.config.user_conf.keys import KEYS, SCENARIOS, Key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """What a user.conf may hold: every key with its type, unit, range and class, and the models.
 
 Data only, read off LoadGen 6.0.17 (loadgen/test_settings_internal.cc and the mlperf.conf in its
-wheel); sut.config.user_conf acts on it.
+wheel); the other modules of this package act on it.
 """
 
 from __future__ import annotations
@@ -189,3 +189,17 @@ CLOSED_MINIMUM = frozenset(
 )
 LIBRARY_OWN = frozenset({"performance_sample_count_override", "accuracy_sample_count_override"})
 CLOSED_OFF = frozenset({"performance_issue_unique", "performance_issue_same"})
+
+
+def built_in(model: str, scenario: str, key: str) -> int | None:
+    """Look up what LoadGen's mlperf.conf sets; None where BUILT_IN has nothing."""
+    for place in dict.fromkeys((scenario, "*")):
+        by_model = BUILT_IN.get((place, key), {})
+        if model in by_model or "*" in by_model:
+            return by_model.get(model, by_model.get("*"))
+    return None
+
+
+def rows_of(name: str, scenario: str = WILDCARD) -> tuple[Key, ...]:
+    """Return the rows of a key, all or those of one scenario."""
+    return tuple(row for row in ROWS.get(name, ()) if scenario in (WILDCARD, *row.scenarios))

@@ -11,10 +11,16 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_AT_ONCE = 4
 TOTAL_SAMPLES, PERFORMANCE_SAMPLES = 300, 256
 _folder = tempfile.TemporaryDirectory(prefix="loadgen-")
 
@@ -57,6 +63,12 @@ def logs(run: Run) -> Path:
     command = [sys.executable, __file__, json.dumps(asdict(run)), str(folder)]
     subprocess.run(command, check=True, timeout=30)
     return folder
+
+
+def make(runs: Iterable[Run]) -> None:
+    """Make several runs side by side, before `logs` is asked for them; most of them sleep."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(logs, dict.fromkeys(runs)))
 
 
 class System:

@@ -68,7 +68,12 @@ INVALID = {
     ),
     "Server max_query_count of": Run(
         "Server",
-        (("min_duration", 10), ("target_qps", 1000), ("max_query_count", 1)),
+        (
+            ("min_duration", 10),
+            ("target_qps", 1000),
+            ("max_query_count", 1),
+            ("target_latency", 2000),
+        ),
     ),
     "Server max_duration of": Run(
         "Server",

@@ -9,7 +9,7 @@ from scenarios import scenario, scenario_names
 from scenarios.base import Reason
 from sut.base.errors import DataError
 from sut.record.loadgen_logs import read_detail, read_summary_text, result_validity
-from tests.scenarios.real_loadgen import Run, logs
+from tests.scenarios.real_loadgen import Run, logs, make
 from tests.scenarios.runs import ACCURACY, INVALID, VALID, VALID_WITH_ERROR
 
 pytestmark = pytest.mark.slow
@@ -27,6 +27,12 @@ CHECKER_FIELDS = {
     "Server": ("result_completed_samples_per_sec", "samples/s"),
     "Offline": ("result_samples_per_second", "samples/s"),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def made() -> None:
+    """Every run that several tests look at, made side by side."""
+    make([*VALID.values(), *ACCURACY.values(), *INVALID.values(), VALID_WITH_ERROR])
 
 
 def reasons(run: Run) -> list[Reason]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-fuzz = settings(max_examples=200, derandomize=True, deadline=None, database=None)
+fuzz = settings(max_examples=100, derandomize=True, deadline=None, database=None)
 
 OWN = "own.model"
 MODELS = ("*", "resnet50", "llama2-70b", "gptj", OWN)

@@ -62,7 +62,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class TraceFacts:
+class Observed:
     """What a run did.
 
     Attributes:
@@ -98,7 +98,7 @@ def record(kind: str, index: int) -> NDArray[np.generic]:
     return np.frombuffer(np.random.default_rng(index).bytes(size), np.uint8)
 
 
-def run(wanted: Run, folder: Path) -> TraceFacts:
+def run(wanted: Run, folder: Path) -> Observed:
     """Run it in a process of its own, with its logs in `folder`."""
     lines = [f"*.{wanted.scenario}.{key} = {value}\n" for key, value in wanted.conf]
     if wanted.conf_text != "-":
@@ -116,9 +116,9 @@ def run(wanted: Run, folder: Path) -> TraceFacts:
             timeout=_LIMIT_S,
         )
     except subprocess.TimeoutExpired:
-        return TraceFacts(folder, None, f"LoadGen has not returned after {_LIMIT_S} s")
+        return Observed(folder, None, f"LoadGen has not returned after {_LIMIT_S} s")
     content = json.loads((folder / "seen.json").read_text("utf-8"))
-    return TraceFacts(folder, done.returncode, done.stderr, **content)
+    return Observed(folder, done.returncode, done.stderr, **content)
 
 
 class System:

@@ -1,14 +1,17 @@
-"""The program as a user runs it: commands in processes of their own, and what became of them.
+"""The program as a user runs it: commands in processes of their own, or in this one.
 
-It runs from a copy of the checkout, so that its cache is the copy's and no test leaves anything in
-the checkout itself.
+A process runs from a copy of the checkout, so that its cache is the copy's and no test leaves
+anything in the checkout itself.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sut.cli import main
+
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Iterator, Mapping, Sequence
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -46,6 +50,30 @@ class Done:
     out: str
     err: str
     seconds: float
+
+
+def run_here(*words: object, cwd: Path | None = None) -> Done:
+    """Run `sut WORDS` inside this process: for what is refused before anything is made.
+
+    Args:
+        words: the command line.
+        cwd: its folder; the current one.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    start_s = time.monotonic()
+    before = signal.getsignal(signal.SIGINT)
+    with (
+        contextlib.chdir(cwd or Path.cwd()),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as end:  # how argparse ends
+            code = int(end.code or 0)
+        finally:
+            signal.signal(signal.SIGINT, before)
+    return Done(code, out.getvalue(), err.getvalue(), time.monotonic() - start_s)
 
 
 class Running:

@@ -11,7 +11,7 @@ import pytest
 from scenarios import scenario_names
 from sut.record.loadgen_logs import read_detail
 from tests.sut.helpers import folders
-from tests.sut.helpers.loadgen_run import LOADED, TOTAL, Run, TraceFacts, record, run
+from tests.sut.helpers.loadgen_run import LOADED, TOTAL, Observed, Run, record, run
 
 pytestmark = pytest.mark.slow
 
@@ -39,10 +39,10 @@ RUNS = {
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TraceFacts]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Observed]:
     """Every run, in a process of its own."""
 
-    def start(name: str) -> TraceFacts:
+    def start(name: str) -> Observed:
         return run(RUNS[name], tmp_path_factory.mktemp("loadgen"))
 
     with ThreadPoolExecutor(2) as pool:
@@ -57,7 +57,7 @@ accuracy = pytest.mark.parametrize(
 
 @performance
 def test_a_performance_run_completes_every_sample_without_an_error(
-    runs: dict[str, TraceFacts], name: str
+    runs: dict[str, Observed], name: str
 ) -> None:
     seen = runs[name]
     detail = read_detail(seen.folder)
@@ -70,7 +70,7 @@ def test_a_performance_run_completes_every_sample_without_an_error(
 
 @performance
 def test_a_performance_run_loads_one_set_and_asks_for_nothing_else(
-    runs: dict[str, TraceFacts], name: str
+    runs: dict[str, Observed], name: str
 ) -> None:
     seen = runs[name]
 
@@ -81,7 +81,7 @@ def test_a_performance_run_loads_one_set_and_asks_for_nothing_else(
 
 @accuracy
 def test_an_accuracy_run_loads_set_after_set_until_it_had_all(
-    runs: dict[str, TraceFacts], name: str
+    runs: dict[str, Observed], name: str
 ) -> None:
     seen = runs[name]
 
@@ -97,7 +97,7 @@ def test_an_accuracy_run_loads_set_after_set_until_it_had_all(
 
 @accuracy
 def test_every_sample_is_in_the_accuracy_log_with_its_own_bytes(
-    runs: dict[str, TraceFacts], name: str
+    runs: dict[str, Observed], name: str
 ) -> None:
     seen = runs[name]
     log = folders.answered(seen.folder)
@@ -110,7 +110,7 @@ def test_every_sample_is_in_the_accuracy_log_with_its_own_bytes(
 
 @pytest.mark.parametrize("name", ["unequal", "empty"])
 def test_records_of_different_sizes_reach_the_log_as_they_are(
-    runs: dict[str, TraceFacts], name: str
+    runs: dict[str, Observed], name: str
 ) -> None:
     seen = runs[name]
 
@@ -120,21 +120,21 @@ def test_records_of_different_sizes_reach_the_log_as_they_are(
     ]
 
 
-def test_samples_without_a_response_are_completed_empty(runs: dict[str, TraceFacts]) -> None:
+def test_samples_without_a_response_are_completed_empty(runs: dict[str, Observed]) -> None:
     seen = runs["none"]
 
     assert (seen.code, seen.failures) == (0, [])
     assert sorted(folders.answered(seen.folder)) == [(index, b"") for index in range(TOTAL)]
 
 
-def test_loadgen_s_trace_is_written_only_when_asked_for(runs: dict[str, TraceFacts]) -> None:
+def test_loadgen_s_trace_is_written_only_when_asked_for(runs: dict[str, Observed]) -> None:
     name = "mlperf_log_trace.json"
 
     assert (runs["Offline performance"].folder / name).stat().st_size == 0
     assert (runs["trace"].folder / name).stat().st_size > 0
 
 
-def test_an_audit_config_in_the_folder_counts_only_when_given(runs: dict[str, TraceFacts]) -> None:
+def test_an_audit_config_in_the_folder_counts_only_when_given(runs: dict[str, Observed]) -> None:
     key = "effective_min_query_count"
 
     assert read_detail(runs["SingleStream performance"].folder)[key] == 50
@@ -143,7 +143,7 @@ def test_an_audit_config_in_the_folder_counts_only_when_given(runs: dict[str, Tr
 
 @pytest.mark.parametrize("name", ["no user.conf", "broken user.conf"])
 def test_a_user_conf_that_loadgen_refuses_is_an_error_and_nothing_runs(
-    runs: dict[str, TraceFacts], name: str
+    runs: dict[str, Observed], name: str
 ) -> None:
     seen = runs[name]
 
@@ -162,7 +162,7 @@ def test_a_user_conf_that_loadgen_refuses_is_an_error_and_nothing_runs(
     ],
 )
 def test_an_exception_in_a_callback_is_reported_and_loadgen_returns(
-    runs: dict[str, TraceFacts], callback: str, name: str
+    runs: dict[str, Observed], callback: str, name: str
 ) -> None:
     seen = runs[f"{callback} raises"]
 

@@ -127,7 +127,7 @@ def test_a_sampler_that_is_killed_costs_its_figures_and_not_the_run(
     program: Program, own_yaml: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with program.start(*words(own_yaml, out, 1.0, *POWER)) as running:
+    with program.start(*words(own_yaml, out, 0.5, *POWER)) as running:
         wait_until(lambda: folders.batches_so_far(out) > 0, "a batch is complete")
         os.kill(running.process_of(MODULE), signal.SIGKILL)
         done = running.finish()
@@ -142,7 +142,7 @@ def test_a_run_that_fails_keeps_what_was_sampled(
 ) -> None:
     out = tmp_path / "out"
 
-    done = program.run(*words(own_yaml, out, 2.0, *POWER, "--set", "fail_at_s=1.5"))
+    done = program.run(*words(own_yaml, out, 2.0, *POWER, "--set", "fail_at_s=0.7"))
 
     assert done.code == 1
     assert len(Run(done, out).rows()) > 2

@@ -11,7 +11,6 @@ from backends.simulated.curve import formula
 from sut.tuner import server
 from sut.tuner.drive import drive
 from sut.tuner.job import Bound, Job, Space
-from tests.sut.helpers.program import Program
 from tests.sut.tuner.world import World
 
 if TYPE_CHECKING:
@@ -67,9 +66,3 @@ def find(world: World, job: Job) -> Found:
 def found() -> Found:
     """A search of the usual world."""
     return find(make_world(), make_job())
-
-
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
-    """A copy of the checkout, to run commands in."""
-    return Program.copied_to(tmp_path_factory.mktemp("checkout"))

@@ -16,10 +16,9 @@ from data.calibration import LISTS, list_names
 from data.tasks.base import Score
 from data.tasks.classification import score
 from sut.base.errors import EXIT_BAD_INPUT, EXIT_VALID, DataError
-from sut.cli import main
 from sut.models.comparison import Comparison, signal_to_noise_db
 from sut.verbs.quantize import comparison_table
-from tests.sut.helpers.program import Done
+from tests.sut.helpers.program import Done, run_here
 
 if TYPE_CHECKING:
     from tests.sut.helpers.program import Program
@@ -62,12 +61,6 @@ def build(program: Program, *words: object) -> Done:
     return program.run("build", "-b", BENCHMARK, *words)
 
 
-def here(capsys: pytest.CaptureFixture[str], verb: str, *words: str) -> Done:
-    """Run a command that is refused before it touches anything, in this process."""
-    code = main([verb, "-b", BENCHMARK, *words])
-    return Done(code, *capsys.readouterr(), seconds=0.0)
-
-
 def assert_refused(done: Done, *said: str) -> None:
     """One line, exit code 2."""
     assert done.code == EXIT_BAD_INPUT, done.err
@@ -103,7 +96,7 @@ def test_quantizing_again_uses_what_was_kept(program: Program, made: dict[str, P
     done = program.run("quantize", "-b", BENCHMARK, *words)
 
     assert done.code == EXIT_VALID, done.err
-    assert f"{made['int8-ort']} (kept from before; ONNX Runtime on CPUs: U8S8)" in done.out
+    assert f"{made['int8-ort']} (kept from before" in done.out
     assert "20 of 20 images" in done.out
     assert f"sut run -b {BENCHMARK} -s Offline --model {made['int8-ort']}" in done.out
 
@@ -172,10 +165,8 @@ def test_an_empty_list_is_refused(tmp_path: Path) -> None:
         (("--precision", "int8", "--accuracy-samples", "-1"), "expected 0 or more"),
     ],
 )
-def test_quantize_refuses_what_does_not_exist(
-    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert_refused(here(capsys, "quantize", *words), said)
+def test_quantize_refuses_what_does_not_exist(words: tuple[str, ...], said: str) -> None:
+    assert_refused(run_here("quantize", "-b", BENCHMARK, *words), said)
 
 
 def test_a_list_of_mlperf_that_is_not_there_is_named(program: Program) -> None:
@@ -183,7 +174,7 @@ def test_a_list_of_mlperf_that_is_not_there_is_named(program: Program) -> None:
 
     done = program.run("quantize", "-b", BENCHMARK, *words)
 
-    assert_refused(done, "cal_image_list_option_1.txt cannot be read", "--calibration samples")
+    assert_refused(done, "cal_image_list_option_1.txt", "--calibration samples")
 
 
 # Build
@@ -224,7 +215,8 @@ def test_the_choice_of_library_and_the_plan_are_printed(program: Program) -> Non
 
     assert done.code == EXIT_VALID, done.err
     assert done.out.startswith("TensorRT-RTX 1.")
-    assert "batches of 1 to 16, profiles 1:1:1 2:8:16; fp32: computing layers 50 fp32" in done.out
+    assert "1:1:1 2:8:16" in done.out
+    assert "50 fp32" in done.out
 
 
 @needs_rtx
@@ -244,34 +236,30 @@ def test_the_choice_of_library_and_the_plan_are_printed(program: Program) -> Non
         (("--precision", "fp16", "--sm", "89", "--library", "trt"), ("expected one of tensorrt",)),
     ],
 )
-def test_build_refuses_in_one_line(
-    words: tuple[str, ...], said: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert_refused(here(capsys, "build", "--library", "tensorrt_rtx", *words), *said)
+def test_build_refuses_in_one_line(words: tuple[str, ...], said: tuple[str, ...]) -> None:
+    assert_refused(run_here("build", "-b", BENCHMARK, "--library", "tensorrt_rtx", *words), *said)
 
 
 @needs_rtx
 def test_fp32_for_the_t4_is_refused_in_one_line(program: Program) -> None:
     done = build(program, "--precision", "fp32", "--sm", "75")
 
-    assert_refused(done, "FP32 GEMM is not supported", "build with --precision fp16 or int8.")
+    assert_refused(done, "FP32 GEMM", "--precision fp16")
 
 
 @needs_rtx
 @pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="there is a GPU to build for")
-def test_without_a_gpu_and_a_name_the_name_is_asked_for(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    done = here(capsys, "build", "--library", "tensorrt_rtx", "--precision", "fp16")
+def test_without_a_gpu_and_a_name_the_name_is_asked_for() -> None:
+    words = ("--library", "tensorrt_rtx", "--precision", "fp16")
 
-    assert_refused(done, "device 0: ", "Or name what to build for, such as --sm 75.")
+    assert_refused(run_here("build", "-b", BENCHMARK, *words), "device 0: ", "--sm 75")
 
 
 @needs_rtx
 def test_an_architecture_that_the_library_cannot_name_is_refused(program: Program) -> None:
     done = build(program, "--precision", "fp32", "--sm", "90")
 
-    assert_refused(done, "cannot build for it; it knows 75,")
+    assert_refused(done, "it knows 75")
 
 
 @needs_rtx
@@ -298,6 +286,6 @@ def test_a_run_refuses_a_plan_that_does_not_fit(program: Program, tmp_path: Path
         tmp_path,
     )  # fmt: skip
 
-    assert_refused(done_by_name["large"], "has no optimization profile above 4", "lower max_batch")
-    assert_refused(done_by_name["damaged"], "damaged.plan: is damaged", "run sut build again")
-    assert_refused(done_by_name["older"], "was built by tensorrt_rtx 0.7.1", "is installed")
+    assert_refused(done_by_name["large"], "profile above 4", "lower max_batch")
+    assert_refused(done_by_name["damaged"], "damaged.plan: ", "sut build")
+    assert_refused(done_by_name["older"], "tensorrt_rtx 0.7.1")

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 # Needed at run time: msgspec reads the annotations to decode a request.
-from backends.base import OptionValue, TensorSpec
-from data.tasks import AnyPostprocess
+from backends.base import OptionValue
 from scenarios.base import Load, Number
+from sut.config.workload import Samples, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from backends.base import EngineSpec
 
 WorkerKind = Literal["inline", "thread", "process"]
 WORKER_KINDS: tuple[WorkerKind, ...] = ("inline", "thread", "process")
@@ -53,6 +55,11 @@ class HarnessSettings:
         """Return the largest batch of a device, in samples."""
         return min(self.max_batch_size, self.device_max_batch_size.get(device, self.max_batch_size))
 
+    def engine(self, workload: Workload, device: str) -> EngineSpec:
+        """Return what opens the engine of a worker on `device`."""
+        cap, options = self.cap(device), self.backend_options
+        return workload.engine(self.backend, cap, device, options, self.slots)
+
     def worker_devices(self) -> Iterator[tuple[str, str]]:
         """Yield (worker name, device) for every worker."""
         for device in self.devices:
@@ -68,14 +75,9 @@ class TrialRequest:
     Attributes:
         scenario: as LoadGen spells it.
         accuracy: AccuracyOnly instead of PerformanceOnly.
-        loadgen_model: selects the lines of mlperf.conf.
         out_dir: the run folder; exists.
         load: what the command line, system and benchmark ask of LoadGen.
-        model_path: the model file, or None for a backend without one.
-        input: what the benchmark feeds.
-        output_name: the model's output, or None for its first.
-        postprocess: as the benchmark names it.
-        performance_sample_count: samples in memory at once; LoadGen's mlperf.conf may override it.
+        workload: what is computed; its samples follow, as they are prepared meanwhile.
         harness: how batches are made.
         audit_config: an audit.config to apply, or None.
         loadgen_trace: write mlperf_log_trace.json.
@@ -84,14 +86,9 @@ class TrialRequest:
 
     scenario: str
     accuracy: bool
-    loadgen_model: str
     out_dir: str
     load: Load
-    model_path: str | None
-    input: TensorSpec
-    output_name: str | None
-    postprocess: AnyPostprocess
-    performance_sample_count: int
+    workload: Workload
     harness: HarnessSettings
     audit_config: str | None = None
     loadgen_trace: bool = False
@@ -103,11 +100,9 @@ class TrialSamples:
     """What the trial receives once its engines are open and the samples are prepared.
 
     Attributes:
-        path: a .npy file [count, *input shape]; empty for a backend that reads no samples.
-        count: samples in it.
+        samples: of the workload.
         user_conf: LoadGen's keys of the round and of the user's file, for this model and scenario.
     """
 
-    path: str
-    count: int
+    samples: Samples
     user_conf: dict[str, Number]

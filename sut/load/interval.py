@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from sut.base.errors import WorkerError
 from sut.base.process import collector_off
 from sut.base.subprocess_call import answer_request
-from sut.config.settings import TrialRequest  # msgspec reads the annotations
+from sut.config.settings import HarnessSettings  # msgspec reads the annotations
+from sut.config.workload import Workload
 from sut.serve.dispatcher import Outlets
 from sut.serve.pool import open_system
 from sut.serve.samples import SampleSource
@@ -39,17 +40,15 @@ class StreamsRequest:
     """What to send.
 
     Attributes:
-        trial: the harness, its model and its input.
-        samples_path: a .npy file, or empty for an engine that reads none.
-        samples: in the data set.
+        workload: what is computed, with its samples.
+        harness: how batches are made.
         streams: samples of a query.
         interval_ns: from one query to the next.
         queries: how many.
     """
 
-    trial: TrialRequest
-    samples_path: str
-    samples: int
+    workload: Workload
+    harness: HarnessSettings
     streams: int
     interval_ns: int
     queries: int
@@ -104,16 +103,12 @@ def measure(request: StreamsRequest) -> list[int]:
     """
     failures: list[Failure] = []
     latencies = Latencies(request.streams, request.queries)
-    system = open_system(request.trial, Outlets(latencies.complete, _NoTrace(), failures.append))
+    workload = request.workload
+    assert workload.samples is not None, "samples are prepared before they are sent"
+    system = open_system(request, Outlets(latencies.complete, _NoTrace(), failures.append))
     system.open()
-    count = min(request.samples, request.trial.performance_sample_count)
-    tensor = request.trial.input
-    shape = tuple(size or 1 for size in tensor.shape)
-    system.load(
-        SampleSource(
-            request.samples_path, request.samples, shape, tensor.dtype, tuple(range(count))
-        )
-    )
+    count = min(workload.samples.count, workload.performance_sample_count)
+    system.load(SampleSource.of(workload, range(count)))
     system.warm_up(range(count), request.streams, _WARM_UP_S)
     front = system.front()
     collector_off()

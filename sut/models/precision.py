@@ -15,10 +15,9 @@ import msgspec
 from backends.onnxruntime.precision import FORMS, Calibration, convert, graph_precision
 from data.calibration import SAMPLES, of_data_set, of_list
 from data.model import ResolvedModel
-from data.preprocess import prepare
 from sut.base.errors import ConfigError, EngineError, nearest
 from sut.base.files import CACHE_DIR, sha256_file, temporary_folder
-from sut.base.progress import show_progress
+from sut.config.prepare import prepared_samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,8 +96,7 @@ class Source:
 
     def samples(self) -> SampleSet:
         """Prepare the benchmark's samples, or take them from the cache."""
-        with show_progress(f"preparing samples of {self.benchmark.name}") as progress:
-            return prepare(self.benchmark, self.data_dir, progress=progress)
+        return prepared_samples(self.benchmark, self.data_dir)
 
 
 def forms_of(precision: str) -> tuple[str, ...]:

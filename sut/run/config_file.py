@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from data.model import ResolvedModel
     from data.preprocess import SampleSet
     from sut.config.plan import Plan, Setting
+    from sut.config.workload import Model
 
 # LoadGen's keys that options of the command line set.
 _OPTIONS = {
@@ -47,11 +47,11 @@ def loadgen_section(
     }
 
 
-def model_section(model: ResolvedModel | None) -> dict[str, object] | None:
+def model_section(model: Model | None) -> dict[str, object] | None:
     """Return the model's file; None for a backend without one."""
     if model is None:
         return None
-    return {"path": str(model.path), "sha256": model.sha256, "origin": model.origin}
+    return {"path": model.path, "sha256": model.sha256, "origin": model.origin}
 
 
 def data_section(samples: SampleSet | None) -> dict[str, object] | None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from backends.base import WITHOUT_MODEL, TensorSpec
-from data.model import resolve_model
+from backends.base import WITHOUT_MODEL
 from data.preprocess import prepare
 from scenarios import scenario
 from scenarios.base import Expected
 from sut.base import environment
 from sut.base.errors import DataError
 from sut.base.progress import show_progress
+from sut.config.prepare import resolve_workload
 from sut.config.settings import TrialRequest, TrialSamples
 from sut.record import summary
 from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, TRACE_FILE, RunFolder
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from data.model import ResolvedModel
     from data.preprocess import SampleSet
     from sut.config.plan import Plan, Setting
+    from sut.config.workload import Workload
     from sut.record.result import Result
 
     # Looks at what is new in the trace; returns why the test must end now, or None to go on.
@@ -92,59 +92,49 @@ class Test:
         Raises:
             SutError: bad input, with nothing left behind; or a failure, with the logs kept.
         """
-        model = self._model()
+        plan = self._plan
+        workload = resolve_workload(plan.benchmark, plan.harness.backend, plan.arguments.model)
         with RunFolder(self._out) as folder:
-            request = self._request(model)
+            request = self._request(workload)
             with self._recorder, Supervisor(request) as trial:
                 self._recorder.follow(trial.pid)
                 done = trial.wait_for("engines", _nothing)
                 if done:
-                    done = self._start(trial) and self._watch(trial)
-                result = self._finish(folder, trial, model, done=done)
+                    done = self._start(trial, workload) and self._watch(trial)
+                result = self._finish(folder, trial, workload, done=done)
                 return Ended(result, trial.interrupted)
 
-    def _model(self) -> ResolvedModel | None:
-        if self._plan.harness.backend in WITHOUT_MODEL:
-            return None
-        return resolve_model(self._plan.benchmark, self._plan.arguments.model)
-
-    def _request(self, model: ResolvedModel | None) -> TrialRequest:
-        plan, benchmark = self._plan, self._plan.benchmark
-        tensor = benchmark.input
+    def _request(self, workload: Workload) -> TrialRequest:
+        plan = self._plan
         return TrialRequest(
             scenario=plan.scenario,
             accuracy=self._accuracy,
-            loadgen_model=benchmark.loadgen_name,
             out_dir=str(self._out.absolute()),
             load=plan.arguments.load,
-            model_path=None if model is None else str(model.path.absolute()),
-            input=TensorSpec(tensor.name, tensor.shape, tensor.dtype),
-            output_name=benchmark.output,
-            postprocess=benchmark.postprocess,
-            performance_sample_count=benchmark.performance_sample_count,
+            workload=workload,
             harness=plan.harness,
             audit_config=_absolute(plan.arguments.audit_config),
             loadgen_trace=plan.arguments.loadgen_trace,
         )
 
-    def _start(self, trial: Supervisor) -> bool:
+    def _start(self, trial: Supervisor, workload: Workload) -> bool:
         """Prepare the samples and let the test begin."""
         plan = self._plan
-        path, count = "", plan.benchmark.performance_sample_count
         if plan.harness.backend not in WITHOUT_MODEL or plan.arguments.data is not None:
             try:
                 self._samples = self._prepare(trial)
             except _Stopped:
                 return False
-            path, count = str(self._samples.path.absolute()), self._samples.count
             if plan.arguments.mode != "performance" and self._samples.labels is None:
                 raise DataError(
                     f"{self._samples.description}: it has no labels, and an accuracy run needs "
                     "them. Name a CSV file of labels in the benchmark, or use --mode performance."
                 )
-        self._conf = plan.loadgen_settings(count)
+        samples = workload.with_samples(self._samples).samples
+        assert samples is not None, "with_samples sets them"
+        self._conf = plan.loadgen_settings(samples.count)
         values = {key: cast("float", setting.value) for key, setting in self._conf.items()}
-        trial.send(TrialSamples(path, count, values))
+        trial.send(TrialSamples(samples, values))
         return trial.wait_for("start", _nothing)
 
     def _prepare(self, trial: Supervisor) -> SampleSet:
@@ -197,11 +187,11 @@ class Test:
         return self._samples.count
 
     def _finish(
-        self, folder: RunFolder, trial: Supervisor, model: ResolvedModel | None, *, done: bool
+        self, folder: RunFolder, trial: Supervisor, workload: Workload, *, done: bool
     ) -> Result:
         """Write the files of the run folder from what the test left."""
         trace = folder.save_trace()
-        folder.write_yaml(CONFIG_FILE, self._config(trial, model))
+        folder.write_yaml(CONFIG_FILE, self._config(trial, workload))
         engines = measured.facts(trial)
         folder.write_json(ENVIRONMENT_FILE, {**environment.fingerprint(), "engines": engines})
         samples = int(trace.batches["samples"].sum())
@@ -212,13 +202,13 @@ class Test:
         folder.write_result(result)
         return result
 
-    def _config(self, trial: Supervisor, model: ResolvedModel | None) -> dict[str, object]:
+    def _config(self, trial: Supervisor, workload: Workload) -> dict[str, object]:
         written = cast("Mapping[str, object]", trial.event("start").get("user_conf", {}))
         return {
             **config_file.harness_section(self._plan),
             "mode": "accuracy" if self._accuracy else "performance",
             "loadgen": config_file.loadgen_section(self._plan, self._conf, written),
-            "model": config_file.model_section(model),
+            "model": config_file.model_section(workload.model),
             "data": config_file.data_section(self._samples),
             "command": self._command,
         }

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scenarios.base import Number
+    from sut.config.workload import Workload
     from sut.serve.pool import Front, System
 
 # After a failure every sample is answered at once, so LoadGen returns when its schedule allows it;
@@ -83,19 +85,16 @@ class Parent:
 class Library:
     """LoadGen's QuerySampleLibrary: reads samples into memory and gives them to the workers."""
 
-    def __init__(self, samples: TrialSamples, request: TrialRequest, system: System) -> None:
-        self.total_count = samples.count
-        self.performance_count = min(request.performance_sample_count, samples.count)
-        self._path = samples.path
-        self._input = request.input
+    def __init__(self, workload: Workload, system: System) -> None:
+        assert workload.samples is not None, "samples are prepared before LoadGen asks for them"
+        self.total_count = workload.samples.count
+        self.performance_count = min(workload.performance_sample_count, self.total_count)
+        self._workload = workload
         self._system = system
 
     def load_samples(self, indices: Sequence[int]) -> None:
         """See sut.load.loadgen.SampleLibrary."""
-        shape = tuple(size or 1 for size in self._input.shape)
-        dtype = self._input.dtype
-        source = SampleSource(self._path, self.total_count, shape, dtype, tuple(indices))
-        self._system.load(source)
+        self._system.load(SampleSource.of(self._workload, indices))
 
     def unload_samples(self, indices: Sequence[int]) -> None:
         """The next load replaces them; memory is never held twice."""
@@ -120,9 +119,9 @@ class Trial:
         recorder = TraceWriter(self._out / TRACE_FILE)
         system = open_system(request, Outlets(loadgen.complete, recorder, self._fail))
         parent.tell("engines", facts=system.open())
-        samples = parent.samples()
-        library = Library(samples, request, system)
-        conf = self._prepare(system, library, samples.user_conf)
+        given = parent.samples()
+        library = Library(replace(request.workload, samples=given.samples), system)
+        conf = self._prepare(system, library, given.user_conf)
         front = system.front()
         parent.tell("start", user_conf=conf)
 
@@ -163,7 +162,7 @@ class Trial:
         self._hang_s = max(HANG_FLOOR_S, HANG_FACTOR * batch_s * workers * request.harness.slots)
         derived = rules.settings(request.load, measured, given, request.accuracy)
         conf = {**given, **derived}
-        text = user_conf.render(request.loadgen_model, request.scenario, conf)
+        text = user_conf.render(request.workload.loadgen_model, request.scenario, conf)
         (self._out / USER_CONF_FILE).write_text(text, encoding="utf-8")
         return conf
 
@@ -172,7 +171,7 @@ class Trial:
         return loadgen.LoadgenTest(
             scenario=request.scenario,
             accuracy=request.accuracy,
-            model=request.loadgen_model,
+            model=request.workload.loadgen_model,
             user_conf=self._out / USER_CONF_FILE,
             out_dir=self._out,
             audit_config=Path(request.audit_config) if request.audit_config else None,

@@ -13,17 +13,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from backends.base import EngineSpec, OptionValue, TensorSpec  # msgspec reads the annotations
-from data.tasks import AnyPostprocess
 from sut.base.errors import BatchTooLarge
 from sut.base.process import collector_off
 from sut.base.subprocess_call import answer_request
+from sut.config.settings import HarnessSettings  # msgspec reads the annotations
+from sut.config.workload import Workload
 from sut.serve.samples import SampleSource
 from sut.serve.service_times import Measured, Point
 from sut.serve.workers.executor import Executor, ExecutorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from backends.base import EngineSpec
+    from data.tasks import AnyPostprocess
 
     Open = Callable[[ExecutorSpec], Executor]
 
@@ -42,45 +45,22 @@ class Request:
     """What to measure.
 
     Attributes:
-        backend: a key of backends.base.BACKENDS.
-        model_path: the model file, or None for a backend without one.
-        input: what the benchmark feeds.
-        output_name: the model's output, or None for its first.
-        devices: one a worker.
-        options: of the backend.
-        slots: batches that an asynchronous engine has in flight.
-        postprocess: as the benchmark names it.
+        workload: what is computed, with its samples.
+        harness: backend, devices, instances, options and slots; its batch sizes do not count.
         sizes: batch sizes, ascending.
         bound_ns: no size beyond the first whose batch takes longer; None for no bound.
-        samples_path: a .npy file, or empty for an engine that reads none.
-        samples: in the data set.
     """
 
-    backend: str
-    model_path: str | None
-    input: TensorSpec
-    output_name: str | None
-    devices: tuple[str, ...]
-    options: dict[str, OptionValue]
-    slots: int
-    postprocess: AnyPostprocess
+    workload: Workload
+    harness: HarnessSettings
     sizes: tuple[int, ...]
     bound_ns: float | None
-    samples_path: str
-    samples: int
 
-    def engine(self, device: str) -> EngineSpec:
-        """Return what opens the engine of a worker."""
-        return EngineSpec(
-            backend=self.backend,
-            model_path=self.model_path,
-            input=self.input,
-            output_name=self.output_name,
-            max_batch_size=self.sizes[-1],
-            device=device,
-            options=self.options,
-            slots=self.slots,
-        )
+    def engines(self) -> list[EngineSpec]:
+        """Return what opens the engine of each worker, for the largest of `sizes`."""
+        largest = replace(self.harness, max_batch_size=self.sizes[-1], device_max_batch_size={})
+        devices = (device for _, device in largest.worker_devices())
+        return [largest.engine(self.workload, device) for device in devices]
 
 
 class _Station:
@@ -116,14 +96,10 @@ class _Station:
 
     def load(self, request: Request) -> None:
         """Bring samples into memory."""
-        count = min(request.samples, _MOST_SAMPLES)
-        tensor = self._spec.input
-        shape = tuple(size or 1 for size in tensor.shape)
-        source = SampleSource(
-            request.samples_path, request.samples, shape, tensor.dtype, tuple(range(count))
-        )
-        self._indices = range(count)
-        self._executor.load(source.read())
+        samples = request.workload.samples
+        assert samples is not None, "samples are prepared before S(b) is measured"
+        self._indices = range(min(samples.count, _MOST_SAMPLES))
+        self._executor.load(SampleSource.of(request.workload, self._indices).read())
 
     def time(self, size: int, bound_ns: float | None) -> None:
         """Time one batch size."""
@@ -184,7 +160,8 @@ def measure(request: Request, open_: Open = Executor) -> Measured:
     Raises:
         SutError: an engine does not open, or not even its smallest batch works.
     """
-    stations = [_Station(request.engine(d), request.postprocess, open_) for d in request.devices]
+    postprocess = request.workload.postprocess
+    stations = [_Station(spec, postprocess, open_) for spec in request.engines()]
     with ThreadPoolExecutor(len(stations)) as pool:
         _all(pool, stations, _Station.open)
         _all(pool, stations, lambda station: station.load(request))

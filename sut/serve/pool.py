@@ -8,7 +8,6 @@ from __future__ import annotations
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from backends.base import EngineSpec
 from scenarios.base import Capacity
 from sut.serve.batcher import BatcherSettings
 from sut.serve.dispatcher import Dispatcher
@@ -23,12 +22,25 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from backends.base import OptionValue
-    from sut.config.settings import TrialRequest
+    from sut.config.settings import HarnessSettings
+    from sut.config.workload import Workload
     from sut.serve.dispatcher import Failure, Outlets
     from sut.serve.samples import SampleSource
     from sut.serve.workers.base import Worker
 
 T = TypeVar("T")
+
+
+class SystemRequest(Protocol):
+    """What a system is made of; the requests of the loads have more beside it."""
+
+    @property
+    def workload(self) -> Workload:
+        """What is computed."""
+
+    @property
+    def harness(self) -> HarnessSettings:
+        """How batches are made, and who runs them."""
 
 
 class System(Protocol):
@@ -71,7 +83,7 @@ class Front(Protocol):
 class InlineSystem:
     """One engine on LoadGen's thread."""
 
-    def __init__(self, request: TrialRequest, outlets: Outlets) -> None:
+    def __init__(self, request: SystemRequest, outlets: Outlets) -> None:
         self._request = request
         self._outlets = outlets
         self._name, self._device = next(iter(request.harness.worker_devices()))
@@ -110,7 +122,7 @@ class InlineSystem:
 class BatchSystem:
     """Workers on threads or in processes of their own, behind a dispatcher."""
 
-    def __init__(self, request: TrialRequest, outlets: Outlets) -> None:
+    def __init__(self, request: SystemRequest, outlets: Outlets) -> None:
         harness = self._harness = request.harness
         named = list(harness.worker_devices())
         settings = BatcherSettings(harness.max_batch_size, harness.max_queue_delay_us * 1_000)
@@ -133,7 +145,7 @@ class BatchSystem:
         ]
 
     def _processes(
-        self, specs: Sequence[tuple[str, ExecutorSpec]], request: TrialRequest
+        self, specs: Sequence[tuple[str, ExecutorSpec]], request: SystemRequest
     ) -> tuple[list[ProcessWorker], Receiver]:
         front, affinity = self._dispatcher, request.harness.affinity
         workers = [
@@ -187,27 +199,17 @@ def _all(calls: Sequence[Future[T]]) -> list[T]:
     return [call.result() for call in calls]
 
 
-def open_system(request: TrialRequest, outlets: Outlets) -> System:
+def open_system(request: SystemRequest, outlets: Outlets) -> System:
     """Make the system that `request.harness` describes; nothing is opened yet."""
     if request.harness.workers == "inline":
         return InlineSystem(request, outlets)
     return BatchSystem(request, outlets)
 
 
-def executor_spec(request: TrialRequest, device: str) -> ExecutorSpec:
+def executor_spec(request: SystemRequest, device: str) -> ExecutorSpec:
     """Return what a worker on `device` needs to open its engine."""
-    harness = request.harness
-    engine = EngineSpec(
-        backend=harness.backend,
-        model_path=request.model_path,
-        input=request.input,
-        output_name=request.output_name,
-        max_batch_size=harness.cap(device),
-        device=device,
-        options=harness.backend_options,
-        slots=harness.slots,
-    )
-    return ExecutorSpec(engine, request.postprocess)
+    workload = request.workload
+    return ExecutorSpec(request.harness.engine(workload, device), workload.postprocess)
 
 
 def warm_up_sizes(cap: int, samples_per_query: int) -> tuple[int, ...]:

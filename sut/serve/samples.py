@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backends.base import Array
+    from sut.config.workload import Workload
 
 NOT_LOADED = -1
 
@@ -55,6 +56,14 @@ class SampleSource:
     shape: tuple[int, ...]
     dtype: str
     indices: tuple[int, ...]
+
+    @classmethod
+    def of(cls, workload: Workload, indices: Sequence[int]) -> SampleSource:
+        """Return where to read some samples of a workload, whose samples are prepared."""
+        samples = workload.samples
+        assert samples is not None, "samples are prepared before any are loaded"
+        shape, dtype = workload.sample_shape, workload.input.dtype
+        return cls(samples.path, samples.count, shape, dtype, tuple(indices))
 
     def read(self) -> LoadedSamples:
         """Read the samples into memory."""

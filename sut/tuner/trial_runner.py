@@ -15,12 +15,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from backends.base import WITHOUT_MODEL, TensorSpec
-from data.model import resolve_model
-from data.preprocess import prepare
 from sut.base.errors import EXIT_INVALID, EXIT_SIGINT
-from sut.base.progress import show_progress
 from sut.base.subprocess_call import TrialFailed, last_line, run_apart
+from sut.config.prepare import prepared_workload
 from sut.record import loadgen_logs
 from sut.record.run_folder import BATCHES_FILE, LOG_FILE, TRACE_FILE, read_result
 from sut.record.trace import BATCH_FIELDS, TraceReader
@@ -125,30 +122,15 @@ class TrialRunner:
         return " ".join(["sut", *words[: words.index("--out")]])
 
     def _measure(self, ask: Measure) -> Measured:
-        plan, benchmark = self._plan, self._plan.benchmark
-        harness = plan.harness
-        model_path, samples_path, samples = None, "", benchmark.performance_sample_count
-        if harness.backend not in WITHOUT_MODEL:
-            model_path = str(resolve_model(benchmark, plan.arguments.model).path.absolute())
-            with show_progress(f"preparing samples of {benchmark.name}") as progress:
-                found = prepare(benchmark, plan.arguments.data, progress=progress)
-            samples_path, samples = str(found.path.absolute()), found.count
-        tensor = benchmark.input
-        workers = replace(harness, instances=ask.variant.instances).worker_devices()
-        request = Request(
-            backend=harness.backend,
-            model_path=model_path,
-            input=TensorSpec(tensor.name, tensor.shape, tensor.dtype),
-            output_name=benchmark.output,
-            devices=tuple(device for _, device in workers),
-            options={**harness.backend_options, **dict(ask.variant.options)},
+        plan, given = self._plan, self._plan.arguments
+        harness = replace(
+            plan.harness,
+            instances=ask.variant.instances,
+            backend_options={**plan.harness.backend_options, **dict(ask.variant.options)},
             slots=USUAL_SLOTS,
-            postprocess=benchmark.postprocess,
-            sizes=ask.sizes,
-            bound_ns=ask.bound_ns,
-            samples_path=samples_path,
-            samples=samples,
         )
+        workload = prepared_workload(plan.benchmark, harness.backend, given.model, given.data)
+        request = Request(workload, harness, ask.sizes, ask.bound_ns)
         answer = run_apart(
             "sut.serve.measure", msgspec.json.encode(request), "measuring batch times"
         )

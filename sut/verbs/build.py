@@ -6,7 +6,6 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from backends.base import EngineSpec, TensorSpec
 from backends.onnxruntime.precision import BUILDABLE
 from backends.tensorrt.builder import DEFAULT_LEVEL, BuildRequest, make_plan
 from backends.tensorrt.engine import device_sm
@@ -15,17 +14,16 @@ from backends.tensorrt.plan import note_path
 from backends.tensorrt.profiles import one_profile, parse_profiles
 from sut.base.errors import EXIT_VALID, ConfigError, EngineError, nearest
 from sut.base.progress import show_progress
+from sut.config.prepare import resolve_workload
 from sut.models.precision import in_precision
 from sut.verbs.quantize import add_source_arguments, read_source
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
     from backends.tensorrt.library import Library
     from backends.tensorrt.plan import Plan
     from backends.tensorrt.profiles import Profile
-    from sut.models.precision import Source
 
 EXAMPLES = """examples:
   sut build -b efficientnet-lite0 --precision fp16 --max-batch-size 32
@@ -90,7 +88,8 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     with show_progress(f"making {arguments.precision}") as progress:
         model = in_precision(source, arguments.precision, progress=progress)
     print(f"{source.benchmark.name}: {model.origin}, {model.path}", file=say)
-    spec = _spec(source, str(model.path), profiles)
+    workload = resolve_workload(source.benchmark, "tensorrt", source.model.path).with_model(model)
+    spec = workload.engine("tensorrt", profiles[-1].max)
     plans = []
     for sm in sms:
         request = BuildRequest(
@@ -141,17 +140,6 @@ def _sms(arguments: argparse.Namespace, library: Library) -> list[int]:
             "--sm, or install tensorrt-rtx-cu13 and add --library tensorrt_rtx."
         )
     return list(dict.fromkeys(map(int, parts)))
-
-
-def _spec(source: Source, model: str, profiles: Sequence[Profile]) -> EngineSpec:
-    tensor = source.benchmark.input
-    return EngineSpec(
-        backend="tensorrt",
-        model_path=model,
-        input=TensorSpec(tensor.name, tensor.shape, tensor.dtype),
-        output_name=source.benchmark.output,
-        max_batch_size=profiles[-1].max,
-    )
 
 
 def _lines(plan: Plan) -> list[str]:

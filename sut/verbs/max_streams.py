@@ -16,16 +16,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from backends.base import WITHOUT_MODEL, TensorSpec
-from data.model import resolve_model
-from data.preprocess import prepare
-from scenarios.base import Load
 from sut.base import environment
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
-from sut.base.progress import show_progress
 from sut.base.subprocess_call import run_apart
 from sut.config import plan as config
-from sut.config.settings import TrialRequest
+from sut.config.prepare import prepared_workload
 from sut.load.interval import StreamsRequest
 from sut.record.run_folder import SUMMARY_FILE, RunFolder
 from sut.tuner.max_streams import Edge, Tried, find_edge, reached
@@ -136,32 +131,14 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _sender(arguments: argparse.Namespace, plan: config.Plan) -> Send:
-    benchmark = plan.benchmark
-    model_path, samples_path, samples = None, "", benchmark.performance_sample_count
-    if plan.harness.backend not in WITHOUT_MODEL:
-        model_path = str(resolve_model(benchmark, arguments.model).path.absolute())
-        with show_progress(f"preparing samples of {benchmark.name}") as progress:
-            found = prepare(benchmark, arguments.data, progress=progress)
-        samples_path, samples = str(found.path.absolute()), found.count
+    given = plan.arguments
+    workload = prepared_workload(plan.benchmark, plan.harness.backend, given.model, given.data)
     interval_ns = int(arguments.interval_ms * MS)
     queries = max(_LEAST_QUERIES, round(arguments.seconds * 1e9 / interval_ns))
-    tensor = benchmark.input
 
     def send(streams: int) -> list[int]:
-        trial = TrialRequest(
-            scenario="MultiStream",
-            accuracy=False,
-            loadgen_model=benchmark.loadgen_name,
-            out_dir="",
-            load=Load(),
-            model_path=model_path,
-            input=TensorSpec(tensor.name, tensor.shape, tensor.dtype),
-            output_name=benchmark.output,
-            postprocess=benchmark.postprocess,
-            performance_sample_count=benchmark.performance_sample_count,
-            harness=_shared(plan.harness, streams, arguments.max_batch_size is not None),
-        )
-        request = StreamsRequest(trial, samples_path, samples, streams, interval_ns, queries)
+        harness = _shared(plan.harness, streams, arguments.max_batch_size is not None)
+        request = StreamsRequest(workload, harness, streams, interval_ns, queries)
         answer = run_apart("sut.load.interval", msgspec.json.encode(request), "max-streams")
         return msgspec.json.decode(answer, type=list[int])
 

@@ -23,7 +23,8 @@ from scenarios import records
 from sut.base.process import before_others, collector_off, fastbins_off
 
 # Needed at run time: msgspec reads the annotations to decode a request.
-from sut.config.settings import TrialRequest, TrialSamples
+from sut.config.settings import TrialRequest
+from sut.config.workload import Samples
 from sut.load import loadgen
 from sut.record.loadgen_logs import read_detail
 from sut.record.run_folder import TRACE_FILE
@@ -107,7 +108,8 @@ def _run_here(request: AddedRequest, folder: Path) -> AddedResult:
     outlets = Outlets(loadgen.complete, TraceWriter(folder / TRACE_FILE), failures.append)
     system = InlineSystem(trial, outlets)
     system.open()
-    library = Library(TrialSamples(request.samples, request.count, {}), trial, system)
+    samples_file = Samples(request.samples, request.count)
+    library = Library(replace(trial.workload, samples=samples_file), system)
     test = Trial(trial, Quiet())
     test._prepare(system, library, {})
     engine = system._opened()._engine

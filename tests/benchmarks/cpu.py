@@ -152,14 +152,15 @@ def _case(arguments: argparse.Namespace, scenario: str) -> Case:
     options = shlex.split(getattr(arguments, scenario.lower()))
     benchmark = load_benchmark(arguments.benchmark)
     _, request = sut_run(arguments.benchmark, scenario, [*PROBE, *options])
-    assert request.model_path is not None, "a backend with a model"
+    workload = request.workload
+    assert workload.model is not None, "a backend with a model"
     harness = request.harness
     if scenario == SINGLE:  # LoadGen sends one sample at a time, whatever the cap
         harness = replace(harness, max_batch_size=1)
     loop = bare.BareRequest(
         harness=harness,
-        model=request.model_path,
-        input_name=request.input.name,
+        model=workload.model.path,
+        input_name=workload.input.name,
         samples=str(prepare(benchmark, None).path),
         seconds=arguments.bare_seconds,
     )

@@ -24,6 +24,7 @@ from data.tasks.classification import ArgMax
 from scenarios.base import Load
 from sut.base.environment import ROOT
 from sut.config.settings import HarnessSettings, TrialRequest, WorkerKind
+from sut.config.workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -190,14 +191,17 @@ def _request(test: Test, folder: Path) -> TrialRequest:
     return TrialRequest(
         scenario=test.scenario,
         accuracy=False,
-        loadgen_model=MODEL,
         out_dir=str(folder),
         load=Load(),
-        model_path=None,
-        input=INPUT,
-        output_name=None,
-        postprocess=ArgMax(),
-        performance_sample_count=SAMPLES,
+        workload=Workload(
+            benchmark=MODEL,
+            loadgen_model=MODEL,
+            model=None,
+            input=INPUT,
+            output_name=None,
+            postprocess=ArgMax(),
+            performance_sample_count=SAMPLES,
+        ),
         harness=harness,
     )
 

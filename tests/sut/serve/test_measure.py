@@ -10,6 +10,8 @@ import pytest
 from backends.base import OptionValue, TensorSpec
 from data.tasks.other import Raw
 from sut.base.errors import BatchTooLarge, EngineError
+from sut.config.settings import HarnessSettings
+from sut.config.workload import Model, Samples, Workload
 from sut.serve.measure import Request, measure
 from sut.serve.workers.executor import Executor, ExecutorSpec
 from tests.backends.models import SHAPE, linear, save
@@ -22,20 +24,27 @@ SIZES = (1, 2, 4, 8)
 
 def request(model: str | None, **options: OptionValue) -> Request:
     """Return what to measure on one device."""
-    return Request(
-        backend="onnxruntime" if model else "null",
-        model_path=model,
+    workload = Workload(
+        benchmark="own",
+        loadgen_model="own",
+        model=Model(model, "", "a test") if model else None,
         input=TensorSpec("x", SHAPE, "float32"),
         output_name=None,
-        devices=("cpu",),
-        options=options,
-        slots=1,
         postprocess=Raw(),
-        sizes=SIZES,
-        bound_ns=None,
-        samples_path="",
-        samples=8,
+        performance_sample_count=8,
+        samples=Samples("", 8),
     )
+    harness = HarnessSettings(
+        backend="onnxruntime" if model else "null",
+        workers="thread",
+        devices=("cpu",),
+        instances=1,
+        max_batch_size=1,
+        max_queue_delay_us=0,
+        slots=1,
+        backend_options=options,
+    )
+    return Request(workload, harness, SIZES, bound_ns=None)
 
 
 class Opener:
@@ -92,7 +101,8 @@ def test_a_batch_of_one_that_is_too_large_is_an_error() -> None:
 
 
 def test_a_model_whose_batch_axis_is_fixed_to_one_is_measured_at_one(tmp_path: Path) -> None:
-    fixed = replace(request(save(linear(batch=1), tmp_path)), output_name="logits")
+    asked = request(save(linear(batch=1), tmp_path))
+    fixed = replace(asked, workload=replace(asked.workload, output_name="logits"))
 
     measured = measure(fixed)
 

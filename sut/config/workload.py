@@ -1,0 +1,113 @@
+"""What is computed: a model and the samples for it, resolved once and handed to every process.
+
+Plain data; sut.config.prepare makes it. It says nothing of devices, batches or queries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+# Needed at run time: msgspec reads the annotations to decode a request.
+from backends.base import EngineSpec, TensorSpec
+from data.tasks import AnyPostprocess
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from backends.base import OptionValue
+    from data.model import ResolvedModel
+    from data.preprocess import SampleSet
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model file that is there.
+
+    Attributes:
+        path: absolute.
+        sha256: of its content.
+        origin: where it comes from, in words for a report.
+    """
+
+    path: str
+    sha256: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The prepared samples.
+
+    Attributes:
+        path: a .npy file [count, *shape]; empty for an engine that reads none.
+        count: samples in the data set.
+    """
+
+    path: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A benchmark with its model and samples.
+
+    Attributes:
+        benchmark: its name.
+        loadgen_model: selects the lines of mlperf.conf and user.conf.
+        model: None for a backend without one.
+        input: what the model is fed.
+        output_name: the model's output, or None for its first.
+        postprocess: what becomes of the outputs.
+        performance_sample_count: samples in memory at once; LoadGen's mlperf.conf may override it.
+        samples: None until they are prepared.
+    """
+
+    benchmark: str
+    loadgen_model: str
+    model: Model | None
+    input: TensorSpec
+    output_name: str | None
+    postprocess: AnyPostprocess
+    performance_sample_count: int
+    samples: Samples | None = None
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample; a size that the model leaves open is 1."""
+        return tuple(size or 1 for size in self.input.shape)
+
+    def engine(
+        self,
+        backend: str,
+        max_batch_size: int,
+        device: str = "cpu",
+        options: Mapping[str, OptionValue] | None = None,
+        slots: int = 1,
+    ) -> EngineSpec:
+        """Return what opens an engine of this model; see EngineSpec for the arguments."""
+        return EngineSpec(
+            backend=backend,
+            model_path=None if self.model is None else self.model.path,
+            input=self.input,
+            output_name=self.output_name,
+            max_batch_size=max_batch_size,
+            device=device,
+            options=options or {},
+            slots=slots,
+        )
+
+    def with_model(self, model: ResolvedModel) -> Workload:
+        """Return the same with another file of the model, such as one in another precision."""
+        return replace(self, model=model_of(model))
+
+    def with_samples(self, samples: SampleSet | None) -> Workload:
+        """Return the same with its samples; None: the engine reads none."""
+        if samples is None:
+            return replace(self, samples=Samples("", self.performance_sample_count))
+        return replace(self, samples=Samples(str(samples.path.absolute()), samples.count))
+
+
+def model_of(found: ResolvedModel) -> Model:
+    """Return a model that was found, as plain data."""
+    return Model(str(found.path.absolute()), found.sha256, found.origin)

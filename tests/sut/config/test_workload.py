@@ -1,0 +1,75 @@
+"""A workload: resolved once, and the same in every process that it travels to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from data.benchmark import load_benchmark
+from sut.config.plan import Arguments, resolve
+from sut.config.prepare import prepared_workload, resolve_workload
+from sut.config.workload import Samples, Workload
+from tests.sut.helpers import own
+
+if TYPE_CHECKING:
+    from data.benchmark import Benchmark
+
+
+def benchmark(folder: Path) -> Benchmark:
+    """Return a benchmark with a small model and images of its own."""
+    return load_benchmark(str(own.make_benchmark(folder)))
+
+
+def test_the_model_is_found_and_hashed(tmp_path: Path) -> None:
+    workload = resolve_workload(benchmark(tmp_path), "onnxruntime", None)
+
+    assert workload.model is not None
+    assert Path(workload.model.path).is_absolute()
+    assert len(workload.model.sha256) == 64
+    assert workload.samples is None
+
+
+def test_a_backend_without_a_model_reads_nothing() -> None:
+    named = load_benchmark("resnet50")
+
+    workload = prepared_workload(named, "null", None, None)
+
+    assert workload.model is None
+    assert workload.samples == Samples("", named.performance_sample_count)
+
+
+def test_samples_are_prepared_once_the_model_is_known(tmp_path: Path) -> None:
+    workload = prepared_workload(benchmark(tmp_path), "onnxruntime", None, None)
+
+    assert workload.samples is not None
+    assert workload.samples.count == own.COUNT
+    assert Path(workload.samples.path).suffix == ".npy"
+
+
+def test_an_engine_gets_the_cap_and_the_options_of_its_device() -> None:
+    plan = resolve(
+        Arguments(
+            benchmark="resnet50",
+            scenario="Offline",
+            backend="simulated",
+            devices=("0", "1"),
+            max_batch_size=32,
+            device_max_batch_size={"1": 26},
+            backend_options={"base_ms": 1.0},
+        )
+    )
+    workload = resolve_workload(plan.benchmark, "simulated", None)
+
+    specs = [plan.harness.engine(workload, device) for device in plan.harness.devices]
+
+    assert [spec.max_batch_size for spec in specs] == [32, 26]
+    assert {spec.options["base_ms"] for spec in specs} == {1.0}
+    assert {spec.input for spec in specs} == {workload.input}
+
+
+def test_a_workload_travels_as_json(tmp_path: Path) -> None:
+    workload = prepared_workload(benchmark(tmp_path), "onnxruntime", None, None)
+
+    assert msgspec.json.decode(msgspec.json.encode(workload), type=Workload) == workload

@@ -1,1 +1,1 @@
-"""What everything stands on: errors, environment, processes, files written whole."""
+"""The foundation: errors, environment, processes, files that are written whole."""

@@ -1,6 +1,6 @@
 """The fingerprint of the machine and the software that a result was measured with.
 
-Reads only; what cannot be read is null, never guessed.
+Only reads. A value that cannot be read is null, never guessed.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def fingerprint() -> dict[str, object]:
 
 
 def governor() -> str | None:
-    """Return the CPU's frequency governor; None where the kernel shows none, as in most guests."""
+    """Return the CPU's frequency governor; None in most virtual machines."""
     return _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -97,7 +97,7 @@ def memory_bytes() -> int:
 
 
 def commit() -> str | None:
-    """Return the checkout's commit, with "+changes" when files differ from it; None outside git."""
+    """Return the commit of the checkout, with "+changes" if files differ; None outside git."""
     try:
         head = _git("rev-parse", "HEAD")
         return head + ("+changes" if _git("status", "--porcelain", "-uno") else "")

@@ -8,7 +8,7 @@
     `-- WorkerError           1   a batch failed during a run: the device, and its traceback
 
 A message is one line: where, what came, what was expected, what to do. An
-INVALID result is no error: such a run exits 3, an interrupted one 130 or 143.
+INVALID result is not an error: such a run exits 3, an interrupted one 130 or 143.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EXIT_SIGTERM = 143
 
 
 class SutError(Exception):
-    """Base of every deliberate error; `str()` of it is the one line that the user reads."""
+    """Base of every deliberate error. `str()` gives the one line that the user reads."""
 
     exit_code: ClassVar[int] = EXIT_FAILED
 

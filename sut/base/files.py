@@ -1,4 +1,4 @@
-"""Where made files are kept, and how to keep them: complete, or not at all."""
+"""Where generated files are kept, and how to write them: complete, or not at all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sha256_file(path: Path) -> str:
 
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Yield a new folder in `parent`; whatever is left in it afterwards is removed."""
+    """Yield a new folder in `parent`, and remove it afterwards with all that is left in it."""
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
     try:
@@ -36,9 +36,9 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 
 
 def replace_folder(made: Path, target: Path) -> None:
-    """Move the folder `made` to `target`; an older `target` gives way, but is never half there.
+    """Move the folder `made` to `target`. It replaces an older `target`, which is never half there.
 
-    Another process may put its own there first: it made the same, so either will do.
+    Another process may put its own folder there first. It has the same content, so keep that one.
     """
     with temporary_folder(target.parent) as aside:
         with contextlib.suppress(FileNotFoundError):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from onnx import GraphProto, TensorProto
 
-# How other files start that are given for a model, and what to do with each.
+# First bytes of other files that users give as a model, and what to do with each.
 TAKEN_FOR_MODELS = (
     (b"version https://git-lfs", "a Git LFS pointer. Run git lfs pull to get the model itself"),
     (b"PK\x03\x04", "a zip archive, as PyTorch saves. Export the model to ONNX, or unpack it"),
@@ -27,7 +27,7 @@ TAKEN_FOR_MODELS = (
     (b"<", "a web page or XML. Download the model again"),
 )
 
-# Names of onnx.TensorProto.DataType to the word for a precision; other types hold no weights.
+# Names in onnx.TensorProto.DataType to the word for a precision. Other types hold no weights.
 PRECISIONS = {
     "DOUBLE": "fp64",
     "FLOAT": "fp32",
@@ -55,7 +55,7 @@ def check_file(path: str | None) -> str:
         raise EngineError("no model file is given; expected an ONNX file. Name one with --model.")
     if Path(path).is_dir():
         raise EngineError(f"{path}: is a directory; expected an ONNX file. Name the file in it.")
-    if Path(path).exists() and not Path(path).is_file():  # opening a pipe would wait for ever
+    if Path(path).exists() and not Path(path).is_file():  # opening a pipe would block forever
         raise EngineError(f"{path}: is a device or a pipe; expected an ONNX file. Name a file.")
     try:
         with Path(path).open("rb") as file:
@@ -69,7 +69,7 @@ def check_file(path: str | None) -> str:
         raise EngineError(f"{path}: is empty; expected an ONNX file. Export or copy it again.")
     for start, what in TAKEN_FOR_MODELS:
         if head.startswith(start):
-            raise EngineError(f"{path}: is no ONNX model but {what}.")
+            raise EngineError(f"{path}: is not an ONNX model but {what}.")
     return path
 
 
@@ -79,17 +79,19 @@ def check_onnx(path: Path) -> None:
         graph = _graph(path)
     except ValueError as error:
         raise DataError(
-            f"{path}: is not an ONNX model, or only a part of one; expected a whole .onnx file."
+            f"{path}: is not an ONNX model, or is incomplete; expected a whole .onnx file."
         ) from error
     if not graph.node or not graph.output:
-        raise DataError(f"{path}: an ONNX model without nodes or outputs; expected a whole model.")
+        raise DataError(
+            f"{path}: is is is an ONNX model without nodes or outputs; expected a whole model."
+        )
 
 
 def precision_of(path: str, input_dtype: str) -> str:
     """Return the type that holds most of the weights: "fp32", "fp16", "int8" and so on.
 
-    A model without weights in its own file's graph has the precision of its input; the name is
-    NumPy's where there is no shorter one.
+    A model whose file holds no weights has the precision of its input. Types without a short name
+    have NumPy's name.
     """
     import onnx  # noqa: PLC0415 - slow to import
 
@@ -108,7 +110,7 @@ def precision_of(path: str, input_dtype: str) -> str:
 
 
 def _graph(path: Path) -> GraphProto:
-    """Return the graph without data in other files; raise ValueError if the file does not parse."""
+    """Return the graph without external data; raise ValueError if the file does not parse."""
     import onnx  # noqa: PLC0415 - slow to import
     from google.protobuf.message import (  # type: ignore[import-untyped]  # noqa: PLC0415 - as onnx
         DecodeError,

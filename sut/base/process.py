@@ -1,4 +1,4 @@
-"""Settings of a process that is measured: collector, interpreter lock, cores."""
+"""Settings of a measured process: garbage collector, interpreter lock, cores."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sut.base.errors import ConfigError
 SWITCH_INTERVAL_S = 1e-4
 
 
-# Before other processes, where this user may (root, or CAP_SYS_NICE). A device that is 98 % busy
-# never catches up with a thread that waited 10 ms for its turn on a core.
+# Priority over other processes, if this user may set it (root, or CAP_SYS_NICE). A device that is
+# 98 % busy never catches up with a thread that waited 10 ms for a core.
 NICENESS = -10
 
 
 def before_others() -> None:
-    """Go before other processes on the cores, if this user may; threads and children inherit it.
+    """Take priority over other processes, if this user may; threads and children inherit it.
 
-    Call it first: on Linux it holds for the calling thread and those that it starts. Where Linux
-    groups processes by session (sched(7), autogroup), niceness orders those of one session alone,
-    and the session has one of its own: call it in a process that leads its session.
+    Call it first: on Linux it applies to the calling thread and to those that it starts. Where
+    Linux groups processes by session (sched(7), autogroup), niceness counts only within a session,
+    and each session has its own niceness. Call it in a process that leads its session.
     """
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
@@ -36,15 +36,15 @@ def before_others() -> None:
 
 
 def fastbins_off() -> None:
-    """Have glibc's malloc join a small block with its neighbours at once when it is freed.
+    """Make glibc's malloc merge a small block with its neighbours as soon as it is freed.
 
-    LoadGen frees blocks in one thread that another took, by the million. glibc keeps them in lists
-    of their own, its fastbins, until somebody asks for 1 KiB or more: then it walks all of them.
-    LoadGen asks for that much in its issuing thread, when more than 63 queries are due at once:
-    when it is late already. Sampled at 20,700 queries/s: 82 walks in 34 s, of up to 3 ms, and 12 ms
-    at the end; none with this.
+    In LoadGen, one thread allocates millions of blocks and another frees them. glibc keeps freed
+    blocks in its fastbins until somebody asks for 1 KiB or more; then it walks through all of them.
+    LoadGen's issuing thread asks for that much when more than 63 queries are due at once, which
+    means that it is already late. Sampled at 20,700 queries/s: 82 walks in 34 s, each up to 3 ms,
+    and 12 ms at the end. With this setting there are none.
 
-    Any other C library is left as it is.
+    Does nothing with another C library.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -53,7 +53,7 @@ def fastbins_off() -> None:
 
 
 def collector_off() -> None:
-    """Keep the collector and long turns at the interpreter lock out of the measured time."""
+    """Keep garbage collection and long holds of the interpreter lock out of the measurement."""
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -64,7 +64,7 @@ def parse_cpus(text: str) -> set[int]:
     """Return the cores of a list such as "0-3,8".
 
     Raises:
-        ConfigError: it is no such list.
+        ConfigError: `text` is not such a list.
     """
     cpus: set[int] = set()
     for part in text.split(","):
@@ -81,10 +81,10 @@ def parse_cpus(text: str) -> set[int]:
 def parse_affinity(text: str) -> dict[str, str]:
     """Split "0:0-15&1:16-31" (NVIDIA's syntax: devices, colon, cores) into cores by device.
 
-    Empty text names no device.
+    An empty text gives no devices.
 
     Raises:
-        ConfigError: it is not of that form, or names a device twice.
+        ConfigError: `text` does not have that form, or names a device twice.
     """
     found: dict[str, str] = {}
     for part in text.split("&") if text else ():

@@ -1,4 +1,4 @@
-"""Show how far a long step is: a bar on a terminal, plain lines elsewhere. Knows no step."""
+"""Shows the progress of a long step: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TextIO, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    # Called with (done, total), in bytes or samples; total is None where nobody knows it.
+    # Called with (done, total), in bytes or samples; total is None if it is unknown.
     Progress: TypeAlias = Callable[[int, "int | None"], None]
 
-_PLAIN_LINES = 10  # lines that a whole step prints without a terminal
-_QUIET_S = 1.0  # what is done sooner prints none
+_PLAIN_LINES = 10  # lines for a whole step without a terminal
+_QUIET_S = 1.0  # a step that ends sooner prints nothing
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def show_progress(
 
 
 class _PlainLines:
-    """Prints a line each tenth of the way, for what takes long enough to be waited for."""
+    """Prints a line after each tenth of a step, if the step takes long enough."""
 
     def __init__(self, title: str, stream: TextIO, quiet_s: float) -> None:
         self._title = title
@@ -47,7 +47,7 @@ class _PlainLines:
         self._quiet_until_s = time.monotonic() + quiet_s
 
     def __call__(self, done: int, total: int | None) -> None:
-        """Print `TITLE: DONE of TOTAL` if a further tenth is done."""
+        """Print `TITLE: DONE of TOTAL` if another tenth is done."""
         if not total:
             return
         tenth = done * _PLAIN_LINES // total

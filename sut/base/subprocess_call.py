@@ -1,4 +1,4 @@
-"""Runs one of the tuner's own modules in a fresh process: bytes in, bytes out, errors as errors."""
+"""Runs a module in a new process: bytes in, bytes out, its errors raised here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Request = TypeVar("_Request")
 
 
 class TrialFailed(SutError):
-    """A trial had no result: a device died, or the program refused it."""
+    """A trial gave no result: a device died, or the program refused the settings."""
 
 
 def run_apart(module: str, request: bytes, what: str) -> bytes:
@@ -28,12 +28,12 @@ def run_apart(module: str, request: bytes, what: str) -> bytes:
 
     Args:
         module: reads the request on standard input.
-        request: for it.
-        what: it does, for the message.
+        request: what it reads.
+        what: what it does, for the message.
 
     Raises:
-        ConfigError: it was given bad input.
-        TrialFailed: it failed otherwise.
+        ConfigError: the module refused its input.
+        TrialFailed: it failed in another way.
     """
     with subprocess.Popen(
         [sys.executable, "-m", module],
@@ -55,17 +55,17 @@ def run_apart(module: str, request: bytes, what: str) -> bytes:
 
 
 def answer_request(kind: type[_Request], act: Callable[[_Request], object]) -> int:
-    """Be the other side: act on the request on standard input, answer on standard output.
+    """Act on the request on standard input, and answer on standard output.
 
     Args:
         kind: of the request.
-        act: returns what to answer.
+        act: returns the answer.
 
     Returns:
         The exit code.
     """
     answer = os.dup(1)
-    os.dup2(2, 1)  # whatever an engine prints is no answer
+    os.dup2(2, 1)  # what an engine prints must not mix with the answer
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=kind)
     try:
         os.write(answer, msgspec.json.encode(act(request)))
@@ -80,6 +80,6 @@ def answer_request(kind: type[_Request], act: Callable[[_Request], object]) -> i
 
 
 def last_line(text: str) -> str:
-    """Return what the program said last; a worker's traceback comes below it."""
+    """Return the last line that the program printed, above the traceback of a worker."""
     said = [line.removeprefix("sut: ") for line in text.splitlines() if line.startswith("sut: ")]
     return said[-1] if said else next(reversed(text.strip().splitlines()), "")

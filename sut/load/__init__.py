@@ -1,1 +1,1 @@
-"""Who asks: LoadGen, and loads of our own. All of them drive the same dispatcher."""
+"""Loads: LoadGen, and this program's own. All of them drive the same dispatcher."""

@@ -1,7 +1,8 @@
-"""Sends N samples every interval, whatever became of those before: v0.5's MultiStream, not LoadGen.
+"""Sends N samples every interval without waiting for answers: the MultiStream of v0.5.
 
-Runs as `python -m sut.load.interval` in a process of its own: the request comes on standard input,
-the latencies go to standard output. Its figures are never a LoadGen result.
+Does not use LoadGen, so its figures are never a LoadGen result. Runs as
+`python -m sut.load.interval`: the request comes on standard input, the latencies go to standard
+output.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 NS_PER_S = 1e9
 _WARM_UP_S = 0.5
-# After the last query so long for the answers; a queue that grew is not waited for to its end.
+# How long to wait for answers after the last query. A queue that grew is not waited for.
 _DRAIN_INTERVALS, _LEAST_DRAIN_S = 20, 0.5
 
 
@@ -55,7 +56,7 @@ class StreamsRequest:
 
 
 class Latencies:
-    """When each query was due, and when its last sample was answered. Workers' threads complete."""
+    """When each query was due, and when its last sample was answered, by the workers' threads."""
 
     def __init__(self, streams: int, queries: int) -> None:
         self._streams = streams
@@ -66,7 +67,7 @@ class Latencies:
         self.all_done = threading.Event()
 
     def complete(self, ids: Sequence[int], responses: Responses | None) -> None:
-        """Note that samples were answered; ids count from 1 in the order of the queries."""
+        """Record that samples were answered; ids count from 1 in the order of the queries."""
         now_ns = time.monotonic_ns()
         with self._lock:
             for number in ids:
@@ -79,14 +80,14 @@ class Latencies:
             self.all_done.set()
 
     def since(self, due_ns: Sequence[int]) -> list[int]:
-        """Return the latency of every query in ns; -1 for those without all answers."""
+        """Return the latency of every query in ns; -1 if an answer is missing."""
         with self._lock:
             pairs = zip(self._done_ns, due_ns, strict=True)
             return [done - due if done else -1 for done, due in pairs]
 
 
 class _NoTrace:
-    """See sut.serve.dispatcher.Recorder; nothing is kept."""
+    """See sut.serve.dispatcher.Recorder. Keeps nothing."""
 
     def query(self, arrival_ns: int, samples: int) -> None:
         """See Recorder."""
@@ -123,7 +124,7 @@ def measure(request: StreamsRequest) -> list[int]:
 def _send(
     request: StreamsRequest, front: Front, samples: int, failures: Sequence[Failure]
 ) -> list[int]:
-    """Send every query when it is due; return when they were due."""
+    """Send every query when it is due; return the times at which they were due."""
     streams = request.streams
     start_ns = time.monotonic_ns() + request.interval_ns
     due_ns = [start_ns + k * request.interval_ns for k in range(request.queries)]
@@ -141,5 +142,5 @@ def _send(
 if __name__ == "__main__":
     code = answer_request(StreamsRequest, measure)
     sys.stderr.flush()
-    # Batches of a queue that grew may still be under way.
+    # Batches of a queue that grew may still be running.
     os._exit(code)

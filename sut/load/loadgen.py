@@ -1,8 +1,8 @@
 """The only module that imports LoadGen: settings in, callbacks guarded, responses out.
 
-Scope: one StartTest a process. LoadGen's built-in mlperf.conf applies to the first FromConfig of
-a process only, an exception that leaves a callback corrupts it, and there is no way to abort a
-test from Python; so a process runs one test and then ends.
+One process runs one StartTest and then ends, for three reasons: LoadGen applies its built-in
+mlperf.conf only in the first FromConfig of a process; an exception that leaves a callback corrupts
+it; and Python cannot abort a test.
 
 Knows nothing of models, batches or devices.
 """
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from sut.serve.responses import Responses
 
-# Return codes of TestSettings.FromConfig; it raises nothing (loadgen/test_settings_internal.cc).
+# Return codes of TestSettings.FromConfig, which raises nothing (loadgen/test_settings_internal.cc).
 _FILE_MISSING, _PARSE_ERROR = -2, -22
 
-# StartTest reads an audit.config from the current directory if it finds one: name one that is not
-# there unless an audit was asked for.
+# StartTest reads an audit.config from the current directory if there is one. Without an audit, give
+# it a name that does not exist.
 NO_AUDIT = "no-audit.config"
 
 
@@ -40,14 +40,14 @@ class QuerySink(Protocol):
     """What LoadGen drives: the dispatcher, or an inline worker."""
 
     def issue_query(self, ids: list[int], indices: list[int]) -> None:
-        """Take response ids and data set indices; each id is completed once, later or now."""
+        """Take response ids and data set indices; each id is completed once, now or later."""
 
     def flush_queries(self) -> None:
         """The last query of a series was issued."""
 
 
 class SampleLibrary(Protocol):
-    """What LoadGen calls a QuerySampleLibrary."""
+    """LoadGen's QuerySampleLibrary."""
 
     total_count: int
     performance_count: int
@@ -56,7 +56,7 @@ class SampleLibrary(Protocol):
         """Bring these data set indices into memory; not timed."""
 
     def unload_samples(self, indices: list[int]) -> None:
-        """They are not needed any more; not timed."""
+        """Release these data set indices; not timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class LoadgenTest:
         accuracy: AccuracyOnly instead of PerformanceOnly.
         model: LoadGen's model name; it selects the lines of mlperf.conf and user.conf.
         user_conf: checked by sut.config.user_conf before.
-        out_dir: exists and is writable; LoadGen crashes later when it is not.
+        out_dir: must exist and be writable, or LoadGen crashes later.
         audit_config: an audit.config to apply, or None.
         trace: write mlperf_log_trace.json; it doubles the cost of a query.
     """
@@ -83,16 +83,16 @@ class LoadgenTest:
 
 
 def version() -> str:
-    """LoadGen's version, as the installed package states it."""
+    """The version of the installed LoadGen package."""
     from importlib.metadata import version as package_version  # noqa: PLC0415 - once a run
 
     return package_version("mlcommons-loadgen")
 
 
 def complete(ids: Sequence[int], responses: Responses | None) -> None:
-    """Complete every id, in one call: with its record, or with nothing for None. Any thread.
+    """Complete every id in one call, with its record, or empty for None. Any thread may call it.
 
-    LoadGen copies the bytes during the call, and only when it needs them.
+    LoadGen copies the bytes during the call, and only if it needs them.
     """
     response = lg.QuerySampleResponse
     if responses is None:
@@ -114,7 +114,7 @@ def complete(ids: Sequence[int], responses: Responses | None) -> None:
 
 
 def _address(block: NDArray[np.generic]) -> int:
-    """Return where the bytes are; `__array_interface__` builds a dictionary, which takes longer."""
+    """Return the address of the bytes. `__array_interface__` is slower: it builds a dictionary."""
     if block.flags.writeable:
         return addressof(c_char.from_buffer(block))  # type: ignore[arg-type]  # it is a buffer
     return int(block.__array_interface__["data"][0])
@@ -126,7 +126,7 @@ def run(
     library: SampleLibrary,
     on_failure: Callable[[str, str], None],
 ) -> None:
-    """Run one test; returns when LoadGen does, which is after the last sample is complete.
+    """Run one test; returns when LoadGen returns, after the last sample is complete.
 
     Callbacks run on the calling thread. An exception in one never reaches LoadGen: it goes to
     `on_failure` (one line, traceback), and the query's samples are completed empty.
@@ -174,7 +174,7 @@ def _log_settings(test: LoadgenTest) -> lg.LogSettings:
 
 
 class _Guard:
-    """The callbacks. None of them lets an exception through: LoadGen would not survive it."""
+    """The callbacks. None of them lets an exception out, because LoadGen would crash."""
 
     def __init__(
         self, sink: QuerySink, library: SampleLibrary, on_failure: Callable[[str, str], None]

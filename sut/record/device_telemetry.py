@@ -1,6 +1,6 @@
-"""What devices say of themselves during a test, as summary.json keeps it.
+"""What devices report during a test, as summary.json keeps it.
 
-Data alone: sut.telemetry measures it.
+Only data: sut.telemetry measures it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import msgspec
 
 
 class Span(msgspec.Struct, frozen=True):
-    """Least, mean and most of what was read during the test."""
+    """Minimum, mean and maximum of the readings during the test."""
 
     min: float
     mean: float
@@ -17,7 +17,7 @@ class Span(msgspec.Struct, frozen=True):
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """One device during the test. None: it does not tell, or was not read during the test.
+    """One device during the test. None: the device does not report it, or nobody read it.
 
     Attributes:
         readings: taken during the test.
@@ -30,12 +30,12 @@ class Figures(msgspec.Struct, frozen=True):
         temperature_c: in degrees Celsius.
         sm_clock_mhz: in MHz.
         memory_clock_mhz: in MHz.
-        utilisation_percent: share of the time with any kernel running.
-        memory_used_bytes: the most, by all processes.
-        throttled: share of the readings by reason, of those that hold a device back.
+        utilisation_percent: share of the time in which any kernel ran.
+        memory_used_bytes: the highest, of all processes together.
+        throttled: share of the readings by reason, for reasons that slow the device down.
         throttled_share: share of the readings with any of them.
         link_generation: the highest of PCIe.
-        link_width: the most lanes of PCIe.
+        link_width: the highest number of PCIe lanes.
     """
 
     readings: int
@@ -57,12 +57,12 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 class Sampling(msgspec.Struct, frozen=True):
-    """What it cost to ask the devices.
+    """The cost of asking the devices.
 
     Attributes:
         period_s: time between two readings of a device.
-        device_p50_us: what asking one device took, the median.
-        device_max_us: the same, the longest.
+        device_p50_us: median time to ask one device.
+        device_max_us: the longest.
         cpu_s: processor time of the sampling process; None if it ended early.
     """
 
@@ -77,14 +77,14 @@ class DeviceTelemetry(msgspec.Struct, frozen=True):
 
     Attributes:
         source: "nvml", "rapl" or "simulated".
-        energy_j: of all devices; None, here and below, if one of them does not tell.
-        energy_per_sample_j: by sample completed.
-        energy_per_sample_above_idle_j: the same less what the devices draw idle.
+        energy_j: of all devices; None, here and below, if one of them does not report it.
+        energy_per_sample_j: per completed sample.
+        energy_per_sample_above_idle_j: the same, minus what the devices draw when idle.
         average_power_w: of all devices together.
         peak_power_w: of all devices together.
-        idle_power_w: the sum of what each drew at least before the test.
+        idle_power_w: sum of the lowest power of each device before the test.
         devices: by device, as `--devices` names it.
-        sampling: what asking them cost.
+        sampling: the cost of asking them.
     """
 
     source: str
@@ -98,7 +98,7 @@ class DeviceTelemetry(msgspec.Struct, frozen=True):
     sampling: Sampling
 
     def most(self, figure: str) -> float | None:
-        """Return the most that any device shows of a figure; None where one does not tell it.
+        """Return the highest value of a figure on any device; None if one does not report it.
 
         Args:
             figure: a field of Figures that is a number, such as "average_power_w".

@@ -1,7 +1,7 @@
 """LoadGen's logs: a strict reader of mlperf_log_detail.txt, and the summary's text.
 
-One record a line, `:::MLLOG {json}` (loadgen/logging.cc). A log that a killed process left behind
-ends anywhere; that is told from garbage, which is refused. Knows no scenario.
+One record a line, `:::MLLOG {json}` (loadgen/logging.cc). The log of a killed process may end
+anywhere. The reader accepts that, and refuses any other damage. Knows no scenario.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ _MARKER = ":::MLLOG "
 _EFFECTIVE = "effective_"
 _FIRST_KEY = "loadgen_version"  # of every test, once
 _COUNTS_ERRORS = (5, 0, 16)  # LoadGen 5.0.15 and older end no performance log with num_errors
-# LoadGen prints numbers as C++ does. A rate of a single query is 0 / 0, which JSON has no word for.
+# LoadGen prints numbers as C++ does. The rate of a single query is 0 / 0: "nan", which is not JSON.
 _NOT_A_NUMBER = re.compile(r'("value": )-?(nan|inf)\b')
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetailLog(Mapping[str, object]):
-    """The records of a detail log by key; of a repeated key the last value.
+    """The records of a detail log by key; the last value of a repeated key.
 
     Attributes:
         records: key to value.
-        errors: texts of the records that LoadGen marked as errors, in order.
-        warnings: the same of warnings; "Logging allocation detected" is usual at high rates.
-        complete: LoadGen came to the end of the test.
+        errors: texts of LoadGen's error records, in order.
+        warnings: texts of its warnings; "Logging allocation detected" is usual at high rates.
+        complete: LoadGen reached the end of the test.
         runs: how often LoadGen began a test in it; a log of a single test has 1.
     """
 
@@ -61,7 +61,7 @@ class DetailLog(Mapping[str, object]):
 
     @property
     def effective(self) -> dict[str, object]:
-        """The settings that were in force, by LoadGen's name without "effective_"."""
+        """The settings in force, by LoadGen's name without "effective_"."""
         return {
             key.removeprefix(_EFFECTIVE): value
             for key, value in self.records.items()
@@ -123,7 +123,7 @@ def read_detail(path: Path) -> DetailLog:
 def result_validity(path: Path) -> str | None:
     """Return VALID or INVALID from a detail log, or None if it has no verdict.
 
-    Looks at that one record only. `path` is as in `read_detail`.
+    Reads only that record. `path` is as in `read_detail`.
 
     Raises:
         DataError: the file cannot be read, or that record is broken.
@@ -158,9 +158,9 @@ def _text(file: Path) -> str:
 
 
 def _records(file: Path) -> tuple[list[_Record], bool]:
-    """Return the records, and whether the last line was whole."""
+    """Return the records, and whether the last line is complete."""
     lines = _text(file).split("\n")
-    tail = lines.pop()  # empty, as LoadGen ends every record with a line feed
+    tail = lines.pop()  # empty, because LoadGen ends every record with a line feed
     found = [_record(line, file, number) for number, line in enumerate(lines, 1)]
     return found, bool(found) and not tail
 
@@ -199,7 +199,7 @@ def _unusual_record(line: str, file: Path, number: int) -> _Record:
 
 
 def _as_json(match: re.Match[str]) -> str:
-    # json reads NaN and Infinity; the sign of either says nothing about a run.
+    # json reads NaN and Infinity. Their sign says nothing about a run.
     return match[1] + {"nan": "NaN", "inf": "Infinity"}[match[2]]
 
 
@@ -208,11 +208,11 @@ def _why(error: Exception) -> str:
 
 
 def _ended(found: list[_Record], values: Mapping[str, object]) -> bool:
-    """Say whether the log holds the records that LoadGen writes last."""
+    """Return whether the log has the records that LoadGen writes last."""
     if values.get("effective_test_mode") != "AccuracyOnly":
         counted = "num_errors" in values or _version(values) < _COUNTS_ERRORS
         return counted and "result_validity" in values
-    # An accuracy run has no result: it is whole when each loadable set of samples came to its end.
+    # An accuracy run has no result. It is complete if each loadable set of samples ended.
     sizes = ("effective_accuracy_sample_count", "qsl_reported_total_count")
     total = min((n for key in sizes if isinstance(n := values.get(key), int)), default=0)
     loaded = values.get("effective_performance_sample_count")

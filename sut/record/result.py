@@ -1,6 +1,6 @@
 """What a run measured: one frozen structure for every reader, written as summary.json.
 
-docs/run-folder.md lists the keys, which are the fields here. Measures and judges nothing.
+docs/run-folder.md lists the keys, which are the fields here. Only data.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from sut.base.errors import DataError
 from sut.record.device_telemetry import DeviceTelemetry
 from sut.record.stalls import Stalls
 
-# Counts changes of what a key of summary.json means. A file without the key is of schema 1, where
-# `latency_ns` and `parts_ns` were {} in place of null when nothing was completed.
+# Grows when a key of summary.json changes its meaning. A file without this key has schema 1, where
+# `latency_ns` and `parts_ns` were {} instead of null if nothing was completed.
 SCHEMA = 2
 PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p97": 0.97, "p99": 0.99, "p999": 0.999}
-# `interrupted` of a run that its own caller ended, and no signal.
+# `interrupted` of a run that its caller ended, not a signal.
 STOPPED = "stopped"
 
 Mode = Literal["performance", "accuracy", "submission"]
@@ -85,11 +85,11 @@ class Parts(msgspec.Struct, frozen=True):
 
 
 class HarnessFacts(msgspec.Struct, frozen=True):
-    """What the harness saw of its workers.
+    """What the harness knows about its workers.
 
     Attributes:
         engine_busy_fraction: share of the run in which the engine ran, by the worker's name.
-        warm_up: what warm-up measured; None if the run ended before.
+        warm_up: what warm-up measured; None if the run ended earlier.
     """
 
     engine_busy_fraction: dict[str, float]
@@ -102,11 +102,11 @@ class Accuracy(msgspec.Struct, frozen=True):
     Attributes:
         metric: the task's name for `value`.
         value: 0 to 1.
-        target: the least value; None: there is none.
-        n: samples seen.
-        good: of them right; None where a sample as a whole is neither right nor wrong.
+        target: the lowest accepted value; None: no target.
+        n: samples judged.
+        good: correct ones; None if a sample as a whole is neither right nor wrong.
         interval_95: both ends of the 95 % interval of `value`; None where none is known.
-        verdict: `value` reaches the target; None without one, or with too few samples to say.
+        verdict: `value` reaches the target; None without a target, or with too few samples.
     """
 
     metric: str
@@ -119,33 +119,33 @@ class Accuracy(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One run, whatever asked the queries.
+    """One run of any load.
 
     Attributes:
         schema: see SCHEMA.
         benchmark: its name.
         scenario: as LoadGen spells it.
-        mode: a submission holds the figures of its performance test and the accuracy of the other.
+        mode: a submission has the figures of its performance test and the accuracy of the other.
         round: name of MLPerf's rules.
         system: name or folder.
         backend: a key of backends.base.BACKENDS.
-        simulated: no real engine computed.
-        synthetic_data: no real data were used.
-        valid: LoadGen's verdict, and no error that it logged.
+        simulated: no real engine ran.
+        synthetic_data: no real data was used.
+        valid: LoadGen says VALID, and logged no error.
         interrupted: the signal that ended the run early, or STOPPED; None for a complete run.
         reasons: why it is not valid, each with its remedy.
         metric: LoadGen's figure of the scenario; None in accuracy mode and when interrupted.
         latency_ns: as LoadGen measured it, from the scheduled time; in accuracy mode and when
-            interrupted from IssueQuery on; None if nothing was completed.
+            interrupted, from IssueQuery; None if nothing was completed.
         samples: completed.
         duration_s: from the first arrival to the last completion.
         batches: sizes, and what closed them.
-        parts_ns: where the latency arose; None if nothing was completed.
+        parts_ns: the parts of the latency; None if nothing was completed.
         harness: of the workers.
         accuracy: of an accuracy run with labels.
-        device_telemetry: None where no device could be asked.
-        findings: what speaks against the result, each with its remedy.
-        issue_stalls: of LoadGen's thread; None where they cannot be told.
+        device_telemetry: None if no device could be asked.
+        findings: what makes the result doubtful, each with its remedy.
+        issue_stalls: of LoadGen's thread; None where they cannot be recognized.
         closed_problems: lines of user.conf that the closed division does not allow.
         versions: of the software, by name.
         command: repeats the run.
@@ -185,7 +185,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def to_dict(result: Result) -> dict[str, object]:
-    """Return what json.dumps makes summary.json of."""
+    """Return plain data for json.dumps, as in summary.json."""
     found: dict[str, object] = msgspec.to_builtins(result, str_keys=True)
     return found
 
@@ -198,7 +198,7 @@ def decode(text: bytes, where: str) -> Result:
         where: its path, for messages.
 
     Raises:
-        DataError: it is no result of a run, or of a schema that this program does not know.
+        DataError: it is not the result of a run, or its schema is newer than this program.
     """
     try:
         raw = msgspec.json.decode(text, type=dict[str, object])
@@ -214,12 +214,12 @@ def decode(text: bytes, where: str) -> Result:
 
 
 def _upgraded(raw: dict[str, object]) -> dict[str, object]:
-    """Return a summary of schema 1 as schema 2 writes it; `schema` stays what it was."""
+    """Return a summary of schema 1 in the form of schema 2; the value of `schema` stays."""
     empty = {key: None for key in ("latency_ns", "parts_ns") if raw.get(key) == {}}
     found = {**raw, **empty}
     harness = found.get("harness")
     if isinstance(harness, dict) and isinstance(warm_up := harness.get("warm_up"), dict):
-        # The first versions did not tell the fastest batch apart.
+        # The first versions did not record the fastest batch.
         rate = warm_up.get("samples_per_s")
         found["harness"] = {**harness, "warm_up": {"peak_samples_per_s": rate, **warm_up}}
     return found

@@ -1,6 +1,6 @@
-"""A run folder: made and proven writable before the run, undone after bad input, kept otherwise.
+"""A run folder: made and tested before the run, removed after bad input, kept otherwise.
 
-Knows file names and formats; judges nothing.
+Knows file names and formats.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ ACCURACY_FILE = "accuracy.txt"
 
 
 def read_result(path: Path) -> Result:
-    """Return the result of a run, also one that an older version of this program wrote.
+    """Return the result of a run, even if an older version of this program wrote it.
 
     Args:
         path: a run folder, or its summary.json.
 
     Raises:
-        DataError: there is none, or it is no result of `sut run`.
+        DataError: there is none, or it is not a result of `sut run`.
     """
     file = path / SUMMARY_FILE if path.is_dir() else path
     try:
@@ -55,18 +55,18 @@ def read_result(path: Path) -> Result:
 
 
 class RunFolder:
-    """One folder for one run. Enter it before anything is written there.
+    """One folder for one run. Enter it before you write into it.
 
     Raises:
-        ConfigError: on entry, when it cannot be written, or holds a result already.
+        ConfigError: on entry, if the folder cannot be written or already holds a result.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._made: list[Path] = []  # folders that did not exist before, the innermost first
+        self._made: list[Path] = []  # folders that did not exist before, innermost first
 
     def __enter__(self) -> Self:
-        """Make the folder and prove that it can be written."""
+        """Make the folder and test that it can be written."""
         self._refuse_used()
         self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
         try:
@@ -77,7 +77,7 @@ class RunFolder:
         except OSError as error:
             self._undo()
             raise ConfigError(
-                f"--out: {self.path} cannot be written: {error.strerror}. Name a folder that can."
+                f"--out: {self.path} cannot be written: {error.strerror}. Name a writable folder."
             ) from error
         return self
 
@@ -87,18 +87,18 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """After bad input remove what was written; after a failure keep it, marked as failed."""
+        """Remove the files after bad input; after a failure keep them, marked as failed."""
         if isinstance(error, SutError) and error.exit_code == EXIT_BAD_INPUT:
             self._undo()
         elif error is not None and not (self.path / SUMMARY_FILE).exists():
             self._mark_failed()
 
     def write_json(self, name: str, value: object) -> None:
-        """Write a JSON file in one step: it is there whole, or not at all."""
+        """Write a JSON file in one step: the whole file, or nothing."""
         self._write(name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
     def write_result(self, result: Result) -> None:
-        """Write summary.json in one step: with it the run is complete."""
+        """Write summary.json in one step. It marks the run as complete."""
         self.write_json(SUMMARY_FILE, results.to_dict(result))
 
     def write_yaml(self, name: str, value: object) -> None:
@@ -115,14 +115,14 @@ class RunFolder:
         return trace
 
     def _refuse_used(self) -> None:
-        """What is there stays as it is, whatever becomes of the run."""
+        """Refuse a folder with files in it: a run never changes them."""
         if not self.path.is_dir():
             return
         first = next(self.path.iterdir(), None)
         if first is not None:
             raise ConfigError(
-                f"--out: {self.path} holds a result already, or other files ({first.name}); a run "
-                "needs a folder of its own. Name another, or remove it."
+                f"--out: {self.path} already holds a result or other files ({first.name}); a run "
+                "needs its own folder. Name another, or remove this one."
             )
 
     def _write(self, name: str, text: str) -> None:
@@ -131,7 +131,7 @@ class RunFolder:
         part.replace(self.path / name)
 
     def _mark_failed(self) -> None:
-        """A failed run has no result: LoadGen's logs may call one VALID whose answers are empty."""
+        """Rename LoadGen's logs: they may say VALID although the answers are empty."""
         if (self.path / TRACE_FILE).exists():
             self.save_trace()
         for log in self.path.glob("mlperf_log_*"):
@@ -140,10 +140,10 @@ class RunFolder:
 
     def _undo(self) -> None:
         if any(self.path.rglob(SUMMARY_FILE)):
-            return  # what an earlier test measured is worth more than an empty folder
-        if self.path.is_dir():  # it was empty, or was not there
+            return  # keep what an earlier test measured
+        if self.path.is_dir():  # it was empty or did not exist
             for path in self.path.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        with contextlib.suppress(OSError):  # another run uses it: it stays
+        with contextlib.suppress(OSError):  # another run uses it
             for path in self._made:
                 path.rmdir()

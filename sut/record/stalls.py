@@ -1,8 +1,8 @@
-"""Finds when LoadGen's own thread was held up: pauses between arrivals that chance does not make.
+"""Finds stalls of LoadGen's own thread: pauses between arrivals that are too long for chance.
 
-In Server queries arrive as a Poisson process, and LoadGen hands over at once whatever is due. Where
-the machine does not run its thread, nothing arrives, and latencies grow whatever the setting is.
-Knows arrival times only.
+In Server, queries arrive as a Poisson process, and LoadGen issues everything that is due at once.
+While the machine does not run its thread, nothing arrives. Latencies then grow with any setting.
+Knows only arrival times.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# One run in so many has a pause by chance that is taken for a stall.
+# In one of this many runs, a pause by chance counts as a stall.
 _RUNS_PER_FALSE_ALARM = 100
 _LEAST_QUERIES = 100
-# A run is said to be disturbed when stalls took so much of it, or one was as long as this share of
-# the latency bound. On a quiet machine they take 0.1 to 0.3 % at 20,000 queries/s.
+# A run counts as disturbed if stalls took this share of it, or if one took this share of the
+# latency bound. On a quiet machine they take 0.1 to 0.3 % at 20,000 queries/s.
 DISTURBING_SHARE = 0.01
 _DISTURBING_BOUNDS = 0.5
 _NS_PER_MS = 1e6
@@ -35,7 +35,7 @@ class Stalls:
         share: of the time between the first and the last arrival.
         longest_ns: the longest one.
         at_s: when it began, after the first arrival.
-        least_ns: pauses shorter than this may be chance, and are not counted.
+        least_ns: shorter pauses may be chance, and do not count.
     """
 
     count: int
@@ -46,14 +46,14 @@ class Stalls:
 
 
 def find(arrival_ns: NDArray[np.int64], queries: int) -> Stalls | None:
-    """Return the stalls of a Server run; None where too little arrived to tell.
+    """Return the stalls of a Server run; None with too few arrivals to tell.
 
-    Of N arrivals at the rate r a Poisson process has N exp(-r t) pauses longer than t on average:
-    longer than ln(100 N) / r they are no chance.
+    N arrivals of a Poisson process with rate r have N exp(-r t) pauses longer than t on average.
+    Pauses longer than ln(100 N) / r are too long for chance.
 
     Args:
         arrival_ns: of every call of IssueQuery, [Q], ascending.
-        queries: that came with them; LoadGen puts several into a call.
+        queries: number in each call; LoadGen may issue several at once.
     """
     if len(arrival_ns) < _LEAST_QUERIES:
         return None
@@ -76,7 +76,7 @@ def find(arrival_ns: NDArray[np.int64], queries: int) -> Stalls | None:
 
 
 def finding(stalls: Stalls, bound_ns: float) -> str | None:
-    """Say what they mean for a run with a latency bound; None when they hardly matter."""
+    """Return what they mean for a run with a latency bound; None if they hardly matter."""
     if not stalls.count:
         return None
     if stalls.share < DISTURBING_SHARE and stalls.longest_ns < _DISTURBING_BOUNDS * bound_ns:
@@ -86,6 +86,6 @@ def finding(stalls: Stalls, bound_ns: float) -> str | None:
     return (
         f"LoadGen's own thread was held up {times}, {stalls.share:.2%} of the run, for up to "
         f"{longest_ms:.3g} ms (at {stalls.at_s:.1f} s) of a bound of {bound_ns / _NS_PER_MS:g} ms: "
-        "this machine had no core for it. Keep other work away, leave it a core "
+        "this machine had no core for it. Stop other work, leave it a core "
         "(fewer workers or threads), or run again."
     )

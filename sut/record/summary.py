@@ -1,4 +1,4 @@
-"""The figures of a result that come from the per-batch trace. Runs nothing and reads no file."""
+"""The figures of a result that come from the trace of batches."""
 
 from __future__ import annotations
 
@@ -35,11 +35,10 @@ def batches(trace: Trace) -> Batches:
 def parts_ns(trace: Trace) -> Parts | None:
     """Split each sample's latency; None without a sample.
 
-    The parts of a sample add up to its latency exactly: all times are of one clock.
-    queue: from IssueQuery to the closing of its batch. dispatch: to the worker taking it up.
-    compute: the engine and the postprocess. completion: to the return of QuerySamplesComplete.
-    LoadGen counts from the scheduled time, which lies before IssueQuery by what the load
-    generator was late.
+    The parts of a sample add up exactly to its latency, because all times are on one clock.
+    queue: from IssueQuery until its batch is closed. dispatch: until the worker starts it.
+    compute: the engine and the postprocess. completion: until QuerySamplesComplete returns.
+    LoadGen counts from the scheduled time, which is earlier than IssueQuery if LoadGen was late.
     """
     b = trace.batches
     samples = b["samples"]
@@ -58,7 +57,7 @@ def parts_ns(trace: Trace) -> Parts | None:
 def latency_ns(trace: Trace) -> Latency | None:
     """Latencies from IssueQuery to completion of the samples in the trace; None without one.
 
-    For an interrupted run, where LoadGen gives none.
+    For an interrupted run, for which LoadGen reports none.
     """
     b = trace.batches
     if not len(b["samples"]):

@@ -1,11 +1,11 @@
 """The per-batch trace: fixed records in a memory-mapped file, cheap enough to be always on.
 
-The process under test writes, and its parent reads while the run goes: what was measured stays
-when that process is killed. Knows times and sizes only.
+The process under test writes, and its parent reads during the run. The records survive if that
+process is killed. Knows only times and sizes.
 
-A batch record is written once, when the batch is complete; its `completed_ns` is non-zero from
-then on. Batches take samples in order of arrival, so `first_sample` together with the query
-records gives the arrival of every single sample.
+A batch record is written once, when the batch is complete; from then on its `completed_ns` is not
+zero. Batches take samples in order of arrival. So `first_sample` and the query records give the
+arrival of every sample.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ BATCH_FIELDS = (
     "worker",
     "why",  # the value of a Close
     "oldest_ns",  # arrival of the oldest sample
-    "closed_ns",  # batch closed and handed to its worker
-    "started_ns",  # the worker took it up
-    "finished_ns",  # outputs there
+    "closed_ns",  # batch closed and given to its worker
+    "started_ns",  # the worker started it
+    "finished_ns",  # outputs ready
     "completed_ns",  # QuerySamplesComplete returned
 )
 QUERY_FIELDS = ("arrival_ns", "samples")
 _BATCH = Struct(f"<{len(BATCH_FIELDS)}q")
 _QUERY = Struct(f"<{len(QUERY_FIELDS)}q")
 
-# Records kept of each kind; a run with more keeps counting but not tracing. The file is sparse:
-# only what is written takes space (72 and 16 bytes a record).
+# Most records of each kind; beyond it a run counts but does not trace. The file is sparse: only
+# written records take space (72 and 16 bytes each).
 MAX_BATCHES = 4_000_000
 MAX_QUERIES = 16_000_000
 
@@ -130,11 +130,11 @@ EMPTY = Trace(
     {name: np.zeros(0, np.int64) for name in QUERY_FIELDS},
 )
 
-_LOOK = 4_096  # records looked at together; more would touch pages that were never written
+_LOOK = 4_096  # records to read at once; more would touch pages that were never written
 
 
 class TraceReader:
-    """Reads the file of a running or ended test, only what came since the last look."""
+    """Reads the file of a running or ended test; each call returns only what is new."""
 
     def __init__(self, path: Path, batches: int = MAX_BATCHES, queries: int = MAX_QUERIES) -> None:
         self._batches = _matrix(path, 0, batches, len(BATCH_FIELDS))

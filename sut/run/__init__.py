@@ -1,1 +1,1 @@
-"""One test, from its plan to its result: the trial's process, its supervisor, the live line."""
+"""One test from plan to result: its process, its supervisor, the live line."""

@@ -1,4 +1,4 @@
-"""config.yaml: every resolved value of a test with its source, and what the test was made of."""
+"""config.yaml: every resolved value of a test with its source, its model and its samples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OPTIONS = {
 
 
 def harness_section(plan: Plan) -> dict[str, object]:
-    """Return what a test begins with: the plan, before its samples and LoadGen's keys are known."""
+    """Return the plan, as it is known before the samples and LoadGen's keys."""
     return {
         "benchmark": {"name": plan.benchmark.name, "file": str(plan.benchmark.file)},
         "scenario": plan.scenario,
@@ -34,11 +34,11 @@ def harness_section(plan: Plan) -> dict[str, object]:
 def loadgen_section(
     plan: Plan, given: Mapping[str, Setting], written: Mapping[str, object]
 ) -> dict[str, object]:
-    """Return LoadGen's keys as they were in force, each with its source.
+    """Return LoadGen's keys in force, each with its source.
 
     Args:
         plan: of the run.
-        given: what round and user.conf say.
+        given: the values of the round and of user.conf.
         written: the user.conf that LoadGen read.
     """
     return {
@@ -55,7 +55,7 @@ def model_section(model: Model | None) -> dict[str, object] | None:
 
 
 def data_section(samples: SampleSet | None) -> dict[str, object] | None:
-    """Return what the samples are; None where none were read."""
+    """Return a description of the samples; None if none were read."""
     if samples is None:
         return None
     return {

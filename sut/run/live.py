@@ -1,7 +1,7 @@
-"""What a run says while it goes: elapsed, samples, rate, p99 so far, expected end.
+"""The live line of a run: elapsed time, samples, rate, p99 so far, expected end.
 
-Reads the trace that the test's process writes. On a terminal one line that is rewritten, elsewhere
-a plain line now and then. Knows no LoadGen.
+Reads the trace that the process of the test writes. On a terminal it rewrites one line; elsewhere
+it prints a plain line now and then. Does not know LoadGen.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PLAIN_STEP_S = 10.0
 
 
 class Progress:
-    """Counts what is complete; latencies by batch, of its oldest sample, so never too small."""
+    """Counts completed samples. The latency of a batch is that of its oldest sample."""
 
     def __init__(self, reader: TraceReader) -> None:
         self._reader = reader
@@ -39,7 +39,7 @@ class Progress:
         self.samples = 0
 
     def update(self) -> None:
-        """Take in what was completed since the last call."""
+        """Count what was completed since the last call."""
         new = self._reader.new_batches()
         if not len(new):
             return
@@ -87,7 +87,7 @@ class LiveLine:
         self._next_s = self._start_s + (0.0 if self._terminal else _PLAIN_STEP_S)
 
     def __call__(self) -> None:
-        """Look at the trace and print, where it is time to."""
+        """Read the trace, and print if it is time to."""
         self._progress.update()
         now_s = self._clock()
         if now_s < self._next_s:
@@ -101,7 +101,7 @@ class LiveLine:
         self._out.flush()
 
     def text(self, elapsed_s: float) -> str:
-        """Return the line for this moment."""
+        """Return the current line."""
         progress = self._progress
         parts = [
             f"{self._label}: {elapsed_s:.0f} s",

@@ -1,6 +1,6 @@
-"""The result of one test: what its trace, its events and LoadGen's logs say.
+"""The result of one test, from its trace, its events and LoadGen's logs.
 
-Reads what the test left in its folder; starts nothing and prints nothing.
+Reads what the test left in its folder. Starts and prints nothing.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Left:
 
     Attributes:
         folder: its run folder, with LoadGen's logs.
-        trial: its process, which has ended or is about to.
+        trial: its process, which has ended or will end soon.
         trace: its batches.
-        devices: what they showed.
-        samples: None: the test needed none, or did not come that far.
+        devices: what they reported.
+        samples: None if the test needs none, or ended before it read them.
     """
 
     folder: Path
@@ -49,15 +49,15 @@ class Left:
 
 
 def facts(trial: Supervisor) -> list[dict[str, object]]:
-    """Return what the engines of a test say of themselves; empty before they are open."""
+    """Return the facts of the engines of a test; empty before they are open."""
     return cast("list[dict[str, object]]", trial.event("engines").get("facts", []))
 
 
 def complete(plan: Plan, command: str, left: Left, *, accuracy: bool) -> Result:
-    """Return the result of a test that came to its end.
+    """Return the result of a complete test.
 
     Raises:
-        DataError: LoadGen's logs are not what they should be.
+        DataError: LoadGen's logs are damaged.
     """
     rules = scenario(plan.scenario)
     detail = loadgen_logs.read_detail(left.folder / loadgen_logs.DETAIL_FILE)
@@ -91,7 +91,7 @@ def interrupted(plan: Plan, command: str, left: Left, *, accuracy: bool) -> Resu
 def _common(
     plan: Plan, command: str, left: Left, mode: Literal["performance", "accuracy"]
 ) -> Result:
-    """Return what holds for a complete and for an interrupted test; it is not valid yet."""
+    """Return what a complete and an interrupted test have in common; not valid yet."""
     trace, trial = left.trace, left.trial
     workers = [name for name, _ in plan.harness.worker_devices()]
     warm_up = trial.event("warm").get("capacity")
@@ -128,7 +128,7 @@ def _common(
 
 
 def _stalls(plan: Plan, trace: Trace) -> stalls.Stalls | None:
-    """Find them where LoadGen's thread does nothing but hand over queries as they come."""
+    """Find the stalls, if LoadGen's thread only issues queries and runs no engine."""
     if scenario(plan.scenario).arrivals != "poisson" or plan.harness.workers == "inline":
         return None
     return stalls.find(trace.queries["arrival_ns"], int(trace.queries["samples"].sum()))

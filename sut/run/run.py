@@ -1,6 +1,6 @@
 """Runs a plan in its mode: one LoadGen test, or the two of a submission.
 
-Each test has a process of its own. The tuner, `sut run` and `sut submit` all come in here.
+Each test has its own process. The tuner, `sut run` and `sut submit` all call this module.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Interrupted(SutError):
-    """A signal ended the run; `result` is what was measured, and it is in the run folder too."""
+    """A signal ended the run. `result` is what was measured; the run folder has it too."""
 
     def __init__(self, number: signal.Signals, result: Result) -> None:
-        super().__init__(f"interrupted by {number.name}; what was measured is kept")
+        super().__init__(f"interrupted by {number.name}; the results so far are kept")
         self.result = result
         self.code = EXIT_SIGINT if number is signal.SIGINT else EXIT_SIGTERM
 
@@ -38,12 +38,12 @@ def run(
 
     Args:
         plan: what to run.
-        out_dir: the run folder; it must not hold a result.
+        out_dir: the run folder; it must not hold a result yet.
         command: repeats the run; kept in the result.
-        watch: is called about four times a second while LoadGen runs, with a TraceReader of its
-            own, whose `new_batches` returns what was completed since the last call. When it returns
-            a reason, the test ends early: its result is not valid, `interrupted` is
-            sut.record.result.STOPPED, and `reasons` has the reason. That is returned, not raised.
+        watch: called about four times a second while LoadGen runs, with its own TraceReader, whose
+            `new_batches` returns what was completed since the last call. If it returns a reason,
+            the test ends early. The result is then not valid, `interrupted` is
+            sut.record.result.STOPPED, and `reasons` has the reason. It is returned, not raised.
         quiet: print no live line and no progress.
 
     Raises:
@@ -75,7 +75,7 @@ def _kept(ended: Ended) -> Result:
     """Return the result of a test.
 
     Raises:
-        Interrupted: a signal came: too late for this test perhaps, in time for the next.
+        Interrupted: a signal came, even if it was too late to interrupt this test.
     """
     if ended.interrupted is not None:
         raise Interrupted(ended.interrupted, ended.result)

@@ -1,6 +1,6 @@
 """Starts the process of one LoadGen test, watches it, and makes sure that it ends.
 
-Knows the trial's events and exit codes, signals and time; not what they mean for the result.
+Knows the events and exit codes of the trial, signals and time; not what they mean for the result.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from sut.config.settings import TrialRequest
 
 
-# CUDA numbers GPUs as nvidia-smi and NVML do, unless the user says otherwise.
+# CUDA uses the GPU numbers of nvidia-smi and NVML, unless the user sets this variable.
 DEVICE_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-# A test's process that was told to end is killed after this long.
+# A test's process that does not end within this time after SIGTERM is killed.
 END_GRACE_S = 1.0
 
 
 class Signals:
-    """Notes SIGINT and SIGTERM instead of raising, while entered. The first one counts."""
+    """Records SIGINT and SIGTERM instead of raising, inside a `with`. The first one counts."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Self:
-        """Install the handlers; in a thread that may not, signals stay as they were."""
+        """Install the handlers. Only the main thread can; in others nothing changes."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._note)
@@ -53,7 +53,7 @@ class Signals:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Put the handlers back."""
+        """Restore the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave us
 
@@ -62,7 +62,7 @@ class Signals:
 
 
 class Supervisor:
-    """One trial process. Use it in a `with`: leaving it ends the process, whatever happened."""
+    """One trial process. Use it in a `with`: leaving it always ends the process."""
 
     def __init__(self, request: TrialRequest) -> None:
         self._out = Path(request.out_dir)
@@ -106,7 +106,7 @@ class Supervisor:
 
     @property
     def pid(self) -> int:
-        """The process, and the session that all its own processes belong to."""
+        """The process id, which is also the session of all its child processes."""
         return self._process.pid
 
     @property
@@ -124,8 +124,8 @@ class Supervisor:
 
         Args:
             event: its name.
-            each: is called now and then meanwhile; returns why the test must end, or None.
-            step_s: the time between two calls of it.
+            each: called now and then; returns why the test must end, or None.
+            step_s: the time between two calls of `each`.
 
         Raises:
             SutError: the trial reported an error, or ended without the event.
@@ -157,7 +157,7 @@ class Supervisor:
             raise self._ended_silently() from error
 
     def event(self, name: str) -> dict[str, object]:
-        """Return an event that was seen, or an empty one."""
+        """Return an event that arrived, or an empty one."""
         return self._seen.get(name, {})
 
     def _note(self, message: dict[str, object]) -> None:
@@ -174,8 +174,8 @@ class Supervisor:
         code = self._process.wait()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return WorkerError(
-            f"the test's process ended with {how} and no result; {self._out / LOG_FILE} has "
-            "what it printed."
+            f"the test's process ended with {how} and no result; see its output "
+            f"in {self._out / LOG_FILE}."
         )
 
     def _listen(self, pipe: IO[bytes]) -> None:

@@ -1,6 +1,6 @@
 """One LoadGen test: prepares data, supervises the test's process, writes the run folder.
 
-Knows files and processes; never LoadGen or an engine: those live in the test's own process.
+Knows files and processes. LoadGen and the engines are in the test's own process.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from sut.config.workload import Workload
     from sut.record.result import Result
 
-    # Looks at what is new in the trace; returns why the test must end now, or None to go on.
+    # Reads what is new in the trace; returns why the test must end now, or None to continue.
     Watch = Callable[[TraceReader], str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Viewing:
-    """Who looks at a test while it goes.
+    """Who watches a test during the run.
 
     Attributes:
         watch: see sut.run.run.run.
@@ -58,7 +58,7 @@ class Ended:
 
     Attributes:
         result: what its summary.json holds.
-        interrupted: the signal that came meanwhile; None: the caller may go on.
+        interrupted: the signal that came during the test; None: the caller may continue.
     """
 
     result: Result
@@ -66,7 +66,7 @@ class Ended:
 
 
 class _Stopped(Exception):
-    """A signal came while samples were prepared."""
+    """A signal came while the samples were prepared."""
 
 
 class Test:
@@ -118,7 +118,7 @@ class Test:
         )
 
     def _start(self, trial: Supervisor, workload: Workload) -> bool:
-        """Prepare the samples and let the test begin."""
+        """Prepare the samples and start the test."""
         plan = self._plan
         if plan.harness.backend not in WITHOUT_MODEL or plan.arguments.data is not None:
             try:
@@ -127,7 +127,7 @@ class Test:
                 return False
             if plan.arguments.mode != "performance" and self._samples.labels is None:
                 raise DataError(
-                    f"{self._samples.description}: it has no labels, and an accuracy run needs "
+                    f"{self._samples.description}: no labels; an accuracy run needs "
                     "them. Name a CSV file of labels in the benchmark, or use --mode performance."
                 )
         samples = workload.with_samples(self._samples).samples
@@ -154,7 +154,7 @@ class Test:
             return prepare(plan.benchmark, plan.arguments.data, progress=stop_or(show))
 
     def _watch(self, trial: Supervisor) -> bool:
-        """Wait for the end of the test; False: it was ended early."""
+        """Wait for the end of the test; False if it ended early."""
         watch = self._viewing.watch
         reader = TraceReader(self._out / TRACE_FILE)
         line = None if self._viewing.quiet else self._live_line(trial)
@@ -189,7 +189,7 @@ class Test:
     def _finish(
         self, folder: RunFolder, trial: Supervisor, workload: Workload, *, done: bool
     ) -> Result:
-        """Write the files of the run folder from what the test left."""
+        """Write the files of the run folder."""
         trace = folder.save_trace()
         folder.write_yaml(CONFIG_FILE, self._config(trial, workload))
         engines = measured.facts(trial)
@@ -219,7 +219,7 @@ def _absolute(path: Path | None) -> str | None:
 
 
 def _nothing() -> None:
-    """Nothing to show while engines open."""
+    """Show nothing while the engines open."""
 
 
 def _no_progress(done: int, total: int | None) -> None:

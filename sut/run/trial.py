@@ -1,12 +1,12 @@
 """The process of one LoadGen test: opens the engines, runs LoadGen, and ends.
 
-Started by sut.run.supervisor as `python -m sut.run.trial REQUEST.json`. Talks to it in JSON lines:
-events go out on what was standard output, the samples come in on standard input. Everything else
-that is printed in this process goes to run.log. When standard input closes, the parent is gone,
-and this process ends too.
+sut.run.supervisor starts it as `python -m sut.run.trial REQUEST.json`. They exchange JSON lines:
+events go out on the original standard output, the samples come in on standard input. Everything
+else that this process prints goes to run.log. When standard input closes, the parent is gone, and
+this process ends too.
 
-It has a process of its own because LoadGen allows one test a process, cannot be aborted, and takes
-the interpreter with it when something goes wrong inside it.
+It is a separate process because LoadGen allows one test per process, cannot be aborted, and crashes
+the interpreter if something goes wrong inside it.
 """
 
 from __future__ import annotations
@@ -43,32 +43,32 @@ if TYPE_CHECKING:
     from sut.config.workload import Workload
     from sut.serve.pool import Front, System
 
-# After a failure every sample is answered at once, so LoadGen returns when its schedule allows it;
-# in Server that may be minutes, so the process ends after this long.
+# After a failure every sample is answered at once, so LoadGen returns when its schedule is over. In
+# Server that may take minutes, so the process ends after this time.
 FAILURE_GRACE_S = 1.0
 # An engine on a thread of this process cannot be ended by itself, so this is for one that hangs for
 # good: ten times the longest batches that warm-up measured, and no mere stall of the machine.
 HANG_FACTOR = 10.0
 HANG_FLOOR_S = 10.0
-# How often the main thread looks.
+# How often the main thread checks.
 LOOK_S = 0.5
 
 
 class Parent:
-    """The line to the supervisor."""
+    """The connection to the supervisor."""
 
     def __init__(self, events: int) -> None:
         self._events = events
         self._lock = threading.Lock()
 
     def tell(self, event: str, **values: object) -> None:
-        """Send one event; a parent that is gone is noticed on standard input, not here."""
+        """Send one event. Only standard input shows that the parent is gone."""
         line = msgspec.json.encode({"event": event, **values}) + b"\n"
         with self._lock, contextlib.suppress(BrokenPipeError):
             os.write(self._events, line)
 
     def samples(self) -> TrialSamples:
-        """Wait for the samples, then watch standard input: it ends when the parent is gone."""
+        """Wait for the samples, then watch standard input, which ends when the parent is gone."""
         line = sys.stdin.readline()
         if not line:
             os._exit(EXIT_FAILED)
@@ -97,7 +97,7 @@ class Library:
         self._system.load(SampleSource.of(self._workload, indices))
 
     def unload_samples(self, indices: Sequence[int]) -> None:
-        """The next load replaces them; memory is never held twice."""
+        """Do nothing: the next load replaces the samples."""
 
 
 class Trial:
@@ -134,14 +134,14 @@ class Trial:
             self._ended.set()
 
         collector_off()
-        # Not on the main thread: signals must be heard while LoadGen runs.
+        # Not on the main thread, which must receive signals while LoadGen runs.
         threading.Thread(target=start, name="loadgen", daemon=True).start()
         while not self._ended.wait(LOOK_S):
             self._look(front)
         return self._finish(system)
 
     def _look(self, front: Front) -> None:
-        """Fail the run when a batch has no answer for much longer than warm-up's longest took."""
+        """Fail the run if a batch takes much longer than the longest in warm-up."""
         since_ns, limit_s = front.waiting_since_ns, self._hang_s
         if since_ns is not None and time.monotonic_ns() - since_ns > limit_s * 1e9:
             text = f"a batch has no answer after {limit_s:.0f} s: the engine hangs"
@@ -186,7 +186,7 @@ class Trial:
         self._fail(Failure(message, text))
 
     def _finish(self, system: System) -> int:
-        """Tell the parent how it ended. Never waits for a LoadGen that cannot return soon."""
+        """Tell the parent how it ended. Does not wait for a LoadGen that cannot return soon."""
         if self._failure is not None:
             print(self._failure.traceback, file=sys.stderr, flush=True)
             self._parent.tell("failed", message=self._failure.message, text=self._failure.traceback)
@@ -220,14 +220,14 @@ def main() -> int:
 
 
 def _events_to_parent() -> int:
-    """Keep standard output for events, and send all that is printed to standard error: run.log."""
+    """Keep standard output for events, and send everything else to standard error: run.log."""
     events = os.dup(1)
     os.dup2(2, 1)
     return events
 
 
 def _end_now(signum: int, frame: object) -> None:
-    """LoadGen cannot be stopped: leave. The trace is in its file already."""
+    """Exit, because LoadGen cannot be stopped. The trace is already in its file."""
     os._exit(EXIT_SIGTERM)
 
 
@@ -235,5 +235,5 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # LoadGen's destructors must not run while its threads may still do.
+    # LoadGen's destructors must not run while its threads may still run.
     os._exit(code)

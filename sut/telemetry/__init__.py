@@ -1,1 +1,1 @@
-"""What the devices of a run say of themselves: facts, power, clocks, temperature, energy."""
+"""What the devices of a run report: facts, power, clocks, temperature, energy."""

@@ -1,4 +1,4 @@
-"""What the readings of a test come to: power, energy, clocks, temperatures, shares of throttling.
+"""Figures from the readings of a test: power, energy, clocks, temperatures, throttling.
 
 Knows readings and the time of the test; asks no device.
 """
@@ -24,7 +24,7 @@ NS_PER_S = 1e9
 
 
 def figures(readings: Sequence[Reading], window: Window, name: str = "") -> Figures:
-    """Return what the readings of one device, in order of time, say of the test.
+    """Return the figures of one device from its readings, which are in order of time.
 
     Args:
         readings: of the device.
@@ -64,7 +64,7 @@ def total(
     window: Window,
     samples: int,
 ) -> dict[str, float | None]:
-    """Add the devices up: fields of DeviceTelemetry by name; None where a device lacks them."""
+    """Add up the devices: fields of DeviceTelemetry by name; None if a device lacks one."""
     energy_j = _sum([f.energy_j for f in devices.values()])
     idle_w = _sum([f.idle_power_w for f in devices.values()])
     per_sample = above_idle = average_w = None
@@ -84,10 +84,10 @@ def total(
 
 
 def _energy_j(readings: Sequence[Reading], window: Window) -> tuple[float | None, str | None]:
-    """Return the energy of the test, and what says so.
+    """Return the energy of the test and its source.
 
-    That is the counter's between its first and its last reading in the test, and the integral of
-    power before and after; without a counter that moves, the integral of power alone.
+    Between the first and the last reading of the counter in the test, the counter gives the energy;
+    before and after, the integral of power. Without a working counter, the integral of power alone.
     """
     powered = [r for r in readings if r.power_w is not None]
     start_ns, end_ns = window.start_ns, window.end_ns
@@ -106,7 +106,7 @@ def _energy_j(readings: Sequence[Reading], window: Window) -> tuple[float | None
 
 
 def _integral_j(powered: Sequence[Reading], start_ns: int, end_ns: int) -> float:
-    """Return the integral of power, which is taken to change evenly between readings."""
+    """Return the integral of power, assuming that it changes linearly between readings."""
     at_ns = _array(powered, "at_ns")
     inside = at_ns[(at_ns > start_ns) & (at_ns < end_ns)]
     times_ns = np.concatenate([[start_ns], inside, [end_ns]])
@@ -125,7 +125,7 @@ def _throttled(during: Sequence[Reading]) -> tuple[dict[str, float] | None, floa
 
 
 def _peak_w(readings: Mapping[str, Sequence[Reading]], window: Window) -> float | None:
-    """Return the highest power of all devices together; each is read in every round."""
+    """Return the highest power of all devices together; every round reads each device."""
     rounds = zip(*readings.values(), strict=False)
     sums = [
         _sum([r.power_w for r in each])
@@ -150,5 +150,5 @@ def _span(readings: Sequence[Reading], name: str) -> Span | None:
 
 
 def _array(readings: Sequence[Reading], name: str) -> NDArray[np.float64]:
-    # Times of time.monotonic_ns() are below 2**53 ns (104 days) or lose nothing that matters here.
+    # Times of time.monotonic_ns() are below 2**53 ns (104 days), or lose too little to matter here.
     return np.array([getattr(r, name) for r in readings], np.float64)

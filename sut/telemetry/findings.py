@@ -1,4 +1,4 @@
-"""What a test's devices say against its result: one line each, with the remedy.
+"""Findings about the devices of a test: one line each, with the remedy.
 
 Knows facts, figures and processes; asks no device.
 """
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from sut.telemetry.meter import Facts, Process
 
 GIB = 1 << 30
-# So near to the temperature at which it slows down, a device soon does.
+# A device this close to its slowdown temperature soon slows down.
 HOT_MARGIN_C = 5
-# Of a device that does not name that temperature; those of NVIDIA's data centre GPUs are 85 to 90.
+# For a device that does not report it; NVIDIA's data centre GPUs slow down at 85 to 90 C.
 HOT_C = 85
 
 
 def findings(facts: Facts, figures: Figures | None, strangers: Sequence[Process]) -> list[str]:
-    """Return the lines of one device; `figures` None: there was no complete test."""
+    """Return the lines for one device; `figures` is None without a complete test."""
     found = [*shared(facts, strangers), *without_ecc(facts)]
     if figures is not None:
         found += [*_throttled(facts, figures), *_hot(facts, figures), *_narrow(facts, figures)]
@@ -31,17 +31,17 @@ def findings(facts: Facts, figures: Figures | None, strangers: Sequence[Process]
 
 
 def shared(facts: Facts, strangers: Sequence[Process]) -> Iterator[str]:
-    """Say who else is on the device."""
+    """Report other processes on the device."""
     if strangers:
         named = ", ".join(_named(process) for process in strangers)
-        yield f"Device {facts.device} was shared with {named}. End what else uses it; run again."
+        yield f"Device {facts.device} was shared with {named}. Stop that and run again."
 
 
 def without_ecc(facts: Facts) -> Iterator[str]:
-    """Say that the memory's error correction is off."""
+    """Report memory without error correction."""
     if facts.ecc is False:
         yield (
-            f"Device {facts.device}: ECC is off; a datacenter submission needs it on, and it costs "
+            f"Device {facts.device}: ECC is off; a datacenter submission requires it, and it costs "
             "speed. Turn it on with nvidia-smi -e 1 and a reboot."
         )
 
@@ -70,15 +70,15 @@ def _hot(facts: Facts, figures: Figures) -> Iterator[str]:
 
 
 def _narrow(facts: Facts, figures: Figures) -> Iterator[str]:
-    """Compare the best link of the test: without load a GPU lowers its link to save power."""
+    """Judge the best link of the test, because a GPU without load lowers its link to save power."""
     link, width, generation = facts.link, figures.link_width, figures.link_generation
     narrow = bool(width and link.max_width and width < link.max_width)
     slow = bool(generation and link.max_generation and generation < link.max_generation)
     if narrow or slow:
         yield (
             f"Device {facts.device}: its PCIe link ran at generation {generation} x{width} under "
-            f"load; it can do generation {link.max_generation} x{link.max_width}. Seat the card "
-            "anew, or use another slot; check the slot's settings."
+            f"load; it supports generation {link.max_generation} x{link.max_width}. Reseat the "
+            "card, use another slot, or check the settings of the slot."
         )
 
 

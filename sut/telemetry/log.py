@@ -1,6 +1,6 @@
 """The file that the sampler writes and its parent reads: one JSON object a line.
 
-A line that was cut off is left out: the process that wrote it was killed.
+An incomplete line is ignored: the process that wrote it was killed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Something about a device; the sampler's own cost at the end has none."""
+    """One line: about a device, or at the end about the cost of the sampler."""
 
     device: str = ""
     facts: Facts | None = None
@@ -37,8 +37,8 @@ class Log:
     Attributes:
         facts: of each device, in the order of `--devices`.
         readings: in order of time.
-        processes: everyone seen on it, by process id.
-        first: process ids seen on it before the test opened it.
+        processes: all that were seen on it, by process id.
+        first: process ids that were on it before the test opened it.
         cpu_s: processor time that the sampler used, in s; None if it was killed.
     """
 
@@ -51,8 +51,8 @@ class Log:
     def strangers(self, device: str) -> list[Process]:
         """Return the processes on a device that do not belong to the test.
 
-        In a container NVML may number processes as the host does. Then none of them can be told to
-        be the test's own, and only those that were there before it are strangers for certain.
+        In a container, NVML may use the process ids of the host. Then no process can be recognized
+        as the test's own, and only those that were there before the test are certainly foreign.
         """
         seen = self.processes[device]
         comparable = any(process.own for process in seen.values())
@@ -89,13 +89,13 @@ class Log:
 
 
 def write(file: IO[bytes], lines: Iterable[Line]) -> None:
-    """Append lines, so that a reader sees them at once."""
+    """Append lines that a reader sees at once."""
     file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
     file.flush()
 
 
 def read(path: Path) -> Log:
-    """Return what was written; an empty log where there is no file."""
+    """Return what was written; an empty log if there is no file."""
     log = Log()
     for text in path.read_bytes().splitlines() if path.exists() else ():
         try:

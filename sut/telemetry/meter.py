@@ -1,6 +1,6 @@
-"""What a device says of itself: facts that stay, and readings of its state.
+"""What a device reports: facts that stay, and readings of its state.
 
-Knows no library that asks a device. None stands for what a device does not tell.
+Knows no library that asks a device. None means that the device does not report it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Source = Literal["nvml", "rapl", "simulated"]
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A clock in MHz; `application_mhz` is what the driver was asked to hold under load."""
+    """A clock in MHz; `application_mhz` is the clock that the driver is set to keep under load."""
 
     current_mhz: int | None = None
     max_mhz: int | None = None
@@ -22,7 +22,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The PCIe link: generation and lanes, now and as device and slot allow."""
+    """The PCIe link: generation and lanes, now and at most."""
 
     generation: int | None = None
     max_generation: int | None = None
@@ -42,27 +42,27 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A device as it is before the test.
+    """A device before the test.
 
     Attributes:
         device: as `--devices` names it.
-        source: who says so.
-        name: the product's.
-        uuid: that of this very device.
+        source: where the facts come from.
+        name: of the product.
+        uuid: of this individual device.
         pci: bus address, such as "0000:3b:00.0".
         driver: its version.
         compute_capability: the SM, such as "9.0".
-        memory_bytes: in all.
+        memory_bytes: total.
         sm_clock: of the multiprocessors.
         memory_clock: of the memory.
         power_limit_w: the limit in force, in W.
-        default_power_limit_w: the limit as the device was made, in W.
+        default_power_limit_w: the factory limit, in W.
         temperature_c: in degrees Celsius.
-        slowdown_c: from here on the device slows itself down.
+        slowdown_c: the temperature at which the device slows down.
         throttle: bits of sut.telemetry.reasons.
         ecc: error correction of the memory is on.
         link: to the host.
-        numa_nodes: whose memory is the nearest.
+        numa_nodes: those with the nearest memory.
         cpus: the nearest cores, such as "0-15".
     """
 
@@ -93,9 +93,9 @@ class Reading:
 
     Attributes:
         at_ns: `time.monotonic_ns()` before the device was asked.
-        took_ns: what asking took.
+        took_ns: time to ask the device.
         power_w: in W.
-        energy_j: a counter in J; only its differences mean anything.
+        energy_j: a counter in J; only differences have a meaning.
         temperature_c: in degrees Celsius.
         sm_clock_mhz: of the multiprocessors.
         memory_clock_mhz: of the memory.
@@ -122,7 +122,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """What a simulated device draws.
+    """The power of a simulated device.
 
     Attributes:
         device: as `--devices` names it.
@@ -138,17 +138,17 @@ class Power:
 
 
 class Meter(Protocol):
-    """One device that can be asked. One thread at a time may ask it."""
+    """One device that can be asked, by one thread at a time."""
 
     @property
     def device(self) -> str:
         """As `--devices` names it."""
 
     def facts(self) -> Facts:
-        """Return what the device is."""
+        """Return the facts of the device."""
 
     def sample(self) -> Reading:
-        """Return its state now."""
+        """Return its current state."""
 
     def processes(self) -> tuple[Process, ...]:
-        """Return who uses it now; `own` is not known here."""
+        """Return the processes that use it now; `own` is unknown here."""

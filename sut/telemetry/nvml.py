@@ -1,6 +1,6 @@
-"""NVIDIA's GPUs through NVML: the one place that asks it.
+"""NVIDIA's GPUs through NVML. No other module uses NVML.
 
-Needs the package nvidia-ml-py and NVIDIA's driver. Without them there is no meter, and a line that
+Needs the package nvidia-ml-py and NVIDIA's driver. Without them there is no meter, but a line that
 says why.
 """
 
@@ -23,26 +23,26 @@ _SM, _MEMORY = 1, 2  # NVML_CLOCK_*
 _SENSOR = 0  # NVML_TEMPERATURE_GPU
 _SLOWDOWN = 1  # NVML_TEMPERATURE_THRESHOLD_SLOWDOWN
 _NODE = 0  # NVML_AFFINITY_SCOPE_NODE
-# From Ampere on nvmlDeviceGetPowerUsage is an average over a second; this field is not.
+# Since Ampere, nvmlDeviceGetPowerUsage is an average over a second; this field is not.
 _POWER_INSTANT = 186  # NVML_FI_DEV_POWER_INSTANT, mW
-# Asking the counter takes 3 ms of a core on an H100, and all the rest together 0.4 ms.
+# Reading the counter takes 3 ms of a core on an H100; everything else together takes 0.4 ms.
 ENERGY_EVERY_S = 1.0
 _VALUES = {1: "uiVal", 2: "ulVal", 3: "ullVal"}  # NVML_VALUE_TYPE_UNSIGNED_*
 _MASK_BITS = 64
 
 
 class NvmlError(SutError):
-    """NVML is not here, or knows no such GPU."""
+    """NVML is missing, or knows no such GPU."""
 
 
 class Nvml:
-    """NVML, initialised. Its module has no types, so answers are taken as they come."""
+    """NVML, initialised. Its Python module has no types, so its answers are untyped."""
 
     def __init__(self, module: Any) -> None:
         self._module = module
 
     def ask(self, function: str, *arguments: object) -> Any:
-        """Return an answer; None for what this GPU, driver or package does not tell."""
+        """Return an answer; None if this GPU, driver or package does not report it."""
         call = getattr(self._module, function, None)
         if call is None:
             return None
@@ -59,7 +59,7 @@ class Nvml:
 
 @contextmanager
 def open_nvml() -> Iterator[Nvml]:
-    """Initialise NVML for as long as the `with` lasts.
+    """Initialise NVML for the duration of a `with`.
 
     Raises:
         NvmlError: the package or the driver is missing; one line.
@@ -79,7 +79,7 @@ def open_nvml() -> Iterator[Nvml]:
 
 
 def all_facts() -> tuple[list[Facts], str]:
-    """Return the facts of every GPU of this machine; and, if none can be had, why."""
+    """Return the facts of every GPU in this machine, and if there are none, the reason."""
     try:
         with open_nvml() as nvml:
             found = [meter.facts() for meter in all_meters(nvml)]
@@ -89,7 +89,7 @@ def all_facts() -> tuple[list[Facts], str]:
 
 
 def all_meters(nvml: Nvml) -> list[NvmlMeter]:
-    """Return every GPU of this machine, numbered as nvidia-smi does."""
+    """Return every GPU in this machine, with the numbers of nvidia-smi."""
     return [NvmlMeter(nvml, handle, str(k)) for k, handle in enumerate(nvml.handles())]
 
 
@@ -97,9 +97,9 @@ def meters(nvml: Nvml, devices: Iterable[str], visible: str | None) -> list[Nvml
     """Return the GPUs that CUDA calls `devices`.
 
     Args:
-        nvml: to ask.
+        nvml: an open NVML.
         devices: indices, such as "0".
-        visible: CUDA_VISIBLE_DEVICES, which numbers the GPUs anew; None where it is not set.
+        visible: CUDA_VISIBLE_DEVICES, which renumbers the GPUs; None if it is not set.
 
     Raises:
         NvmlError: there is no such GPU.
@@ -165,7 +165,7 @@ class NvmlMeter:
         )
 
     def sample(self) -> Reading:
-        """See Meter. The energy is told once in ENERGY_EVERY_S."""
+        """See Meter. Reads the energy once in ENERGY_EVERY_S."""
         start_ns = self._now_ns()
         power_w, energy_j = self._power_and_energy(start_ns)
         utilisation = self._ask("nvmlDeviceGetUtilizationRates")
@@ -191,7 +191,7 @@ class NvmlMeter:
         return self._nvml.ask(function, self._handle, *arguments)
 
     def _power_and_energy(self, now_ns: int) -> tuple[float | None, float | None]:
-        """Return W now and, where it is due, J so far."""
+        """Return the power in W and, if it is due, the energy so far in J."""
         power = self._field(_POWER_INSTANT)
         if power is None:
             power = self._ask("nvmlDeviceGetPowerUsage")
@@ -209,7 +209,7 @@ class NvmlMeter:
 
     def _throttle(self) -> int | None:
         bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
-        if bits is None:  # drivers before 535 know the older name alone
+        if bits is None:  # drivers before 535 know only the older name
             bits = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")
         return None if bits is None else int(bits)
 
@@ -226,7 +226,7 @@ class NvmlMeter:
         pci = self._ask("nvmlDeviceGetPciInfo")
         if pci is None:
             return None
-        # As the kernel and CUDA write it: a domain of four digits, where NVML has eight.
+        # As the kernel and CUDA write it: a domain of four digits; NVML has eight.
         return f"{pci.domain:04x}:{pci.bus:02x}:{pci.device:02x}.0"
 
 
@@ -235,7 +235,7 @@ def _thousandth(value: float | None) -> float | None:
 
 
 def _masks() -> int:
-    """Return how many words a set of this machine's cores takes."""
+    """Return how many words a set of the cores of this machine takes."""
     return -(-(os.cpu_count() or 1) // _MASK_BITS)
 
 

@@ -1,6 +1,6 @@
 """The energy of CPU packages, as Linux shows it (RAPL, /sys/class/powercap).
 
-A package is all of it: what else runs there counts too. Most kernels let root alone read it.
+A package counts everything that runs on it. Most kernels let only root read it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class RaplMeter:
     def __init__(self, zone: Path, device: str) -> None:
         self.device = device
         self._zone = zone
-        # The counter begins anew at this value.
+        # The counter starts again from 0 at this value.
         self._range_j = _joules(zone / "max_energy_range_uj") or 0.0
         self._raw_j = _joules(zone / "energy_uj")
         self._energy_j = 0.0
@@ -54,7 +54,7 @@ def meters(powercap: Path = POWERCAP) -> list[RaplMeter]:
     """Return the packages that can be read; none on most virtual machines."""
     found = []
     for zone in sorted(powercap.glob("intel-rapl:*")):
-        is_package = zone.name.count(":") == 1  # deeper ones are parts of a package
+        is_package = zone.name.count(":") == 1  # deeper zones are parts of a package
         if is_package and _joules(zone / "energy_uj") is not None:
             found.append(RaplMeter(zone, (zone / "name").read_text("ascii").strip()))
     return found

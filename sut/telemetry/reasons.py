@@ -14,9 +14,9 @@ class Reason:
 
     Attributes:
         bit: its value.
-        name: NVML's.
-        throttles: the device is held back; otherwise it idles, or runs as it was asked to.
-        remedy: what to do about it.
+        name: NVML's name.
+        throttles: the device is slowed down; otherwise it idles, or runs as configured.
+        remedy: what to do.
     """
 
     bit: int
@@ -25,7 +25,7 @@ class Reason:
     remedy: str = ""
 
 
-_COOLING = "Improve the cooling, or lower the clocks so that they hold."
+_COOLING = "Improve the cooling, or lower the clocks until they stay constant."
 REASONS = (
     Reason(0x001, "GpuIdle"),
     Reason(0x002, "ApplicationsClocksSetting"),
@@ -33,8 +33,8 @@ REASONS = (
         0x004,
         "SwPowerCap",
         throttles=True,
-        remedy="It ran at its power limit: raise that where it may be (nvidia-smi -pl), or lock a "
-        "clock that holds (nvidia-smi -lgc).",
+        remedy="It reached its power limit: raise it if possible (nvidia-smi -pl), or lock a lower "
+        "clock (nvidia-smi -lgc).",
     ),
     Reason(
         0x008,
@@ -54,20 +54,20 @@ REASONS = (
         0x080,
         "HwPowerBrakeSlowdown",
         throttles=True,
-        remedy="The power supply asked for less: check it and its cables.",
+        remedy="The power supply signals an overload: check it and its cables.",
     ),
     Reason(0x100, "DisplayClockSetting"),
     Reason(
         0x200,
         "BoardLimit",
         throttles=True,
-        remedy="The board's own limit was reached: lock a clock that holds (nvidia-smi -lgc).",
+        remedy="The board's own limit was reached: lock a lower clock (nvidia-smi -lgc).",
     ),
     Reason(
         0x400,
         "Reliability",
         throttles=True,
-        remedy="Its voltage was at the limit: lock a clock that holds (nvidia-smi -lgc).",
+        remedy="Its voltage was at the limit: lock a lower clock (nvidia-smi -lgc).",
     ),
 )
 THROTTLING = tuple(reason for reason in REASONS if reason.throttles)

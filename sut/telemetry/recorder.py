@@ -1,4 +1,4 @@
-"""Starts the sampler of a test, ends it, and puts what it saw into the run folder.
+"""Starts the sampler of a test, ends it, and writes its readings into the run folder.
 
 Knows settings, processes and files; no device.
 """
@@ -42,17 +42,17 @@ COLUMNS = (
     "utilisation_percent", "memory_used_bytes", "throttle", "throttle_reasons", "energy_j",
     "link_generation", "link_width",
 )  # fmt: skip
-# A driver that lost its GPU may not answer: then the sampler is killed.
+# A driver that lost its GPU may not answer; then the sampler is killed.
 _END_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the devices showed of one test.
+    """What the devices reported during one test.
 
     Attributes:
-        telemetry: None where no device could be asked, or nothing was asked of the system.
-        findings: what speaks against the result, each with its remedy.
+        telemetry: None if no device could be asked, or the test did not begin.
+        findings: what makes the result doubtful, each with its remedy.
     """
 
     telemetry: DeviceTelemetry | None = None
@@ -60,7 +60,7 @@ class Seen:
 
 
 class Recorder:
-    """The sampler of one test. Use it in a `with`; where no device can be asked it does nothing."""
+    """The sampler of one test. Use it in a `with`. Without a device to ask it does nothing."""
 
     def __init__(self, harness: HarnessSettings, folder: Path) -> None:
         self._harness = harness
@@ -68,7 +68,7 @@ class Recorder:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Start sampling: before the engines open, so that the idle devices are seen too."""
+        """Start sampling before the engines open, to see the idle devices too."""
         wanted = request(self._harness, self._folder)
         if wanted is None:
             return self
@@ -90,21 +90,21 @@ class Recorder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End the sampler; after a failure at once, and keep its readings too."""
+        """End the sampler, and keep its readings even after a failure."""
         if self._process is not None:
             if error is not None:
                 self._process.kill()
             self.finish(None, 0)
 
     def follow(self, session: int) -> None:
-        """Say which session the test's processes belong to."""
+        """Tell the sampler which session the processes of the test belong to."""
         self._tell(str(session).encode())
 
     def finish(self, window: Window | None, samples: int) -> Seen:
-        """End the sampler, write the files, and return what belongs into the result.
+        """End the sampler, write the files, and return the part of the result.
 
         Args:
-            window: the time of the test; None if it did not come to a first sample.
+            window: the time of the test; None if no sample was completed.
             samples: completed in it.
         """
         self._stop()
@@ -123,7 +123,7 @@ class Recorder:
         try:
             self._process.stdin.write(line + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:  # it found nothing to ask, and says so in run.log
+        except BrokenPipeError:  # it found no device to ask, and says so in run.log
             return
 
     def _stop(self) -> None:
@@ -231,7 +231,7 @@ def _seen(sampled: Log, window: Window | None, samples: int) -> Seen:
         for line in findings(facts, by_device.get(device), sampled.strangers(device))
     ]
     if sampled.cpu_s is None:
-        found.append("The sampling of the devices ended early; run.log may say why.")
+        found.append("The sampling of the devices ended early. See run.log for the reason.")
     if window is None:
         return Seen(None, tuple(found))
     telemetry = DeviceTelemetry(

@@ -1,8 +1,8 @@
 """The process that samples the devices of a test, ten times a second.
 
-Started by sut.telemetry.recorder as `python -m sut.telemetry.sampler`: so asking never takes the
-interpreter lock of the process that LoadGen runs in. Reads from standard input a request, then the
-test's session, and ends with standard input. What it prints goes to run.log.
+sut.telemetry.recorder starts it as `python -m sut.telemetry.sampler`. A separate process never
+takes the interpreter lock of LoadGen's process. It reads a request from standard input, then the
+session of the test, and ends with standard input. Its output goes to run.log.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sut.telemetry.meter import Meter, Process
 
 PERIOD_S = 0.1
-# Who uses a device is asked less often: it changes less, and costs more.
+# The processes on a device are read less often: they change rarely, and the call costs more.
 PROCESSES_EVERY = 10
 
 
@@ -40,10 +40,10 @@ class Request:
     """What to sample.
 
     Attributes:
-        source: who is asked.
+        source: whom to ask.
         out: the file to write; see sut.telemetry.log.
-        devices: for NVML: as CUDA numbers them.
-        simulated: for simulated devices: what they draw.
+        devices: for NVML: with the numbers of CUDA.
+        simulated: for simulated devices: their power.
         trace: for simulated devices: the trace of the test.
         period_s: from one sample to the next.
     """
@@ -57,21 +57,21 @@ class Request:
 
 
 class Sampler:
-    """Samples meters until it is told to end."""
+    """Samples meters until `stop` is called."""
 
     def __init__(self, meters: Sequence[Meter], file: IO[bytes], period_s: float) -> None:
         self._meters = meters
         self._file = file
         self._period_ns = int(period_s * 1e9)
         self._end = threading.Event()
-        self.session: int | None = None  # of the test's processes
+        self.session: int | None = None  # of the processes of the test
 
     def end(self) -> None:
-        """Let `run` return, after a last sample. Any thread may call it."""
+        """Make `run` take a last sample and return. Any thread may call it."""
         self._end.set()
 
     def run(self) -> None:
-        """Write the facts, then sample. Samples that would be late are left out."""
+        """Write the facts, then sample. Skips samples that would be late."""
         log.write(self._file, [Line(m.device, facts=m.facts()) for m in self._meters])
         next_ns, tick = time.monotonic_ns(), 0
         while not self._end.wait(max(0, next_ns - time.monotonic_ns()) / 1e9):
@@ -100,7 +100,7 @@ class Sampler:
 
 
 def open_meters(request: Request, stack: ExitStack) -> Sequence[Meter]:
-    """Return the meters of a request; what they need is closed with `stack`.
+    """Return the meters of a request; `stack` closes what they need.
 
     Raises:
         NvmlError: NVML cannot be asked.
@@ -110,14 +110,14 @@ def open_meters(request: Request, stack: ExitStack) -> Sequence[Meter]:
         return nvml.meters(library, request.devices, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if request.source == "rapl":
         return rapl.meters()
-    # NumPy, which it needs, takes longer to import than all the rest.
+    # It needs NumPy, which takes longer to import than everything else.
     from sut.telemetry.simulated import SimulatedMeter  # noqa: PLC0415
 
     return [SimulatedMeter(power, Path(request.trace)) for power in request.simulated]
 
 
 def main() -> int:
-    """Sample as the first line of standard input asks; return the exit code."""
+    """Sample as the first line of standard input says; return the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
     with ExitStack() as stack:
@@ -135,7 +135,7 @@ def main() -> int:
 
 
 def _listen(sampler: Sampler) -> None:
-    """Take the test's session, then wait for the end."""
+    """Read the session of the test, then wait for the end."""
     for line in sys.stdin.buffer:
         sampler.session = int(line)
     sampler.end()

@@ -1,6 +1,6 @@
 """The power of a simulated device: `idle_w` and, while it runs a batch, `power_w`.
 
-Reads the batches from the trace of the running test. What it says is as simulated as the device.
+Reads the batches from the trace of the running test. Its figures are simulated, like the device.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _WORKER, _STARTED, _FINISHED = (
 class SimulatedMeter:
     """One simulated device. See sut.telemetry.meter.Meter.
 
-    A batch counts when it is complete: the busy time of a long one is spread over the samples that
-    follow it.
+    A batch counts when it is complete. The busy time of a long batch is spread over the following
+    samples.
     """
 
     def __init__(

@@ -92,7 +92,7 @@ CASES = {
     "output that is a file": Case(("--out", "model.onnx"), ("--out", own.MODEL), late=True),
     "output below a file": Case(("--out", "model.onnx/a/b"), ("--out", f"{own.MODEL}/a/b")),
     "output that holds a result": Case(
-        ("--out", "holds a result already"), ("--out", "."), spoil=writes("summary.json", "{}")
+        ("--out", "holds a result"), ("--out", "."), spoil=writes("summary.json", "{}")
     ),
     "unknown scenario": Case(
         ('"Offlin"', '"Offline"'), scenario="Offlin"
@@ -229,7 +229,7 @@ def test_a_result_of_a_later_scenario_is_noticed_before_the_first_runs(
     )
 
     assert done.code == 2
-    assert "holds a result already" in done.err
+    assert "holds a result" in done.err
     assert folders.contents(tmp_path) == {"Offline", "Offline/summary.json"}
 
 

@@ -7,7 +7,6 @@ Knows nothing of what the files mean: the types say what is expected. Plain word
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import (
@@ -24,16 +23,25 @@ from typing import (
 import msgspec
 import yaml
 
+from data.yaml_loader import Loader
+from data.yaml_wording import (
+    KeyPath,
+    explain,
+    explain_choice,
+    is_whole,
+    key_name,
+    known_keys,
+    shown,
+    type_name,
+)
 from sut.base.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 T = TypeVar("T")
-KeyPath = tuple["str | int", ...]
 
 _LONGEST_INT = 4000  # digits; Python refuses to read somewhat longer ones
-_LONGEST_VALUE = 40  # characters of a refused value that a message repeats
 
 
 class StrictStruct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,9 +75,9 @@ def parse_strict(text: str, where: str, type_: type[T]) -> T:
     """Read YAML text into `type_`; `where` is the file's name in messages. See load_strict."""
     document = _Document(where)
     try:
-        root = _Loader(text).get_single_node()
+        root = Loader(text).get_single_node()
         if root is None:
-            raise ConfigError(f"{where}:1: the file is empty; expected {_type_name(type_)}.")
+            raise ConfigError(f"{where}:1: the file is empty; expected {type_name(type_)}.")
         value = document.construct(root, ())
         document.check(value, type_, ())
     except yaml.MarkedYAMLError as error:
@@ -88,38 +96,6 @@ def parse_strict(text: str, where: str, type_: type[T]) -> T:
     return msgspec.convert(value, type_)
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with the plain words of YAML 1.2 and without aliases."""
-
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        # An alias may be recursive or grow without bound, and its line would be another key's.
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call] # PyYAML's stubs
-            raise yaml.composer.ComposerError(
-                None,
-                None,
-                f"alias *{event.anchor} is not read, write the value out",
-                event.start_mark,
-            )
-        return super().compose_node(parent, index)
-
-
-_WORDS: tuple[tuple[str, str, str], ...] = (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("null", r"~|null|Null|NULL|", "~nN\0"),
-    ("int", r"[-+]?(?:0|[1-9][0-9_]*)|0x[0-9a-fA-F]+", "-+0123456789"),
-    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
-)
-for _tag, _pattern, _first in _WORDS:
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}",
-        re.compile(rf"^(?:{_pattern})$"),
-        ["" if character == "\0" else character for character in _first],
-    )
-
-
 class _Document:
     """One file while it is checked: its name, and the line of every key and item."""
 
@@ -132,7 +108,7 @@ class _Document:
         known = path
         while known not in self.lines:
             known = known[:-1]
-        key = f"{_key_name(path)}: " if path else ""
+        key = f"{key_name(path)}: " if path else ""
         return ConfigError(f"{self.where}:{self.lines[known]}: {key}{message}")
 
     def construct(self, node: yaml.Node, path: KeyPath) -> object:
@@ -148,7 +124,7 @@ class _Document:
         made: dict[str, object] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode) or not _is_whole(key_node.value):
+            if not isinstance(key_node, yaml.ScalarNode) or not is_whole(key_node.value):
                 raise ConfigError(
                     f"{self.where}:{line}: a key is a list, a mapping or half a "
                     "character; expected a word."
@@ -157,7 +133,7 @@ class _Document:
             inner = (*path, key)
             if key in made:
                 raise ConfigError(
-                    f"{self.where}:{line}: {_key_name(inner)}: repeated, first on line "
+                    f"{self.where}:{line}: {key_name(inner)}: repeated, first on line "
                     f"{self.lines[inner]}; expected each key once."
                 )
             self.lines[inner] = line
@@ -178,7 +154,7 @@ class _Document:
                     raise self.error(path, f"{word} is out of a number's range.")
                 return float(word)
             case "str":
-                if not _is_whole(word):
+                if not is_whole(word):
                     raise self.error(path, "holds half a character; expected text.")
                 return word
         raise self.error(path, f'tag "{node.tag}" is not read; expected a plain value.')
@@ -208,14 +184,14 @@ class _Document:
 
     def _check_struct(self, value: object, struct: type[msgspec.Struct], path: KeyPath) -> None:
         if not isinstance(value, dict):
-            raise self.error(path, f"got {_shown(value)}; expected keys: {_known(struct)}.")
+            raise self.error(path, f"got {shown(value)}; expected keys: {known_keys(struct)}.")
         tag = struct.__struct_config__.tag_field
         keys = [*struct.__struct_fields__, *([tag] if tag else [])]
         for key in value:
             if key not in keys:
                 raise self.error(
                     (*path, key),
-                    f"unknown key; expected one of {_known(struct)}.{nearest(key, keys)}",
+                    f"unknown key; expected one of {known_keys(struct)}.{nearest(key, keys)}",
                 )
         hints = get_type_hints(struct, include_extras=True)
         for field in msgspec.structs.fields(struct):
@@ -223,7 +199,7 @@ class _Document:
                 self.check(value[field.name], hints[field.name], (*path, field.name))
             elif field.required:
                 raise self.error(
-                    (*path, field.name), f"missing; expected {_type_name(hints[field.name])}."
+                    (*path, field.name), f"missing; expected {type_name(hints[field.name])}."
                 )
 
     def _check_key(self, key: str, key_type: object, path: KeyPath) -> None:
@@ -245,21 +221,21 @@ class _Document:
         expected = f"expected one of {', '.join(tags)}."
         if not isinstance(value, dict):
             raise self.error(
-                path, f"got {_shown(value)}; expected keys with {tag_field}: {expected}"
+                path, f"got {shown(value)}; expected keys with {tag_field}: {expected}"
             )
         inner = (*path, tag_field)
         if tag_field not in value:
             raise self.error(inner, f"missing; {expected}")
-        raise self.error(inner, _explain_choice(value[tag_field], tags))
+        raise self.error(inner, explain_choice(value[tag_field], tags))
 
     def _convert(self, value: object, type_: object, path: KeyPath) -> None:
         try:
             msgspec.convert(value, type_)
         except msgspec.ValidationError as error:
             if get_origin(type_) is Literal:
-                message = _explain_choice(value, [str(choice) for choice in get_args(type_)])
+                message = explain_choice(value, [str(choice) for choice in get_args(type_)])
             else:
-                message = _explain(str(error), value)
+                message = explain(str(error), value)
             raise self.error(path, message) from error
 
 
@@ -288,77 +264,3 @@ def _structs(union: object) -> list[type[msgspec.Struct]]:
 
 def _is_tagged_union(type_: object) -> bool:
     return get_origin(type_) in (Union, UnionType) and bool(_structs(type_))
-
-
-_WORD_FOR = {
-    "array": "a list",
-    "object": "keys and values",
-    "str": "text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-}
-
-
-def _explain(message: str, value: object) -> str:
-    """Turn msgspec's message into `got ...; expected ...`; a rule of ours is already a sentence."""
-    message = message.partition(" - at `")[0]
-    if message.startswith("Expected "):
-        expected = message.removeprefix("Expected ").partition(", got ")[0]
-        return f"got {_shown(value)}; expected {_plain(expected)}."
-    return message if message.endswith(".") else f"{message}."
-
-
-def _explain_choice(value: object, choices: list[str]) -> str:
-    hint = nearest(value, choices) if isinstance(value, str) else ""
-    return f"got {_shown(value)}; expected one of {', '.join(choices)}.{hint}"
-
-
-def _plain(text: str) -> str:
-    return re.sub(
-        r"\b(array|object|str|int|float|bool)\b", lambda found: _WORD_FOR[found[1]], text
-    ).replace("`", "")
-
-
-def _shown(value: object) -> str:
-    """Return a value as its writer would know it, cut to a readable length."""
-    if value is None:
-        return "nothing (null)"
-    if isinstance(value, dict):
-        return f"keys {_one_line(', '.join(value))}"[:_LONGEST_VALUE] if value else "no keys"
-    text = f'text "{_one_line(value)}"' if isinstance(value, str) else str(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
-
-
-def _type_name(type_: object) -> str:
-    if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
-        return f"keys: {_known(type_)}"
-    if get_origin(type_) is Literal:
-        return f"one of {', '.join(map(str, get_args(type_)))}"
-    if get_origin(type_) in (tuple, list):
-        return "a list"
-    if get_origin(type_) is Annotated:
-        return _type_name(get_args(type_)[0])
-    return _WORD_FOR.get(getattr(type_, "__name__", ""), "a value")
-
-
-def _known(struct: type[msgspec.Struct]) -> str:
-    tag = struct.__struct_config__.tag_field
-    return ", ".join([*([tag] if tag else []), *struct.__struct_fields__])
-
-
-def _key_name(path: KeyPath) -> str:
-    """Return `input.shape[0]` for ("input", "shape", 0)."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return _one_line(text)
-
-
-def _is_whole(text: str) -> bool:
-    """Tell text from half a character, which an escape can write but no file can hold."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _one_line(text: str) -> str:
-    return text if text.isprintable() else repr(text)[1:-1]

@@ -23,7 +23,6 @@ FUNCTION_LINES = 60
 LONG_FILES = frozenset(
     {
         "backends/cuda/engine.py",
-        "data/strict_yaml.py",
         "sut/config/plan.py",
         "sut/report/tuning.py",
         "sut/run/test.py",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.accuracy import read_log
+from scenarios import scenario, scenario_names
 from sut.base.errors import ConfigError, DataError, nearest
 from sut.record.loadgen_logs import DETAIL_FILE, SUMMARY_FILE, read_detail, read_summary_text
 
@@ -27,19 +28,12 @@ if TYPE_CHECKING:
 TEST01, TEST04 = "TEST01", "TEST04"
 TESTS = (TEST01, TEST04)
 PASS = "TEST PASS"
-_SCENARIOS = ("SingleStream", "MultiStream", "Server", "Offline")
 _RNG_SEED = 720381539243781796
 _SAME_INDEX = 3
 
 _THRESHOLD, _WIDE_THRESHOLD = 0.10, 0.20
 # Latencies, in ns, up to which the wide threshold holds.
 _SHORT_NS = {"SingleStream": 200_000, "MultiStream": 1_600_000}
-_SCORES = {
-    "Offline": "result_samples_per_second",
-    "SingleStream": "early_stopping_latency_ss",
-    "MultiStream": "early_stopping_latency_ms",
-    "Server": "result_completed_samples_per_sec",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +84,9 @@ def audit_config(test: str, samples: int) -> str:
         "performance_issue_same": 1,
         "performance_issue_same_index": _SAME_INDEX,
     }
-    return "".join(f"*.{s}.{key} = {value}\n" for s in _SCENARIOS for key, value in keys.items())
+    return "".join(
+        f"*.{s}.{key} = {value}\n" for s in scenario_names() for key, value in keys.items()
+    )
 
 
 def verify_accuracy(reference: Path, test: Path, dtype: DTypeLike = np.float32) -> Verdict:
@@ -195,14 +191,14 @@ def _test01_performance(reference: Path, test: Path) -> Verdict:
         if log.validity != "VALID":
             return Verdict(False, f"{begin}TEST FAIL: Invalid results in {path}\n")
     one, other = (log for _, log in logs)
-    scenario = _scenario(one)
-    if _scenario(other) != scenario:
+    name = _scenario(one)
+    if _scenario(other) != name:
         return Verdict(False, f"{begin}TEST FAIL: Test and reference scenarios do not match!\n")
     bound = "effective_target_latency_ns"
-    if scenario == "Server" and one.get(bound) != other.get(bound):
+    if name == "Server" and one.get(bound) != other.get(bound):
         return Verdict(False, f"{begin}TEST FAIL: Server target latency mismatch\n")
-    expected, found = _score(one, scenario), _score(other, scenario)
-    wide = expected <= _SHORT_NS.get(scenario, -1)
+    expected, found = _score(one, name), _score(other, name)
+    wide = expected <= _SHORT_NS.get(name, -1)
     threshold = _WIDE_THRESHOLD if wide else _THRESHOLD
     passed = expected * (1 - threshold) <= found <= expected * (1 + threshold)
     scores = f"Reference score = {expected}\nTest score = {found}\n"
@@ -272,8 +268,9 @@ def _scenario(log: DetailLog) -> str:
     return str(log.get("effective_scenario"))
 
 
-def _score(log: DetailLog, scenario: str) -> float:
-    value = log.get(_SCORES.get(scenario, ""))
+def _score(log: DetailLog, name: str) -> float:
+    key = scenario(name).metric_name if name in scenario_names() else "score"
+    value = log.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DataError(f"{scenario}: the log has no {_SCORES.get(scenario, 'score')}.")
+        raise DataError(f"{name}: the log has no {key}.")
     return float(value)

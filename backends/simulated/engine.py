@@ -65,6 +65,7 @@ class Options:
         seed: of the jitter; each device has numbers of its own, which begin anew with `bind`.
         fail_at_s: the device fails so long after the first batch since `bind`.
         hang_at_s: the device answers nothing more so long after the first batch since `bind`.
+        close_s: how long the device takes to close.
         power_w: what the device draws while it runs a batch, in W; without it, power is not told.
         idle_w: what it draws otherwise, in W.
         spin_us: spin instead of sleep for the last microseconds of a batch: exact, burns a core.
@@ -86,6 +87,7 @@ class Options:
     seed: Annotated[int, Meta(ge=0)] = 0
     fail_at_s: Seconds | None = None
     hang_at_s: Seconds | None = None
+    close_s: Seconds = 0.0
     power_w: Watts | None = None
     idle_w: Watts = 0.0
     spin_us: Annotated[float, Meta(ge=0, le=10e3)] = 0.0
@@ -187,7 +189,9 @@ class SimulatedEngine:
     def close(self) -> None:
         """See `Engine.close`. Also lets go of whoever waits for a device that hangs."""
         self._bound = 0
-        self._closed.set()
+        if not self._closed.is_set():
+            self._closed.set()
+            time.sleep(self._options.close_s)
 
     def _start(self, now_ns: int) -> None:
         """Count the time until the device fails or hangs from now on."""

@@ -69,6 +69,25 @@ class HarnessSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """When a test that does not go on is ended.
+
+    A batch hangs when it takes ten times as long as the longest of warm-up, and no less than the
+    first two.
+
+    Attributes:
+        hang_s: a batch in the test's own process; such an engine cannot be ended alone, so a mere
+            stall of the machine must not look like one that hangs.
+        worker_hang_s: a batch in a worker process.
+        close_s: closing the engines; the result is complete by then.
+    """
+
+    hang_s: float = 10.0
+    worker_hang_s: float = 1.0
+    close_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class TrialRequest:
     """One LoadGen test, as its process receives it.
 
@@ -82,6 +101,7 @@ class TrialRequest:
         audit_config: an audit.config to apply, or None.
         loadgen_trace: write mlperf_log_trace.json.
         warm_up_s: seconds at most for each batch size.
+        limits: when a test that does not go on is ended.
     """
 
     scenario: str
@@ -93,6 +113,7 @@ class TrialRequest:
     audit_config: str | None = None
     loadgen_trace: bool = False
     warm_up_s: float = 1.0
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 DEVICE_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 # A test's process that does not end within this time after SIGTERM is killed.
 END_GRACE_S = 1.0
+# How often a signal is looked for while the engines close.
+CLOSE_STEP_S = 0.1
 
 
 class Signals:
@@ -183,12 +187,14 @@ class Supervisor:
         with pipe:
             for line in pipe:
                 if line.endswith(b"\n"):
-                    self._events.put(msgspec.json.decode(line, type=dict[str, object]))
+                    self._events.put(_event(line))
         self._events.put(None)
 
     def _end(self) -> None:
         process = self._process
-        if process.poll() is None and "done" not in self._seen:
+        if "done" in self._seen:
+            self._wait_for_close()
+        elif process.poll() is None:
             process.terminate()
         try:
             process.wait(END_GRACE_S)
@@ -198,3 +204,20 @@ class Supervisor:
         if process.stdin is not None:
             process.stdin.close()
         self._listener.join(END_GRACE_S)  # it closes the pipe: nobody closes what it reads from
+
+    def _wait_for_close(self) -> None:
+        """Let the engines close, as long as they may and nobody interrupts it."""
+        end_s = time.monotonic() + self._request.limits.close_s
+        while self._signals.received is None and time.monotonic() < end_s:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(CLOSE_STEP_S)
+                return
+
+
+def _event(line: bytes) -> dict[str, object]:
+    """Return the event in a line; one that cannot be read is a failure of the test."""
+    try:
+        return msgspec.json.decode(line, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        text = f"the test's process sent a line that is no event: {line!r}: {error}"
+        return {"event": "failed", "message": text, "text": ""}

@@ -102,7 +102,7 @@ class Test:
                 if done:
                     done = self._start(trial, workload) and self._watch(trial)
                 result = self._finish(folder, trial, workload, done=done)
-                return Ended(result, trial.interrupted)
+            return Ended(result, trial.interrupted)
 
     def _request(self, workload: Workload) -> TrialRequest:
         plan = self._plan

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from scenarios import scenario
-from sut.base.errors import EXIT_FAILED, EXIT_SIGTERM, SutError
+from sut.base.errors import EXIT_FAILED, EXIT_SIGTERM, SutError, WorkerError
 from sut.base.process import before_others, collector_off, fastbins_off
 from sut.config import user_conf
 from sut.config.settings import TrialRequest, TrialSamples
@@ -46,10 +46,8 @@ if TYPE_CHECKING:
 # After a failure every sample is answered at once, so LoadGen returns when its schedule is over. In
 # Server that may take minutes, so the process ends after this time.
 FAILURE_GRACE_S = 1.0
-# An engine on a thread of this process cannot be ended by itself, so this is for one that hangs for
-# good: ten times the longest batches that warm-up measured, and no mere stall of the machine.
+# A batch hangs when it takes this much longer than the longest that warm-up measured; see Limits.
 HANG_FACTOR = 10.0
-HANG_FLOOR_S = 10.0
 # How often the main thread checks.
 LOOK_S = 0.5
 
@@ -111,13 +109,14 @@ class Trial:
         self._returned = threading.Event()
         self._failure: Failure | None = None
         self._error: BaseException | None = None
-        self._hang_s = HANG_FLOOR_S
+        self._hang_s = request.limits.hang_s
 
     def run(self) -> int:
         """Run the test; return the process's exit code."""
         request, parent = self._request, self._parent
         recorder = TraceWriter(self._out / TRACE_FILE)
-        system = open_system(request, Outlets(loadgen.complete, recorder, self._fail))
+        outlets = Outlets(loadgen.complete, recorder, self._fail)
+        system = open_system(request, outlets, request.limits)
         parent.tell("engines", facts=system.open())
         given = parent.samples()
         library = Library(replace(request.workload, samples=given.samples), system)
@@ -144,7 +143,7 @@ class Trial:
         """Fail the run if a batch takes much longer than the longest in warm-up."""
         since_ns, limit_s = front.waiting_since_ns, self._hang_s
         if since_ns is not None and time.monotonic_ns() - since_ns > limit_s * 1e9:
-            text = f"a batch has no answer after {limit_s:.0f} s: the engine hangs"
+            text = f"a batch has no answer after {limit_s:.1f} s: the engine hangs"
             self._fail(Failure(text, ""))
 
     def _prepare(
@@ -159,7 +158,8 @@ class Trial:
         self._parent.tell("warm", capacity=measured)
         batch_s = request.harness.max_batch_size / measured.samples_per_s
         workers = sum(1 for _ in request.harness.worker_devices())
-        self._hang_s = max(HANG_FLOOR_S, HANG_FACTOR * batch_s * workers * request.harness.slots)
+        longest_s = batch_s * workers * request.harness.slots
+        self._hang_s = max(request.limits.hang_s, HANG_FACTOR * longest_s)
         derived = rules.settings(request.load, measured, given, request.accuracy)
         conf = {**given, **derived}
         text = user_conf.render(request.workload.loadgen_model, request.scenario, conf)
@@ -194,8 +194,9 @@ class Trial:
             return EXIT_FAILED
         if self._error is not None:
             raise self._error
-        system.close()
+        # The result is complete: no engine may spoil it by how it ends.
         self._parent.tell("done")
+        system.close()
         return 0
 
 
@@ -209,7 +210,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _end_now)
     try:
         return Trial(request, parent).run()
+    except WorkerError as error:
+        traceback.print_exc()
+        parent.tell("failed", message=str(error), text=error.worker_traceback)
+        return EXIT_FAILED
     except SutError as error:
+        traceback.print_exc()
         parent.tell("error", message=str(error), code=error.exit_code)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the parent reports it, with this traceback

@@ -6,6 +6,7 @@ input, the answer goes to standard output. Knows no LoadGen and no queue.
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import time
@@ -20,6 +21,7 @@ from sut.config.settings import HarnessSettings  # msgspec reads the annotations
 from sut.config.workload import Workload
 from sut.serve.samples import SampleSource
 from sut.serve.service_times import Measured, Point
+from sut.serve.workers.closing import close_all
 from sut.serve.workers.executor import Executor, ExecutorSpec
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ _LIMIT_S = 1.0
 # Offline: when the rate gained less than this over the last sizes, larger ones are not tried.
 _GAIN, _FLAT_SIZES = 1.003, 2
 _MOST_SAMPLES = 64
+# Seconds that engines have to close.
+CLOSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,7 @@ def measure(request: Request, open_: Open = Executor) -> Measured:
         for size in request.sizes:
             _all(pool, stations, lambda station, n=size: station.time(n, request.bound_ns))
         is_async = any(station.is_async for station in stations)
-        _all(pool, stations, _Station.close)
+        close_all({f"device {s.device}, {k}": s.close for k, s in enumerate(stations)}, CLOSE_S)
     notes = tuple(dict.fromkeys(station.note for station in stations if station.note))
     return Measured(tuple((s.device, s.points) for s in stations), is_async, notes)
 
@@ -179,4 +183,6 @@ def _all(pool: ThreadPoolExecutor, stations: Sequence[_Station], act: Callable[.
 
 
 if __name__ == "__main__":
-    sys.exit(answer_request(Request, measure))
+    code = answer_request(Request, measure)
+    sys.stderr.flush()
+    os._exit(code)  # an engine that hangs while it closes must not keep this process

@@ -9,12 +9,15 @@ from concurrent.futures import wait
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from scenarios.base import Capacity
+from sut.config.settings import Limits
 from sut.serve.batcher import BatcherSettings
 from sut.serve.dispatcher import Dispatcher
 from sut.serve.policy import Policy, WorkerLimits
+from sut.serve.workers.closing import close_all
 from sut.serve.workers.executor import Executor, ExecutorSpec, Timing
+from sut.serve.workers.failures import naming
 from sut.serve.workers.inline import InlineSut
-from sut.serve.workers.process import ProcessWorker, Receiver
+from sut.serve.workers.process import ProcessSpec, ProcessWorker, Receiver
 from sut.serve.workers.thread import SharedReader, ThreadWorker
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from sut.serve.workers.base import Worker
 
 T = TypeVar("T")
+
+CLOSE_MARGIN_S = 0.5
 
 
 class SystemRequest(Protocol):
@@ -59,7 +64,7 @@ class System(Protocol):
         """Return what LoadGen drives. Call it once, after warm_up."""
 
     def close(self) -> None:
-        """Close all engines and end all workers."""
+        """Close all engines and end all workers; those that hang are left as they are."""
 
 
 class Front(Protocol):
@@ -83,26 +88,31 @@ class Front(Protocol):
 class InlineSystem:
     """One engine on LoadGen's thread."""
 
-    def __init__(self, request: SystemRequest, outlets: Outlets) -> None:
+    def __init__(self, request: SystemRequest, outlets: Outlets, limits: Limits) -> None:
         self._request = request
         self._outlets = outlets
+        self._limits = limits
         self._name, self._device = next(iter(request.harness.worker_devices()))
         self._executor: Executor | None = None
 
     def open(self) -> list[dict[str, OptionValue]]:
         """See System."""
-        self._executor = Executor(executor_spec(self._request, self._device))
-        return [self._executor.facts()]
+        with naming(self._name, "open"):
+            self._executor = Executor(executor_spec(self._request, self._device))
+            return [self._executor.facts()]
 
     def load(self, source: SampleSource) -> None:
         """See System."""
-        self._opened().load(source.read())
+        with naming(self._name, "load"):
+            self._opened().load(source.read())
 
     def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
         """See System."""
         cap = self._request.harness.cap(self._device)
         sizes = warm_up_sizes(cap, samples_per_query)
-        return capacity([self._opened().warm_up(indices, sizes, limit_s)], samples_per_query)
+        with naming(self._name, "warm_up"):
+            measured = self._opened().warm_up(indices, sizes, limit_s)
+        return capacity([measured], samples_per_query)
 
     def front(self) -> Front:
         """See System."""
@@ -112,7 +122,7 @@ class InlineSystem:
     def close(self) -> None:
         """See System."""
         if self._executor is not None:
-            self._executor.close()
+            close_all({self._name: self._executor.close}, self._limits.close_s)
 
     def _opened(self) -> Executor:
         assert self._executor is not None, "open() comes first"
@@ -122,8 +132,9 @@ class InlineSystem:
 class BatchSystem:
     """Workers on threads or in processes of their own, behind a dispatcher."""
 
-    def __init__(self, request: SystemRequest, outlets: Outlets) -> None:
+    def __init__(self, request: SystemRequest, outlets: Outlets, limits: Limits) -> None:
         harness = self._harness = request.harness
+        self._limits = limits
         named = list(harness.worker_devices())
         settings = BatcherSettings(harness.max_batch_size, harness.max_queue_delay_us * 1_000)
         self._policy = Policy(
@@ -147,13 +158,19 @@ class BatchSystem:
     def _processes(
         self, specs: Sequence[tuple[str, ExecutorSpec]], request: SystemRequest
     ) -> tuple[list[ProcessWorker], Receiver]:
-        front, affinity = self._dispatcher, request.harness.affinity
-        workers = [
-            ProcessWorker(
-                name, k, spec, affinity.get(spec.engine.device, ""), front.finished, front.fail
+        front, affinity, limits = self._dispatcher, request.harness.affinity, self._limits
+        parts = [
+            ProcessSpec(
+                name,
+                index,
+                spec,
+                affinity.get(spec.engine.device, ""),
+                hang_floor_s=limits.worker_hang_s,
+                close_s=limits.close_s,
             )
-            for k, (name, spec) in enumerate(specs)
+            for index, (name, spec) in enumerate(specs)
         ]
+        workers = [ProcessWorker(part, front.finished, front.fail) for part in parts]
         return workers, Receiver(workers, front.give_up)
 
     def open(self) -> list[dict[str, OptionValue]]:
@@ -189,8 +206,9 @@ class BatchSystem:
         self._dispatcher.close()
         if self._receiver is not None:
             self._receiver.close()
-        for worker in self._workers:
-            worker.close()
+        closers = {worker.name: worker.close for worker in self._workers}
+        # A little more than a worker process has, which reports by itself that it was killed.
+        close_all(closers, self._limits.close_s + CLOSE_MARGIN_S)
 
 
 def _all(calls: Sequence[Future[T]]) -> list[T]:
@@ -199,11 +217,16 @@ def _all(calls: Sequence[Future[T]]) -> list[T]:
     return [call.result() for call in calls]
 
 
-def open_system(request: SystemRequest, outlets: Outlets) -> System:
-    """Make the system that `request.harness` describes; nothing is opened yet."""
-    if request.harness.workers == "inline":
-        return InlineSystem(request, outlets)
-    return BatchSystem(request, outlets)
+def open_system(request: SystemRequest, outlets: Outlets, limits: Limits | None = None) -> System:
+    """Make the system that `request.harness` describes; nothing is opened yet.
+
+    Args:
+        request: what it is made of.
+        outlets: where it sends what it has.
+        limits: when what does not go on is ended; None: the usual ones.
+    """
+    kind = InlineSystem if request.harness.workers == "inline" else BatchSystem
+    return kind(request, outlets, limits or Limits())
 
 
 def executor_spec(request: SystemRequest, device: str) -> ExecutorSpec:

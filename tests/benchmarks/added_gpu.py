@@ -106,7 +106,7 @@ def _run_here(request: AddedRequest, folder: Path) -> AddedResult:
     trial = replace(request.trial, out_dir=str(folder), load=load)
     failures: list[Failure] = []
     outlets = Outlets(loadgen.complete, TraceWriter(folder / TRACE_FILE), failures.append)
-    system = InlineSystem(trial, outlets)
+    system = InlineSystem(trial, outlets, trial.limits)
     system.open()
     samples_file = Samples(request.samples, request.count)
     library = Library(replace(trial.workload, samples=samples_file), system)

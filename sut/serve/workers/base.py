@@ -41,7 +41,10 @@ class Worker(BatchWorker, Protocol):
         """See sut.serve.workers.executor.Executor.warm_up."""
 
     def close(self) -> None:
-        """Finish the batches that it has, close the engine, and end. Closing twice is allowed."""
+        """Finish the batches that it has, close the engine, and end. Closing twice is allowed.
+
+        It may take as long as the engine takes: see sut.serve.workers.closing.
+        """
 
 
 def settle(batch: Batch, outcome: Outcome, worker: str, done: Done, fail: Fail) -> None:

@@ -14,11 +14,14 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sut.base.errors import EXIT_FAILED
 from sut.base.process import collector_off, parse_cpus
 from sut.serve.workers.executor import Executor, ExecutorSpec
+from sut.serve.workers.failures import describe
 from sut.serve.workers.lane import Lane, Outcome
 from sut.serve.workers.wire import (
     Failed,
@@ -64,22 +67,24 @@ class Child:
                         assert self._lane is not None, "open comes first"
                         self._lane.run(NumberedWork(*unpack_batch(body)))
                     else:
-                        self._send(self._call(*pickle.loads(body)))
+                        self._send(self._call(body))
         if self._lane is not None and self._executor is not None:
             self._lane.close()
             self._executor.close()
 
-    def _call(self, method: str, arguments: Sequence[object]) -> bytes:
+    def _call(self, body: memoryview) -> bytes:
+        """Make a call; return the frame that answers it."""
         try:
-            value = getattr(self, f"call_{method}")(*arguments)
+            method, arguments = pickle.loads(body)
+            return pack_object(Kind.RESULT, getattr(self, f"call_{method}")(*arguments))
         except Exception as error:  # noqa: BLE001 - raised again in the parent
-            value = error
-        return pack_object(Kind.RESULT, value)
+            traceback.print_exc()
+            return pack_object(Kind.RAISED, describe(error))
 
     def call_open(self, spec: ExecutorSpec) -> dict[str, OptionValue]:
         """Open the engine; return its facts."""
         self._executor = Executor(spec)
-        self._lane = Lane(self._executor, self._report)
+        self._lane = Lane(self._executor, self._report, _end_now)
         self._lane.open()
         return self._executor.facts()
 
@@ -118,7 +123,17 @@ def main() -> None:
     if cpus:
         os.sched_setaffinity(0, parse_cpus(cpus))
     threading.current_thread().name = name
-    Child(socket.socket(fileno=descriptor)).serve()
+    try:
+        Child(socket.socket(fileno=descriptor)).serve()
+    except BaseException as error:  # noqa: BLE001 - the parent waits for this process to end
+        _end_now(error)
+
+
+def _end_now(error: BaseException) -> None:
+    """End the process, whatever its other threads do: the parent sees that, and reports it."""
+    traceback.print_exception(error)
+    sys.stderr.flush()
+    os._exit(EXIT_FAILED)
 
 
 def die_with_parent() -> None:

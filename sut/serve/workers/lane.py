@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from sut.serve.workers.failures import describe, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,9 +53,15 @@ class Outcome:
 class Lane(Generic[W]):
     """One executor and its batches in flight."""
 
-    def __init__(self, executor: Executor, report: Callable[[W, Outcome], None]) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        report: Callable[[W, Outcome], None],
+        on_death: Callable[[BaseException], None],
+    ) -> None:
         self._executor = executor
         self._report = report
+        self._on_death = on_death  # hears of it when the collecting thread ends too early
         self._free: SimpleQueue[int] = SimpleQueue()
         self._flying: SimpleQueue[tuple[int, W] | None] = SimpleQueue()
         self._collector: threading.Thread | None = None
@@ -95,6 +102,12 @@ class Lane(Generic[W]):
         self._flying.put((slot, work))
 
     def _collect(self) -> None:
+        try:
+            self._collect_all()
+        except BaseException as error:  # noqa: BLE001 - who waits for a batch must hear of it
+            self._on_death(error)
+
+    def _collect_all(self) -> None:
         while (flying := self._flying.get()) is not None:
             slot, work = flying
             try:
@@ -107,6 +120,5 @@ class Lane(Generic[W]):
 
 def failed(error: BaseException, started_ns: int) -> Outcome:
     """Return the outcome of a batch that raised. Call it in the `except` block."""
-    lines = str(error).splitlines()
-    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return Outcome(None, started_ns, time.monotonic_ns(), text, traceback.format_exc())
+    raised = describe(error)
+    return Outcome(None, started_ns, time.monotonic_ns(), one_line(raised), raised.traceback)

@@ -1,8 +1,8 @@
 """A worker in a process of its own: an interpreter lock, an engine and samples that nobody shares.
 
-The parent's side. Processes are started anew, never forked: threads, CUDA and LoadGen do not
-survive a fork. One thread receives for all workers, and notices a process that died or hangs.
-Knows no LoadGen and no policy.
+The parent's side. Processes are spawned, never forked: threads, CUDA and LoadGen do not survive a
+fork. One thread receives for all workers, and notices a process that died or hangs. Knows no
+LoadGen and no policy.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from sut.base.environment import ROOT
 from sut.base.errors import WorkerError
 from sut.serve.workers.base import settle
+from sut.serve.workers.failures import Raised, describe, named, naming, one_line
 from sut.serve.workers.lane import Outcome
 from sut.serve.workers.wire import Failed, Kind, Reader, pack_batch, pack_object, unpack_answer
 
@@ -36,28 +38,48 @@ if TYPE_CHECKING:
     from sut.serve.workers.base import Done, Fail
     from sut.serve.workers.executor import ExecutorSpec, Timing
 
-# A batch that takes this much longer than the worst that warm-up measured is taken as hanging.
+# A batch hangs when it takes this much longer than the worst that warm-up measured.
 HANG_FACTOR = 10.0
-HANG_FLOOR_S = 1.0
 # How often the receiver looks for hanging workers.
 LOOK_S = 0.25
 # Room for all slots' frames, so that nobody ever waits to send: an index takes 4 bytes.
 SOCKET_BYTES = 1 << 22
-# A worker that was asked to end is killed after this long.
+# A process whose socket closed is killed after this long.
 END_GRACE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """What a worker process is made of.
+
+    Attributes:
+        name: of the worker, for messages.
+        index: of the worker, from 0.
+        executor: what it opens.
+        cpus: its cores, such as "0-3"; empty for all.
+        hang_floor_s: a batch may take this long, in seconds, however short warm-up's were.
+        close_s: the process is killed when its engine takes longer to close.
+    """
+
+    name: str
+    index: int
+    executor: ExecutorSpec
+    cpus: str = ""
+    hang_floor_s: float = 1.0
+    close_s: float = 5.0
 
 
 class ProcessWorker:
     """One engine in one process. See sut.serve.workers.base.Worker."""
 
-    def __init__(  # noqa: PLR0913 - two callbacks besides what it is made of
-        self, name: str, index: int, spec: ExecutorSpec, cpus: str, done: Done, fail: Fail
-    ) -> None:
-        self.name = name
-        self.index = index
-        self._spec, self._cpus = spec, cpus
+    def __init__(self, spec: ProcessSpec, done: Done, fail: Fail) -> None:
+        self.name = spec.name
+        self.index = spec.index
+        self._spec = spec
         self._done, self._fail = done, fail
-        self._calls: deque[Future[Any]] = deque()
+        self._calls: deque[tuple[str, Future[Any]]] = deque()
+        self._lock = threading.Lock()  # of `_calls` and `_gone`
+        self._gone: str | None = None  # how the process ended
         self._batches: dict[int, Batch] = {}
         self._since_ns = 0  # when the oldest batch was sent, or the one before it answered
         self._limit_ns: float | None = None
@@ -73,7 +95,7 @@ class ProcessWorker:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "sut.serve.workers.child"),
-                    *(str(theirs.fileno()), self.name, self._cpus),
+                    *(str(theirs.fileno()), self.name, self._spec.cpus),
                 ],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -81,7 +103,7 @@ class ProcessWorker:
             )
         self.socket = ours
         self.reader = Reader(ours)
-        return self._call("open", self._spec)
+        return self._call("open", self._spec.executor)
 
     def load(self, source: SampleSource) -> Future[None]:
         """See Worker. The process reads a copy of its own."""
@@ -100,21 +122,26 @@ class ProcessWorker:
         if not self._batches:
             self._since_ns = time.monotonic_ns()
         self._batches[batch.number] = batch
-        with contextlib.suppress(OSError):  # it died; the receiver answers for the batch
+        try:
             self.socket.sendall(pack_batch(batch.number, batch.indices))
+        except OSError:  # it died; the receiver answers for the batch, if it has not done so yet
+            if self._gone is not None:
+                self._done(batch, None)
 
     def close(self) -> None:
-        """See Worker."""
+        """See Worker.
+
+        Raises:
+            WorkerError: the engine took too long to close; its process was killed.
+        """
         self._closing = True
-        process = self._process
-        if process is None:
+        if self._process is None:
             return
         self.socket.close()
-        try:
-            process.wait(END_GRACE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if not self._ends_within(self._spec.close_s):
+            raise WorkerError(
+                f"it took longer than {self._spec.close_s:g} s, and its process was killed"
+            )
 
     # the receiver's thread
 
@@ -128,13 +155,19 @@ class ProcessWorker:
                 failed: Failed = pickle.loads(body)
                 times = (failed.started_ns, failed.finished_ns)
                 self._settle(failed.number, Outcome(None, *times, failed.error, failed.traceback))
+            elif kind == Kind.RAISED:
+                raised = Raised(*pickle.loads(body))
+                method, future = self._next_call()
+                future.set_exception(named(raised, self.name, method))
             else:
-                self._answer_call(pickle.loads(body))
+                value = pickle.loads(body)
+                self._next_call()[1].set_result(value)
 
     def lost(self) -> str | None:
-        """The process is gone: return how, or None when it was closed on purpose."""
+        """The socket is closed: return how the process ended, or None if it was on purpose."""
         if self._closing or self._process is None:
             return None
+        self._ends_within(END_GRACE_S)
         code = self._process.wait()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return f"{self.name}: its process ended with {how}; run.log may say why"
@@ -149,29 +182,45 @@ class ProcessWorker:
             f"{HANG_FACTOR:.0f} times the longest in warm-up; its process was killed"
         )
 
-    def end(self, message: str) -> None:
-        """Kill what is left of it, and settle all that it owes."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        for future in self._calls:
-            future.set_exception(WorkerError(message))
-        self._calls.clear()
-        self._fail(message, "")
+    def end(self, message: str, trace: str = "") -> None:
+        """Kill what is left of it, and settle all that it owes, now and later."""
+        if self._process is not None:
+            self._ends_within(0.0)
+        with self._lock:
+            self._gone = message
+            calls = list(self._calls)
+            self._calls.clear()
+        self._fail(message, trace)
+        for _, future in calls:
+            future.set_exception(WorkerError(message, trace))
 
     def _call(self, method: str, *arguments: object) -> Future[Any]:
         future: Future[Any] = Future()
-        self._calls.append(future)
+        with naming(self.name, method):
+            frame = pack_object(Kind.CALL, (method, arguments))
+        with self._lock:
+            if self._gone is not None:
+                future.set_exception(WorkerError(self._gone))
+                return future
+            self._calls.append((method, future))
         with contextlib.suppress(OSError):  # it died; the receiver settles the future
-            self.socket.sendall(pack_object(Kind.CALL, (method, arguments)))
+            self.socket.sendall(frame)
         return future
 
-    def _answer_call(self, value: object) -> None:
-        future = self._calls.popleft()
-        if isinstance(value, BaseException):
-            future.set_exception(value)
-        else:
-            future.set_result(value)
+    def _next_call(self) -> tuple[str, Future[Any]]:
+        with self._lock:
+            return self._calls.popleft()
+
+    def _ends_within(self, limit_s: float) -> bool:
+        """Wait for the end of the process; kill it after `limit_s`, and return False."""
+        assert self._process is not None, "open comes first"
+        try:
+            self._process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            return False
+        return True
 
     def _settle(self, number: int, outcome: Outcome) -> None:
         batch = self._batches.pop(number)
@@ -181,7 +230,7 @@ class ProcessWorker:
     def _set_limit(self, measured: Future[dict[int, Timing]]) -> None:
         if not measured.exception():
             worst_ns = max(timing.median_ns for timing in measured.result().values())
-            self._limit_ns = max(HANG_FACTOR * worst_ns, HANG_FLOOR_S * 1e9)
+            self._limit_ns = max(HANG_FACTOR * worst_ns, self._spec.hang_floor_s * 1e9)
 
 
 class Receiver:
@@ -221,7 +270,8 @@ class Receiver:
             if now_ns >= next_look_ns:
                 next_look_ns = now_ns + int(LOOK_S * 1e9)
                 for worker in self._watched():
-                    self._end(worker, worker.hangs(now_ns))
+                    if (message := worker.hangs(now_ns)) is not None:
+                        self._end(worker, message)
 
     def _watched(self) -> list[ProcessWorker]:
         data = (key.data for key in self._selector.get_map().values())
@@ -231,14 +281,17 @@ class Receiver:
         try:
             worker.receive()
         except (EOFError, OSError):
-            self._selector.unregister(worker.socket)
             message = worker.lost()
-            if message is not None:
-                worker.end(message)
-                self._give_up(worker.index)
+            if message is None:
+                self._selector.unregister(worker.socket)
+            else:
+                self._end(worker, message)
+        except Exception as error:  # noqa: BLE001 - nobody else receives: it must go on
+            raised = describe(error)
+            message = f"{worker.name}: what its process answered is unusable: {one_line(raised)}"
+            self._end(worker, message, raised.traceback)
 
-    def _end(self, worker: ProcessWorker, message: str | None) -> None:
-        if message is not None:
-            self._selector.unregister(worker.socket)
-            worker.end(message)
-            self._give_up(worker.index)
+    def _end(self, worker: ProcessWorker, message: str, trace: str = "") -> None:
+        self._selector.unregister(worker.socket)
+        worker.end(message, trace)
+        self._give_up(worker.index)

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
+from sut.base.errors import SutError
 from sut.serve.workers.base import settle
 from sut.serve.workers.executor import Executor, ExecutorSpec
+from sut.serve.workers.failures import describe, named, naming, one_line
 from sut.serve.workers.lane import Lane, Outcome
 
 if TYPE_CHECKING:
@@ -64,53 +66,71 @@ class ThreadWorker:
         self._done, self._fail = done, fail
         self._inbox: SimpleQueue[Batch | _Call | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._close_error: Exception | None = None
 
     def open(self) -> Future[dict[str, OptionValue]]:
         """See Worker."""
         self._thread.start()
-        return self._call(Executor.facts)
+        return self._call("open", Executor.facts)
 
     def load(self, source: SampleSource) -> Future[None]:
         """See Worker. Threads share one copy."""
-        return self._call(lambda executor: executor.load(self._reader.read(source)))
+        return self._call("load", lambda executor: executor.load(self._reader.read(source)))
 
     def warm_up(
         self, indices: Sequence[int], sizes: Sequence[int], limit_s: float
     ) -> Future[dict[int, Timing]]:
         """See Worker."""
-        return self._call(lambda executor: executor.warm_up(indices, sizes, limit_s))
+        return self._call("warm_up", lambda executor: executor.warm_up(indices, sizes, limit_s))
 
     def submit(self, batch: Batch) -> None:
         """See sut.serve.dispatcher.BatchWorker."""
         self._inbox.put(batch)
 
     def close(self) -> None:
-        """See Worker."""
+        """See Worker. Raises what the engine raised when it was closed."""
         self._inbox.put(None)
         if self._thread.is_alive():
             self._thread.join()
+        if self._close_error is not None:
+            raise self._close_error
 
-    def _call(self, function: Callable[[Executor], T]) -> Future[T]:
+    def _call(self, what: str, function: Callable[[Executor], T]) -> Future[T]:
         future: Future[T] = Future()
 
         def run(executor: Executor) -> None:
             try:
-                future.set_result(function(executor))
-            except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+                with naming(self.name, what):
+                    value = function(executor)
+            except SutError as error:
                 future.set_exception(error)
+            else:
+                future.set_result(value)
 
-        self._inbox.put(_Call(run, future.set_exception))
+        def refuse(error: BaseException) -> None:
+            future.set_exception(named(describe(error), self.name, what))
+
+        self._inbox.put(_Call(run, refuse))
         return future
 
     def _run(self) -> None:
         try:
             executor = Executor(self._spec)
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the worker
-            while (work := self._inbox.get()) is not None:
-                if isinstance(work, _Call):
-                    work.refuse(error)
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the worker
+            self._refuse_all(error)
             return
-        lane: Lane[Batch] = Lane(executor, self._report)
+        try:
+            self._work(executor)
+        except BaseException as error:  # noqa: BLE001 - no call or batch may stay unanswered
+            self._die(error)
+            self._refuse_all(error)
+        try:
+            executor.close()
+        except Exception as error:  # noqa: BLE001 - raised again in close
+            self._close_error = error
+
+    def _work(self, executor: Executor) -> None:
+        lane: Lane[Batch] = Lane(executor, self._report, self._die)
         lane.open()
         get = self._inbox.get
         while (work := get()) is not None:
@@ -119,7 +139,19 @@ class ThreadWorker:
             else:
                 lane.run(work)
         lane.close()
-        executor.close()
+
+    def _refuse_all(self, error: BaseException) -> None:
+        """Answer everything that comes until the worker is closed."""
+        while (work := self._inbox.get()) is not None:
+            if isinstance(work, _Call):
+                work.refuse(error)
+            else:
+                self._done(work, None)
+
+    def _die(self, error: BaseException) -> None:
+        """A thread of this worker ends too early: end the run."""
+        raised = describe(error)
+        self._fail(f"{self.name}: its thread ended with {one_line(raised)}", raised.traceback)
 
     def _report(self, batch: Batch, outcome: Outcome) -> None:
         settle(batch, outcome, self.name, self._done, self._fail)

@@ -34,10 +34,11 @@ class Kind(IntEnum):
     """What a frame holds."""
 
     CALL = 0  # pickled (method, arguments)
-    RESULT = 1  # pickled value, or exception
+    RESULT = 1  # pickled value
     BATCH = 2
     ANSWER = 3
     FAILURE = 4  # pickled Failed
+    RAISED = 5  # pickled sut.serve.workers.failures.Raised, in place of RESULT
 
 
 class Failed(NamedTuple):

@@ -13,7 +13,7 @@ from backends.base import EngineSpec, OptionValue, TensorSpec
 from data.tasks.base import Postprocess
 from data.tasks.classification import ArgMax
 from data.tasks.other import Raw
-from sut.base.errors import ConfigError, EngineError
+from sut.base.errors import ConfigError, EngineError, WorkerError
 from sut.record.trace import BATCH_FIELDS, Close
 from sut.serve.dispatcher import Batch, Failure, Outlets
 from sut.serve.pool import capacity, warm_up_sizes
@@ -157,9 +157,10 @@ def test_an_engine_that_does_not_open_is_reported_to_every_call_and_the_worker_e
 
 
 def test_an_exception_in_a_call_leaves_the_worker_usable(worker: ThreadWorker) -> None:
-    failed = worker.load(source("gone.npy"))
+    failed = worker.load(source("gone.npy")).exception(LIMIT_S)
 
-    assert isinstance(failed.exception(LIMIT_S), FileNotFoundError)
+    assert isinstance(failed, WorkerError)
+    assert str(failed).startswith("device cpu: load failed: FileNotFoundError")
     assert worker.warm_up([0], [1], 0.0).exception(LIMIT_S) is not None  # its third batch
     assert worker.warm_up([0], [1], 0.0).result(LIMIT_S).keys() == {1}
 

@@ -103,7 +103,7 @@ class SimulatedEngine:
         )
         self.max_batch_size = spec.max_batch_size
         self.slots = options.slots
-        self.facts: Mapping[str, OptionValue] = {
+        facts: dict[str, OptionValue] = {
             "backend": "simulated",
             "version": "1",
             "provider": "none",
@@ -113,6 +113,9 @@ class SimulatedEngine:
             "curve": curve.provenance,
             "slow": options.slow,
         }
+        if options.power_w is not None:
+            facts |= {"idle_w": options.idle_w, "power_w": options.power_w}
+        self.facts: Mapping[str, OptionValue] = facts
         self._where = f"{WHERE}, device {spec.device}"
         self._device = spec.device
         self._options = options

@@ -84,7 +84,7 @@ class Test:
         self._accuracy = accuracy
         self._samples: SampleSet | None = None
         self._conf: dict[str, Setting] = {}
-        self._recorder = Recorder(plan.harness, out_dir)
+        self._recorder = Recorder(plan.harness.backend, plan.harness.devices, out_dir)
 
     def run(self) -> Ended:
         """Run it.
@@ -100,6 +100,8 @@ class Test:
                 self._recorder.follow(trial.pid)
                 done = trial.wait_for("engines", _nothing)
                 if done:
+                    devices = [device for _, device in plan.harness.worker_devices()]
+                    self._recorder.engines(measured.facts(trial), devices)
                     done = self._start(trial, workload) and self._watch(trial)
                 result = self._finish(folder, trial, workload, done=done)
             return Ended(result, trial.interrupted)

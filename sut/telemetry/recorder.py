@@ -1,6 +1,6 @@
 """Starts the sampler of a test, ends it, and writes its readings into the run folder.
 
-Knows settings, processes and files; no device.
+Knows processes and files; no device, and no option of a backend.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import csv
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -25,14 +26,15 @@ from sut.telemetry.meter import Power
 from sut.telemetry.sampler import PERIOD_S, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from backends.base import OptionValue
-    from sut.config.settings import HarnessSettings
     from sut.record.trace import Window
     from sut.telemetry.log import Log
     from sut.telemetry.meter import Reading
+
+    Facts = Mapping[str, object]
 
 DEVICES_FILE = "devices.json"
 TELEMETRY_FILE = "telemetry.csv"
@@ -44,6 +46,8 @@ COLUMNS = (
 )  # fmt: skip
 # A driver that lost its GPU may not answer; then the sampler is killed.
 _END_S = 2.0
+# A sampler that takes longer to start misses the beginning of the test.
+_START_S, _LOOK_S = 5.0, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +66,42 @@ class Seen:
 class Recorder:
     """The sampler of one test. Use it in a `with`. Without a device to ask it does nothing."""
 
-    def __init__(self, harness: HarnessSettings, folder: Path) -> None:
-        self._harness = harness
+    def __init__(self, backend: str, devices: Sequence[str], folder: Path) -> None:
+        self._backend = backend
+        self._devices = devices
         self._folder = folder
+        self._raw = (folder / RAW_FILE).absolute()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Start sampling before the engines open, to see the idle devices too."""
-        wanted = request(self._harness, self._folder)
-        if wanted is None:
-            return self
+        """Start sampling real devices before the engines open, to see them idle too."""
+        wanted = of_real_devices(self._backend, self._devices, self._raw)
+        if wanted is not None:
+            self._start(wanted)
+        return self
+
+    def engines(self, facts: Sequence[Facts], devices: Sequence[str]) -> None:
+        """Start sampling simulated devices; their engines report what they draw.
+
+        Returns once sampling has begun, so that it covers the whole test.
+
+        Args:
+            facts: of each engine, in the order of the workers.
+            devices: of each engine, in the same order.
+        """
+        powers = drawn(facts, devices)
+        if not powers:
+            return
+        trace = str((self._folder / TRACE_FILE).absolute())
+        self._start(Request("simulated", str(self._raw), simulated=powers, trace=trace))
+        assert self._process is not None, "it was started"
+        end_s = time.monotonic() + _START_S
+        while time.monotonic() < end_s and self._process.poll() is None:
+            if self._raw.exists() and self._raw.stat().st_size:
+                return
+            time.sleep(_LOOK_S)
+
+    def _start(self, wanted: Request) -> None:
         with (self._folder / LOG_FILE).open("ab") as file:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "sut.telemetry.sampler"],
@@ -82,7 +112,6 @@ class Recorder:
                 start_new_session=True,  # a Ctrl-C at the terminal reaches the parent alone
             )
         self._tell(msgspec.json.encode(wanted))
-        return self
 
     def __exit__(
         self,
@@ -108,9 +137,8 @@ class Recorder:
             samples: completed in it.
         """
         self._stop()
-        raw = self._folder / RAW_FILE
-        sampled = log.read(raw)
-        raw.unlink(missing_ok=True)
+        sampled = log.read(self._raw)
+        self._raw.unlink(missing_ok=True)
         if not sampled.facts:
             return Seen()
         self._write_devices(sampled)
@@ -165,38 +193,43 @@ class Recorder:
             writer.writerows(_row(device, reading, start_ns) for device, reading in rows)
 
 
-def request(harness: HarnessSettings, folder: Path) -> Request | None:
-    """Return what the sampler of a run is asked for; None where there is nothing to ask."""
-    out, devices = str((folder / RAW_FILE).absolute()), harness.devices
-    if harness.backend == "simulated":
-        powers = _simulated(harness)
-        trace = str((folder / TRACE_FILE).absolute())
-        return Request("simulated", out, simulated=powers, trace=trace) if powers else None
-    if harness.backend in WITHOUT_MODEL:
+def of_real_devices(backend: str, devices: Sequence[str], out: Path) -> Request | None:
+    """Return what to ask the sampler for before the engines open; None if there is nothing to ask.
+
+    Args:
+        backend: a key of backends.base.BACKENDS.
+        devices: as the backend names them.
+        out: the file that the sampler writes.
+    """
+    if backend in WITHOUT_MODEL:
         return None
     gpus = tuple(dict.fromkeys(device for device in devices if device.isdecimal()))
     if gpus:
-        return Request("nvml", out, gpus)
-    return Request("rapl", out) if rapl.meters() else None
+        return Request("nvml", str(out), gpus)
+    return Request("rapl", str(out)) if rapl.meters() else None
 
 
-def _simulated(harness: HarnessSettings) -> tuple[Power, ...]:
-    """Return what the devices draw whose options say so; the backend checks the options."""
-    found = []
-    named = list(harness.worker_devices())
-    for device in harness.devices:
-        idle_w = _option(harness, "idle_w", device)
-        power_w = _option(harness, "power_w", device)
-        if power_w is not None:
-            workers = tuple(k for k, (_, name) in enumerate(named) if name == device)
-            found.append(Power(device, workers, idle_w or 0.0, power_w))
-    return tuple(found)
+def drawn(facts: Sequence[Facts], devices: Sequence[str]) -> tuple[Power, ...]:
+    """Return what simulated devices draw; empty if no engine reports it.
+
+    Args:
+        facts: of each engine, in the order of the workers.
+        devices: of each engine, in the same order.
+    """
+    workers: dict[str, list[int]] = {}
+    for worker, (fact, device) in enumerate(zip(facts, devices, strict=True)):
+        if "power_w" in fact:
+            workers.setdefault(device, []).append(worker)
+    return tuple(
+        Power(device, tuple(those), _watts(facts, those, "idle_w"), _watts(facts, those, "power_w"))
+        for device, those in workers.items()
+    )
 
 
-def _option(harness: HarnessSettings, name: str, device: str) -> float | None:
-    options = harness.backend_options
-    value: OptionValue | None = options.get(f"{name}@{device}", options.get(name))
-    return float(value) if isinstance(value, int | float) else None
+def _watts(facts: Sequence[Facts], workers: Sequence[int], name: str) -> float:
+    value = facts[workers[0]].get(name, 0.0)
+    assert isinstance(value, int | float), "the backend checked its options"
+    return float(value)
 
 
 def _row(device: str, reading: Reading, start_ns: int) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ from scenarios.rounds import rules
 from sut.base.errors import EXIT_INVALID, EXIT_SIGTERM, EXIT_VALID, ConfigError
 from sut.config import plan as config
 from sut.report import tuning as report
-from sut.telemetry import recorder
+from sut.run.figures import has_telemetry
 from sut.tuner import constraints, searches, server
 from sut.tuner.job import Bound, Job
 from sut.tuner.session import Session
@@ -203,8 +203,8 @@ def _check(
     objective: str,
 ) -> None:
     """Refuse what cannot be searched or checked, before anything runs."""
-    told = recorder.request(plan.harness, Path())
-    known = report.FIGURES if told is None else (*report.FIGURES, *report.DEVICE_FIGURES)
+    devices = report.DEVICE_FIGURES if has_telemetry(plan) else ()
+    known = (*report.FIGURES, *devices)
     constraints.check(asked, dict.fromkeys(known, 1.0))
     natural = "throughput" if plan.scenario in {"Server", "Offline"} else "latency"
     is_natural = (objective == "throughput") == (natural == "throughput")

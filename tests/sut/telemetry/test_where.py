@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sut.config.settings import HarnessSettings
+from sut.base.errors import SutError
+from sut.config.plan import Arguments, resolve
 from sut.record.device_telemetry import DeviceTelemetry, Sampling
+from sut.run.figures import has_telemetry
 from sut.submission import system
 from sut.telemetry import rapl
 from sut.telemetry.meter import Clock, Facts, Link, Power
 from sut.telemetry.nvml import all_facts
-from sut.telemetry.recorder import request
+from sut.telemetry.recorder import drawn, of_real_devices
 from sut.verbs import console
 from sut.verbs.doctor import gpus
 
 if TYPE_CHECKING:
     from backends.base import OptionValue
+    from sut.config.plan import Plan
 
-OUT = Path("/run")
-HARNESS = HarnessSettings("torch", "thread", ("0", "1"), 2, 8, 0, 1)
+OUT = Path("/run/telemetry.part")
 T4 = Facts(
     "0",
     "nvml",
@@ -41,7 +43,7 @@ T4 = Facts(
 
 
 def test_gpus_are_asked_through_nvml() -> None:
-    found = request(HARNESS, OUT)
+    found = of_real_devices("torch", ("0", "1", "0"), OUT)
 
     assert found is not None
     assert (found.source, found.devices) == ("nvml", ("0", "1"))
@@ -49,23 +51,57 @@ def test_gpus_are_asked_through_nvml() -> None:
 
 
 def test_a_run_without_a_gpu_asks_the_cpu_where_that_can_be_read() -> None:
-    found = request(replace(HARNESS, devices=("cpu",)), OUT)
+    found = of_real_devices("onnxruntime", ("cpu",), OUT)
 
     assert (found is not None and found.source == "rapl") == bool(rapl.meters())
 
 
 def test_a_backend_that_computes_nothing_is_not_asked() -> None:
-    assert request(replace(HARNESS, backend="null"), OUT) is None
-    assert request(replace(HARNESS, backend="simulated"), OUT) is None
+    assert of_real_devices("null", ("0",), OUT) is None
+    assert of_real_devices("simulated", ("0",), OUT) is None
 
 
-def test_a_simulated_device_draws_what_its_options_say_for_all_its_workers() -> None:
-    options: dict[str, OptionValue] = {"power_w": 70, "idle_w": 10, "power_w@1": 40.5}
+def test_a_simulated_device_draws_what_its_engines_say_for_all_its_workers() -> None:
+    facts = [{"power_w": 70, "idle_w": 10}] * 2 + [{"power_w": 40.5, "idle_w": 10.0}] * 2
 
-    found = request(replace(HARNESS, backend="simulated", backend_options=options), OUT)
+    found = drawn(facts, ("0", "0", "1", "1"))
 
-    assert found is not None
-    assert found.simulated == (Power("0", (0, 1), 10.0, 70.0), Power("1", (2, 3), 10.0, 40.5))
+    assert found == (Power("0", (0, 1), 10.0, 70.0), Power("1", (2, 3), 10.0, 40.5))
+
+
+def test_devices_that_say_nothing_of_power_are_left_out() -> None:
+    silent: dict[str, object] = {"backend": "simulated"}
+
+    assert drawn([silent, {"power_w": 70.0}], ("0", "1")) == (Power("1", (1,), 0.0, 70.0),)
+    assert drawn([silent], ("0",)) == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "has_power"),
+    [({"power_w": 70.0}, True), ({"power_w@1": 70.0}, True), ({}, False)],
+)
+def test_a_plan_knows_before_it_runs_whether_it_will_have_telemetry(
+    options: dict[str, OptionValue], has_power: bool
+) -> None:
+    assert has_telemetry(simulated({"base_ms": 1.0, **options})) is has_power
+
+
+def test_wrong_power_is_refused_before_anything_runs() -> None:
+    with pytest.raises(SutError, match="power_w"):
+        has_telemetry(simulated({"base_ms": 1.0, "power_w": "much"}))
+
+
+def simulated(options: dict[str, OptionValue]) -> Plan:
+    """Return a run of two simulated devices."""
+    return resolve(
+        Arguments(
+            "resnet50",
+            "Offline",
+            backend="simulated",
+            devices=("0", "1"),
+            backend_options=options,
+        )
+    )
 
 
 def test_the_doctor_says_what_a_gpu_is_in_one_line() -> None:

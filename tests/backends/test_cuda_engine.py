@@ -109,7 +109,7 @@ def test_outputs_stay_until_the_slot_is_launched_again(engine: CudaEngine) -> No
 def test_a_slot_that_is_not_free_is_refused(engine: CudaEngine, slot: int) -> None:
     engine.launch(0, [1])
 
-    with pytest.raises(EngineError, match=rf"slot {slot} is not free; slots are 0 to 2"):
+    with pytest.raises(EngineError, match=rf"slot {slot} .*slots are 0 to 2"):
         engine.launch(slot, [2])
     assert_answers(engine, 0, [1])
 

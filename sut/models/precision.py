@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from data.preprocess import SampleSet
     from sut.base.progress import Progress
 
-# Raise it whenever the same model and samples become another file.
+# Raise it when the same model and samples would give another file.
 RECIPE = 1
-# What the user may ask for, and the forms that it means.
+# What the user may ask for, and the forms of each.
 PRECISIONS: Mapping[str, tuple[str, ...]] = {
     "fp16": ("fp16",),
     "int8": ("int8-trt", "int8-ort"),
@@ -44,10 +44,10 @@ class Note(msgspec.Struct, frozen=True):
 
     Attributes:
         form: a key of backends.onnxruntime.precision.FORMS.
-        key: of all that decides the content.
+        key: hash of everything that determines the content.
         source_sha256: of the fp32 model.
         calibration: the samples, in words; None for a form that needs none.
-        method: how ranges were found; None likewise.
+        method: how ranges were computed; None likewise.
         onnxruntime: the version that converted it.
         sha256: of the converted model.
     """
@@ -63,12 +63,12 @@ class Note(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A converted model that is there.
+    """A converted model on disk.
 
     Attributes:
         path: of the ONNX file.
-        note: what it was made of.
-        cached: it was there already.
+        note: what it was made from.
+        cached: it was already on disk.
     """
 
     path: Path
@@ -83,7 +83,7 @@ class Source:
     Attributes:
         benchmark: its model and data set.
         model: the fp32 model.
-        data_dir: a folder of data instead of the benchmark's own.
+        data_dir: a data folder instead of the benchmark's own.
         calibration: a name of data.calibration.SOURCES.
         method: a name of backends.onnxruntime.precision.METHODS.
     """
@@ -100,7 +100,7 @@ class Source:
 
 
 def forms_of(precision: str) -> tuple[str, ...]:
-    """Return the forms that a precision means.
+    """Return the forms of a precision.
 
     Raises:
         ConfigError: there is no such precision.
@@ -123,7 +123,7 @@ def converted_path(model: ResolvedModel, form: str, cache_dir: Path | None = Non
 def converted(
     source: Source, form: str, cache_dir: Path | None = None, progress: Progress | None = None
 ) -> Converted:
-    """Return the model in a form, made now or kept from before.
+    """Return the model in a form, converted now or kept from before.
 
     Raises:
         DataError: an image for the calibration is missing.
@@ -170,10 +170,10 @@ def _calibration(source: Source) -> CalibrationSamples:
 def in_precision(
     source: Source, precision: str, cache_dir: Path | None = None, progress: Progress | None = None
 ) -> ResolvedModel:
-    """Return the model for TensorRT in "fp32", "fp16" or "int8": as it is if it is so already.
+    """Return the model for TensorRT in "fp32", "fp16" or "int8"; unchanged if it already is.
 
     Raises:
-        EngineError: it has another precision, of which it cannot be made.
+        EngineError: it has another precision, from which it cannot be converted.
     """
     found = graph_precision(source.model.path)
     if found == precision:
@@ -189,7 +189,7 @@ def in_precision(
 
 
 def _kept(path: Path) -> Note | None:
-    """Return the note of a converted model that is sound; None if there is none."""
+    """Return the note of an intact converted model; None if there is none."""
     try:
         note = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=Note)
     except (OSError, msgspec.DecodeError):

@@ -1,7 +1,7 @@
 """Decides when a batch is closed: a pure state machine, with the time as an argument.
 
-Has no clock, thread or sleep. It counts samples and knows their arrival times; it never sees
-their ids, indices or tensors.
+Has no clock and no thread. It counts samples and knows their arrival times; it never sees their
+ids, indices or tensors.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from sut.record.trace import Close
 
-# Weight of the newest gap in the running mean of the gaps between queries. A sixteenth follows a
-# change of load within some tens of queries and is steady against single Poisson gaps.
+# Weight of the newest gap in the running mean of the gaps between queries. With a sixteenth, the
+# mean follows a change of load within some tens of queries and ignores single Poisson gaps.
 GAP_WEIGHT = 1 / 16
 
 
@@ -22,8 +22,8 @@ class BatcherSettings:
 
     Attributes:
         max_batch_size: samples; never exceeded.
-        max_queue_delay_ns: a sample is not held for longer than this while a slot is free. 0 sends
-            what is there as soon as a slot is free.
+        max_queue_delay_ns: how long a sample may wait while a slot is free. 0 sends all waiting
+            samples as soon as a slot is free.
     """
 
     max_batch_size: int
@@ -33,8 +33,8 @@ class BatcherSettings:
 class Batcher:
     """Samples in order of arrival, cut into batches.
 
-    The owner calls `close` whenever something happened (an arrival, a free slot, the time that
-    `due_ns` named) and then `take`s what it was told to.
+    The owner calls `close` after every event (an arrival, a free slot, the time of `due_ns`), and
+    then `take` for the batch that was closed.
     """
 
     __slots__ = ("_flushed", "_gap_ns", "_last_ns", "_runs", "_settings", "pending")
@@ -48,7 +48,7 @@ class Batcher:
         self.pending = 0
 
     def add(self, arrival_ns: int, samples: int) -> None:
-        """Take in `samples` that arrived together; arrivals come in order of time."""
+        """Add `samples` that arrived together. Call it in order of time."""
         self._runs.append([arrival_ns, samples])
         self.pending += samples
         self._flushed = False
@@ -57,13 +57,13 @@ class Batcher:
         self._last_ns = arrival_ns
 
     def flush(self) -> None:
-        """No more samples come in this series (LoadGen's FlushQueries): hold nothing back."""
+        """Send everything without delay: the series has no more samples (FlushQueries)."""
         self._flushed = True
 
     def can_close(self, now_ns: int, least_cap: int) -> bool:
-        """Whether `close` can say anything but None for a worker that takes `least_cap` or more.
+        """Whether `close` can return a reason for a worker that takes `least_cap` or more.
 
-        Cheap: it is asked at every query, mostly to be told that there is nothing to do.
+        Cheap, because it runs at every query, and mostly there is nothing to do.
         """
         pending, settings = self.pending, self._settings
         if pending >= least_cap or self._flushed:
@@ -73,12 +73,12 @@ class Batcher:
         )
 
     def close(self, now_ns: int, cap: int, idle: bool) -> Close | None:
-        """Say whether a batch of min(pending, cap) samples is to be closed now, and why.
+        """Return why to close a batch of min(pending, cap) samples now; None to wait.
 
         Args:
             now_ns: the time.
-            cap: samples that the worker at hand takes at most.
-            idle: the worker at hand has nothing in flight.
+            cap: the most samples that the worker takes.
+            idle: the worker has nothing in flight.
         """
         if not self.pending:
             return None
@@ -94,7 +94,7 @@ class Batcher:
         return None
 
     def due_ns(self) -> int | None:
-        """Return the time at which `close` turns true by itself; None when nothing is pending."""
+        """Return when `close` gives a reason without another event; None if nothing waits."""
         if not self._runs:
             return None
         return self._runs[0][0] + self._settings.max_queue_delay_ns

@@ -1,11 +1,11 @@
 """One queue in, batches out: takes queries from LoadGen's thread and gives batches to workers.
 
-Every event (a query, a finished batch, a flush, a failure, a timer) is appended to one deque, and
-whichever thread is there drains it: the one that takes the lock works for all, and looks again
-after it let go, so that nobody ever waits for the lock. LoadGen's thread therefore never blocks,
-and a worker that just finished hands itself the next batch without a hop to another thread.
+Each event (a query, a finished batch, a flush, a failure, a timer) goes into one deque. The thread
+that gets the lock handles the events of all threads, and checks again after it releases the lock.
+So no thread waits for the lock, LoadGen's thread never blocks, and a worker that finishes also sends
+itself the next batch.
 
-Knows ids, indices and times; what to do is the policy's decision, running a batch the worker's.
+Knows ids, indices and times. The policy decides what to do, and the worker runs the batch.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Batch:
 
 
 class Recorder(Protocol):
-    """Where times go: `sut.record.trace.TraceWriter`, or a list in tests."""
+    """Receives the times: `sut.record.trace.TraceWriter`, or a list in tests."""
 
     def query(self, arrival_ns: int, samples: int) -> None:
         """One call of IssueQuery."""
@@ -65,7 +65,7 @@ class Recorder(Protocol):
 
 
 class BatchWorker(Protocol):
-    """What the dispatcher needs of a worker: take a batch at once, answer it later."""
+    """What the dispatcher needs from a worker: take a batch now, answer it later."""
 
     def submit(self, batch: Batch) -> None:
         """Queue `batch`; never blocks. The worker calls Dispatcher.finished for it exactly once."""
@@ -81,12 +81,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Outlets:
-    """Where a system under test sends what it has.
+    """Where a system under test sends its answers, times and failures.
 
     Attributes:
         complete: answers LoadGen: ids, and their responses or None for empty ones; never raises.
-        recorder: takes the times.
-        on_failure: hears of the first failure, once, on the thread that saw it.
+        recorder: receives the times.
+        on_failure: called once, for the first failure, on the thread that saw it.
     """
 
     complete: Complete
@@ -95,7 +95,7 @@ class Outlets:
 
 
 class Dispatcher:
-    """LoadGen's system under test, in front of workers on threads or processes of their own."""
+    """LoadGen's system under test, in front of workers in other threads or processes."""
 
     def __init__(
         self, policy: Policy, outlets: Outlets, clock: Callable[[], int] = time.monotonic_ns
@@ -116,7 +116,7 @@ class Dispatcher:
         self._failure: Failure | None = None
 
     def start(self, workers: Sequence[BatchWorker]) -> None:
-        """Begin with `workers`, in the order of the policy's."""
+        """Start with `workers`, in the order of the policy."""
         self._workers = workers
         self._timer.start()
 
@@ -127,7 +127,7 @@ class Dispatcher:
     # LoadGen's thread
 
     def issue_query(self, ids: list[int], indices: list[int]) -> None:
-        """Take a query; O(1), never blocks on a worker. The lists become ours."""
+        """Take a query; O(1), never blocks on a worker. The caller gives the lists away."""
         now_ns = self._clock()
         samples = len(ids)
         self._events.append((now_ns, ids, indices))
@@ -137,7 +137,7 @@ class Dispatcher:
         # else: the worker that frees a slot finds the query
 
     def flush_queries(self) -> None:
-        """LoadGen has issued the last query of a series: hold nothing back."""
+        """Send everything without delay: LoadGen has issued the last query of a series."""
         self._post(self._policy.flush)
 
     # workers' threads
@@ -145,7 +145,7 @@ class Dispatcher:
     def finished(self, batch: Batch, responses: Responses | None) -> None:
         """Complete `batch` (empty for None, after `fail`) and free its slot. Any thread.
 
-        A batch that was completed already, because its worker was given up, is ignored.
+        Ignores a batch that is already complete because its worker was given up.
         """
         if self._in_flight.pop(batch.number, None) is None:
             return
@@ -173,7 +173,7 @@ class Dispatcher:
         self._wake()
 
     def give_up(self, worker: int) -> None:
-        """Answer empty what a worker has in flight: it is dead and will not. Call `fail` first."""
+        """Complete the batches of a dead worker with empty responses. Call `fail` first."""
         for batch in [b for b in self._in_flight.copy().values() if b.worker == worker]:
             self.finished(batch, None)
 
@@ -184,7 +184,7 @@ class Dispatcher:
 
     @property
     def waiting_since_ns(self) -> int | None:
-        """When the oldest batch in flight was sent; None when there is none."""
+        """When the oldest batch in flight was sent; None without one."""
         return min((batch.closed_ns for batch in list(self._in_flight.values())), default=None)
 
     # whoever holds the lock
@@ -197,10 +197,10 @@ class Dispatcher:
         self._post(_nothing)
 
     def _pump(self) -> None:
-        """Work off all events, or leave them to the thread that is already at it."""
+        """Handle all events, or leave them to the thread that holds the lock."""
         while self._events:
             if not self._lock.acquire(blocking=False):
-                return  # its holder looks at the events again after it let go
+                return  # its holder checks the events again after it releases the lock
             try:
                 self._drain()
             except Exception as error:  # noqa: BLE001 - must not leave a callback of LoadGen
@@ -242,7 +242,7 @@ class Dispatcher:
         self._workers[assignment.worker].submit(batch)
 
     def _cut(self, samples: int) -> tuple[list[int], list[int]]:
-        """Take the `samples` oldest. A query that fits whole is not copied."""
+        """Take the oldest `samples`, without a copy if they are one whole query."""
         queries, offset = self._queries, self._offset
         _, ids, indices = queries[0]
         if len(ids) - offset > samples:  # a slice of a large query, as in Offline
@@ -265,7 +265,7 @@ class Dispatcher:
         return ids, indices
 
     def _drop_pending(self) -> None:
-        """Answer empty all that waits: LoadGen returns only when every sample is complete."""
+        """Complete all waiting samples, empty: LoadGen returns only when all are complete."""
         while self._queries:
             _, ids, _ = self._queries.popleft()
             ids = ids[self._offset :]
@@ -278,11 +278,10 @@ if TYPE_CHECKING:
 
 
 class Timer:
-    """Calls `wake` at the armed time, on a thread of its own.
+    """Calls `wake` at the armed time, on its own thread.
 
-    Arming costs a lock operation only while the thread sleeps without a time: due times only grow
-    (they count from the oldest sample), so a thread that sleeps until an earlier one looks again
-    in time.
+    Arming needs the lock only while the thread sleeps without a time. Due times only grow, because
+    they count from the oldest sample, so a thread that sleeps until an earlier time wakes in time.
     """
 
     def __init__(self, wake: Callable[[], None], clock: Callable[[], int]) -> None:
@@ -329,7 +328,7 @@ class Timer:
 
 
 def _nothing() -> None:
-    """The event that only makes the queue be looked at again."""
+    """The event that only makes the dispatcher check the queue again."""
 
 
 def _internal(error: Exception) -> Failure:

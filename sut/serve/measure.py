@@ -1,7 +1,7 @@
-"""Measures S(b): opens the engines of all devices and times batches, every device at once.
+"""Measures S(b), the service time of a batch of b samples, on all devices at once.
 
-Runs as `python -m sut.serve.measure` in a process of its own: the request comes on standard
-input, the answer goes to standard output. Knows no LoadGen and no queue.
+Runs as `python -m sut.serve.measure`: the request comes on standard input, the answer goes to
+standard output. Knows neither LoadGen nor a queue.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
     Open = Callable[[ExecutorSpec], Executor]
 
-# Rounds of a batch size that are timed; a slow one is timed once.
+# Rounds for each batch size; a slow one is timed only once.
 _ROUNDS = 3
 _SLOW_S = 0.2
 # Seconds for a batch size to become steady.
 _LIMIT_S = 1.0
-# Offline: when the rate gained less than this over the last sizes, larger ones are not tried.
+# Offline: if the rate gained less than this over the last sizes, larger ones are not tried.
 _GAIN, _FLAT_SIZES = 1.003, 2
 _MOST_SAMPLES = 64
 # Seconds that engines have to close.
@@ -49,10 +49,10 @@ class Request:
     """What to measure.
 
     Attributes:
-        workload: what is computed, with its samples.
-        harness: backend, devices, instances, options and slots; its batch sizes do not count.
+        workload: the model and its samples.
+        harness: backend, devices, instances, options and slots; its batch sizes are ignored.
         sizes: batch sizes, ascending.
-        bound_ns: no size beyond the first whose batch takes longer; None for no bound.
+        bound_ns: stop after the first size whose batch takes longer; None for no bound.
     """
 
     workload: Workload
@@ -91,7 +91,7 @@ class _Station:
                     raise
                 largest //= 2
                 self.note = (
-                    f"Device {self.device} takes no batch above {largest} of those looked at: "
+                    f"Device {self.device} takes no batch above {largest} of the sizes tried: "
                     f"{error}"
                 )
                 continue
@@ -132,7 +132,7 @@ class _Station:
 
     @property
     def is_async(self) -> bool:
-        """The engine takes several batches at once."""
+        """Whether the engine takes several batches at once."""
         return self._executor.slots > 0
 
     def _is_slow(self, size: int) -> bool:

@@ -1,7 +1,7 @@
 """Which worker gets the next batch, and when: the whole policy, with the time as an argument.
 
-Pure: the real dispatcher drives it with the monotonic clock, the queue model with a virtual one.
-It counts samples; it never sees ids, indices, tensors, threads or processes.
+Pure: the dispatcher drives it with the monotonic clock, the queue model with a virtual clock. It
+counts samples, and never sees ids, indices, tensors, threads or processes.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 # Weight of the newest measurement in the running mean of S(b).
 SERVICE_WEIGHT = 1 / 8
-# Workers whose predicted answers differ by less than this share of the wait for them are equals.
+# Workers count as equal if their predicted finish times differ by less than this share of the wait.
 EQUAL_SHARE = 0.05
-# No timer is set for less: a thread's wake-up takes this long by itself.
+# The shortest timer: to wake a thread takes this long anyway.
 MIN_WAIT_NS = 20_000
 
 
 class ServiceCurve:
-    """S(b) of one worker: the time of one batch of b samples in ns, measured as it goes.
+    """S(b) of one worker: the service time of a batch of b samples in ns, updated during the run.
 
-    Sizes not measured yet are interpolated between their measured neighbours, and taken as
-    proportional beyond the largest: only the comparison between workers depends on them.
+    Sizes without a measurement are interpolated between their neighbours, and proportional to the
+    size beyond the largest. Only the comparison of workers depends on them.
     """
 
     __slots__ = ("_measured", "_predicted")
@@ -39,16 +39,16 @@ class ServiceCurve:
         self._predicted = [0.0] * (max_batch_size + 1)
 
     def prime(self, measured_ns: Mapping[int, float]) -> None:
-        """Begin with these times, by batch size: what warm-up measured."""
+        """Start with these times by batch size, from warm-up."""
         self._measured = dict(measured_ns)
         self._interpolate()
 
     def predict_ns(self, samples: int) -> float:
-        """Return the predicted time of a batch of `samples`; 0.0 while nothing was measured."""
+        """Return the predicted time of a batch of `samples`; 0.0 before any measurement."""
         return self._predicted[samples]
 
     def observe(self, samples: int, service_ns: float) -> None:
-        """Take in the measured time of one batch."""
+        """Update S(b) with the measured time of one batch."""
         known = self._measured.get(samples)
         if known is None:
             self._measured[samples] = service_ns
@@ -59,7 +59,7 @@ class ServiceCurve:
         self._predicted[samples] = known
 
     def _interpolate(self) -> None:
-        """Fill in every size in one pass: it runs at each new size, while LoadGen waits."""
+        """Interpolate every size in one pass, because LoadGen waits meanwhile."""
         points = sorted(self._measured.items())
         if not points:
             return
@@ -111,11 +111,11 @@ class _Worker:
         self.cap = min(cap, limits.max_batch_size)
         self.curve = ServiceCurve(self.cap)
         self.in_flight: deque[int] = deque()  # sizes, oldest first
-        self.free_ns = 0.0  # when it is predicted to have finished all that it has
+        self.free_ns = 0.0  # predicted end of all its batches
 
 
 class Policy:
-    """The queue's state and the workers' state; says which batch goes where."""
+    """The state of the queue and of the workers; decides which batch goes where."""
 
     __slots__ = ("_batcher", "_credit", "_least_cap", "_workers")
 
@@ -131,7 +131,7 @@ class Policy:
         return self._credit > 0
 
     def prime(self, worker: int, measured_ns: Mapping[int, float]) -> None:
-        """Begin with a worker's S(b) as measured: ns by batch size."""
+        """Start with the measured S(b) of a worker: ns by batch size."""
         self._workers[worker].curve.prime(measured_ns)
 
     def arrive(self, now_ns: int, samples: int) -> None:
@@ -143,7 +143,7 @@ class Policy:
         self._batcher.flush()
 
     def next_batch(self, now_ns: int) -> Assignment | None:
-        """Close the next batch and reserve its slot, or return None: nothing to send now."""
+        """Close the next batch and reserve its slot; None if there is nothing to send now."""
         batcher = self._batcher
         if not self._credit or not batcher.can_close(now_ns, self._least_cap):
             return None
@@ -158,7 +158,7 @@ class Policy:
         return Assignment(worker.index, samples, batcher.take(samples), why)
 
     def due_ns(self, now_ns: int) -> int | None:
-        """When to ask `next_batch` again if nothing else happens; None: only an event can help."""
+        """When to call `next_batch` again without another event; None: only after an event."""
         due_ns = self._batcher.due_ns() if self._credit else None
         return None if due_ns is None else max(due_ns, now_ns + MIN_WAIT_NS)
 
@@ -171,10 +171,10 @@ class Policy:
         worker.free_ns = now_ns + sum(predict(samples) for samples in worker.in_flight)
 
     def _best(self, now_ns: int) -> _Worker:
-        """The worker with a free slot that is predicted to answer first; of equals, the idlest.
+        """The worker with a free slot that should finish first; among equals, the one free longest.
 
-        Equals are those within what S(b) wanders by: an exact comparison would send everything to
-        whichever device happened to be measured fastest, as long as one is enough.
+        Workers are equal within the usual variation of S(b). An exact comparison would send
+        everything to the device that was measured fastest, as long as one device is enough.
         """
         workers = self._workers
         if len(workers) == 1:

@@ -37,19 +37,19 @@ CLOSE_MARGIN_S = 0.5
 
 
 class SystemRequest(Protocol):
-    """What a system is made of; the requests of the loads have more beside it."""
+    """What describes a system; the requests of the loads contain more."""
 
     @property
     def workload(self) -> Workload:
-        """What is computed."""
+        """The model and its samples."""
 
     @property
     def harness(self) -> HarnessSettings:
-        """How batches are made, and who runs them."""
+        """How batches are made, and which workers run them."""
 
 
 class System(Protocol):
-    """Workers with their front: opens engines, loads samples, warms up, then takes queries."""
+    """Workers and their front: opens engines, loads samples, warms up, then takes queries."""
 
     def open(self) -> list[dict[str, OptionValue]]:
         """Open all engines, side by side; return the facts of each. Raises the first error."""
@@ -76,7 +76,7 @@ class Front(Protocol):
 
     @property
     def waiting_since_ns(self) -> int | None:
-        """When the oldest batch that has no answer yet was sent; None when there is none."""
+        """When the oldest batch without an answer was sent; None without one."""
 
     def issue_query(self, ids: list[int], indices: list[int]) -> None:
         """See sut.load.loadgen.QuerySink."""
@@ -130,7 +130,7 @@ class InlineSystem:
 
 
 class BatchSystem:
-    """Workers on threads or in processes of their own, behind a dispatcher."""
+    """Workers in other threads or processes, behind a dispatcher."""
 
     def __init__(self, request: SystemRequest, outlets: Outlets, limits: Limits) -> None:
         harness = self._harness = request.harness
@@ -185,7 +185,7 @@ class BatchSystem:
         _all([worker.load(source) for worker in self._workers])
 
     def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
-        """See System. All workers at once, as they will run."""
+        """See System. All workers at once, as in the run."""
         caps = [self._harness.cap(device) for _, device in self._harness.worker_devices()]
         calls = [
             worker.warm_up(indices, warm_up_sizes(cap, samples_per_query), limit_s)
@@ -236,14 +236,14 @@ def executor_spec(request: SystemRequest, device: str) -> ExecutorSpec:
 
 
 def warm_up_sizes(cap: int, samples_per_query: int) -> tuple[int, ...]:
-    """Return the batch sizes to measure: one, what a lone query makes, and the full batch."""
+    """Return the batch sizes to measure: 1, the size of a single query, and the full batch."""
     return tuple(sorted({1, min(samples_per_query, cap), cap}))
 
 
 def capacity(measured: Sequence[Mapping[int, Timing]], samples_per_query: int) -> Capacity:
-    """Add up what the workers measured side by side; see scenarios.base.Capacity.
+    """Add up what the workers measured in parallel; see scenarios.base.Capacity.
 
-    The largest size that a worker measured is its full batch.
+    The largest measured size of a worker is its full batch.
     """
     full = [(max(timings), timings[max(timings)]) for timings in measured]
     alone = [min(samples_per_query, cap) for cap, _ in full]

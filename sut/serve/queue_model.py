@@ -1,9 +1,9 @@
 """Predicts throughput and latency of a setting: the real policy, on a virtual clock.
 
-Arrivals are Poisson, devices are timelines of S(b), the host's own time is a few numbers. Batches
-are closed and placed by `sut.serve.policy.Policy`, the code that the dispatcher runs.
+Arrivals are Poisson, devices are timelines of S(b), and a few numbers describe the host. The
+dispatcher's own `sut.serve.policy.Policy` closes and places the batches.
 
-Knows nothing of LoadGen's schedules: its seeds are its own, and only the distribution is shared.
+Does not know LoadGen's schedules: it has its own seeds, and shares only the distribution.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NS_PER_S = 1e9
 NEVER = 1 << 62
 PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p97": 0.97, "p99": 0.99, "p999": 0.999}
-# Apart from every stream that a device draws its jitter from.
+# Distinct from the random streams of the devices' jitter.
 HOST_STREAM = 1 << 16
 
 
@@ -49,10 +49,10 @@ class Device:
     Attributes:
         service: its S(b).
         slots: batches in flight.
-        jitter: by how much its batches differ from S(b).
+        jitter: how much its batches differ from S(b).
         copy_in_ns: time to bring one sample to the device.
         copy_out_ns: time to bring one answer back.
-        max_batch_size: samples, where the device takes fewer than the batcher allows.
+        max_batch_size: samples, if the device takes fewer than the batcher allows.
     """
 
     service: ServiceTime
@@ -65,14 +65,14 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What the program itself adds; by default nothing.
+    """The time that the program itself adds; by default none.
 
     Attributes:
         issue_ns: time of one IssueQuery, during which LoadGen issues nothing else.
-        coalesce: LoadGen issues the queries that fell due meanwhile as one.
+        coalesce: LoadGen issues all queries that became due meanwhile in one call.
         hop_in_ns: from a closed batch to its launch on the device.
         hop_out_ns: from the device's answer to QuerySamplesComplete and the free slot.
-        jitter: by how much the two hops differ from batch to batch.
+        jitter: how much the two hops differ from batch to batch.
     """
 
     issue_ns: float = 0.0
@@ -82,8 +82,8 @@ class Host:
     jitter: Jitter = field(default_factory=Jitter)
 
 
-# Process workers and simulated devices on two cores that others used too, 4,000 to 20,710
-# queries/s, from the traces of those runs: hop_in while the device was idle. Measure your own.
+# From traces of process workers and simulated devices on two shared cores at 4,000 to 20,710
+# queries/s; hop_in while the device was idle. Measure your own machine.
 MEASURED_HOST = Host(6e3, True, 110e3, 290e3, Jitter("lognormal", 0.8))
 
 
@@ -95,7 +95,7 @@ class QueueSetting:
         devices: one worker each.
         batcher: when batches are closed.
         scenario: Server: Poisson arrivals of single samples; Offline: all samples at once.
-        qps: rate of arrivals; Server alone has one.
+        qps: rate of arrivals; only Server has one.
         samples: how many.
         host: what the program adds.
         seed: of arrivals and jitter.
@@ -112,7 +112,7 @@ class QueueSetting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueueResult:
-    """What came of it.
+    """The result of a simulation.
 
     Attributes:
         latencies_ns: of every sample, from its scheduled arrival to its completion, ascending.
@@ -121,7 +121,7 @@ class QueueResult:
         batch_sizes: batches by size.
         closed_by: batches by what closed them.
         device_batches: batches by device.
-        busy: share of the time that each device computed.
+        busy: share of the time in which each device computed.
     """
 
     latencies_ns: NDArray[np.int64]
@@ -133,7 +133,7 @@ class QueueResult:
     busy: tuple[float, ...]
 
     def percentile_ns(self, share: float) -> float:
-        """Return the latency that a `share` of the samples, from 0 to below 1, stays within."""
+        """Return the latency that a `share` of the samples does not exceed; 0 to below 1."""
         return percentile_ns(self.latencies_ns, share)
 
 
@@ -142,8 +142,8 @@ def simulate(setting: QueueSetting, arrivals_ns: NDArray[np.int64] | None = None
 
     Args:
         setting: what to run.
-        arrivals_ns: when each sample arrives, ascending, in place of what the setting says: to
-            compare with a run that is over, for one arrival seed differs from another by 10 %.
+        arrivals_ns: when each sample arrives, ascending, instead of random arrivals. Use it to
+            compare with a finished run, because arrival seeds differ by up to 10 %.
     """
     scheduled_ns = _schedule(setting) if arrivals_ns is None else arrivals_ns
     run = _Run(setting)
@@ -152,7 +152,7 @@ def simulate(setting: QueueSetting, arrivals_ns: NDArray[np.int64] | None = None
 
 
 def percentile_ns(ascending: NDArray[np.int64], share: float) -> float:
-    """Return a percentile as LoadGen takes it (loadgen/results.cc): the element at `share`."""
+    """Return a percentile as LoadGen computes it (loadgen/results.cc): the element at `share`."""
     return float(ascending[int(share * len(ascending))])
 
 
@@ -188,7 +188,7 @@ def _issue(setting: QueueSetting, due_ns: list[int]) -> tuple[list[int], list[in
 
 
 class _Worker:
-    """A device with the hops to it; takes part in no decision."""
+    """A device with the hops to it; makes no decision."""
 
     def __init__(self, index: int, setting: QueueSetting) -> None:
         device, host = setting.devices[index], setting.host
@@ -204,7 +204,7 @@ class _Worker:
         self.busy_ns = self.batches = 0
 
     def run(self, closed_ns: int, samples: int) -> tuple[int, int, int]:
-        """Return when a batch is complete, and when the device finished it and in what time."""
+        """Return when a batch is complete, when the device finished it, and how long it took."""
         in_ns, out_ns = self._in_ns, self._out_ns
         if self._hops is not None:
             in_ns *= next(self._hops)
@@ -220,7 +220,7 @@ class _Worker:
 
 
 class _Run:
-    """The dispatcher's part: feeds the policy what happens, in order of time."""
+    """The role of the dispatcher: gives the policy all events in order of time."""
 
     def __init__(self, setting: QueueSetting) -> None:
         caps = [_cap(device, setting.batcher.max_batch_size) for device in setting.devices]
@@ -250,7 +250,7 @@ class _Run:
                 if query_ns == NEVER:
                     policy.flush()
                 if not policy.has_credit:
-                    continue  # as the dispatcher: the worker that frees a slot finds the query
+                    continue  # as in the dispatcher: the worker that frees a slot finds the query
             elif done_ns <= timer_ns:
                 now_ns, worker, finished_ns, service_ns = heapq.heappop(in_flight)
                 policy.finish(worker, finished_ns, service_ns)
@@ -259,7 +259,7 @@ class _Run:
             timer_ns = self._dispatch(now_ns, in_flight)
 
     def _dispatch(self, now_ns: int, in_flight: list[tuple[int, int, int, int]]) -> int:
-        """Send what the policy closes; return when to ask it again."""
+        """Send the batches that the policy closes; return when to ask it again."""
         policy = self._policy
         while (batch := policy.next_batch(now_ns)) is not None:
             done_ns, finished_ns, service_ns = self._workers[batch.worker].run(
@@ -273,7 +273,7 @@ class _Run:
         return NEVER if due_ns is None else due_ns
 
     def result(self, scheduled_ns: NDArray[np.int64]) -> QueueResult:
-        """Sum up; batches hold the samples in the order in which these arrived."""
+        """Compute the result; batches hold the samples in order of arrival."""
         completed_ns = np.repeat(np.array(self._completed_ns, np.int64), self._sizes)
         latencies_ns = np.sort(completed_ns - scheduled_ns)
         duration_ns = int(completed_ns.max() - scheduled_ns[0])

@@ -1,6 +1,6 @@
-"""What a worker answers for one batch: one block of bytes, with a record for each sample.
+"""The responses of one batch: one block of bytes, with a record for each sample.
 
-Knows bytes only: LoadGen copies them, the postprocess of the benchmark made them.
+Knows only bytes. The task of the benchmark makes them, and LoadGen copies them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 class Responses(NamedTuple):
     """The answers of one batch, in the order of its samples.
 
-    A tuple, because one is made for each batch, with the caches full of the model's weights: a
-    frozen dataclass takes 10 us more there.
+    A tuple, because each batch makes one while the caches are full of the model's weights. A frozen
+    dataclass takes 10 us more there.
 
     Attributes:
         block: all records, one after the other, C-contiguous. Alive as long as this object.
-        record_bytes: bytes of each record where they are equal, else 0.
-        sizes: bytes of each record where they differ, else empty.
+        record_bytes: bytes of each record if all are equal, else 0.
+        sizes: bytes of each record if they differ, else empty.
     """
 
     block: NDArray[np.generic]
@@ -33,7 +33,7 @@ class Responses(NamedTuple):
 
     @classmethod
     def of(cls, results: NDArray[np.generic] | Sequence[NDArray[np.generic]]) -> Responses:
-        """Wrap what a postprocess returned: [n, ...] of equal records, or n arrays of any size."""
+        """Wrap the output of a postprocess: [n, ...] of equal records, or n arrays of any size."""
         if isinstance(results, np.ndarray):
             block = results if results.flags.c_contiguous else np.ascontiguousarray(results)
             return cls(block, block.nbytes // len(block))

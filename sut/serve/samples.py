@@ -1,4 +1,4 @@
-"""The samples that LoadGen asked to be in memory, and the row of each.
+"""The samples that LoadGen wants in memory, and the row of each.
 
 Knows arrays and data set indices. LoadGen's QuerySampleLibrary (sut.run.trial) asks for them,
 outside the timed region.
@@ -40,15 +40,15 @@ class LoadedSamples:
 
 @dataclass(frozen=True, slots=True)
 class SampleSource:
-    """Which samples to load from where, as plain data: each process reads a copy of its own.
+    """Which samples to load from where, as plain data; each process reads its own copy.
 
     Attributes:
         path: a .npy file [count, *shape]; empty for an engine that reads no samples.
         count: samples in the data set.
         shape: of one sample.
         dtype: NumPy's name.
-        indices: data set indices in LoadGen's order; repeated ones (LoadGen pads MultiStream's
-            last query with some) share the first's row.
+        indices: data set indices in LoadGen's order. Repeated ones share a row; LoadGen pads the
+            last query of MultiStream with them.
     """
 
     path: str
@@ -67,7 +67,7 @@ class SampleSource:
 
     def read(self) -> LoadedSamples:
         """Read the samples into memory."""
-        if not self.path:  # zeros that take no memory until touched, and nobody touches them
+        if not self.path:  # zeros take no memory until somebody touches them, and nobody does
             zeros = np.zeros((self.count, *self.shape), self.dtype)
             return LoadedSamples(zeros, range(self.count), range(self.count))
         source = np.load(self.path, mmap_mode="r", allow_pickle=False)

@@ -11,8 +11,8 @@ class Point:
 
     Attributes:
         median_ns: the median of the rounds.
-        low_ns: the least of the rounds' medians.
-        high_ns: the greatest.
+        low_ns: the lowest median of a round.
+        high_ns: the highest.
     """
 
     median_ns: float

@@ -1,1 +1,1 @@
-"""Workers: each owns one engine on one device, and runs the batches that it is given."""
+"""Workers: each owns one engine on one device and runs its batches."""

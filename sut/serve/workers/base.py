@@ -1,4 +1,4 @@
-"""What every worker behind the dispatcher offers: open, load, warm up, take batches, close.
+"""The contract of a worker behind the dispatcher: open, load, warm up, take batches, close.
 
 Knows neither LoadGen nor the policy.
 """
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 class Worker(BatchWorker, Protocol):
-    """One engine on one device. What it returns is a future, so that workers act side by side."""
+    """One engine on one device. Its methods return futures, so that workers run in parallel."""
 
     name: str
 
     def open(self) -> Future[dict[str, OptionValue]]:
-        """Open the engine; its facts, or what it raised."""
+        """Open the engine; returns its facts, or raises its error."""
 
     def load(self, source: SampleSource) -> Future[None]:
-        """Bring these samples into memory, in place of the ones before."""
+        """Load these samples into memory in place of the previous ones."""
 
     def warm_up(
         self, indices: Sequence[int], sizes: Sequence[int], limit_s: float
@@ -48,7 +48,7 @@ class Worker(BatchWorker, Protocol):
 
 
 def settle(batch: Batch, outcome: Outcome, worker: str, done: Done, fail: Fail) -> None:
-    """Hand an outcome to the dispatcher: after a failure the run first, then the batch."""
+    """Report an outcome to the dispatcher: a failure ends the run before the batch is completed."""
     batch.started_ns, batch.finished_ns = outcome.started_ns, outcome.finished_ns
     if outcome.responses is None:
         text = f"{worker}: batch {batch.number} of {len(batch.ids)} samples failed: {outcome.error}"

@@ -1,7 +1,7 @@
-"""A worker process: opens its own engine, reads its own samples, and runs what comes over a socket.
+"""A worker process: opens its own engine, reads its own samples, runs batches from a socket.
 
-Started as `python -m sut.serve.workers.child FD NAME CPUS`. It ends when the socket does, so
-it cannot outlive the process that started it. Knows no LoadGen, no response ids and no policy.
+Started as `python -m sut.serve.workers.child FD NAME CPUS`. It ends when the socket closes, so it
+cannot outlive the process that started it. Knows neither LoadGen, response ids nor the policy.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class NumberedWork:
-    """A batch as this process knows it."""
+    """A batch in this process."""
 
     number: int
     indices: list[int]
@@ -53,7 +53,7 @@ class Child:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._sending = threading.Lock()  # a collector and the main thread both answer
+        self._sending = threading.Lock()  # the collecting thread and the main thread both answer
         self._executor: Executor | None = None
         self._lane: Lane[NumberedWork] | None = None
 
@@ -89,7 +89,7 @@ class Child:
         return self._executor.facts()
 
     def call_load(self, source: SampleSource) -> None:
-        """Read samples of our own."""
+        """Read this process's own copy of the samples."""
         self._opened().load(source.read())
         collector_off()
 
@@ -137,7 +137,7 @@ def _end_now(error: BaseException) -> None:
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies, also while an engine runs."""
+    """Make the kernel kill this process when its parent dies, even while an engine runs."""
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 

@@ -1,6 +1,6 @@
-"""Runs batches on one engine: data set indices in, response bytes out. Every worker kind has one.
+"""Runs batches on one engine: data set indices in, response bytes out.
 
-Knows no response ids, threads or queues.
+Every kind of worker has one. Knows no response ids, threads or queues.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from data.tasks.base import Postprocess
     from sut.serve.samples import LoadedSamples
 
-# S(b) is taken as steady when two windows agree within STEADY_SHARE: each of so many batches and so
-# much time at least, as a device that was idle takes some to raise its clocks.
+# S(b) counts as steady if two windows agree within STEADY_SHARE. Each window has at least this many
+# batches and this much time, because an idle device needs time to raise its clocks.
 WINDOW_BATCHES = 5
 WINDOW_NS = 20_000_000
 STEADY_SHARE = 0.02
@@ -32,8 +32,8 @@ STEADY_SHARE = 0.02
 class Timing(NamedTuple):
     """S(b) of one batch size, in ns: the median of the last window, and the fastest batch seen.
 
-    On a machine that is not idle the two differ, and what needs a rate from above (how many samples
-    Offline must ask for) takes the fastest.
+    On a busy machine the two differ. Code that needs an upper limit of the rate, such as the number
+    of samples for Offline, uses the fastest.
     """
 
     median_ns: float
@@ -51,7 +51,7 @@ class ExecutorSpec:
 class Executor:
     """An engine, its samples, and the benchmark's postprocess.
 
-    One thread at a time may use it, but for an asynchronous engine, where one thread launches and
+    One thread at a time may use it. With an asynchronous engine, one thread may launch while
     another waits.
     """
 
@@ -94,12 +94,12 @@ class Executor:
         """Run batches of each size until their time is steady; return S(b) of each.
 
         An asynchronous engine runs with all slots in use, and the time is from one finish to the
-        next: what a batch costs the device when it never waits for the host.
+        next: the cost of a batch if the device never waits for the host.
 
         Args:
             indices: loaded data set indices, repeated as needed.
             sizes: batch sizes.
-            limit_s: seconds for each size, after which it is taken as it is.
+            limit_s: seconds for each size, even if its time is not steady then.
         """
         return {size: self._steady(indices, size, limit_s) for size in sizes}
 

@@ -1,7 +1,7 @@
-"""The shortest way: LoadGen's own thread runs the engine, with nothing in between.
+"""The shortest path: LoadGen's own thread runs the engine.
 
-The fastest where LoadGen waits for each query anyway (SingleStream, MultiStream). It takes the
-dispatcher's place; there is no queue and no batch across queries.
+The fastest if LoadGen waits for each query anyway (SingleStream, MultiStream). It replaces the
+dispatcher: there is no queue, and no batch across queries.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class InlineSut:
 
     @property
     def waiting_since_ns(self) -> int | None:
-        """When the batch that runs was started; None when none runs."""
+        """When the running batch was started; None without one."""
         return self._since_ns
 
     def issue_query(self, ids: list[int], indices: list[int]) -> None:
-        """Run the query, in batches of at most the cap, and complete it before returning."""
+        """Run the query in batches up to the cap, and complete it before returning."""
         arrived_ns = time.monotonic_ns()
         self._recorder.query(arrived_ns, len(ids))
         cap = self._cap
@@ -56,7 +56,7 @@ class InlineSut:
             self._run_batch(ids[start : start + cap], indices[start : start + cap], arrived_ns)
 
     def flush_queries(self) -> None:
-        """Nothing is ever held back."""
+        """Do nothing: no sample ever waits."""
 
     def _run_batch(self, ids: list[int], indices: list[int], arrived_ns: int) -> None:
         if self._failure is not None:

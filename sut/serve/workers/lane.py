@@ -1,8 +1,8 @@
-"""Runs a device's batches in order and reports each: what thread and process workers share.
+"""Runs the batches of a device in order and reports each, for thread and process workers.
 
-A blocking engine runs on the calling thread. An asynchronous one is launched from it, and a second
-thread waits for the batches in order, so that the next batch is on the device before the one
-before is collected. Knows no response ids and no pipes.
+A blocking engine runs on the calling thread. With an asynchronous engine the calling thread only
+launches, and a second thread waits for the batches in order: the next batch is on the device before
+the previous one is collected. Knows no response ids and no pipes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Work(Protocol):
-    """A batch, as far as a lane knows it."""
+    """What a lane needs to know about a batch."""
 
     indices: list[int]
 
@@ -33,12 +33,12 @@ W = TypeVar("W", bound=Work)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one batch.
+    """The outcome of one batch.
 
     Attributes:
-        responses: None when it failed.
+        responses: None if it failed.
         started_ns: when the engine began, on time.monotonic_ns().
-        finished_ns: when the outputs were there.
+        finished_ns: when the outputs were ready.
         error: the exception in one line, or empty.
         traceback: its traceback, or empty.
     """
@@ -69,7 +69,7 @@ class Lane(Generic[W]):
         """Run one batch, or start it; `report` is called for it exactly once."""
 
     def open(self) -> None:
-        """Start collecting, where the engine is asynchronous."""
+        """Start the second thread, if the engine is asynchronous."""
         if self._executor.slots:
             for slot in range(self._executor.slots):
                 self._free.put(slot)

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
 # A batch hangs when it takes this much longer than the worst that warm-up measured.
 HANG_FACTOR = 10.0
-# How often the receiver looks for hanging workers.
+# How often the receiver checks for hanging workers.
 LOOK_S = 0.25
-# Room for all slots' frames, so that nobody ever waits to send: an index takes 4 bytes.
+# Room for the frames of all slots, so that sending never waits. An index takes 4 bytes.
 SOCKET_BYTES = 1 << 22
 # A process whose socket closed is killed after this long.
 END_GRACE_S = 0.5
@@ -106,7 +106,7 @@ class ProcessWorker:
         return self._call("open", self._spec.executor)
 
     def load(self, source: SampleSource) -> Future[None]:
-        """See Worker. The process reads a copy of its own."""
+        """See Worker. The process reads its own copy."""
         return self._call("load", source)
 
     def warm_up(
@@ -118,7 +118,7 @@ class ProcessWorker:
         return future
 
     def submit(self, batch: Batch) -> None:
-        """See sut.serve.dispatcher.BatchWorker. A few slots' frames always fit into the socket."""
+        """See sut.serve.dispatcher.BatchWorker. The frames of all slots fit into the socket."""
         if not self._batches:
             self._since_ns = time.monotonic_ns()
         self._batches[batch.number] = batch
@@ -170,10 +170,10 @@ class ProcessWorker:
         self._ends_within(END_GRACE_S)
         code = self._process.wait()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return f"{self.name}: its process ended with {how}; run.log may say why"
+        return f"{self.name}: its process ended with {how}; see run.log for the reason"
 
     def hangs(self, now_ns: int) -> str | None:
-        """Say so when the oldest batch has been there for too long."""
+        """Return a message if the oldest batch takes too long."""
         if not self._batches or self._limit_ns is None or now_ns - self._since_ns < self._limit_ns:
             return None
         number = min(list(self._batches), default=-1)
@@ -234,7 +234,7 @@ class ProcessWorker:
 
 
 class Receiver:
-    """One thread that takes the answers of all worker processes, and watches over them."""
+    """One thread that receives the answers of all worker processes and watches them."""
 
     def __init__(self, workers: Sequence[ProcessWorker], give_up: Callable[[int], None]) -> None:
         self._workers = workers

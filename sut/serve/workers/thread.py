@@ -1,6 +1,6 @@
-"""A worker on a thread of this process: right for engines that release the interpreter lock.
+"""A worker on a thread of this process, for engines that release the interpreter lock.
 
-Knows one executor and the batches that it was given; never LoadGen.
+Knows one executor and its batches; never LoadGen.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SharedReader:
         self._samples: LoadedSamples | None = None
 
     def read(self, source: SampleSource) -> LoadedSamples:
-        """Return the samples; the first caller reads them, and the ones before are let go."""
+        """Return the samples; the first caller reads them and releases the previous ones."""
         with self._lock:
             if self._samples is None or source is not self._source:
                 self._samples = None

@@ -1,9 +1,9 @@
-"""Messages between a test's process and its worker processes: one a batch, over a socket pair.
+"""Messages between a test's process and its worker processes, over a socket pair.
 
-Out go a batch's number and its data set indices; back come the number, two times and the response
-bytes. Samples and response ids stay where they are. Knows bytes only.
+To the worker: a batch's number and its data set indices. Back: the number, two times and the
+response bytes. Samples and response ids do not travel.
 
-A frame is its length without itself, its kind, and the body. Integers are little-endian.
+A frame is the length of the rest, its kind, and the body. Integers are little-endian.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _HEAD = Struct("<IB")
 _BATCH = Struct("<Q")  # number; then int32 indices
 _ANSWER = Struct("<QqqII")  # number, started_ns, finished_ns, bytes of a record, records
 _SIZE_BYTES = 4
-# Large enough for the answers of many small batches at once; a larger frame grows the buffer.
+# Enough for the answers of many small batches at once; a larger frame grows the buffer.
 _RECEIVE_BYTES = 1 << 18
 
 
 class Kind(IntEnum):
-    """What a frame holds."""
+    """The content of a frame."""
 
     CALL = 0  # pickled (method, arguments)
     RESULT = 1  # pickled value
@@ -66,7 +66,7 @@ def frame(kind: Kind, body: bytes) -> bytes:
 
 
 def pack_object(kind: Kind, value: object) -> bytes:
-    """Return a frame with a pickled object: control messages between processes of one program."""
+    """Return a frame with a pickled object, for control messages."""
     return frame(kind, pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
 
 
@@ -94,7 +94,7 @@ def pack_answer(number: int, started_ns: int, finished_ns: int, responses: Respo
 
 
 def unpack_answer(body: memoryview) -> Answer:
-    """Return an answered batch; its bytes are copied out of `body`."""
+    """Return an answered batch, with a copy of the bytes in `body`."""
     number, started_ns, finished_ns, record_bytes, records = _ANSWER.unpack_from(body)
     start = _ANSWER.size + records * _SIZE_BYTES
     sizes = array("I")
@@ -106,7 +106,7 @@ def unpack_answer(body: memoryview) -> Answer:
 
 
 class Reader:
-    """Takes frames off a socket, as many at once as have arrived."""
+    """Reads frames from a socket, as many at once as have arrived."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock

@@ -2,8 +2,8 @@
 
 Each event (a query, a finished batch, a flush, a failure, a timer) goes into one deque. The thread
 that gets the lock handles the events of all threads, and checks again after it releases the lock.
-So no thread waits for the lock, LoadGen's thread never blocks, and a worker that finishes also sends
-itself the next batch.
+So no thread waits for the lock, LoadGen's thread never blocks, and a worker that finishes also
+sends itself the next batch.
 
 Knows ids, indices and times. The policy decides what to do, and the worker runs the batch.
 """

@@ -10,6 +10,7 @@ from data.rounds.tables import ROUNDS
 from sut.base.errors import ConfigError
 from sut.submission.checks.accuracy import check_accuracy
 from sut.submission.checks.compliance import check_compliance
+from sut.submission.checks.delay import Speed, check_delay, speed_of
 from sut.submission.checks.finding import Finding, Findings
 from sut.submission.checks.logs import check_logs
 from sut.submission.checks.metadata import check_measurements, check_system
@@ -127,11 +128,12 @@ def _check_submitter(
         else:
             check_old_system(submitter, system.name, findings)
     if round_.layout == "v0.5":
-        results = [read_old_result(place, round_) for place in places(submitter)]
-        for result in results:
+        old = [read_old_result(place, round_) for place in places(submitter)]
+        for result in old:
             check_old(result, findings)
-        return results
-    results = []
+        return old
+    judged: list[Result] = []
+    speeds: dict[Path, list[Speed]] = {}
     for place in places(submitter):
         result = read_result(place, round_, findings)
         check_files(result, findings)
@@ -139,10 +141,15 @@ def _check_submitter(
         check_accuracy(result, originals, findings)
         check_measurements(result, findings)
         check_compliance(result, originals, findings)
+        speed = speed_of(result)
+        if speed is not None:
+            speeds.setdefault(place.results.parent, []).append(speed)
         # A submitter may have hundreds of results; their logs have done their work.
-        results.append(replace(result, performance=None, accuracy=None, measured={}))
-    check_scenarios(submitter, results, findings)
-    return results
+        judged.append(replace(result, performance=None, accuracy=None, measured={}))
+    for group in speeds.values():
+        check_delay(group, findings)
+    check_scenarios(submitter, judged, findings)
+    return judged
 
 
 def _round_of(root: Path, submitter: str | None, findings: Findings) -> Round | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sut.base.errors import DataError, SutError
@@ -10,16 +11,25 @@ from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
 from sut.submission.audit import BASELINE_FILE, COMPLIANCE_FILE, DELTA_PERCENT
 from sut.submission.checks.accuracy import check_hash
 from sut.submission.checks.logs import check_performance
-from sut.submission.checks.reading import figures, read_text
-from sut.submission.compliance import PASS, TEST01, TEST04, TESTS, verify_performance
+from sut.submission.checks.reading import PATTERNS, figures, read_text
+from sut.submission.compliance import PASS, TEST01, TEST04, verify_performance
 from sut.submission.layout import VERIFY_ACCURACY_FILE, VERIFY_PERFORMANCE_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sut.record.loadgen_logs import DetailLog
     from sut.submission.checks.finding import Findings
     from sut.submission.checks.result import Result
 
+# What its audit.config sets.
+_SETTING = {TEST01: "accuracy_log_sampling_target", TEST04: "performance_issue_same"}
+# What a compliance run has in common with the performance run of the same benchmark.
+_SAME = ("qsl_reported_total_count", "effective_performance_sample_count")
+_SCORE = re.compile(r"^(\w+ score) = (\d+(?:\.\d+)?(?:e[+-]?\d{1,2})?)\s*$", re.M | re.I)
+# A verdict made for an earlier performance run is a few percent off, one of another benchmark more.
+_OTHER_FIGURE, _ROUNDING = 0.1, 1e-4
+_OTHER_ACCURACY = 0.25  # the 64 to 4096 responses of TEST01 give a figure less than this away
 _LOGS = {DETAIL_FILE, SUMMARY_FILE}
 _OPTIONAL = {ACCURACY_LOG, "mlperf_log_trace.json"}
 
@@ -55,24 +65,70 @@ def _check_speed(result: Result, test: str, folder: Path, findings: Findings) ->
     try:
         log = read_detail(run)
         check_performance(result, log, run / DETAIL_FILE, findings)
-        same = bool(log.get("effective_performance_issue_same"))
-        if test == TEST04 and not same:
-            findings.error(
-                "audit-settings",
-                run,
-                "one sample was not issued over and over",
-                f"Run {TEST04} with its audit.config",
-            )
-        reference = result.place.performance()
-        if test in TESTS and not verify_performance(test, reference, run).passed:
+        _check_settings(result, test, log, run, findings)
+        verified = verify_performance(test, result.place.performance(), run)
+    except SutError as error:
+        findings.error("audit-files", run, str(error).strip("."), f"Copy the logs of {test} again")
+        return
+    if not verified.passed:
+        findings.error(
+            "audit-differs",
+            run,
+            "its speed does not pass against performance/run_1",
+            f"Run {test} again, after the performance run",
+        )
+    _check_scores(verdict, verified.text, test, findings)
+
+
+def _check_settings(
+    result: Result, test: str, log: DetailLog, run: Path, findings: Findings
+) -> None:
+    """Check that the log is one of this test, and of this benchmark."""
+    key = _SETTING[test]
+    if not log.get(f"effective_{key}", test == TEST01):
+        findings.error(
+            "audit-settings",
+            run,
+            f"{key} is not set, as {test} sets it",
+            f"Run {test} with its audit.config",
+        )
+    if result.performance is None:
+        return
+    for key in _SAME:
+        one, other = result.performance.get(key), log.get(key)
+        if one != other:
             findings.error(
                 "audit-differs",
                 run,
-                "its speed does not pass against performance/run_1",
-                f"Run {test} again, after the performance run",
+                f"{key.removeprefix('effective_')} is {other}, and {one} in the performance run: "
+                "it is a run of another benchmark or data set",
+                f"Run {test} of this benchmark",
             )
-    except SutError as error:
-        findings.error("audit-files", run, str(error).strip("."), f"Copy the logs of {test} again")
+
+
+def _check_scores(path: Path, expected: str, test: str, findings: Findings) -> None:
+    """Compare the figures that verify_performance.txt states with those of the logs."""
+    stated = _numbers(read_text(path) or "")
+    for (name, value), (_, right) in zip(stated, _numbers(expected), strict=False):
+        off = abs(value - right) / max(abs(right), 1e-9)
+        if off > _OTHER_FIGURE:
+            findings.error(
+                "audit-differs",
+                path,
+                f"its {name} is {value:g}, and {right:g} by the logs: it is of another run",
+                f"Run `sut audit {test}`",
+            )
+        elif off > _ROUNDING:
+            findings.warn(
+                "audit-differs",
+                path,
+                f"its {name} is {value:g}, and {right:g} by the logs",
+                f"Verify {test} again with these logs",
+            )
+
+
+def _numbers(text: str) -> list[tuple[str, float]]:
+    return [(name.lower(), float(value)) for name, value in _SCORE.findall(text)]
 
 
 def _passed(path: Path, test: str, findings: Findings) -> bool:
@@ -98,6 +154,7 @@ def _check_responses(
     else:
         whole = None if originals is None else originals / result.place.key / TEST01
         check_hash(accuracy, text, whole, findings)
+        _check_benchmark(result, path, text, findings)
     if _passed(folder / VERIFY_ACCURACY_FILE, TEST01, findings):
         return
     if not (folder / VERIFY_ACCURACY_FILE).is_file():
@@ -112,6 +169,8 @@ def _check_responses(
             "Run `sut audit TEST01`",
         )
         return
+    for name in (BASELINE_FILE, COMPLIANCE_FILE):
+        _check_benchmark(result, accuracy / name, read_text(accuracy / name) or "", findings)
     delta = abs(1 - one / other) * 100 if other else 100.0
     if delta > DELTA_PERCENT:
         findings.error(
@@ -120,6 +179,38 @@ def _check_responses(
             f"the two accuracies differ by {delta:.2f} %; at most {DELTA_PERCENT:g} are allowed",
             "Make the engine deterministic",
         )
+
+
+def _check_benchmark(result: Result, path: Path, text: str, findings: Findings) -> None:
+    """Check that a figure of TEST01, if there is one, is of this benchmark.
+
+    Its value is that of a part of the data, so it only has to be near the whole.
+    """
+    assert result.rules is not None, "the caller has looked"
+    metric = result.rules.metric
+    stated = {name: found for name in PATTERNS if (found := _readable(name, text))}
+    if stated and metric not in stated:
+        wrong = f"it states {', '.join(stated)}; {result.rules.name} has {metric}"
+    else:
+        whole = _readable(metric, read_text(result.place.accuracy / ACCURACY_FILE) or "")
+        part = stated.get(metric)
+        if not whole or not part or abs(part[-1] - whole[-1]) <= _OTHER_ACCURACY * whole[-1]:
+            return
+        wrong = f"{metric} is {part[-1]:g}, and {whole[-1]:g} in the accuracy run"
+    findings.error(
+        "audit-failed",
+        path,
+        f"{wrong}: it is of another benchmark",
+        "Run `sut audit TEST01` of this benchmark",
+    )
+
+
+def _readable(metric: str, text: str) -> list[float]:
+    """Return the figures of a text; none if it states none that can be read."""
+    try:
+        return figures(metric, text)
+    except ValueError:
+        return []
 
 
 def _figure(result: Result, path: Path) -> float:

@@ -33,6 +33,12 @@ _ECC_FIELDS = (
     "hw_notes",
     "sw_notes",
 )
+# Further fields of a system whose is_network is true (SYSTEM_DESC_REQUIRED_FIELDS_NETWORK_MODE).
+NETWORK_FIELDS = (
+    "network_type", "network_media", "network_rate", "nic_loadgen", "number_nic_loadgen",
+    "net_software_stack_loadgen", "network_protocol", "number_connections", "nic_sut",
+    "number_nic_sut", "net_software_stack_sut", "network_topology",
+)  # fmt: skip
 # LoadGen's settings in a user.conf, and the record of the detail log that shows each.
 _RECORDS = {
     "target_qps": ("effective_target_qps", 1.0),
@@ -71,6 +77,7 @@ def check_system(submitter: Submitter, name: str, findings: Findings) -> None:
                 f'{field} is "{found}", and the folder "{expected}"',
                 "Correct one of them",
             )
+    _check_network(submitter, system, path, findings)
     for field in _ECC_FIELDS:
         text = str(system.get(field, ""))
         if _ECC_OFF.search(text):
@@ -80,6 +87,28 @@ def check_system(submitter: Submitter, name: str, findings: Findings) -> None:
                 f'{field} says "{text}"',
                 "Switch ECC on and run again; the rules ask for it",
             )
+
+
+def _check_network(
+    submitter: Submitter, system: dict[str, object], path: Path, findings: Findings
+) -> None:
+    """Check that a system is one of the network division exactly when it lies there."""
+    stated = str(system.get("is_network", "false")).lower()
+    if stated not in {"true", "false"}:
+        findings.error(
+            "system-field", path, f'is_network is "{stated}"; expected true or false', "Correct it"
+        )
+    networked = stated == "true"
+    if networked != (submitter.division == "network") and submitter.division != "open":
+        findings.error(
+            "network-division",
+            path,
+            f"is_network is {stated}, and the division {submitter.division}",
+            "Correct is_network, or move the results",
+        )
+    for field in NETWORK_FIELDS if networked else ():
+        if field not in system:
+            findings.error("system-field", path, f'field "{field}" is missing', "Correct it")
 
 
 def check_measurements(result: Result, findings: Findings) -> None:

@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sut.base.errors import ConfigError
-from sut.submission.check import Report, check
+from sut.submission.check import check
 from tests.sut.submission.helpers.faults import FAULTS
 from tests.sut.submission.helpers.good_tree import (
     SCENARIOS,
     Tree,
+    codes,
     make_old_result,
-    make_tree,
     to_round_5_1,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Tree:
-    return make_tree(tmp_path_factory.mktemp("good"))
-
-
-@pytest.fixture
-def tree(good: Tree, tmp_path: Path) -> Tree:
-    """A copy of the good tree, to plant a fault in."""
-    shutil.copytree(good.root, tmp_path / "tree")
-    return Tree(tmp_path / "tree")
-
-
-def codes(report: Report) -> set[str]:
-    return {finding.code for finding in report.findings if finding.severity == "error"}
+    from pathlib import Path
 
 
 def test_a_good_tree_has_no_finding(good: Tree) -> None:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.rounds import round_named
 from sut.submission import system as system_json
+from sut.submission.checks.metadata import NETWORK_FIELDS
+from sut.submission.compliance import verify_performance
 from sut.submission.truncate import place_accuracy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sut.submission.check import Report
 
 ROUND = round_named("v6.1")
 SUBMITTER, SYSTEM, BENCHMARK = "Acme", "host1", "resnet50"
@@ -33,6 +37,13 @@ _CONF = {
     "MultiStream": "resnet50.MultiStream.target_latency = 36\n",
     "Offline": "resnet50.Offline.target_qps = 82\n",
     "Server": "resnet50.Server.target_qps = 50\n",
+}
+_AUDITS: Mapping[str, Mapping[str, object]] = {
+    "TEST01": {
+        "effective_accuracy_log_rng_seed": 720381539243781796,
+        "effective_accuracy_log_sampling_target": 4096,
+    },
+    "TEST04": {"effective_performance_issue_same": True},
 }
 SETTINGS = {"harness": {"max_batch_size": 8}, "model_sha256": "0" * 64, "data_digest": "1" * 64}
 
@@ -75,6 +86,13 @@ class Tree:
         assert found, f"{path} has no {key}"
         changed = [_record(key, value) if line in found else line for line in lines]
         path.write_text("".join(changed), "utf-8")
+
+    def add(self, key: str, value: object, **where: str) -> None:
+        """Add a record to a detail log, in place of an earlier one of that key."""
+        path = self.run(**where) / "mlperf_log_detail.txt"
+        lines = path.read_text("utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if f'"key": "{key}"' not in line]
+        path.write_text("".join([*kept[:-1], _record(key, value), kept[-1]]), "utf-8")
 
     def error(self, **where: str) -> None:
         """Add an error of LoadGen to a detail log, before its last record."""
@@ -126,9 +144,9 @@ def _result(tree: Tree, scenario: str) -> None:
     _logs(tree.run(scenario, "accuracy"), scenario, performance=False)
     _accuracy(tree, folder / "accuracy", 50_000)
     for test in ("TEST01", "TEST04"):
-        same = {"effective_performance_issue_same": True} if test == "TEST04" else {}
-        _logs(tree.run(scenario, test), scenario, performance=True, changes=same)
-        _text(folder / test / "verify_performance.txt", "Verifying performance.\nTEST PASS\n")
+        _logs(tree.run(scenario, test), scenario, performance=True, changes=_AUDITS[test])
+        verdict = verify_performance(test, tree.run(scenario), tree.run(scenario, test))
+        _text(folder / test / "verify_performance.txt", verdict.text)
     _text(folder / "TEST01" / "verify_accuracy.txt", "TEST PASS\n\n")
     _accuracy(tree, folder / "TEST01" / "accuracy", 1024)
     _text(folder / "README.md", "How to run.\n")
@@ -194,6 +212,8 @@ def _values(scenario: str, *, performance: bool) -> dict[str, object]:
         "effective_target_latency_ns": 15_000_000 if scenario == "Server" else 0,
         "effective_performance_sample_count": 1024,
         "effective_accuracy_sample_count": 50_000,
+        "effective_accuracy_log_rng_seed": 0,
+        "effective_accuracy_log_sampling_target": 0,
         "effective_performance_issue_same": False,
         "effective_performance_issue_unique": False,
         **{f"effective_{name}": seed for name, seed in asdict(ROUND.seeds).items()},
@@ -244,6 +264,35 @@ def to_round_5_1(tree: Tree) -> None:
         for test in ("TEST01", "TEST04"):
             (result / test).rename(compliance / test)
     (tree.folder / "src").rename(tree.folder / "code")
+
+
+def to_open(tree: Tree) -> Tree:
+    """Move the tree into the open division, without its compliance tests."""
+    tree.folder.parent.rename(tree.root / "open")
+    opened = replace(tree, division="open")
+    opened.edit(opened.system_json, division="open")
+    for scenario in SCENARIOS:
+        for test in ("TEST01", "TEST04"):
+            opened.remove(opened.result(scenario) / test)
+    return opened
+
+
+def to_network(tree: Tree) -> Tree:
+    """Move the tree into the network division, with all that it asks for."""
+    tree.folder.parent.rename(tree.root / "network")
+    moved = replace(tree, division="network")
+    fields = dict.fromkeys(NETWORK_FIELDS, "some")
+    moved.edit(moved.system_json, division="network", is_network="true", **fields)
+    for scenario in SCENARIOS:
+        for part in ("performance", "accuracy", "TEST01", "TEST04"):
+            name = "Multi-Node SUT: Network SUT a, Network SUT b"
+            moved.record("sut_name", name, scenario=scenario, part=part)
+    return moved
+
+
+def codes(report: Report) -> set[str]:
+    """Return the codes of a report's errors."""
+    return {finding.code for finding in report.findings if finding.severity == "error"}
 
 
 def make_old_result(root: Path) -> Path:

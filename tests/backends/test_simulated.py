@@ -120,12 +120,12 @@ def test_a_late_wait_delays_no_batch() -> None:
 
 
 def test_launch_returns_at_once() -> None:
-    engine = opened(base_ms=50.0)
+    engine = opened(base_ms=2_000.0)
 
     started_ns = time.monotonic_ns()
     engine.launch(0, range(5))
 
-    assert time.monotonic_ns() - started_ns < 25 * MS
+    assert time.monotonic_ns() - started_ns < 1_000 * MS
 
 
 def test_one_thread_may_launch_while_another_waits() -> None:

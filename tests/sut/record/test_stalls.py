@@ -97,7 +97,7 @@ def test_a_run_whose_machine_took_its_cores_away_says_so(
 ) -> None:
     out = tmp_path / "out"
     words = ("run", "-b", own_yaml, "-s", "Server", "--backend", "null", "--out", out)
-    load = ("--target-qps", 2000, "--target-latency-ms", 50, "--min-duration-s", 1)
+    load = ("--target-qps", 2000, "--target-latency-ms", 50, "--min-duration-s", 1.5)
     with program.start(*words, *load, cwd=tmp_path) as running:
         wait_until(lambda: folders.batches_so_far(out) > 100, "batches are answered")
         trial = running.process_of("sut.run.trial")

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 SHORT = Limits(hang_s=0.5, worker_hang_s=0.5, close_s=0.3)
 # On a busy machine.
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 LONG_S = 60.0
 
 
@@ -34,7 +34,7 @@ def test_an_engine_that_never_answers_ends_the_run(tmp_path: Path, kind: WorkerK
     made = trials.request(tmp_path, kind, {"hang_at_s": 0.4}, SHORT, seconds=LONG_S)
     start_s = time.monotonic()
 
-    with pytest.raises(WorkerError, match=r"has no answer after 0\.5 s"):
+    with pytest.raises(WorkerError, match=r"after 0\.5 s"):
         trials.run(made)
 
     assert time.monotonic() - start_s < LIMIT_S

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,14 +32,23 @@ class Curve:
     Attributes:
         points_ms: (batch, milliseconds), one or more, ascending.
         provenance: where they come from, in one line.
+        tail_ms: the same for the 99th percentile; empty where only one time is known.
     """
 
     points_ms: tuple[tuple[int, float], ...]
     provenance: str
+    tail_ms: tuple[tuple[int, float], ...] = ()
 
     def service_ns(self, batch: int) -> float:
         """Return the time of a batch of `batch` samples in ns."""
-        points = self.points_ms
+        return self._through(self.points_ms, batch)
+
+    def tail_ns(self, batch: int) -> float:
+        """Return the 99th percentile of that time in ns, for a curve that has one."""
+        return self._through(self.tail_ms, batch)
+
+    @staticmethod
+    def _through(points: tuple[tuple[int, float], ...], batch: int) -> float:
         after = bisect_right(points, batch, key=lambda point: point[0])
         if after == 0 or len(points) == 1:
             return points[0][1] * NS_PER_MS
@@ -83,7 +92,7 @@ def table(text: str) -> Curve:
 def from_file(name: str, where: str = "") -> Curve:
     """Read a curve from a CSV file: the columns batch, and ms or inferences_per_second.
 
-    Lines that begin with # are its provenance.
+    A column p99_latency_ms gives it a tail. Lines that begin with # are its provenance.
 
     Args:
         name: a file that ends in .csv, or the name of a curve that comes with this package.
@@ -101,9 +110,13 @@ def from_file(name: str, where: str = "") -> Curve:
     rows = _select(csv.DictReader(line for line in lines if not line.startswith("#")), where, name)
     label = f"{name} ({where})" if where else name
     provenance = " ".join([f"{label}:", *comments]) if comments else label
-    return _checked(
+    found = _checked(
         ((_batch(r.get("batch"), label), _ms(r, label)) for r in rows), provenance, label
     )
+    if not all(r.get("p99_latency_ms") for r in rows):
+        return found
+    tail = [(_batch(r["batch"], label), _number(r["p99_latency_ms"], label)) for r in rows]
+    return replace(found, tail_ms=_checked(tail, provenance, label).points_ms)
 
 
 def shipped_curves() -> tuple[str, ...]:

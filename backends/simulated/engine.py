@@ -20,7 +20,7 @@ from backends.base import TensorSpec, check_rows, check_samples
 from backends.options import read_options
 from backends.simulated.curve import NS_PER_MS, Curve, formula, from_file, table
 from backends.simulated.jitter import Distribution, Jitter  # msgspec reads Options at run time
-from backends.simulated.timeline import Timeline, Times
+from backends.simulated.timeline import Tail, Timeline, Times
 from sut.base.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class Options:
         jitter_spread: its standard deviation.
         outlier_share: share of the batches that take `outlier_factor` times as long.
         outlier_factor: see `outlier_share`.
+        tail_every: one batch in so many takes the 99th percentile that the curve's file has; the
+            others are shorter by as much as keeps the mean.
         seed: of the jitter; each device has numbers of its own, which begin anew with `bind`.
         fail_at_s: the device fails so long after the first batch since `bind`.
         hang_at_s: the device answers nothing more so long after the first batch since `bind`.
@@ -84,6 +86,7 @@ class Options:
     jitter_spread: Annotated[float, Meta(gt=0, le=1)] = 0.05
     outlier_share: Share = 0.0
     outlier_factor: Factor = 3.0
+    tail_every: Annotated[int, Meta(ge=2, le=100)] | None = None
     seed: Annotated[int, Meta(ge=0)] = 0
     fail_at_s: Seconds | None = None
     hang_at_s: Seconds | None = None
@@ -121,6 +124,7 @@ class SimulatedEngine:
         self._options = options
         sizes = range(1, spec.max_batch_size + 1)
         self._service_ns = [0.0, *(curve.service_ns(size) * options.slow for size in sizes)]
+        self._tail = _tail(self._service_ns, options, curve)
         self._zeros = np.zeros((spec.max_batch_size, 1), np.float32)
         self._zeros.flags.writeable = False
         self._in_flight: list[tuple[int, Times] | None] = [None] * options.slots
@@ -133,7 +137,7 @@ class SimulatedEngine:
             raise EngineError(f"{self._where}: the engine is closed. Open a new one.")
         check_samples(samples, self.inputs[0], self._where)
         self._bound = len(samples)
-        self._timeline = _timeline(self._service_ns, self._options, self._device)
+        self._timeline = _timeline(self._service_ns, self._options, self._device, self._tail)
         self._fail_ns = self._hang_ns = math.inf
         self._started = False
 
@@ -272,11 +276,31 @@ def _curve(options: Options) -> Curve:
     return formula(options.base_ms or 0.0, options.per_sample_ms or 0.0)
 
 
-def _timeline(service_ns: Sequence[float], options: Options, device: str) -> Timeline:
+def _tail(service_ns: list[float], options: Options, curve: Curve) -> Tail | None:
+    """Return the longer batches, and make the others in `service_ns` shorter by as much."""
+    every = options.tail_every
+    if every is None:
+        return None
+    if not curve.tail_ms:
+        raise ConfigError(
+            f"{WHERE}: tail_every needs a curve whose file has the column p99_latency_ms, such as "
+            "tft-fp16."
+        )
+    tail_ns = [0.0, *(curve.tail_ns(size) * options.slow for size in range(1, len(service_ns)))]
+    for size in range(1, len(service_ns)):
+        service_ns[size] = (every * service_ns[size] - tail_ns[size]) / (every - 1)
+    if min(service_ns[1:]) <= 0:
+        raise ConfigError(f"{WHERE}: tail_every is {every}; the curve's tail is too long for it.")
+    return Tail(every, tail_ns)
+
+
+def _timeline(
+    service_ns: Sequence[float], options: Options, device: str, tail: Tail | None
+) -> Timeline:
     jitter = Jitter(
         options.jitter, options.jitter_spread, options.outlier_share, options.outlier_factor
     )
     factors = jitter.factors(options.seed, *device.encode()) if jitter.acts else None
     copy_in_ns = options.copy_in_ms_per_sample * NS_PER_MS
     copy_out_ns = options.copy_out_ms_per_sample * NS_PER_MS
-    return Timeline(service_ns, factors, copy_in_ns, copy_out_ns)
+    return Timeline(service_ns, factors, copy_in_ns, copy_out_ns, tail)

@@ -26,6 +26,13 @@ class Times(NamedTuple):
     done_ns: int
 
 
+class Tail(NamedTuple):
+    """Batches that take longer, evenly spread: one in `every` takes `service_ns` by its size."""
+
+    every: int
+    service_ns: Sequence[float]
+
+
 class Timeline:
     """A device with a copy engine each way and one queue in order, as a GPU with one stream.
 
@@ -37,9 +44,13 @@ class Timeline:
         factors: what S(b) is multiplied by, batch by batch; None for 1.
         copy_in_ns: time to bring one sample to the device.
         copy_out_ns: time to bring one answer back.
+        tail: batches that take longer now and then; None for none.
     """
 
-    __slots__ = ("_copy_in_ns", "_copy_out_ns", "_factors", "_free_ns", "_in_ns", "_ns", "_out_ns")
+    __slots__ = (
+        "_copy_in_ns", "_copy_out_ns", "_factors", "_free_ns", "_in_ns", "_ns", "_out_ns", "_tail",
+        "_until_tail",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -47,11 +58,14 @@ class Timeline:
         factors: Iterator[float] | None = None,
         copy_in_ns: float = 0.0,
         copy_out_ns: float = 0.0,
+        tail: Tail | None = None,
     ) -> None:
         self._ns = service_ns
         self._factors = factors
         self._copy_in_ns = copy_in_ns
         self._copy_out_ns = copy_out_ns
+        self._tail = tail
+        self._until_tail = 1
         # Until when each of the three is taken.
         self._in_ns = self._free_ns = self._out_ns = 0
 
@@ -62,6 +76,11 @@ class Timeline:
             begin_ns = now_ns if now_ns > self._in_ns else self._in_ns
             ready_ns = self._in_ns = begin_ns + int(self._copy_in_ns * batch)
         service_ns = self._ns[batch]
+        if self._tail is not None:
+            self._until_tail -= 1
+            if not self._until_tail:
+                self._until_tail = self._tail.every
+                service_ns = self._tail.service_ns[batch]
         if self._factors is not None:
             service_ns *= next(self._factors)
         started_ns = ready_ns if ready_ns > self._free_ns else self._free_ns

@@ -19,6 +19,7 @@ from sut.base.process import collector_off
 from sut.base.subprocess_call import answer_request
 from sut.config.settings import HarnessSettings  # msgspec reads the annotations
 from sut.config.workload import Workload
+from sut.record.result import PERCENTILES
 from sut.serve.samples import SampleSource
 from sut.serve.service_times import Measured, Point
 from sut.serve.workers.closing import close_all
@@ -42,6 +43,9 @@ _GAIN, _FLAT_SIZES = 1.003, 2
 _MOST_SAMPLES = 64
 # Seconds that engines have to close.
 CLOSE_S = 5.0
+# Batches of a size that run alone: enough for a 99th percentile where they are fast, and where they
+# are slow as many as fit into the seconds; of fewer than a hundred that percentile is the longest.
+_LEAST_ALONE, _MOST_ALONE, _ALONE_S = 40, 200, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,14 @@ class Request:
         harness: backend, devices, instances, options and slots; its batch sizes are ignored.
         sizes: batch sizes, ascending.
         bound_ns: stop after the first size whose batch takes longer; None for no bound.
+        alone: time batches that run alone too, for percentiles of their time.
     """
 
     workload: Workload
     harness: HarnessSettings
     sizes: tuple[int, ...]
     bound_ns: float | None
+    alone: bool = False
 
     def engines(self) -> list[EngineSpec]:
         """Return what opens the engine of each worker, for the largest of `sizes`."""
@@ -105,8 +111,9 @@ class _Station:
         self._indices = range(min(samples.count, _MOST_SAMPLES))
         self._executor.load(SampleSource.of(request.workload, self._indices).read())
 
-    def time(self, size: int, bound_ns: float | None) -> None:
+    def time(self, size: int, request: Request) -> None:
         """Time one batch size."""
+        bound_ns = request.bound_ns
         if self.is_done or size > self.largest:
             self.is_done = True
             return
@@ -122,7 +129,8 @@ class _Station:
             if time.monotonic() - start_s > _SLOW_S * _ROUNDS:
                 break
         times = [timing.median_ns for timing in medians]
-        self.points[size] = Point(statistics.median(times), min(times), max(times))
+        alone_ns = self._alone_ns(size) if request.alone else {}
+        self.points[size] = Point(statistics.median(times), min(times), max(times), alone_ns)
         too_long = bound_ns is not None and self.points[size].median_ns > bound_ns
         self.is_done = too_long or (bound_ns is None and self._is_flat())
 
@@ -134,6 +142,18 @@ class _Station:
     def is_async(self) -> bool:
         """Whether the engine takes several batches at once."""
         return self._executor.slots > 0
+
+    def _alone_ns(self, size: int) -> dict[str, float]:
+        """Run batches one after the other; return the mean and percentiles of their time."""
+        times_ns: list[int] = []
+        end_s = time.monotonic() + _ALONE_S
+        while len(times_ns) < _LEAST_ALONE or (
+            len(times_ns) < _MOST_ALONE and time.monotonic() < end_s
+        ):
+            times_ns.append(self._executor.alone_ns(self._indices, size))
+        times_ns.sort()
+        shares = {name: times_ns[int(share * len(times_ns))] for name, share in PERCENTILES.items()}
+        return {"mean": statistics.fmean(times_ns), **shares}
 
     def _is_slow(self, size: int) -> bool:
         if not self.points:
@@ -171,7 +191,7 @@ def measure(request: Request, open_: Open = Executor) -> Measured:
         _all(pool, stations, lambda station: station.load(request))
         collector_off()
         for size in request.sizes:
-            _all(pool, stations, lambda station, n=size: station.time(n, request.bound_ns))
+            _all(pool, stations, lambda station, n=size: station.time(n, request))
         is_async = any(station.is_async for station in stations)
         close_all({f"device {s.device}, {k}": s.close for k, s in enumerate(stations)}, CLOSE_S)
     notes = tuple(dict.fromkeys(station.note for station in stations if station.note))

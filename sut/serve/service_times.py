@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,11 +13,14 @@ class Point:
         median_ns: the median of the rounds.
         low_ns: the lowest median of a round.
         high_ns: the highest.
+        alone_ns: mean and percentiles, by name, of batches that ran alone, each after the one
+            before had ended; empty if these were not asked for.
     """
 
     median_ns: float
     low_ns: float
     high_ns: float
+    alone_ns: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,9 @@ _UNITS: dict[str, dict[str, float]] = {
 _FORM = re.compile(
     r"\s*([A-Za-z0-9]+)\s*(<=|>=)\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z/%]*)\s*"
 )
+# What every run measures and a constraint may name; and what some devices tell beside it.
+FIGURES = (*LATENCIES, "throughput", "batch", "busy")
+DEVICE_FIGURES = ("power", "mem")
 # An objective to the direction in which it is better.
 OBJECTIVES = {"throughput": 1.0, **dict.fromkeys(LATENCIES, -1.0)}
 # Figures that fall with the load: a confirmation goes down with it until they are within theirs.
@@ -74,21 +77,23 @@ def objective(text: str) -> str:
     return text
 
 
-def check(
-    constraints: Sequence[Constraint], figures: Mapping[str, float]
-) -> list[tuple[Constraint, float]]:
-    """Return each constraint with its slack.
+def check(constraints: Iterable[Constraint], has_telemetry: bool) -> None:
+    """Refuse a constraint that no run could show to be kept.
+
+    Args:
+        constraints: as parsed.
+        has_telemetry: something tells power and memory of the devices.
 
     Raises:
-        ConfigError: a figure was not measured.
+        ConfigError: a figure is not measured.
     """
+    measured = (*FIGURES, *DEVICE_FIGURES) if has_telemetry else FIGURES
     for constraint in constraints:
-        if constraint.name not in figures:
+        if constraint.name not in measured:
             raise ConfigError(
                 f'--subject-to "{constraint.text}": nothing measures {constraint.name} in this '
-                f"run; measured are {', '.join(figures)}."
+                f"run; measured are {', '.join(measured)}."
             )
-    return [(c, c.slack(figures[c.name])) for c in constraints]
 
 
 def broken(
@@ -100,11 +105,6 @@ def broken(
         for c in constraints
         if c.name in FOLLOWED and c.at_most and figures.get(c.name, 0.0) > c.limit
     ]
-
-
-def binding(slacks: Sequence[tuple[Constraint, float]]) -> Constraint | None:
-    """Return the constraint with the least room; None without any."""
-    return min(slacks, key=lambda pair: pair[1])[0] if slacks else None
 
 
 def _parse(text: str) -> Constraint:

@@ -1,6 +1,6 @@
-"""What is tuned and what varies: the job, its space, and one candidate of it.
+"""What is tuned: candidates, the space that they come from, and the job with its aims.
 
-Knows neither how a candidate is measured nor how it is chosen.
+Plain data. Knows neither how a candidate is measured nor how it is chosen.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 # Needed at run time: msgspec reads the annotations to decode the journal.
 from backends.base import OptionValue
 from data.schema import HarnessDefaults
+from scenarios import scenario
+from scenarios.base import Scenario
 from sut.config.settings import WorkerKind
 from sut.tuner.constraints import Constraint
 
@@ -18,7 +20,7 @@ US_PER_MS = 1e3
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What changes the engines themselves, so that S(b) must be measured anew.
+    """What changes the engines themselves, and so S(b).
 
     Attributes:
         instances: engines on each device.
@@ -126,7 +128,7 @@ class Job:
         scenario: as LoadGen spells it.
         bounds: latency bounds; the first is LoadGen's own where the scenario has one.
         space: what may vary.
-        objective: a key of constraints.OBJECTIVES.
+        budget: where one query holds everything: a bound on the time of a batch that runs alone.
         constraints: of the user, beside LoadGen's bound.
         probe_s: length of a probe.
         confirm_s: length of a confirmation run.
@@ -138,7 +140,7 @@ class Job:
     scenario: str
     bounds: tuple[Bound, ...] = ()
     space: Space = Space()
-    objective: str = "throughput"
+    budget: Bound | None = None
     constraints: tuple[Constraint, ...] = ()
     probe_s: float = 10.0
     confirm_s: float = 60.0
@@ -151,7 +153,12 @@ class Job:
         """The first bound: LoadGen's own."""
         return self.bounds[0]
 
-    def at_least_qps(self) -> float | None:
-        """Return the rate that the user asks for at least, or None."""
-        floors = [c.limit for c in self.constraints if c.name == "throughput" and not c.at_most]
-        return max(floors, default=None)
+    @property
+    def rules(self) -> Scenario:
+        """What LoadGen's scenario is."""
+        return scenario(self.scenario)
+
+    @property
+    def is_for_throughput(self) -> bool:
+        """Whether samples/s are to be many, and not latencies short."""
+        return self.rules.objective == "throughput"

@@ -1,12 +1,13 @@
-"""What a search asks for, what it is told, and what it answers.
+"""How a search and whoever measures talk: questions, replies, and the answer at the end.
 
-Plain data that the journal keeps. A search never knows who measures: the real program, or the
-model of the queue in its place.
+A search is a generator: it yields a question (measure S(b), run a trial), is sent the reply, and
+returns its answer. It never knows who replies: the real program, a journal, or a model in a test.
+All but `drive` is plain data, which the journal keeps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -27,11 +28,13 @@ class Measure:
         variant: the engines.
         sizes: batch sizes, ascending.
         bound_ns: sizes whose batch takes longer than this are of no use; None for no bound.
+        alone: percentiles of batches that run alone are asked for too.
     """
 
     variant: Variant
     sizes: tuple[int, ...]
     bound_ns: float | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +122,6 @@ class Outcome:
         return bool(self.disturbances)
 
 
-Ask: TypeAlias = Measure | Trial
-Reply: TypeAlias = Measured | Outcome
-Search: TypeAlias = "Generator[Ask, Reply, Answer]"
-
-
 @dataclass(frozen=True, slots=True)
 class Predicted:
     """What the model says of a candidate.
@@ -168,11 +166,14 @@ class Answer:
         value: the objective, as confirmed.
         confirmed: the runs that prove it.
         is_valid: all of them were VALID, and as many as asked for.
-        confidence: that another run will be VALID, 0 to 1; None where nothing can be INVALID.
+        confidence: that another run will be VALID, 0 to 1; None where nothing was proven, or can
+            be INVALID.
         predictions: of all candidates, the best first.
         measured: S(b) by variant.
         curve: latency against rate.
         notes: what the user should know, a line each.
+        slacks: every bound and constraint in words, with the room that the worst confirmation run
+            left, as a share of the limit; below 0: broken.
     """
 
     candidate: Candidate
@@ -185,3 +186,20 @@ class Answer:
     measured: tuple[tuple[Variant, Measured], ...] = ()
     curve: Curve = Curve()
     notes: tuple[str, ...] = ()
+    slacks: tuple[tuple[str, float], ...] = ()
+
+
+Ask: TypeAlias = Measure | Trial
+Reply: TypeAlias = Measured | Outcome
+Search: TypeAlias = "Generator[Ask, Reply, Answer]"
+
+
+def drive(search: Search, answer: Callable[[Ask], Reply]) -> Answer:
+    """Run a search to its end; whatever `answer` raises ends it."""
+    try:
+        ask = next(search)
+        while True:
+            ask = search.send(answer(ask))
+    except StopIteration as end:
+        found: Answer = end.value
+        return found

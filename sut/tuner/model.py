@@ -90,7 +90,7 @@ class Model:
     def curves(self, variant: Variant) -> list[tuple[str, Curve]]:
         """Return (device, S(b)) of every worker."""
         return [
-            (device, _curve(tuple((size, p.median_ns) for size, p in sorted(points.items()))))
+            (device, curve_of({size: point.median_ns for size, point in points.items()}))
             for device, points in self.measured[variant].workers
         ]
 
@@ -296,6 +296,11 @@ def _bracket(fits: Fits, hint: float, capacity: float) -> tuple[float, float]:
         if low < _LEAST_QPS_SHARE * capacity:
             return 0.0, high
     return low, high
+
+
+def curve_of(times_ns: Mapping[int, float]) -> Curve:
+    """Return the curve through times in ns by batch size."""
+    return _curve(tuple(sorted(times_ns.items())))
 
 
 @cache

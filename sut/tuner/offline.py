@@ -1,260 +1,171 @@
-"""Offline: the smallest batch near the peak of samples/s, with how sure that is.
+"""Offline: the smallest batch near the peak of samples/s, also within a budget for its own time.
 
-A smaller batch costs less memory and ends sooner. `choose` works on any table of batch sizes with
-rates and, where there is a budget, latencies: also on published ones.
+The budget bounds a percentile of the time that one batch takes when it runs alone. Latencies of an
+Offline run say nothing of it: they count from the start of the one query that holds everything.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from sut.tuner import server, space
-from sut.tuner.job import Candidate
+from sut.tuner.batch_choice import Choice, Row, choose
+from sut.tuner.job import Bound, Candidate
 from sut.tuner.messages import Answer, Outcome, Predicted, Trial
-from sut.tuner.model import Model
+from sut.tuner.model import Model, curve_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
 
+    from sut.serve.service_times import Point
     from sut.tuner.job import Job, Variant
     from sut.tuner.messages import Ask, Reply, Search
 
-NS_PER_S = 1e9
-# Relative standard uncertainty of a single measured percentile, where nothing better is known.
-USUAL_UNCERTAINTY = 0.03
-# A choice is a knife-edge when what the uncertainty of the latencies decides is worth more than two
-# steps of a doubling grid.
-KNIFE_EDGE = 4.0
-_SIGMAS = 2.0
+MS = 1e6
 _MORE_SLOTS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One batch size of a table.
+class _Tables:
+    """What was measured: a row a batch size of every variant, and what was chosen from them.
 
     Attributes:
-        batch: samples.
-        rate: samples/s.
-        latency_ns: the percentile that a budget bounds; 0.0 where there is none.
-        rate_uncertainty: relative standard uncertainty of the rate.
+        model: of the measured devices.
+        rows: by variant.
+        variant: with the highest rate.
+        choice: its batch.
     """
 
-    batch: int
-    rate: float
-    latency_ns: float = 0.0
-    rate_uncertainty: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The batch size chosen from a table.
-
-    Attributes:
-        row: it.
-        peak: the highest rate within the budget.
-        is_knife_edge: another measurement of the same may well lead to a very different choice.
-        notes: why, in words.
-    """
-
-    row: Row
-    peak: Row
-    is_knife_edge: bool
-    notes: tuple[str, ...]
-
-
-def choose(
-    rows: Sequence[Row], budget_ns: float | None = None, near: float = 0.01
-) -> Choice | None:
-    """Return the smallest batch whose rate is within `near` of the best; None if none fits.
-
-    Args:
-        rows: a table, one row a batch size.
-        budget_ns: what the latency may be at most; None for no budget.
-        near: as a share of the best rate.
-    """
-    fitting = [row for row in rows if budget_ns is None or row.latency_ns <= budget_ns]
-    if not fitting:
-        return None
-    peak = max(fitting, key=lambda row: row.rate)
-    row = min(
-        (row for row in fitting if row.rate >= (1 - near) * peak.rate), key=lambda row: row.batch
-    )
-    notes = [*_fall(rows, peak, budget_ns), *_doubt(rows, row, peak, near)]
-    edge = None if budget_ns is None else _knife_edge(rows, row, budget_ns)
-    if edge:
-        notes.append(edge)
-    return Choice(row, peak, edge is not None, tuple(notes))
-
-
-def _knife_edge(rows: Sequence[Row], row: Row, budget_ns: float) -> str | None:
-    """Say which batch sizes the budget cuts by less than they are known, if that matters."""
-    width = _SIGMAS * max(USUAL_UNCERTAINTY, scatter([r.latency_ns for r in _by_batch(rows)]))
-    certain = [r.rate for r in rows if r.latency_ns * (1 + width) <= budget_ns]
-    possible = [r.rate for r in rows if r.latency_ns * (1 - width) <= budget_ns]
-    least, most = max(certain, default=0.0), max([*possible, row.rate])
-    if least * KNIFE_EDGE >= most:
-        return None
-    cut = [r for r in _by_batch(rows) if abs(r.latency_ns - budget_ns) <= width * r.latency_ns]
-    worth = (
-        f"change the rate {most / (least or row.rate):.0f}-fold"
-        if most > (least or row.rate)
-        else "decide whether any fits"
-    )
-    return (
-        f"Knife-edge: latencies are known to {width:.0%}, and the {budget_ns / 1e6:g} ms line lies "
-        f"within that of batch {', '.join(str(r.batch) for r in cut)}; on which side they fall "
-        f"can {worth}. Measure again, or allow a little more latency."
-    )
-
-
-def scatter(latencies_ns: Sequence[float]) -> float:
-    """Return the relative standard uncertainty that a table shows by itself.
-
-    A larger batch takes longer. Where a table goes down, that is noise: what remains beside the
-    rising curve nearest to it (pool adjacent violators) is counted, on logarithms.
-
-    Args:
-        latencies_ns: by ascending batch size.
-    """
-    pools: list[list[float]] = []
-    for value in latencies_ns:
-        pools.append([math.log(value)])
-        while len(pools) > 1 and fmean(pools[-2]) >= fmean(pools[-1]):
-            last = pools.pop()
-            pools[-1].extend(last)
-    freedom = len(latencies_ns) - len(pools)
-    squares = sum((value - fmean(pool)) ** 2 for pool in pools for value in pool)
-    return math.sqrt(squares / freedom) if freedom else 0.0
-
-
-def _by_batch(rows: Sequence[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: row.batch)
-
-
-def _fall(rows: Sequence[Row], peak: Row, budget_ns: float | None) -> list[str]:
-    after = [r for r in rows if r.batch > peak.batch and r.rate < peak.rate]
-    if not after or budget_ns is not None:
-        return []
-    least = min(after, key=lambda r: r.rate)
-    return [
-        f"Throughput falls beyond batch {peak.batch}: batch {least.batch} gives "
-        f"{least.rate / peak.rate - 1:.1%}."
-    ]
-
-
-def _doubt(rows: Sequence[Row], row: Row, peak: Row, near: float) -> list[str]:
-    """Say which smaller batch might be near enough too, within the uncertainty of the rates."""
-    doubtful = [
-        r
-        for r in rows
-        if r.batch < row.batch
-        and r.rate * (1 + _SIGMAS * (r.rate_uncertainty + peak.rate_uncertainty))
-        >= (1 - near) * peak.rate
-        and r.rate_uncertainty
-    ]
-    if not doubtful:
-        return []
-    least = min(doubtful, key=lambda r: r.batch)
-    return [
-        f"Batch {least.batch} may be within {near:.0%} of the peak too: {least.rate:,.6g} against "
-        f"{peak.rate:,.6g} samples/s, known to {least.rate_uncertainty:.1%}."
-    ]
+    model: Model
+    rows: Mapping[Variant, Sequence[Row]]
+    variant: Variant
+    choice: Choice
 
 
 def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], None]) -> Search:
     """Measure S(b) of every variant, choose, try a few settings, confirm the best.
 
     Raises:
-        Unreachable: nothing could be measured.
+        Unreachable: nothing could be measured, or no batch is within the budget.
     """
     measured = yield from server.measure(job)
     model = Model(measured, job.bounds, job.confirm_s, known)
-    choices = {variant: chosen for variant in measured if (chosen := _choose(job, model, variant))}
-    if not choices:
-        raise server.Unreachable("no batch size could be measured, so there is none to choose.")
-    variant = max(choices, key=lambda v: choices[v].peak.rate)
-    choice = choices[variant]
+    tables = _choose(job, model)
+    row, peak = tables.choice.row, tables.choice.peak
+    within = f" within {_words(job.budget)}" if job.budget else ""
     say(
-        f"batch {choice.row.batch} is the smallest within {job.near_peak:.0%} of the peak, "
-        f"{choice.peak.rate:,.6g} samples/s at batch {choice.peak.batch}"
+        f"batch {row.batch} ({row.rate:,.6g} samples/s) is the smallest within "
+        f"{job.near_peak:.0%} of the peak{within}, {peak.rate:,.6g} samples/s at batch {peak.batch}"
     )
-    tried = yield from _try_all(job, _candidates(job, model, variant, choice))
+    for note in tables.choice.notes:
+        say(f"  {note}")
+    tried: dict[Candidate, Outcome] = {}
+    for candidate in _candidates(job, tables):
+        tried[candidate] = yield from _run(Trial("probe", candidate, job.probe_s))
     best = max(tried, key=lambda candidate: tried[candidate].metric)
-    expected = tried[best].metric
-    runs: list[Outcome] = []
-    while len(runs) < job.confirm_runs:
-        run = yield Trial("confirm", best, job.confirm_s, float(f"{expected:.5g}"))
-        assert isinstance(run, Outcome)
-        runs.append(run)
-    return _answer(job, model, best, runs, choice, choices, tried)
+    expected = float(f"{tried[best].metric:.5g}")
+    runs = []
+    for _ in range(job.confirm_runs):
+        runs.append((yield from _run(Trial("confirm", best, job.confirm_s, expected))))
+    return _answer(job, tables, best, runs, tried)
+
+
+def _choose(job: Job, model: Model) -> _Tables:
+    rows = {variant: rows_of(job, model, variant) for variant in model.measured}
+    if not any(rows.values()):
+        raise server.Unreachable("no batch size could be measured, so there is none to choose.")
+    budget_ns = job.budget.limit_ns if job.budget else None
+    choices = {
+        variant: choice
+        for variant, table in rows.items()
+        if (choice := choose(table, budget_ns, job.near_peak))
+    }
+    if not choices:
+        assert job.budget is not None, "without a budget every batch fits"
+        least = min((row for table in rows.values() for row in table), key=lambda r: r.latency_ns)
+        raise server.Unreachable(
+            f"no batch is within {_words(job.budget)}: a batch of {least.batch}, the fastest, "
+            f"takes {least.latency_ns / MS:.4g} ms. Allow more, or use a faster engine."
+        )
+    variant = max(choices, key=lambda v: choices[v].peak.rate)
+    return _Tables(model, rows, variant, choices[variant])
 
 
 def rows_of(job: Job, model: Model, variant: Variant) -> list[Row]:
-    """Return the table of a variant: rates of all devices together, with their uncertainty."""
+    """Return the table of a variant: rates of all devices together, latencies of the slowest."""
     workers = [points for _, points in model.measured[variant].workers]
-    curves = [curve for _, curve in model.curves(variant)]
     sizes = sorted({size for points in workers for size in points})
     allowed = set(job.space.batches) or set(sizes)
     rows = []
     for size in sizes:
         if size not in allowed or size > (job.space.largest_batch or size):
             continue
-        rate = sum(size / curve.service_ns(size) for curve in curves) * NS_PER_S
+        candidate = space.with_batch(job, model, variant, size)
         spreads = [
             (points[size].high_ns - points[size].low_ns) / points[size].median_ns
             for points in workers
             if size in points
         ]
-        rows.append(Row(size, rate, rate_uncertainty=max(spreads, default=0.0) / 2))
+        latency_ns = _alone_ns(model, candidate, job.budget) if job.budget else 0.0
+        uncertainty = max(spreads, default=0.0) / 2
+        rows.append(Row(size, model.rate(candidate), latency_ns, uncertainty))
     return rows
 
 
-def _choose(job: Job, model: Model, variant: Variant) -> Choice | None:
-    return choose(rows_of(job, model, variant), None, job.near_peak)
+def _alone_ns(model: Model, candidate: Candidate, budget: Bound) -> float:
+    """Return what the slowest device takes for its largest batch, by the budget's percentile."""
+    caps = dict(candidate.caps)
+    longest_ns = 0.0
+    for device, points in model.measured[candidate.variant].workers:
+        size = min(candidate.max_batch_size, caps.get(device, candidate.max_batch_size))
+        longest_ns = max(longest_ns, _percentile_ns(points, size, budget.name))
+    return longest_ns
 
 
-def _candidates(job: Job, model: Model, variant: Variant, choice: Choice) -> list[Candidate]:
-    """Return the choice with the system's workers and the other kind, and with more slots."""
+def _percentile_ns(points: Mapping[int, Point], size: int, name: str) -> float:
+    if size in points:
+        return points[size].alone_ns[name]
+    return curve_of({b: point.alone_ns[name] for b, point in points.items()}).service_ns(size)
+
+
+def _candidates(job: Job, tables: _Tables) -> list[Candidate]:
+    """Return the choice with the system's workers and the other kinds, and with more slots."""
     slots = job.space.slots or (2, _MORE_SLOTS)
-    caps = space.with_batch(job, model, variant, choice.row.batch).caps
-    first = Candidate(choice.row.batch, 0, slots[0], job.space.workers[0], variant, caps)
+    batch, variant = tables.choice.row.batch, tables.variant
+    caps = space.with_batch(job, tables.model, variant, batch).caps
+    first = Candidate(batch, 0, slots[0], job.space.workers[0], variant, caps)
     found = [first, *(replace(first, slots=more) for more in slots[1:])]
     found += [replace(first, workers=kind) for kind in job.space.workers[1:]]
     return space.distinct(found)
 
 
-def _try_all(
-    job: Job, candidates: Sequence[Candidate]
-) -> Generator[Ask, Reply, dict[Candidate, Outcome]]:
-    tried = {}
-    for candidate in candidates:
-        outcome = yield Trial("probe", candidate, job.probe_s)
-        assert isinstance(outcome, Outcome)
-        tried[candidate] = outcome
-    return tried
+def _run(trial: Trial) -> Generator[Ask, Reply, Outcome]:
+    outcome = yield trial
+    assert isinstance(outcome, Outcome)
+    return outcome
 
 
-def _answer(  # noqa: PLR0913 - what was found, and all that led to it
+def _answer(
     job: Job,
-    model: Model,
+    tables: _Tables,
     best: Candidate,
     runs: Sequence[Outcome],
-    choice: Choice,
-    choices: Mapping[Variant, Choice],
     tried: Mapping[Candidate, Outcome],
 ) -> Answer:
-    rates = [run.metric for run in runs]
+    rates, row = [run.metric for run in runs], tables.choice.row
     spread = (max(rates) - min(rates)) / fmean(rates)
     predictions = [
-        Predicted(Candidate(row.batch, 0, best.slots, best.workers, variant), row.rate, 0.0)
-        for variant in choices
-        for row in rows_of(job, model, variant)
+        Predicted(Candidate(r.batch, 0, best.slots, best.workers, variant), r.rate, 0.0)
+        for variant, table in tables.rows.items()
+        for r in table
     ]
     others = ", ".join(f"{c}: {run.metric:,.6g}/s" for c, run in tried.items() if c != best)
+    slacks: tuple[tuple[str, float], ...] = ()
+    if job.budget is not None:
+        text = f"{_words(job.budget)}: {row.latency_ns / MS:.4g} ms"
+        slacks = ((text, 1 - row.latency_ns / job.budget.limit_ns),)
     return Answer(
         candidate=best,
         target_qps=float(f"{fmean(rates):.5g}"),
@@ -263,11 +174,16 @@ def _answer(  # noqa: PLR0913 - what was found, and all that led to it
         is_valid=all(run.valid for run in runs),
         confidence=None,
         predictions=tuple(sorted(predictions, key=lambda p: -p.qps)),
-        measured=tuple(model.measured.items()),
+        measured=tuple(tables.model.measured.items()),
         notes=(
-            *choice.notes,
-            f"S(b) promises {choice.row.rate:,.6g} samples/s; runs gave {fmean(rates):,.6g}, "
+            *tables.choice.notes,
+            f"S(b) promises {row.rate:,.6g} samples/s; runs gave {fmean(rates):,.6g}, "
             f"within {spread:.1%} of each other.",
             *([f"Also tried: {others}."] if others else []),
         ),
+        slacks=slacks,
     )
+
+
+def _words(budget: Bound) -> str:
+    return f"{budget.name} <= {budget.limit_ns / MS:g} ms of a batch alone"

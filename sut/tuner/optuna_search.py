@@ -13,21 +13,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sut.base.errors import ConfigError
-from sut.serve.service_times import Measured
 from sut.tuner import predict, server, space
-from sut.tuner.messages import Measure
 from sut.tuner.model import Model
 from sut.tuner.trace_facts import Learnt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, MutableMapping, Sequence
+    from collections.abc import Callable, MutableMapping, Sequence
     from types import ModuleType
 
     from optuna import Trial
 
     from backends.base import OptionValue
+    from sut.serve.service_times import Measured
     from sut.tuner.job import Candidate, Job, Variant
-    from sut.tuner.messages import Ask, Reply, Search
+    from sut.tuner.messages import Search
 
 # Proposals; a few for each variant at least.
 _LEAST_PROPOSALS, _PROPOSALS_A_VARIANT, _MOST_PROPOSALS = 60, 4, 200
@@ -58,7 +57,7 @@ def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], Non
         trial = study.ask()
         variant = _variant(trial, job.space.variants)
         if variant not in measured:
-            measured[variant] = yield from _measure(job, variant)
+            measured[variant] = yield from server.measure_one(job, variant)
         candidate = _candidate(trial, job, model, variant)
         if candidate is not None and candidate not in found:
             hint = _USUAL_SHARE * model.rate(candidate)
@@ -68,13 +67,6 @@ def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], Non
     say(f"{len(measured)} variants measured, {len(found)} settings predicted")
     again = partial(predict.rank_only, job, model, best)
     return (yield from server.settle(job, model, again(Learnt()), again, say))
-
-
-def _measure(job: Job, variant: Variant) -> Generator[Ask, Reply, Measured]:
-    limit_ns = min((bound.limit_ns for bound in job.bounds), default=None)
-    reply = yield Measure(variant, job.space.sizes, limit_ns)
-    assert isinstance(reply, Measured)
-    return reply
 
 
 def _variant(trial: Trial, variants: Sequence[Variant]) -> Variant:

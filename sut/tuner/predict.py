@@ -95,8 +95,12 @@ class _Look:
         return list(found.values())[:count]
 
     def ranked(self) -> list[Predicted]:
-        """Return all, the best first; the fine ones before the rough ones."""
-        return sorted(self._found.values(), key=lambda p: (p.is_fine, p.qps), reverse=True)
+        """Return all, the best first; the fine ones before the rough ones, misfits last."""
+
+        def worth(predicted: Predicted) -> tuple[bool, bool, float]:
+            return predicted.qps > 0, predicted.is_fine, predicted.qps
+
+        return sorted(self._found.values(), key=worth, reverse=True)
 
     def refine(self) -> None:
         """Predict the best again, with longer runs and several arrival seeds."""

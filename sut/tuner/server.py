@@ -34,6 +34,9 @@ _CONTENDER_SHARE = 0.02
 _ALIKE_SHARE = 0.1
 # A first candidate that is this far from what was predicted changes which ones are the best.
 _SURPRISE = 0.03
+# Sizes are measured until one takes so many times the budget: times of sizes that are alike differ
+# by noise, and a larger one may be within it again.
+_BEYOND_BUDGET = 1.5
 # A probe is enough that is VALID at this near to the rate that follows from it.
 _NEAR_RATE = 0.004
 
@@ -106,13 +109,20 @@ def settle(
 
 def measure(job: Job) -> Generator[Ask, Reply, dict[Variant, Measured]]:
     """Ask for S(b) of every variant."""
-    found: dict[Variant, Measured] = {}
-    limit_ns = min((bound.limit_ns for bound in job.bounds), default=None)
+    found = {}
     for variant in job.space.variants:
-        reply = yield Measure(variant, job.space.sizes, limit_ns)
-        assert isinstance(reply, Measured)
-        found[variant] = reply
+        found[variant] = yield from measure_one(job, variant)
     return found
+
+
+def measure_one(job: Job, variant: Variant) -> Generator[Ask, Reply, Measured]:
+    """Ask for S(b) of one variant; of batches alone too, where the job has a budget for them."""
+    limit_ns = min((bound.limit_ns for bound in job.bounds), default=None)
+    if job.budget is not None:
+        limit_ns = _BEYOND_BUDGET * job.budget.limit_ns
+    reply = yield Measure(variant, job.space.sizes, limit_ns, job.budget is not None)
+    assert isinstance(reply, Measured)
+    return reply
 
 
 def unreachable(job: Job, model: Model) -> str:

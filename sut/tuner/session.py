@@ -1,22 +1,26 @@
-"""One tuning from its folder: what was answered before is taken from there, the rest is run.
+"""One tuning in its folder: a search by name, what it says, and how far it is.
 
-Shows what is tried, what was learnt, the best so far and the time left.
+What was answered before is taken from the journal, the rest is run.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from sut.base.errors import ConfigError
 from sut.serve.service_times import Measured
-from sut.tuner.drive import drive
+from sut.tuner import bruteforce, offline, optuna_search, server, streams
 from sut.tuner.journal import Journal, Predictions
-from sut.tuner.messages import Measure, Outcome, Trial
+from sut.tuner.messages import Measure, Outcome, Trial, drive
+from sut.tuner.verdict import judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
     from pathlib import Path
 
+    from scenarios.base import Scenario
     from sut.tuner.job import Job
     from sut.tuner.messages import Answer, Ask, Reply, Search
     from sut.tuner.trial_runner import TrialRunner
@@ -24,8 +28,39 @@ if TYPE_CHECKING:
     MakeSearch = Callable[[Job, MutableMapping[str, float], Callable[[str], None]], Search]
 
 MS = 1e6
-# Seconds from one trial's run to the next one's: processes start, engines open.
+SEARCHES = ("model", "grid", "bisect", "optuna")
+# For scenarios with a latency bound; the others have the search by the model alone.
+_OTHERS: dict[str, MakeSearch] = {
+    "grid": bruteforce.grid,
+    "bisect": bruteforce.bisect,
+    "optuna": optuna_search.search,
+}
+# Probes that there usually are, with a bound and without.
+_USUAL_PROBES = (6, 3)
+# Seconds from one run to the next: processes start, engines open.
 _BETWEEN_S = 2.0
+
+
+def search_of(name: str, scenario: Scenario) -> MakeSearch:
+    """Return how a search begins.
+
+    Args:
+        name: one of SEARCHES.
+        scenario: that is tuned.
+
+    Raises:
+        ConfigError: the scenario has no search of that name.
+    """
+    if name != "model":
+        if not scenario.has_bound:
+            raise ConfigError(
+                f"--search {name} needs a latency bound at a rate, as Server has; {scenario.name} "
+                "has --search model alone."
+            )
+        return _OTHERS[name]
+    if scenario.has_bound:
+        return server.search
+    return offline.search if scenario.objective == "throughput" else streams.search
 
 
 class Session:
@@ -38,17 +73,16 @@ class Session:
         self._folder = folder
         self._journal = Journal(folder, settings)
         self._say = say
-        self._trials = 0
         self._best = 0.0
-        self._runs = {"probe": 0, "confirm": 0, "search": 0}
+        self._runs: Counter[str] = Counter()
 
     @property
     def entries(self) -> list[tuple[Ask, Reply]]:
         """All questions and answers so far."""
         return self._journal.entries
 
-    def run(self, make: MakeSearch, executive: TrialRunner) -> Answer:
-        """Search to the end.
+    def run(self, make: MakeSearch, runner: TrialRunner) -> Answer:
+        """Search to the end, and judge what was found.
 
         Raises:
             SutError: a trial failed, or nothing fits; what was measured is kept.
@@ -61,46 +95,40 @@ class Session:
         def answer(ask: Ask) -> Reply:
             self._announce(ask)
             start_s = time.monotonic()
-            reply, was_known = self._journal.answer(ask, executive)
-            executive.learn(ask, reply)
-            self._tell(ask, reply, None if was_known else time.monotonic() - start_s)
+            reply, was_known = self._journal.answer(ask, runner)
+            runner.learn(ask, reply)
+            took = "known" if was_known else f"{time.monotonic() - start_s:.0f} s"
+            self._tell(ask, reply, took)
             return reply
 
-        return drive(make(self._job, Predictions(self._folder), self._say), answer)
+        search = make(self._job, Predictions(self._folder), self._say)
+        return judged(self._job, drive(search, answer))
 
     def _announce(self, ask: Ask) -> None:
         if isinstance(ask, Measure):
             text = f" ({ask.variant})" if str(ask.variant) else ""
             self._say(f"measuring S(b){text}: batches of {ask.sizes[0]} to {ask.sizes[-1]}")
 
-    def _tell(self, ask: Ask, reply: Reply, seconds: float | None) -> None:
-        took = "known" if seconds is None else f"{seconds:.0f} s"
+    def _tell(self, ask: Ask, reply: Reply, took: str) -> None:
         if isinstance(reply, Measured):
             for line in (_curve_line(reply), *reply.notes):
                 self._say(f"  {line} [{took}]")
         if isinstance(ask, Trial) and isinstance(reply, Outcome):
-            self._trials += 1
             self._runs[ask.purpose] += 1
-            self._note_best(reply)
-            self._say(f"{self._trials}. {self.line(ask, reply)} [{took}{self._left()}]")
-
-    def line(self, trial: Trial, outcome: Outcome) -> str:
-        """Return a trial in one line."""
-        rate = f" at {trial.target_qps:,.6g}/s" if trial.target_qps else ""
-        return f"{trial.purpose} {trial.candidate}{rate}: {_result(self._job, outcome)}"
-
-    def _note_best(self, outcome: Outcome) -> None:
-        if outcome.valid and self._job.scenario in {"Server", "Offline"}:
-            self._best = max(self._best, outcome.metric)
+            if reply.valid and self._job.is_for_throughput:
+                self._best = max(self._best, reply.metric)
+            rate = f" at {ask.target_qps:,.6g}/s" if ask.target_qps else ""
+            line = f"{ask.purpose} {ask.candidate}{rate}: {_result(self._job, reply)}"
+            self._say(f"{self._runs.total()}. {line} [{took}{self._left()}]")
 
     def _left(self) -> str:
         best = f", best so far {self._best:,.6g}/s" if self._best else ""
         if self._runs["search"]:
             return best
         job, done = self._job, self._runs
-        probes = max(0, (6 if job.scenario == "Server" else 3) - done["probe"])
-        probes = 0 if done["confirm"] else probes
-        wanted = 2 * job.confirm_runs - 1 if job.scenario == "Server" else job.confirm_runs
+        has_rate = job.rules.has_bound
+        probes = 0 if done["confirm"] else max(0, _USUAL_PROBES[not has_rate] - done["probe"])
+        wanted = 2 * job.confirm_runs - 1 if has_rate else job.confirm_runs
         left_s = probes * (job.probe_s + _BETWEEN_S)
         left_s += max(0, wanted - done["confirm"]) * (job.confirm_s + _BETWEEN_S)
         return f"{best}, about {left_s:.0f} s left" if left_s else best
@@ -110,13 +138,13 @@ def _result(job: Job, outcome: Outcome) -> str:
     if outcome.stopped:
         return f"stopped early, {outcome.stopped}"
     verdict = "VALID" if outcome.valid else "INVALID"
-    parts = [f"{outcome.metric:,.6g} samples/s"] if job.scenario in {"Server", "Offline"} else []
+    parts = [f"{outcome.metric:,.6g} samples/s"] if job.is_for_throughput else []
     for bound in job.bounds:
         value_ms = outcome.latency_ns[bound.name] / MS
         parts.append(f"{bound.name} {value_ms:.4g} of {bound.limit_ns / MS:g} ms")
     if outcome.over is not None and job.bounds:
         parts.append(f"{outcome.over:,} of {outcome.samples:,} late")
-    if not job.bounds and job.scenario.endswith("Stream"):
+    if not job.bounds and not job.is_for_throughput:
         parts.append(f"{outcome.metric / MS:.4g} ms")
     parts += outcome.disturbances
     return f"{', '.join(parts)}, {verdict}"

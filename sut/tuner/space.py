@@ -1,16 +1,18 @@
-"""The space of a search: what may vary on a system, and which candidates are worth a prediction.
+"""The space of a search: what may vary on a system, and the candidates worth a prediction.
 
-What the user holds on the command line stays as it is. Predicts nothing itself.
+`space_of` says what may vary; what the user holds on the command line stays as it is. The rest
+makes candidates of it. Predicts nothing itself.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 from backends.base import WITHOUT_MODEL
+from scenarios import scenario
 from sut.base.environment import cores
 from sut.base.errors import ConfigError
 from sut.tuner.job import Candidate, Space, Variant
@@ -19,108 +21,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from backends.base import OptionValue
-    from sut.config.plan import Arguments, Plan
+    from sut.config.plan import Plan
     from sut.config.settings import WorkerKind
     from sut.tuner.job import Job
     from sut.tuner.model import Model
 
 
 # Batch sizes at which S(b) is measured; a size beyond the bound ends the list.
-SERVER_SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-OFFLINE_SIZES = (1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 1024)
+BOUNDED_SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+UNBOUNDED_SIZES = (1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 1024)
+# With a budget for a batch's own time each size takes some seconds.
+BUDGET_SIZES = tuple(1 << power for power in range(11))
 # On a CPU a batch beyond this gains nothing and fills the memory.
 _CPU_LARGEST = 64
 _GPU_INSTANCES = (1, 2)
 _MOST_SPLITS = 4
 _THREADS_OPTION = {"onnxruntime": "intra_op_threads"}
-
-
-def span(
-    plan: Plan,
-    held: Arguments,
-    batches: Sequence[int] = (),
-    largest: int | None = None,
-    varied: Mapping[str, Sequence[OptionValue]] | None = None,
-) -> Space:
-    """Return what the search may vary.
-
-    Args:
-        plan: the resolved settings.
-        held: what the command line says: it does not vary.
-        batches: batch sizes that the user names.
-        largest: none above it is tried.
-        varied: values to try of the backend's options, or of `instances`, by name.
-
-    Raises:
-        ConfigError: a number of instances is none.
-    """
-    is_cpu = plan.harness.backend in _THREADS_OPTION and set(plan.harness.devices) == {"cpu"}
-    sizes: tuple[int, ...] = OFFLINE_SIZES if plan.scenario == "Offline" else SERVER_SIZES
-    most = min(largest or max(sizes), _CPU_LARGEST if is_cpu else max(sizes))
-    if held.max_batch_size is not None:
-        batches = (held.max_batch_size,)
-    if batches:
-        sizes, most = (1, *batches), max(batches)
-    return Space(
-        variants=_combined(_variants(plan, held, is_cpu), varied or {}),
-        workers=_workers(plan, held),
-        sizes=tuple(sorted({size for size in sizes if size <= most})),
-        batches=tuple(sorted(batches)),
-        delays_us=() if held.max_queue_delay_us is None else (held.max_queue_delay_us,),
-        slots=() if held.slots is None else (held.slots,),
-        largest_batch=most,
-    )
-
-
-def _workers(plan: Plan, held: Arguments) -> tuple[WorkerKind, ...]:
-    own = plan.harness.workers
-    if held.workers is not None:
-        return (own,)
-    kinds: list[WorkerKind] = ["thread", "process"]
-    if plan.scenario == "SingleStream" and len(plan.harness.devices) == 1:
-        kinds.insert(0, "inline")
-    elif own == "inline":
-        own = "thread"
-    return tuple(dict.fromkeys([own, *kinds]))
-
-
-def _variants(plan: Plan, held: Arguments, is_cpu: bool) -> tuple[Variant, ...]:
-    own = plan.harness.instances
-    option = _THREADS_OPTION.get(plan.harness.backend, "")
-    is_held = held.instances is not None or option in held.backend_options
-    if plan.harness.backend in WITHOUT_MODEL or is_held:
-        return (Variant(own),)
-    if is_cpu:
-        total = cores()
-        counts = [1] if plan.scenario == "SingleStream" else _splits(total)
-        return tuple(Variant(n, ((option, total // n),)) for n in counts)
-    return tuple(dict.fromkeys(Variant(n) for n in (own, *_GPU_INSTANCES)))
-
-
-def _combined(
-    variants: Sequence[Variant], varied: Mapping[str, Sequence[OptionValue]]
-) -> tuple[Variant, ...]:
-    """Return every variant with every value that the user named."""
-    for count in varied.get("instances", ()):
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise ConfigError(f"--vary instances: {count!r}; expected whole numbers from 1.")
-    found = []
-    for variant in variants:
-        for values in product(*varied.values()):
-            chosen: dict[str, OptionValue] = dict(zip(varied, values, strict=True))
-            instances = chosen.pop("instances", variant.instances)
-            assert isinstance(instances, int)
-            found.append(Variant(instances, tuple({**dict(variant.options), **chosen}.items())))
-    return tuple(dict.fromkeys(found))
-
-
-def _splits(total: int) -> list[int]:
-    """Return by how many engines the cores may be shared: powers of two, and all of them."""
-    powers = (1 << k for k in range(total.bit_length()))
-    return sorted({*powers, total})[:_MOST_SPLITS]
-
-
-NS_PER_US = 1e3
 # Batch sizes tried first: neighbours differ by about a quarter.
 _GRID = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 26, 32, 40, 52, 64, 80, 104, 128, 160, 208, 256)
 # A delay in units of the time that a batch takes to fill: below 1 it never fills.
@@ -130,6 +46,51 @@ DELAYS_IN_FILLS = (0.0, 1.0, 1.5, 2.0, 3.0)
 USUAL_SLOTS, ASYNC_SLOTS = 2, 4
 MORE_SLOTS = (1, 2, 4)
 _DELAY_STEP_US = 50
+_NS_PER_US = 1e3
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user says of the space, beside the settings that are held.
+
+    Attributes:
+        batches: batch sizes to try; empty: the usual ones.
+        largest: none above it is tried; None for no limit.
+        varied: values to try of the backend's options, or of `instances`, by name.
+        has_budget: the time of a batch alone is bounded.
+    """
+
+    batches: tuple[int, ...] = ()
+    largest: int | None = None
+    varied: Mapping[str, Sequence[OptionValue]] = field(default_factory=dict)
+    has_budget: bool = False
+
+
+def space_of(plan: Plan, wishes: Wishes) -> Space:
+    """Return what the search may vary; what the command line holds does not.
+
+    Raises:
+        ConfigError: a number of instances is none.
+    """
+    held, rules = plan.arguments, scenario(plan.scenario)
+    is_cpu = plan.harness.backend in _THREADS_OPTION and set(plan.harness.devices) == {"cpu"}
+    is_bounded = rules.has_bound or rules.objective == "latency"
+    sizes: tuple[int, ...] = BOUNDED_SIZES if is_bounded else UNBOUNDED_SIZES
+    sizes = BUDGET_SIZES if wishes.has_budget else sizes
+    most = min(wishes.largest or max(sizes), _CPU_LARGEST if is_cpu else max(sizes))
+    named = wishes.batches if held.max_batch_size is None else (held.max_batch_size,)
+    if named:
+        sizes, most = (1, *named), max(named)
+    is_single = rules.objective == "latency" and rules.samples_per_query == 1
+    return Space(
+        variants=_combined(_variants(plan, is_cpu, is_single), wishes.varied),
+        workers=_workers(plan, is_single),
+        sizes=tuple(sorted({size for size in sizes if size <= most})),
+        batches=tuple(sorted(named)),
+        delays_us=() if held.max_queue_delay_us is None else (held.max_queue_delay_us,),
+        slots=() if held.slots is None else (held.slots,),
+        largest_batch=most,
+    )
 
 
 def batches(job: Job, model: Model, variant: Variant) -> list[int]:
@@ -169,7 +130,7 @@ def with_delay(job: Job, model: Model, candidate: Candidate, fills: float) -> Ca
         return replace(candidate, max_queue_delay_us=job.space.delays_us[0])
     if candidate.max_batch_size == 1:
         return replace(candidate, max_queue_delay_us=0)
-    delay_us = fills * model.fill_ns(candidate, model.rate(candidate)) / NS_PER_US
+    delay_us = fills * model.fill_ns(candidate, model.rate(candidate)) / _NS_PER_US
     return replace(
         candidate, max_queue_delay_us=math.ceil(delay_us / _DELAY_STEP_US) * _DELAY_STEP_US
     )
@@ -232,3 +193,51 @@ def grid(job: Job, model: Model) -> Iterator[Candidate]:
     for candidate in first_look(job, model):
         for delayed in distinct([candidate, *delays(job, model, candidate)]):
             yield from distinct([delayed, *(slots(job, delayed) if job.space.slots else [])])
+
+
+def _workers(plan: Plan, is_single: bool) -> tuple[WorkerKind, ...]:
+    own = plan.harness.workers
+    if plan.arguments.workers is not None:
+        return (own,)
+    kinds: list[WorkerKind] = ["thread", "process"]
+    if is_single and len(plan.harness.devices) == 1:
+        kinds.insert(0, "inline")
+    elif own == "inline":
+        own = "thread"
+    return tuple(dict.fromkeys([own, *kinds]))
+
+
+def _variants(plan: Plan, is_cpu: bool, is_single: bool) -> tuple[Variant, ...]:
+    own, held = plan.harness.instances, plan.arguments
+    option = _THREADS_OPTION.get(plan.harness.backend, "")
+    is_held = held.instances is not None or option in held.backend_options
+    if plan.harness.backend in WITHOUT_MODEL or is_held:
+        return (Variant(own),)
+    if is_cpu:
+        total = cores()
+        counts = [1] if is_single else _splits(total)
+        return tuple(Variant(n, ((option, total // n),)) for n in counts)
+    return tuple(dict.fromkeys(Variant(n) for n in (own, *_GPU_INSTANCES)))
+
+
+def _combined(
+    variants: Sequence[Variant], varied: Mapping[str, Sequence[OptionValue]]
+) -> tuple[Variant, ...]:
+    """Return every variant with every value that the user named."""
+    for count in varied.get("instances", ()):
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise ConfigError(f"--vary instances: {count!r}; expected whole numbers from 1.")
+    found = []
+    for variant in variants:
+        for values in product(*varied.values()):
+            chosen: dict[str, OptionValue] = dict(zip(varied, values, strict=True))
+            instances = chosen.pop("instances", variant.instances)
+            assert isinstance(instances, int)
+            found.append(Variant(instances, tuple({**dict(variant.options), **chosen}.items())))
+    return tuple(dict.fromkeys(found))
+
+
+def _splits(total: int) -> list[int]:
+    """Return by how many engines the cores may be shared: powers of two, and all of them."""
+    powers = (1 << k for k in range(total.bit_length()))
+    return sorted({*powers, total})[:_MOST_SPLITS]

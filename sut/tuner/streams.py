@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sut.tuner.job import Job
     from sut.tuner.messages import Ask, Reply, Search
 
-MULTI_STREAM_SAMPLES = 8
 # Predicted settings that are tried, and measured ones that are confirmed.
 _TRIED, _CONFIRMED = 3, 2
 
@@ -32,7 +31,7 @@ def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], Non
     """Measure S(b), predict the latency of a query, try the best, confirm."""
     measured = yield from server.measure(job)
     model = Model(measured, job.bounds, job.confirm_s, known)
-    samples = 1 if job.scenario == "SingleStream" else MULTI_STREAM_SAMPLES
+    samples = job.rules.samples_per_query
     predicted = sorted(
         (
             (latency_ns(model, variant, batch, samples), variant, batch)

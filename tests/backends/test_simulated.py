@@ -451,3 +451,22 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_options_that_do_not_fit_are_refused(options: dict[str, OptionValue], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         opened("0", **options)
+
+
+# The tail
+
+
+def test_one_batch_in_so_many_takes_the_published_percentile_and_the_mean_stays() -> None:
+    where = "gpu=A30,backend=torchscript,dataset=electricity"
+    curve = from_file("tft-fp16", where)
+    engine = opened(curve="tft-fp16", curve_where=where, tail_every=4)
+
+    times = device_times_ns(engine, [2] * 8)
+
+    assert times.count(int(curve.tail_ns(2))) == 2
+    assert sum(times) / len(times) == pytest.approx(curve.service_ns(2), rel=1e-6)
+
+
+def test_a_tail_needs_a_curve_that_has_one() -> None:
+    with pytest.raises(ConfigError, match="p99_latency_ms"):
+        opened(base_ms=1.0, tail_every=20)

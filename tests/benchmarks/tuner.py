@@ -20,11 +20,11 @@ import numpy as np
 
 from backends.simulated.curve import Curve, from_file
 from backends.simulated.jitter import Jitter
+from scenarios import scenario
 from sut.serve.queue_model import Host
-from sut.tuner.drive import drive
 from sut.tuner.job import Bound, Job, Space
-from sut.tuner.messages import Trial
-from sut.tuner.searches import search_of
+from sut.tuner.messages import Trial, drive
+from sut.tuner.session import search_of
 from tests.sut.tuner.world import World
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def run(name: str, search: str, seed: int) -> Result:
         Space(workers=("process",), sizes=SIZES, slots=(4,)),
     )
     start_s = time.monotonic()
-    answer = drive(search_of(search, "Server")(job, {}, lambda _: None), world)
+    answer = drive(search_of(search, scenario("Server"))(job, {}, lambda _: None), world)
     assert answer.target_qps is not None
     before = [a for a in world.asked if isinstance(a, Trial) and a.purpose != "confirm"]
     seconds = sum(s for purpose, s in world.loadgen_s.items() if purpose != "confirm")

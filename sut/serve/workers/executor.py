@@ -103,6 +103,19 @@ class Executor:
         """
         return {size: self._steady(indices, size, limit_s) for size in sizes}
 
+    def alone_ns(self, indices: Sequence[int], size: int) -> int:
+        """Run one batch while nothing else does; return its time in ns.
+
+        Of an asynchronous engine the device's own, from start to finish; else from the call to the
+        responses.
+        """
+        batch = [indices[k % len(indices)] for k in range(size)]
+        if not self.slots:
+            return self._timed_ns(batch)
+        self.launch(0, batch)
+        _, started_ns, finished_ns = self.wait(0, batch)
+        return finished_ns - started_ns
+
     def close(self) -> None:
         """Free the engine."""
         self._engine.close()

@@ -113,3 +113,19 @@ def test_a_device_that_fails_ends_the_measurement() -> None:
     """Sizes were measured before: that the device is lost is no matter of the batch."""
     with pytest.raises(RuntimeError, match="asked to fail at batch 40"):
         measure(request(None, fail_at_batch=40, delay_us=4000))
+
+
+def test_batches_that_run_alone_are_timed_where_they_are_asked_for() -> None:
+    plain = request(
+        None, curve="tft-fp16", curve_where="gpu=A100,backend=tensorrt,dataset=traffic",
+        tail_every=20,
+    )  # fmt: skip
+    harness = replace(plain.harness, backend="simulated", devices=("0",))
+    asked = replace(plain, harness=harness, sizes=(1, 2), alone=True)
+
+    points = dict(measure(asked).workers)["0"]
+
+    assert points[1].alone_ns["p99"] == pytest.approx(1.6e6, rel=0.5)
+    assert points[1].alone_ns["p50"] == pytest.approx(points[1].median_ns, rel=0.01)
+    assert points[1].alone_ns["p50"] < points[1].alone_ns["p99"]
+    assert measure(replace(asked, alone=False)).workers[0][1][1].alone_ns == {}

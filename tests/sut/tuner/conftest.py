@@ -9,8 +9,8 @@ import pytest
 
 from backends.simulated.curve import formula
 from sut.tuner import server
-from sut.tuner.drive import drive
 from sut.tuner.job import Bound, Job, Space
+from sut.tuner.messages import drive
 from tests.sut.tuner.world import World
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sut.base.errors import ConfigError
-from sut.tuner.constraints import binding, check, objective, parse
+from sut.tuner.constraints import check, objective, parse
 
 
 def test_constraints_have_units_and_may_share_one_text() -> None:
@@ -17,21 +17,12 @@ def test_constraints_have_units_and_may_share_one_text() -> None:
     assert accuracy.limit == pytest.approx(0.7568)
 
 
-def test_slack_is_the_room_as_a_share_and_the_least_binds() -> None:
-    limits = parse(["p99<=15ms", "throughput>=1000"])
+def test_slack_is_the_room_as_a_share_of_the_limit_and_below_zero_when_broken() -> None:
+    p99, throughput = parse(["p99<=15ms", "throughput>=1000"])
 
-    slacks = check(limits, {"p99": 12e6, "throughput": 1100.0})
-
-    assert [slack for _, slack in slacks] == [pytest.approx(0.2), pytest.approx(0.1)]
-    bound = binding(slacks)
-    assert bound is not None
-    assert bound.name == "throughput"
-
-
-def test_a_broken_constraint_has_a_slack_below_zero() -> None:
-    ((_, slack),) = check(parse(["p99<=10ms"]), {"p99": 12e6})
-
-    assert slack == pytest.approx(-0.2)
+    assert p99.slack(12e6) == pytest.approx(0.2)
+    assert throughput.slack(1100.0) == pytest.approx(0.1)
+    assert p99.slack(18e6) == pytest.approx(-0.2)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +41,11 @@ def test_a_text_that_is_none_is_refused_with_what_is_wrong(text: str, part: str)
 
 
 def test_what_nothing_measures_cannot_be_bounded() -> None:
+    power = parse(["power<=70W", "p99<=15ms"])
+
+    check(power, has_telemetry=True)
     with pytest.raises(ConfigError, match="nothing measures power"):
-        check(parse(["power<=70W"]), {"p99": 1.0})
+        check(power, has_telemetry=False)
 
 
 def test_an_unknown_objective_names_the_nearest() -> None:

@@ -8,10 +8,9 @@ import pytest
 
 from sut.base.errors import ConfigError
 from sut.tuner import server
-from sut.tuner.drive import drive
 from sut.tuner.job import Space, Variant
 from sut.tuner.journal import JOURNAL_FILE, PREDICTIONS_FILE, Journal, Predictions
-from sut.tuner.messages import Measure
+from sut.tuner.messages import Measure, drive
 from tests.sut.tuner.conftest import make_job, make_world
 
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 import pytest
 
-from sut.tuner.offline import Choice, Row, choose, scatter
+from backends.simulated.curve import CURVES_DIR
+from sut.tuner.batch_choice import Choice, Row, choose, scatter
 
-TABLES = Path(__file__).with_name("tft_offline_p99.csv")
+TABLES = CURVES_DIR / "tft-fp16.csv"
 BUDGETS_MS = (5, 10, 15, 25, 50, 100)
 MS = 1e6
 
@@ -18,16 +18,16 @@ ANSWERS = {
     ("T4", "tensorrt", "electricity"): (
         (32, 6483), (64, 9198), (128, 11136), (256, 12682), (256, 12682), (1024, 13054),
     ),
-    ("T4", "pytorch", "electricity"): (
+    ("T4", "torchscript", "electricity"): (
         None, (16, 1914), (32, 2821), (64, 3366), (128, 3787), (256, 3948),
     ),
     ("A30", "tensorrt", "electricity"): (
         (32, 8576), (128, 19227), (256, 24401), (512, 27236), (1024, 28783), (1024, 28783),
     ),
-    ("A30", "pytorch", "electricity"): (
+    ("A30", "torchscript", "electricity"): (
         None, (1, 126), (128, 9216), (256, 11370), (512, 12384), (1024, 12850),
     ),
-    ("A30", "pytorch", "traffic"): (
+    ("A30", "torchscript", "traffic"): (
         None, (64, 7179), (128, 9946), (256, 11822), (512, 12825), (1024, 13285),
     ),
     ("V100", "tensorrt", "electricity"): (
@@ -38,8 +38,8 @@ ANSWERS = {
     ),
 }  # fmt: skip
 KNIFE_EDGES = {
-    (("A30", "pytorch", "electricity"), 10),
-    (("A30", "pytorch", "traffic"), 10),
+    (("A30", "torchscript", "electricity"), 10),
+    (("A30", "torchscript", "traffic"), 10),
 }
 
 
@@ -100,7 +100,7 @@ def test_the_two_knife_edges_of_the_tables_are_named_and_no_others() -> None:
 
 
 def test_a_knife_edge_names_the_batches_that_the_line_cuts_and_what_it_is_worth() -> None:
-    notes = " ".join(chosen(("A30", "pytorch", "electricity"), 10).notes)
+    notes = " ".join(chosen(("A30", "torchscript", "electricity"), 10).notes)
 
     assert "Knife-edge" in notes
     assert "1, 2, 4" in notes

@@ -11,9 +11,8 @@ import pytest
 from backends.simulated.curve import formula
 from sut.base.errors import ConfigError
 from sut.tuner import optuna_search
-from sut.tuner.drive import drive
 from sut.tuner.job import Space, Variant
-from sut.tuner.messages import Measure
+from sut.tuner.messages import Measure, drive
 from tests.sut.tuner.conftest import make_job, make_world
 
 if TYPE_CHECKING:

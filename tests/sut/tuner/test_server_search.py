@@ -10,9 +10,8 @@ import pytest
 from backends.simulated.curve import formula
 from backends.simulated.jitter import Jitter
 from sut.tuner import bruteforce, constraints, server
-from sut.tuner.drive import drive
 from sut.tuner.job import Bound, Space
-from sut.tuner.messages import Measure, Trial
+from sut.tuner.messages import Measure, Trial, drive
 from sut.tuner.model import Model
 from sut.tuner.space import with_batch
 from sut.tuner.trace_facts import Learnt

@@ -170,7 +170,7 @@ def fails(program: Program, *more: object) -> Done:
 def test_what_cannot_be_is_one_clear_line(program: Program, tmp_path: Path) -> None:
     out = ("--out", tmp_path / "out", "--quiet-s", 0)
     cases: dict[str, tuple[Sequence[object], str]] = {
-        "bound": (("--target-latency-ms", 0.4, *out), "0.488"),
+        "bound": (("--target-latency-ms", 1, "--set", "slow=4", *out), "batch of one takes 1.95"),
         "curve": (("--set", "curve=nowhere.csv", *out, "--fresh"), "nowhere.csv"),
         "figure": (("--subject-to", "power<=70W", *out), "power"),
         "batches": (("--batches", "0", *out), "batch sizes"),

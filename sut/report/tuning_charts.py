@@ -1,0 +1,181 @@
+"""The pictures of a tuning's report: S(b), throughput, latency against load, runs in order.
+
+Draws what it is given; decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sut.report.svg import COLOURS, Axes, Mark, Series, chart, heat
+from sut.serve.service_times import Measured
+from sut.tuner.messages import Outcome, Trial
+from sut.tuner.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sut.config.plan import Plan
+    from sut.serve.service_times import Point
+    from sut.tuner.job import Job, Variant
+    from sut.tuner.messages import Answer, Ask, Reply
+
+MS = 1e6
+_MANY_WORKERS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All that a report tells.
+
+    Attributes:
+        title: what was tuned.
+        command: that began it.
+        job: what was asked for.
+        plan: the resolved settings.
+        entries: questions and answers in order.
+        answer: None when it did not come to an end.
+        stopped: why not.
+    """
+
+    title: str
+    command: str
+    job: Job
+    plan: Plan
+    entries: Sequence[tuple[Ask, Reply]]
+    answer: Answer | None
+    stopped: str = ""
+
+    @property
+    def trials(self) -> list[tuple[Trial, Outcome]]:
+        """The runs in order."""
+        return [(a, r) for a, r in self.entries if isinstance(a, Trial) and isinstance(r, Outcome)]
+
+    @property
+    def measured(self) -> list[tuple[Variant, Measured]]:
+        """S(b) by variant."""
+        return [
+            (a.variant, r)
+            for a, r in self.entries
+            if not isinstance(a, Trial) and isinstance(r, Measured)
+        ]
+
+
+def pictures(story: Story) -> list[tuple[str, str]]:
+    """Return (picture, caption) of each."""
+    answer = story.answer
+    found = [
+        (_service(story), "Time of one batch, S(b), with the spread between rounds."),
+        (_throughput(story), "All devices with full batches; the knee is within 1 % of the peak."),
+    ]
+    if answer is not None and answer.curve.measured and story.job.bounds:
+        found.append((_latency(story, answer), "Latency against load, predicted and measured."))
+    if answer is not None and story.job.rules.has_bound:
+        found.append(
+            (
+                _surface(answer),
+                "Highest rate within the bound by batch and queue delay; white is 10 % below the "
+                "best, the ring is what was chosen.",
+            )
+        )
+    found.append((_trials(story), "Runs in order."))
+    return found
+
+
+def _service(story: Story) -> str:
+    lines = []
+    for variant, measured in story.measured:
+        for name, points in _different(variant, measured):
+            places = [(float(size), p.median_ns / MS) for size, p in points.items()]
+            errors = [(p.low_ns / MS, p.high_ns / MS) for p in points.values()]
+            lines.append(Series(name, places, "both", errors))
+    axes = Axes("batch, samples", "ms", "log", "log")
+    return chart("Time of one batch by batch size", axes, lines)
+
+
+def _different(variant: Variant, measured: Measured) -> list[tuple[str, dict[int, Point]]]:
+    """Return (name, points) of the workers; of those that are alike only the first."""
+    model = Model({variant: measured}, ())
+    suffix = f", {variant}" if str(variant) else ""
+    if len(measured.workers) > 1 and not model.is_uneven(variant):
+        return [(f"{len(measured.workers)} workers, alike{suffix}", measured.workers[0][1])]
+    return [(f"device {d}{suffix}", points) for d, points in measured.workers[:_MANY_WORKERS]]
+
+
+def _throughput(story: Story) -> str:
+    lines: list[Series] = []
+    marks: list[Mark] = []
+    for variant, measured in story.measured:
+        sizes = sorted({size for _, points in measured.workers for size in points})
+        whole = [s for s in sizes if all(s in points for _, points in measured.workers)]
+        places = [
+            (float(s), sum(s / points[s].median_ns * 1e9 for _, points in measured.workers))
+            for s in whole
+        ]
+        lines.append(Series(str(variant) or "all devices", places, "both"))
+        if places and not marks:
+            best = max(rate for _, rate in places)
+            knee = next(size for size, rate in places if rate >= 0.99 * best)
+            marks.append(Mark("x", knee, f"knee {knee:g}", "#555"))
+    if story.answer is not None:
+        batch = story.answer.candidate.max_batch_size
+        marks.append(Mark("x", batch, f"chosen {batch}"))
+    axes = Axes("batch, samples", "samples/s", "log", y_from_zero=True)
+    return chart("Throughput by batch size", axes, lines, marks)
+
+
+def _latency(story: Story, answer: Answer) -> str:
+    bound = story.job.bound
+    curve = answer.curve
+    lines = [
+        Series("predicted", [(q, ns / MS) for q, ns in curve.predicted], dashed=True),
+        Series("with what runs taught", [(q, ns / MS) for q, ns in curve.corrected]),
+    ]
+    for purpose, colour in (("probe", COLOURS[4]), ("confirm", COLOURS[2])):
+        runs = [(q, ns / MS) for q, ns, p in curve.measured if p == purpose]
+        lines.append(Series(f"{purpose} runs", runs, "points", colour=colour))
+    marks = [Mark("y", bound.limit_ns / MS, f"bound {bound.limit_ns / MS:g} ms")]
+    if answer.target_qps is not None:
+        marks.append(Mark("x", answer.target_qps, "chosen", "#555"))
+    axes = Axes("queries/s", f"{bound.name}, ms", y_top=2.5 * bound.limit_ns / MS)
+    return chart(f"{bound.name} against load", axes, lines, marks)
+
+
+def _surface(answer: Answer) -> str:
+    chosen = answer.candidate
+    shown: dict[tuple[float, float], tuple[float, str]] = {}
+    for p in answer.predictions:
+        c = p.candidate
+        place = float(c.max_batch_size), c.max_queue_delay_us / 1e3
+        if p.first_qps > shown.get(place, (0.0, ""))[0]:
+            shown[place] = p.first_qps, f"{c}: {p.first_qps:,.0f}/s at first look"
+    cells = [(x, y, value, word) for (x, y), (value, word) in shown.items()]
+    axes = Axes("batch, samples", "queue delay, ms", "log")
+    place = float(chosen.max_batch_size), chosen.max_queue_delay_us / 1e3
+    return heat("Highest rate by batch and queue delay", axes, cells, place)
+
+
+def _trials(story: Story) -> str:
+    job = story.job
+    name = job.bounds[0].name if job.bounds else ""
+
+    def height(run: Outcome) -> float:
+        if name:
+            return run.latency_ns[name] / MS
+        return run.metric if job.is_for_throughput else run.metric / MS
+
+    lines = []
+    for text, colour, wanted in (("VALID", COLOURS[2], True), ("INVALID", COLOURS[1], False)):
+        chosen = [(k, t, r) for k, (t, r) in enumerate(story.trials, start=1) if r.valid == wanted]
+        places = [(float(k), height(run)) for k, _, run in chosen]
+        words = [f"{k}: {trial.purpose} {trial.candidate}" for k, trial, _ in chosen]
+        lines.append(Series(text, places, "points", labels=words, colour=colour))
+    marks: list[Mark] = []
+    top = None
+    if name:
+        limit_ms = job.bound.limit_ns / MS
+        marks.append(Mark("y", limit_ms, f"bound {limit_ms:g} ms"))
+        top = 2.5 * limit_ms
+    unit = f"{name}, ms" if name else "samples/s" if job.is_for_throughput else "ms"
+    return chart("Runs in order", Axes("trial", unit, y_top=top, y_from_zero=True), lines, marks)

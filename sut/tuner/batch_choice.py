@@ -1,0 +1,155 @@
+"""Chooses an Offline batch from a table: the smallest near the highest rate within a budget.
+
+A smaller batch costs less memory and ends sooner. Works on any table of batch sizes with rates and,
+where there is a budget, latencies: also on published ones. Runs nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Relative standard uncertainty of a single measured percentile, where nothing better is known.
+USUAL_UNCERTAINTY = 0.03
+# A choice is a knife-edge when what the uncertainty of the latencies decides is worth more than two
+# steps of a doubling grid.
+KNIFE_EDGE = 4.0
+_SIGMAS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One batch size of a table.
+
+    Attributes:
+        batch: samples.
+        rate: samples/s.
+        latency_ns: the percentile that a budget bounds; 0.0 where there is none.
+        rate_uncertainty: relative standard uncertainty of the rate.
+    """
+
+    batch: int
+    rate: float
+    latency_ns: float = 0.0
+    rate_uncertainty: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The batch size chosen from a table.
+
+    Attributes:
+        row: the batch.
+        peak: the highest rate within the budget.
+        is_knife_edge: another measurement of the same may well lead to a very different choice.
+        notes: why, in words.
+    """
+
+    row: Row
+    peak: Row
+    is_knife_edge: bool
+    notes: tuple[str, ...]
+
+
+def choose(
+    rows: Sequence[Row], budget_ns: float | None = None, near: float = 0.01
+) -> Choice | None:
+    """Return the smallest batch whose rate is within `near` of the best; None if none fits.
+
+    Args:
+        rows: a table, one row a batch size.
+        budget_ns: what the latency may be at most; None for no budget.
+        near: as a share of the best rate.
+    """
+    fitting = [row for row in rows if budget_ns is None or row.latency_ns <= budget_ns]
+    if not fitting:
+        return None
+    peak = max(fitting, key=lambda row: row.rate)
+    row = min(
+        (row for row in fitting if row.rate >= (1 - near) * peak.rate), key=lambda row: row.batch
+    )
+    notes = [*_fall(rows, peak, budget_ns), *_doubt(rows, row, peak, near)]
+    edge = None if budget_ns is None else _knife_edge(rows, row, budget_ns)
+    if edge:
+        notes.append(edge)
+    return Choice(row, peak, edge is not None, tuple(notes))
+
+
+def _knife_edge(rows: Sequence[Row], row: Row, budget_ns: float) -> str | None:
+    """Say which batch sizes the budget cuts by less than they are known, if that matters."""
+    width = _SIGMAS * max(USUAL_UNCERTAINTY, scatter([r.latency_ns for r in _by_batch(rows)]))
+    certain = [r.rate for r in rows if r.latency_ns * (1 + width) <= budget_ns]
+    possible = [r.rate for r in rows if r.latency_ns * (1 - width) <= budget_ns]
+    least, most = max(certain, default=0.0), max([*possible, row.rate])
+    if least * KNIFE_EDGE >= most:
+        return None
+    cut = [r for r in _by_batch(rows) if abs(r.latency_ns - budget_ns) <= width * r.latency_ns]
+    worth = (
+        f"change the rate {most / (least or row.rate):.0f}-fold"
+        if most > (least or row.rate)
+        else "decide whether any fits"
+    )
+    return (
+        f"Knife-edge: latencies are known to {width:.0%}, and the {budget_ns / 1e6:g} ms line lies "
+        f"within that of batch {', '.join(str(r.batch) for r in cut)}; on which side they fall "
+        f"can {worth}. Measure again, or allow a little more latency."
+    )
+
+
+def scatter(latencies_ns: Sequence[float]) -> float:
+    """Return the relative standard uncertainty that a table shows by itself.
+
+    A larger batch takes longer. Where a table goes down, that is noise: what remains beside the
+    rising curve nearest to it (pool adjacent violators) is counted, on logarithms.
+
+    Args:
+        latencies_ns: by ascending batch size.
+    """
+    pools: list[list[float]] = []
+    for value in latencies_ns:
+        pools.append([math.log(value)])
+        while len(pools) > 1 and fmean(pools[-2]) >= fmean(pools[-1]):
+            last = pools.pop()
+            pools[-1].extend(last)
+    freedom = len(latencies_ns) - len(pools)
+    squares = sum((value - fmean(pool)) ** 2 for pool in pools for value in pool)
+    return math.sqrt(squares / freedom) if freedom else 0.0
+
+
+def _by_batch(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: row.batch)
+
+
+def _fall(rows: Sequence[Row], peak: Row, budget_ns: float | None) -> list[str]:
+    after = [r for r in rows if r.batch > peak.batch and r.rate < peak.rate]
+    if not after or budget_ns is not None:
+        return []
+    least = min(after, key=lambda r: r.rate)
+    return [
+        f"Throughput falls beyond batch {peak.batch}: batch {least.batch} gives "
+        f"{least.rate / peak.rate - 1:.1%}."
+    ]
+
+
+def _doubt(rows: Sequence[Row], row: Row, peak: Row, near: float) -> list[str]:
+    """Say which smaller batch might be near enough too, within the uncertainty of the rates."""
+    doubtful = [
+        r
+        for r in rows
+        if r.batch < row.batch
+        and r.rate * (1 + _SIGMAS * (r.rate_uncertainty + peak.rate_uncertainty))
+        >= (1 - near) * peak.rate
+        and r.rate_uncertainty
+    ]
+    if not doubtful:
+        return []
+    least = min(doubtful, key=lambda r: r.batch)
+    return [
+        f"Batch {least.batch} may be within {near:.0%} of the peak too: {least.rate:,.6g} against "
+        f"{peak.rate:,.6g} samples/s, known to {least.rate_uncertainty:.1%}."
+    ]

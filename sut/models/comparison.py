@@ -7,26 +7,28 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backends.base import EngineSpec, TensorSpec, open_engine
+from backends.base import open_engine
 from backends.onnxruntime.precision import FORMS
 from data.tasks import judge_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from backends.base import Array, Engine
+    from backends.base import Array, Engine, OptionValue
     from data.benchmark import Benchmark
     from data.tasks.base import Label, Score
     from sut.base.progress import Progress
+    from sut.config.workload import Workload
     from sut.models.precision import Source
 
 TIMINGS = 100  # of each model, for a median
@@ -76,14 +78,15 @@ def compare(
     samples = source.samples()
     spread = np.linspace(0, samples.count - 1, min(count, samples.count)).astype(int)
     rows = np.unique(spread).tolist()
-    paths = {FP32: source.model.path, **models}
-    engines = {form: _open(source, form, path) for form, path in paths.items()}
-    for engine in engines.values():
-        engine.bind(samples.open())
-    answers = _answers(engines, rows, progress)
-    latency = _latency({form: engines[form] for form in engines if form in ON_CPU}, rows)
-    for engine in engines.values():
-        engine.close()
+    paths = {FP32: Path(source.model.path), **models}
+    with ExitStack() as opened:
+        engines = {}
+        for form, path in paths.items():
+            engines[form] = _open(source.workload, form, path)
+            opened.callback(engines[form].close)
+            engines[form].bind(samples.open())
+        answers = _answers(engines, rows, progress)
+        latency = _latency({form: engines[form] for form in engines if form in ON_CPU}, rows)
     judge = _Judge(source.benchmark, samples.labels, rows, answers[FP32])
     return [
         judge.comparison(form, answers[form], path.stat().st_size, latency.get(form))
@@ -91,20 +94,12 @@ def compare(
     ]
 
 
-def _open(source: Source, form: str, path: Path) -> Engine:
-    benchmark = source.benchmark
-    tensor = benchmark.input
-    options = FORMS[form].options if form in FORMS else {}
-    return open_engine(
-        EngineSpec(
-            backend="onnxruntime",
-            model_path=str(path),
-            input=TensorSpec(tensor.name, tensor.shape, tensor.dtype),
-            output_name=benchmark.output,
-            max_batch_size=1,
-            options={"intra_op_threads": 1, **options},
-        )
-    )
+def _open(workload: Workload, form: str, path: Path) -> Engine:
+    options: dict[str, OptionValue] = {"intra_op_threads": 1}
+    if form in FORMS:
+        options |= FORMS[form].options
+    spec = workload.engine("onnxruntime", 1, options=options)
+    return open_engine(replace(spec, model_path=str(path)))
 
 
 def _answers(

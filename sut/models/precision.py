@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,12 +22,12 @@ from sut.config.prepare import prepared_samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from data.benchmark import Benchmark
     from data.calibration import CalibrationSamples
     from data.preprocess import SampleSet
     from sut.base.progress import Progress
+    from sut.config.workload import Model, Workload
 
 # Raise it when the same model and samples would give another file.
 RECIPE = 1
@@ -81,18 +82,24 @@ class Source:
     """What to convert, and the samples for it.
 
     Attributes:
-        benchmark: its model and data set.
-        model: the fp32 model.
+        benchmark: its data set.
+        workload: with the fp32 model.
         data_dir: a data folder instead of the benchmark's own.
         calibration: a name of data.calibration.SOURCES.
         method: a name of backends.onnxruntime.precision.METHODS.
     """
 
     benchmark: Benchmark
-    model: ResolvedModel
+    workload: Workload
     data_dir: Path | None
     calibration: str
     method: str = "minmax"
+
+    @property
+    def model(self) -> Model:
+        """The fp32 model."""
+        assert self.workload.model is not None, "resolved for a backend with a model"
+        return self.workload.model
 
     def samples(self) -> SampleSet:
         """Prepare the benchmark's samples, or take them from the cache."""
@@ -113,11 +120,10 @@ def forms_of(precision: str) -> tuple[str, ...]:
     return PRECISIONS[precision]
 
 
-def converted_path(model: ResolvedModel, form: str, cache_dir: Path | None = None) -> Path:
+def converted_path(model: Model, form: str, cache_dir: Path | None = None) -> Path:
     """Return where the converted model of `model` is kept."""
     folder = (cache_dir or CACHE_DIR) / "models"
-    stem = model.path.stem
-    return folder / f"{stem}-{form}-{model.sha256[:8]}.onnx"
+    return folder / f"{Path(model.path).stem}-{form}-{model.sha256[:8]}.onnx"
 
 
 def converted(
@@ -146,7 +152,7 @@ def converted(
         return Converted(path, kept, cached=True)
     with temporary_folder(path.parent) as folder:
         model, note = folder / path.name, folder / "note.json"
-        convert(source.model.path, model, form, _samples(source, calibration), progress)
+        convert(Path(source.model.path), model, form, _samples(source, calibration), progress)
         made = msgspec.structs.replace(made, sha256=sha256_file(model))
         note.write_bytes(msgspec.json.format(msgspec.json.encode(made)))
         # The note goes first: cut off between the two, it disowns what lies there.
@@ -169,15 +175,15 @@ def _calibration(source: Source) -> CalibrationSamples:
 
 def in_precision(
     source: Source, precision: str, cache_dir: Path | None = None, progress: Progress | None = None
-) -> ResolvedModel:
-    """Return the model for TensorRT in "fp32", "fp16" or "int8"; unchanged if it already is.
+) -> Workload:
+    """Return the workload for TensorRT in "fp32", "fp16" or "int8"; unchanged if it already is.
 
     Raises:
         EngineError: it has another precision, from which it cannot be converted.
     """
-    found = graph_precision(source.model.path)
+    found = graph_precision(Path(source.model.path))
     if found == precision:
-        return source.model
+        return source.workload
     form = "int8-trt" if precision == "int8" else precision
     if form not in FORMS:
         raise EngineError(
@@ -185,7 +191,8 @@ def in_precision(
             f"--model, or ask for --precision {found}."
         )
     made = converted(source, form, cache_dir, progress)
-    return ResolvedModel(made.path, made.note.sha256, f"{source.model.origin}, made {form}")
+    origin = f"{source.model.origin}, made {form}"
+    return source.workload.with_model(ResolvedModel(made.path, made.note.sha256, origin))
 
 
 def _kept(path: Path) -> Note | None:

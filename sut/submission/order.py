@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from data.rounds import checker_name
+from data.rounds import checker_name, require_loadgen, round_named
 from data.tasks import TASKS
 from scenarios import scenario_names
+from sut.base import environment
 from sut.base.errors import ConfigError, nearest
 from sut.submission.layout import Submitter
 
@@ -96,6 +97,17 @@ class Order:
         """Return the submitter's folder in a tree."""
         assert self.division is not None, "a compliance test alone has no place in a tree"
         return Submitter(tree, self.round.layout, self.division, self.submitter)
+
+
+def runnable_round(name: str) -> Round:
+    """Return the rules of a round whose seeds the installed LoadGen carries.
+
+    Raises:
+        ConfigError: there is no such round, or LoadGen carries another one's.
+    """
+    found = round_named(name)
+    require_loadgen(found, environment.versions().get("mlcommons-loadgen", "none"))
+    return found
 
 
 def type_of(system: dict[str, object]) -> str:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.benchmark import load_benchmark
-from data.rounds import LATEST, require_loadgen, round_named
+from data.rounds import LATEST
 from scenarios import scenario
-from sut.base import environment
-from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
+from sut.base.errors import EXIT_INVALID, EXIT_VALID
 from sut.config import plan as config
 from sut.submission.audit import verify
 from sut.submission.compliance import TESTS, known_test
-from sut.submission.order import Order, rules_for
+from sut.submission.order import Order, rules_for, runnable_round
 from sut.submission.runs import ACCURACY, PERFORMANCE, ScenarioRuns
 from sut.verbs.options import add_benchmark, add_options
 
@@ -96,10 +95,7 @@ def _report(audit: Audit, folder: Path, *, as_json: bool) -> None:
 
 
 def _order(arguments: argparse.Namespace, command: str) -> Order:
-    round_ = round_named(arguments.round)
-    require_loadgen(round_, environment.versions().get("mlcommons-loadgen", "none"))
-    if arguments.user_conf is not None and not arguments.user_conf.is_file():
-        raise ConfigError(f"--user-conf: {arguments.user_conf} is not a file.")
+    round_ = runnable_round(arguments.round)
     benchmark = load_benchmark(arguments.benchmark)
     folder = config.system_folder(arguments.system or config.DEFAULT_SYSTEM)
     return Order(

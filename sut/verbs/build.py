@@ -14,7 +14,6 @@ from backends.tensorrt.plan import note_path
 from backends.tensorrt.profiles import one_profile, parse_profiles
 from sut.base.errors import EXIT_VALID, ConfigError, EngineError, nearest
 from sut.base.progress import show_progress
-from sut.config.prepare import resolve_workload
 from sut.models.precision import in_precision
 from sut.verbs.quantize import add_source_arguments, read_source
 
@@ -86,9 +85,9 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     sms = _sms(arguments, library)
     source = read_source(arguments)
     with show_progress(f"making {arguments.precision}") as progress:
-        model = in_precision(source, arguments.precision, progress=progress)
-    print(f"{source.benchmark.name}: {model.origin}, {model.path}", file=say)
-    workload = resolve_workload(source.benchmark, "tensorrt", source.model.path).with_model(model)
+        workload = in_precision(source, arguments.precision, progress=progress)
+    assert workload.model is not None, "in_precision keeps or replaces the model"
+    print(f"{source.benchmark.name}: {workload.model.origin}, {workload.model.path}", file=say)
     spec = workload.engine("tensorrt", profiles[-1].max)
     plans = []
     for sm in sms:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from backends.onnxruntime.precision import FORMS, METHODS
 from data.benchmark import load_benchmark
 from data.calibration import LISTS, SOURCES, default_source
-from data.model import resolve_model
 from sut.base.errors import EXIT_VALID, ConfigError
 from sut.base.progress import show_progress
+from sut.config.prepare import resolve_workload
 from sut.models.comparison import FP32, ON_CPU, Comparison, compare
 from sut.models.precision import Source, converted, forms_of
 from sut.verbs import console
@@ -80,8 +80,8 @@ def read_source(arguments: argparse.Namespace) -> Source:
     calibration = arguments.calibration or default_source(benchmark)
     if calibration not in SOURCES:
         raise ConfigError(f'--calibration: "{calibration}"; expected one of {", ".join(SOURCES)}.')
-    model = resolve_model(benchmark, arguments.model)
-    return Source(benchmark, model, arguments.data, calibration, arguments.method)
+    workload = resolve_workload(benchmark, "onnxruntime", arguments.model)
+    return Source(benchmark, workload, arguments.data, calibration, arguments.method)
 
 
 def main(arguments: argparse.Namespace, command: str) -> int:
@@ -166,7 +166,7 @@ def _as_json(
 ) -> dict[str, object]:
     return {
         "benchmark": source.benchmark.name,
-        "model": str(source.model.path),
+        "model": source.model.path,
         "made": [{"path": str(one.path), "cached": one.cached, **_note(one)} for one in made],
         "comparison": [_compared(row) for row in rows],
         "command": command,

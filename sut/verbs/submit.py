@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.benchmark import load_benchmark
-from data.rounds import LATEST, require_loadgen, round_named
+from data.rounds import LATEST
 from scenarios import scenario
-from sut.base import environment
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
 from sut.config import plan as config
 from sut.submission import system as system_json
-from sut.submission.order import Order, rules_for, scenarios_for
+from sut.submission.order import Order, rules_for, runnable_round, scenarios_for
 from sut.submission.submit import submit
 from sut.verbs.options import add_benchmark, add_options
 
@@ -112,8 +111,7 @@ def _figure(metric: Metric | None) -> str:
 
 
 def _order(arguments: argparse.Namespace, command: str) -> Order:
-    round_ = round_named(arguments.round)
-    require_loadgen(round_, environment.versions().get("mlcommons-loadgen", "none"))
+    round_ = runnable_round(arguments.round)
     _check_options(arguments)
     benchmark = load_benchmark(arguments.benchmark)
     rules = rules_for(round_, benchmark, arguments.division, arguments.stands_for)
@@ -154,5 +152,3 @@ def _check_options(arguments: argparse.Namespace) -> None:
             f'--submitter: "{arguments.submitter}" becomes a folder; expected letters, digits and '
             "`. _ + -`, beginning with a letter or digit."
         )
-    if arguments.user_conf is not None and not arguments.user_conf.is_file():
-        raise ConfigError(f"--user-conf: {arguments.user_conf} is not a file.")

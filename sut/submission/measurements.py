@@ -9,20 +9,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import yaml
-
 from data.schema import FileModel, PackageModel, UrlModel
 from sut.base.errors import ConfigError
-from sut.record.run_folder import ACCURACY_FILE, CONFIG_FILE, ENVIRONMENT_FILE
-from sut.submission import system as system_json
+from sut.record.run_folder import ACCURACY_FILE
 from sut.submission.layout import CALIBRATION_FILE
+from sut.submission.ran import read_precisions, read_ran
 from sut.submission.runs import ACCURACY, PERFORMANCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from sut.submission.order import Order
+    from sut.submission.ran import Ran, RanModel
     from sut.submission.runs import Part
 
 # The checker's fields; each must say something.
@@ -48,13 +46,11 @@ SMALL_NOTE = (
 def measurements(order: Order, parts: Mapping[str, Part]) -> dict[str, object]:
     """Return the content of measurements.json."""
     performance = parts[PERFORMANCE]
-    ran = _config(performance)
-    model = ran["model"] if isinstance(ran["model"], dict) else {}
     tests = {name: settings_of(part) for name, part in parts.items()}
     found: dict[str, object] = {
         "input_data_types": _TYPES.get(order.benchmark.input.dtype, order.benchmark.input.dtype),
         "retraining": "no" if order.closed else NOT_STATED,
-        "starting_weights_filename": _weights(order, model),
+        "starting_weights_filename": _weights(order, read_ran(performance.folder).model),
         "weight_data_types": _precision(performance),
         "weight_transformations": _transformation(order),
         "benchmark": order.benchmark.name,
@@ -74,21 +70,20 @@ def measurements(order: Order, parts: Mapping[str, Part]) -> dict[str, object]:
 
 def settings_of(part: Part) -> dict[str, object]:
     """Return the settings of one test that must be the same in all of them."""
-    ran = _config(part)
-    harness, model, data = ran["harness"], ran["model"], ran["data"]
-    assert isinstance(harness, dict), "config.yaml as sut.run.config_file writes it"
+    ran = read_ran(part.folder)
     return {
-        "harness": {name: setting["value"] for name, setting in harness.items()},
-        "model_sha256": model["sha256"] if isinstance(model, dict) else None,
-        "data_digest": data["digest"] if isinstance(data, dict) else None,
+        "harness": {name: setting.value for name, setting in ran.harness.items()},
+        "model_sha256": None if ran.model is None else ran.model.sha256,
+        "data_digest": None if ran.data is None else ran.data.digest,
     }
 
 
 def readme(order: Order, scenario: str, parts: Mapping[str, Part]) -> str:
     """Return README.md: the commands that repeat this result, and what it was made of."""
-    ran = _config(parts[PERFORMANCE])
+    ran = read_ran(parts[PERFORMANCE].folder)
+    count = None if ran.data is None else ran.data.count
     lines = [f"# {order.benchmark.name}, {scenario}, on {order.system_name}", ""]
-    lines += [f"**{note}**\n" for note in notes(order, _sample_count(ran))]
+    lines += [f"**{note}**\n" for note in notes(order, count)]
     lines += [
         "Install (Python 3.11, Linux) and run, from the folder of the program in the submitter's "
         f"source, `{order.benchmark.name}/`:",
@@ -152,19 +147,15 @@ def dump(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def _facts(
-    order: Order, ran: Mapping[str, object], parts: Mapping[str, Part]
-) -> list[tuple[str, object]]:
-    model, data, harness = ran["model"], ran["data"], ran["harness"]
-    assert isinstance(harness, dict), "config.yaml as sut.run.config_file writes it"
+def _facts(order: Order, ran: Ran, parts: Mapping[str, Part]) -> list[tuple[str, object]]:
     found: list[tuple[str, object]] = [("round", order.round.name), ("division", order.division)]
-    if isinstance(model, dict):
-        found.append(("model", f"{model['origin']}, sha256 {model['sha256']}"))
-    if isinstance(data, dict):
-        found.append(("data", f"{data['count']} samples, digest {data['digest']}"))
+    if ran.model is not None:
+        found.append(("model", f"{ran.model.origin}, sha256 {ran.model.sha256}"))
+    if ran.data is not None:
+        found.append(("data", f"{ran.data.count} samples, digest {ran.data.digest}"))
     line = (parts[ACCURACY].folder / ACCURACY_FILE).read_text("utf-8").strip()
     found.append(("accuracy", line))
-    found += [(name, setting["value"]) for name, setting in harness.items()]
+    found += [(name, setting.value) for name, setting in ran.harness.items()]
     return found
 
 
@@ -173,20 +164,15 @@ def _given(order: Order) -> str:
     return (" --model FILE" if order.model else "") + (" --data DIR" if order.data else "")
 
 
-def _sample_count(ran: Mapping[str, object]) -> int | None:
-    data = ran["data"]
-    return int(data["count"]) if isinstance(data, dict) else None
-
-
-def _weights(order: Order, model: Mapping[str, object]) -> str:
-    if not model:
+def _weights(order: Order, model: RanModel | None) -> str:
+    if model is None:
         return order.stand_in or NOT_STATED
     source = order.benchmark.models[0] if order.benchmark.models and not order.model else None
     if isinstance(source, PackageModel | FileModel):
         return source.path.rpartition("/")[2]
     if isinstance(source, UrlModel):
         return source.url
-    return str(model["path"]).rpartition("/")[2]
+    return model.path.rpartition("/")[2]
 
 
 def _transformation(order: Order) -> str:
@@ -197,15 +183,5 @@ def _transformation(order: Order) -> str:
 
 
 def _precision(part: Part) -> str:
-    engines = system_json.read(part.folder / ENVIRONMENT_FILE).get("engines")
-    if not isinstance(engines, list):
-        return NOT_STATED
-    found = sorted({str(engine.get("precision", NOT_STATED)) for engine in engines})
+    found = sorted({name or NOT_STATED for name in read_precisions(part.folder)})
     return ", ".join(_TYPES.get(name, name) for name in found) or NOT_STATED
-
-
-def _config(part: Part) -> dict[str, object]:
-    path: Path = part.folder / CONFIG_FILE
-    content = yaml.safe_load(path.read_text("utf-8"))
-    assert isinstance(content, dict), "config.yaml as sut.run.config_file writes it"
-    return content

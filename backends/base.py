@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 from sut.base.errors import ConfigError, EngineError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -145,6 +145,38 @@ class AsyncEngine(Engine, Protocol):
         Raises:
             EngineError: nothing was launched in the slot.
         """
+
+
+class SampleMemory(Protocol):
+    """Memory that an engine can use samples from as they are: what is read into it is not copied.
+
+    Any thread may call it.
+    """
+
+    @property
+    def near(self) -> Hashable:
+        """What the memory is near to; engines of a process with equal values share a block."""
+
+    def allocate(self, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
+        """Return a new block to read samples into, and to bind: C-contiguous, not initialized.
+
+        Raises:
+            SutError: there is no room.
+        """
+
+    def free(self, block: Array) -> None:
+        """Give a block back; the engines that it is bound to keep it until they let go."""
+
+
+@runtime_checkable
+class MemoryEngine(Engine, Protocol):
+    """An engine with memory of its own kind for the samples. `bind` takes any array all the same.
+
+    Attributes:
+        memory: where it wants the samples.
+    """
+
+    memory: SampleMemory
 
 
 class OpenEngine(Protocol):

@@ -6,6 +6,7 @@ Knows no engine, batch or model.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ Graph: TypeAlias = Any
 # Outputs up to this size are written to the host by a kernel: that takes 3 us, the copy engine
 # takes 19 us from the kernel before to the one after. Larger ones take less of the model that way.
 DELIVER_BYTES = 1 << 16
+
+
+# While one thread keeps what it enqueues for a graph, no other may allocate or wait for a whole
+# device: everything but batches happens one after the other.
+DEVICES = threading.RLock()
 
 
 class Driver(Protocol):

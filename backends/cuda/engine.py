@@ -13,53 +13,31 @@ Knows addresses and streams; neither torch, TensorRT nor ONNX Runtime.
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from backends.base import check_rows, check_samples
 from backends.cuda.clock import DeviceClock
-from backends.cuda.driver import DELIVER_BYTES, Parcel
+from backends.cuda.driver import DEVICES
 from backends.cuda.errors import CudaError
-from backends.cuda.ladder import fitting
+from backends.cuda.held import Held
+from backends.cuda.pipeline import Device, Pipeline
 from backends.cuda.ptx import UNIT_BYTES
-from backends.cuda.slab import Slab
-from backends.cuda.slots import (
-    BEGUN,
-    COMPUTED,
-    COPIED,
-    DONE,
-    STARTED,
-    Held,
-    Slot,
-    SlotPlan,
-    open_slot,
-    tensor_bytes,
-)
-from backends.rows import gather, is_run
+from backends.cuda.slab import PinnedMemory, Slab
+from backends.cuda.slots import DONE, Slot, SlotPlan, open_slot
 from sut.base.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from backends.base import Array, EngineSpec, OptionValue, TensorSpec
+    from backends.base import Array, EngineSpec, OptionValue, SampleMemory, TensorSpec
     from backends.cuda.driver import Driver, Stream
     from backends.cuda.kernel import Kernel
     from backends.cuda.options import CudaOptions
 
-# Rows that follow each other go by the copy engine from this size on: it is faster, and leaves the
-# model all of the device. For less, what it takes to begin is more than the kernel takes.
-COPY_BYTES = 1 << 20
-
 # A thread that waits awake asks the device this often whether it failed: after so many looks.
 LOOKS = 1_000
-
-# While one thread keeps what it enqueues for a graph, no other may allocate or wait for a whole
-# device: everything but batches happens one after the other.
-DEVICES = threading.RLock()
 
 
 class Parts(NamedTuple):
@@ -86,7 +64,7 @@ def open_cuda_engine(  # noqa: PLR0913 - most callers leave the last one out
     where: str,
     stream: Stream = None,
 ) -> CudaEngine:
-    """Open an engine around `kernel`, which it closes.
+    """Open an engine around `kernel`; it closes kernel and stream, also where it fails to open.
 
     Args:
         driver: of the device.
@@ -103,30 +81,18 @@ def open_cuda_engine(  # noqa: PLR0913 - most callers leave the last one out
     held = Held(driver)
     with DEVICES:
         try:
+            if stream is not None:
+                held.keep(stream, driver.destroy_stream)
             held.keep(kernel, type(kernel).close)
             driver.use()
-            stream = held.keep(driver.stream() if stream is None else stream, driver.destroy_stream)
+            if stream is None:
+                stream = held.keep(driver.stream(), driver.destroy_stream)
             engine = CudaEngine(Device(driver, stream, held), kernel, spec, options, where)
             engine.open()
         except BaseException:
             held.close()
             raise
     return engine
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """What an engine is opened on.
-
-    Attributes:
-        driver: of the device.
-        stream: on which all batches are computed.
-        held: what is freed when the engine is closed.
-    """
-
-    driver: Driver
-    stream: Stream
-    held: Held
 
 
 class CudaEngine:
@@ -142,21 +108,12 @@ class CudaEngine:
         self._where = where
         self._driver, self._stream, self._held = device.driver, device.stream, device.held
         self._kernel, self._options = kernel, options
-        self._row_bytes = tensor_bytes(kernel.input)
-        self._on_device = options.gather != "staging" and self._row_bytes % UNIT_BYTES == 0
-        self._copies = options.gather == "copies"
-        self._sizes = tuple(kernel.sizes)
+        self._pipeline = Pipeline(device, kernel, spec, options)
+        self.memory: SampleMemory = PinnedMemory(device.driver)
         self._slots: list[Slot] = []
         self._parts: list[Parts | None] = [None] * spec.slots
         self._slab: Slab | None = None
         self._closed = False
-        self._fail_ns: int | None = None
-        self._target_bytes = tuple(map(tensor_bytes, kernel.outputs))
-        # With one slot nothing overlaps, and one stream is enough. Outputs that take the copy
-        # engine's time do not hold up the next batch.
-        self._overlaps = spec.slots > 1
-        most_bytes = spec.max_batch_size * max(self._target_bytes)
-        self._delivers_apart = self._overlaps and most_bytes > DELIVER_BYTES
         self._clock = DeviceClock()
         self.facts: Mapping[str, OptionValue] = self._facts(spec)
 
@@ -166,35 +123,36 @@ class CudaEngine:
         Raises:
             OutOfMemoryError: the device or pinned memory is full.
         """
-        driver, held, options = self._driver, self._held, self._options
-        if options.samples_on_device and not self._on_device:
+        driver, held, options, pipeline = self._driver, self._held, self._options, self._pipeline
+        if options.samples_on_device and not pipeline.on_device:
             raise ConfigError(
                 f"{self._where}: samples_on_device needs the gather on the device, and a sample of "
-                f"{self._row_bytes} bytes; expected a multiple of {UNIT_BYTES}, and gather=kernel."
+                f"{pipeline.row_bytes} bytes; expected a multiple of {UNIT_BYTES}, and "
+                "gather=kernel."
             )
         plan = SlotPlan(
             self._kernel.input,
             self._kernel.outputs,
             self.max_batch_size,
-            staging=not self._on_device and not self._copies,
+            staging=not pipeline.on_device and not pipeline.copies,
             blocking=options.wait != "spin",
         )
         for _ in range(self.slots):
             stream = self._stream
-            if self._overlaps:
+            if pipeline.overlaps:
                 stream = held.keep(driver.stream(urgent=True), driver.destroy_stream)
             self._slots.append(open_slot(driver, held, plan, stream))
-        self._prepare()
+        pipeline.prepare(self._slots)
 
     def bind(self, samples: Array) -> None:
-        """See `Engine.bind`. The samples are copied to pinned memory."""
+        """See `Engine.bind`. Samples that are not in `memory` are copied there."""
         self._check_open()
         check_samples(samples, self.inputs[0], self._where)
         with DEVICES:
             self._driver.use()
             self._unbind()
             self._slab = Slab(self._driver, samples, on_device=self._options.samples_on_device)
-        self._fail_ns = None
+        self._pipeline.restart_drill()
 
     def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:
         """See `Engine.infer`."""
@@ -259,95 +217,7 @@ class CudaEngine:
                 f"{self._where}: slot {slot} is not free; slots are 0 to {self.slots - 1}, and "
                 "each holds one batch until it was waited for."
             )
-        self._enqueue(self._slots[slot], slab, rows, spin=spin)
-
-    def _enqueue(self, slot: Slot, slab: Slab, rows: Sequence[int], *, spin: bool) -> None:
-        driver, compute = self._driver, self._stream
-        slot.stamps[DONE] = 0
-        slot.launched_ns = time.monotonic_ns()
-        driver.use()
-        self._copy_in(slot, slab, rows)
-        if self._overlaps:
-            driver.record(slot.copied, slot.stream)
-            driver.order(compute, slot.copied)
-        if self._options.fail_at_s is not None:
-            self._drill(slot)
-        size = fitting(self._sizes, len(rows))
-        graph = slot.graphs.get(size)
-        if graph is None:
-            self._compute(slot, size)
-        else:
-            driver.launch(graph, compute)
-        if self._delivers_apart:
-            driver.record(slot.computed, compute)
-            driver.order(slot.stream, slot.computed)
-            self._deliver(slot, size, slot.stream)
-        if not spin:
-            driver.record(slot.done, self._last_stream(slot))
-        slot.count = len(rows)
-
-    def _copy_in(self, slot: Slot, slab: Slab, rows: Sequence[int]) -> None:
-        driver, one = self._driver, self._row_bytes
-        size, run = len(rows) * one, is_run(rows)
-        if slot.gather is not None and (size < COPY_BYTES or not (run or self._copies)):
-            slot.order.write(slab.address, rows)
-            driver.launch(slot.gather, slot.stream)
-            return
-        driver.stamp(slot.stamp_at(BEGUN), slot.stream)
-        if run:
-            driver.copy(slot.source, slab.address + int(rows[0]) * one, size, slot.stream)
-        elif self._copies:
-            for target, row in zip(range(slot.source, slot.source + size, one), rows, strict=True):
-                driver.copy(target, slab.address + int(row) * one, one, slot.stream)
-        else:
-            gather(slab.array, rows, slot.staging)
-            driver.copy(slot.source, slot.staging_address, size, slot.stream)
-        if self._overlaps:
-            driver.stamp(slot.stamp_at(COPIED), slot.stream)
-
-    def _gather(self, slot: Slot) -> None:
-        """Enqueue the gather of whatever the slot's order says."""
-        driver = self._driver
-        driver.gather(slot.order, slot.source, slot.stamp_at(BEGUN), slot.stream)
-        if self._overlaps:
-            driver.stamp(slot.stamp_at(COPIED), slot.stream)
-
-    def _compute(self, slot: Slot, size: int) -> None:
-        """Enqueue the model, and the outputs to the host where the next batch need not wait."""
-        self._driver.stamp(slot.stamp_at(STARTED), self._stream)
-        self._run(slot, size)
-        if not self._delivers_apart:
-            self._deliver(slot, size, self._stream)
-
-    def _run(self, slot: Slot, size: int) -> None:
-        """Enqueue the model itself."""
-        number = self._driver.number(self._stream)
-
-        def enqueue() -> None:
-            self._kernel.enqueue(size, slot.source, slot.targets, number)
-
-        self._driver.run(enqueue, self._stream)
-
-    def _deliver(self, slot: Slot, size: int, stream: Stream) -> None:
-        """Enqueue the outputs of `size` rows to the host, with the times before and after."""
-        last = len(slot.targets) - 1
-        blocks = zip(slot.targets, slot.result_addresses, self._target_bytes, strict=True)
-        for k, (target, result, one) in enumerate(blocks):
-            begun_at = slot.stamp_at(COMPUTED) if k == 0 else 0
-            done_at = slot.stamp_at(DONE) if k == last else 0
-            self._driver.deliver(Parcel(target, result, size * one, begun_at, done_at), stream)
-
-    def _last_stream(self, slot: Slot) -> Stream:
-        """Return the stream on which a batch ends."""
-        return slot.stream if self._delivers_apart else self._stream
-
-    def _drill(self, slot: Slot) -> None:
-        """Break the device once the time of `fail_at_s` has come."""
-        assert self._options.fail_at_s is not None, "asked for"
-        if self._fail_ns is None:
-            self._fail_ns = slot.launched_ns + int(self._options.fail_at_s * 1e9)
-        if slot.launched_ns >= self._fail_ns:
-            self._driver.break_device(self._stream)
+        self._pipeline.enqueue(self._slots[slot], slab, rows, spin=spin)
 
     # waiting thread
 
@@ -368,7 +238,7 @@ class CudaEngine:
 
     def _look(self, slot: Slot) -> None:
         """Look at the last time until the device has written it."""
-        stamps, stream = slot.stamps, self._last_stream(slot)
+        stamps, stream = slot.stamps, self._pipeline.last_stream(slot)
         while not stamps[DONE]:
             self._driver.idle(stream)
             for _ in range(LOOKS):
@@ -379,7 +249,7 @@ class CudaEngine:
         """Take the batch's times; return when it was computed, on our clock."""
         seen_ns = time.monotonic_ns()
         begun_ns, copied_ns, started_ns, computed_ns, done_ns = slot.stamps.tolist()
-        if not self._overlaps:  # the model begins where the copy ends
+        if not self._pipeline.overlaps:  # the model begins where the copy ends
             copied_ns = started_ns
         self._parts[number] = Parts(
             copied_ns - begun_ns, started_ns - copied_ns, computed_ns - started_ns,
@@ -392,25 +262,6 @@ class CudaEngine:
         return started_ns, min(max(to_host(computed_ns), started_ns), seen_ns)
 
     # opening and closing
-
-    def _prepare(self) -> None:
-        """Run each size once in each slot, and keep it as a graph."""
-        driver, kernel = self._driver, self._kernel
-        number = driver.number(self._stream)
-        graphs = self._options.cuda_graphs and kernel.capturable
-        if self._on_device:
-            for slot in self._slots:
-                captured = driver.capture(partial(self._gather, slot), slot.stream)
-                slot.gather = self._held.keep(captured, driver.destroy_graph)
-        # The largest first: the others fit into its memory.
-        for size in reversed(self._sizes or (self.max_batch_size,)):
-            for slot in self._slots:
-                kernel.prepare(size, slot.source, slot.targets, number)
-                driver.settle()
-                if graphs:
-                    captured = driver.capture(partial(self._compute, slot, size), self._stream)
-                    slot.graphs[size] = self._held.keep(captured, driver.destroy_graph)
-        driver.settle()
 
     def _unbind(self) -> None:
         slab, self._slab = self._slab, None
@@ -432,12 +283,12 @@ class CudaEngine:
             "simulated": False,
             "slots": spec.slots,
             "cuda_graphs": options.cuda_graphs and self._kernel.capturable,
-            "batch_sizes": ",".join(map(str, self._sizes)) or "any",
+            "batch_sizes": ",".join(map(str, self._pipeline.sizes)) or "any",
             "gather": self._gather_fact(),
             "samples_on_device": options.samples_on_device,
         }
 
     def _gather_fact(self) -> str:
-        if self._copies:
+        if self._pipeline.copies:
             return "copies"
-        return "kernel" if self._on_device else "staging"
+        return "kernel" if self._pipeline.on_device else "staging"

@@ -6,10 +6,11 @@ A thin typed layer. Knows no engine, batch or model.
 from __future__ import annotations
 
 from ctypes import c_uint32, c_uint64
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from backends.cuda.calls import NOT_READY, Arguments, Calls
-from backends.cuda.driver import DELIVER_BYTES, Parcel
+from backends.cuda.driver import DELIVER_BYTES, DEVICES, Parcel
 from backends.cuda.errors import failure
 from backends.cuda.ptx import PTX, THREADS, UNIT_BYTES
 from sut.base.errors import ConfigError, EngineError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 # Streams that nobody uses, by device and urgency. Libraries keep workspaces for every stream that
 # they ever saw, so that new streams for each engine would fill the device.
 IDLE_STREAMS: dict[tuple[int, bool], list[Stream]] = {}
+# Our kernels, by device: they are loaded once, and stay as long as the process.
+FUNCTIONS: dict[int, tuple[int, ...]] = {}
 
 
 def open_driver(device: str) -> CudaDriver:
@@ -74,9 +77,14 @@ class CudaDriver:
         self._gather, self._deliver, self._fail_now = self._functions()
 
     def _functions(self) -> tuple[int, ...]:
-        module = self._driver_call("cuModuleLoadData", PTX)
-        names = (b"gather_rows", b"deliver", b"fail_now")
-        return tuple(int(self._driver_call("cuModuleGetFunction", module, name)) for name in names)
+        with DEVICES:
+            found = FUNCTIONS.get(self.index)
+            if found is None:
+                module = self._driver_call("cuModuleLoadData", PTX)
+                names = (b"gather_rows", b"deliver", b"fail_now")
+                get = partial(self._driver_call, "cuModuleGetFunction", module)
+                found = FUNCTIONS[self.index] = tuple(int(get(name)) for name in names)
+        return found
 
     def use(self) -> None:
         """See Driver."""
@@ -103,8 +111,12 @@ class CudaDriver:
     def allocate(self, size: int) -> int:
         """See Driver."""
         address = int(self._call("cudaMalloc", size, what=_megabytes(size)))
-        self._call("cudaMemset", address, 0, size)
-        self.settle()  # it runs on a stream of its own, which our streams do not wait for
+        try:
+            self._call("cudaMemset", address, 0, size)
+            self.settle()  # it runs on a stream of its own, which our streams do not wait for
+        except BaseException:
+            self._runtime.cudaFree(address)
+            raise
         return address
 
     def free(self, address: int) -> None:
@@ -244,7 +256,11 @@ class CudaDriver:
             made = self._call("cudaGraphInstantiate", graph, 0)
         finally:
             self._call("cudaGraphDestroy", graph)
-        self._call("cudaGraphUpload", made, stream)
+        try:
+            self._call("cudaGraphUpload", made, stream)
+        except BaseException:
+            self._runtime.cudaGraphExecDestroy(made)
+            raise
         return int(made)
 
     def destroy_graph(self, graph: Graph) -> None:

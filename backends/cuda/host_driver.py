@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from backends.cuda.errors import failure
 from backends.cuda.ptx import UNIT_BYTES
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from backends.cuda.order import GatherOrder
 
     Work = Callable[[], None]
+
+
+T = TypeVar("T")
 
 
 class HostStream:
@@ -59,6 +62,7 @@ class HostDriver:
         self._memory_bytes = memory_bytes
         self._blocks: dict[int, mmap.mmap] = {}
         self._pinned: dict[int, mmap.mmap] = {}
+        self._handles: dict[int, object] = {}  # streams, events and graphs that are open
         self._lock = threading.RLock()  # whoever waits runs the work of all streams
         self._broken = False
 
@@ -71,15 +75,23 @@ class HostDriver:
 
     def free_bytes(self) -> int:
         """See Driver. Pinned memory is not the device's."""
-        return self._memory_bytes - sum(map(len, self._blocks.values()))
+        return self._memory_bytes - self.allocated_bytes()
+
+    def allocated_bytes(self) -> int:
+        """Return the device memory in use."""
+        return sum(map(len, self._blocks.values()))
 
     def pinned_bytes(self) -> int:
         """Return the pinned memory in use."""
         return sum(map(len, self._pinned.values()))
 
+    def handles(self) -> int:
+        """Return how many streams, events and graphs are open."""
+        return len(self._handles)
+
     def allocate(self, size: int) -> int:
         """See Driver."""
-        self._check("cudaMalloc")
+        self.check("cudaMalloc")
         if size > self.free_bytes():
             raise failure(
                 self.where,
@@ -95,7 +107,7 @@ class HostDriver:
 
     def pin(self, size: int) -> int:
         """See Driver."""
-        self._check("cudaHostAlloc")
+        self.check("cudaHostAlloc")
         return _map(size, self._pinned)
 
     def unpin(self, address: int) -> None:
@@ -104,10 +116,12 @@ class HostDriver:
 
     def stream(self, *, urgent: bool = False) -> HostStream:
         """See Driver."""
-        return HostStream()
+        self.check("cudaStreamCreate")
+        return self._open(HostStream())
 
     def destroy_stream(self, stream: HostStream) -> None:
         """See Driver."""
+        del self._handles[id(stream)]
 
     def number(self, stream: HostStream) -> int:
         """See Driver."""
@@ -115,14 +129,16 @@ class HostDriver:
 
     def event(self, *, blocking: bool) -> HostEvent:
         """See Driver."""
-        return HostEvent()
+        self.check("cudaEventCreate")
+        return self._open(HostEvent())
 
     def destroy_event(self, event: HostEvent) -> None:
         """See Driver."""
+        del self._handles[id(event)]
 
     def record(self, event: HostEvent, stream: HostStream) -> None:
         """See Driver."""
-        self._check("cudaEventRecord")
+        self.check("cudaEventRecord")
         event.stream, event.reached_ns = stream, None
 
         def reach() -> None:
@@ -137,14 +153,14 @@ class HostDriver:
     def synchronize(self, event: HostEvent) -> None:
         """See Driver. Runs the work on this thread."""
         self._run_until(event)
-        self._check("cudaEventSynchronize")
+        self.check("cudaEventSynchronize")
 
     def idle(self, stream: HostStream) -> bool:
         """See Driver. Runs the work on this thread."""
         with self._lock:
             while stream.waiting and not self._broken:
                 stream.waiting.popleft()()
-        self._check("cuStreamQuery")
+        self.check("cuStreamQuery")
         return True
 
     def copy(self, target: int, source: int, size: int, stream: HostStream) -> None:
@@ -191,7 +207,7 @@ class HostDriver:
             enqueue()
         finally:
             stream.captured = None
-        return captured
+        return self._open(captured)
 
     def launch(self, graph: list[Work], stream: HostStream) -> None:
         """See Driver."""
@@ -200,10 +216,12 @@ class HostDriver:
 
     def destroy_graph(self, graph: list[Work]) -> None:
         """See Driver."""
+        del self._handles[id(graph)]
         graph.clear()
 
     def settle(self) -> None:
         """See Driver. What nobody waited for runs when somebody does."""
+        self.check("cudaDeviceSynchronize")
 
     def break_device(self, stream: HostStream) -> None:
         """See Driver."""
@@ -213,8 +231,12 @@ class HostDriver:
 
         self._enqueue("cuLaunchKernel", fail, stream)
 
+    def _open(self, handle: T) -> T:
+        self._handles[id(handle)] = handle
+        return handle
+
     def _enqueue(self, call: str, work: Work, stream: HostStream) -> None:
-        self._check(call)
+        self.check(call)
         if stream.captured is not None:
             stream.captured.append(work)
         else:
@@ -227,7 +249,8 @@ class HostDriver:
             while stream is not None and event.reached_ns is None and not self._broken:
                 stream.waiting.popleft()()
 
-    def _check(self, call: str) -> None:
+    def check(self, call: str) -> None:
+        """Raise CudaError if a call of this name fails: on a device that is broken, every one."""
         if self._broken:
             text = "an illegal instruction was encountered"
             raise failure(self.where, call, "cudaErrorIllegalInstruction", text)

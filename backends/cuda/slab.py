@@ -1,21 +1,59 @@
 """All loaded samples in one pinned, page-aligned block of host memory, shared by what is near it.
 
-One for each NUMA node and array: the engines of a process on GPUs of one node use the same.
+Samples are read straight into such a block (`PinnedMemory`), so that they lie in memory once; an
+array from elsewhere is copied into one. The engines of a process on GPUs of one NUMA node use the
+same block.
 """
 
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backends.cuda.driver import DEVICES
+from backends.cuda.errors import CudaError
+from backends.cuda.held import Held
 from backends.cuda.numa import on_node
 from backends.cuda.pinned import pinned_bytes
 
 if TYPE_CHECKING:
     from backends.base import Array
     from backends.cuda.driver import Driver
+
+    # What a block is near to: the kind of driver, and the NUMA node.
+    Near = tuple[type, int | None]
+
+
+class PinnedMemory:
+    """Pinned memory that samples are read into. See `backends.base.SampleMemory`."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self.near = _near(driver)
+
+    def allocate(self, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
+        """See `SampleMemory.allocate`.
+
+        Raises:
+            OutOfMemoryError: no more memory can be pinned.
+        """
+        size = prod(shape) * dtype.itemsize
+        with DEVICES:
+            self._driver.use()
+            block = _Block(self._driver, size)
+        with _lock:
+            _blocks[block.address] = block
+        return block.bytes.view(dtype).reshape(shape)
+
+    def free(self, block: Array) -> None:
+        """See `SampleMemory.free`."""
+        # A device that failed refuses also to free.
+        with DEVICES, suppress(CudaError):
+            _blocks[_address(block)].let_go()
 
 
 class Slab:
@@ -31,68 +69,105 @@ class Slab:
     def __init__(self, driver: Driver, samples: Array, *, on_device: bool) -> None:
         self.count = len(samples)
         self.row_bytes = samples.nbytes // len(samples)
-        self.on_device = on_device
         self._driver = driver
-        self._shared = _take(driver, samples)
-        self.address = self._shared.address
-        block = pinned_bytes(self.address, samples.nbytes)
-        self.array = block.view(samples.dtype).reshape(samples.shape)
+        self._block: _Block | None = _take(driver, samples)
+        self.address = self._block.address
+        self.array = self._block.bytes.view(samples.dtype).reshape(samples.shape)
         if not on_device:
             return
         self.array = samples[:0]
         try:
-            self.address = driver.allocate(samples.nbytes)
-            stream, done = driver.stream(), driver.event(blocking=True)
-            driver.copy(self.address, self._shared.address, samples.nbytes, stream)
-            driver.record(done, stream)
-            driver.synchronize(done)
-            driver.destroy_event(done)
-            driver.destroy_stream(stream)
+            self.address = _copied(driver, self._block.address, samples.nbytes)
         finally:
-            _give_back(driver, self._shared)
+            self._block.let_go()
+            self._block = None
 
     def close(self) -> None:
         """Let go of the memory. Nothing reads it any more."""
-        if self.on_device:
+        if self._block is None:
             self._driver.free(self.address)
         else:
-            _give_back(self._driver, self._shared)
+            self._block.let_go()
 
 
-class _Shared:
-    """A pinned copy of an array, and how many use it."""
+class _Block:
+    """Pinned bytes, and how many use them: the driver that pinned them frees them after the last.
 
-    def __init__(self, driver: Driver, samples: Array, key: _Key) -> None:
-        # The array is kept: while it lives, no other can have its address.
-        self.samples, self.key = samples, key
+    Attributes:
+        source: the array that they are a copy of; None: they were read in. The array is kept:
+            while it lives, no other can have its address.
+    """
+
+    def __init__(self, driver: Driver, size: int, source: Array | None = None) -> None:
+        self._driver = driver
+        self.near = _near(driver)
+        self.source = source
         self.users = 1
         with on_node(driver.node):
-            self.address = driver.pin(samples.nbytes)
-            block = pinned_bytes(self.address, samples.nbytes)
-            np.copyto(block, samples.reshape(-1).view(np.uint8))
+            self.address = driver.pin(size)
+            self.bytes = pinned_bytes(self.address, size)
+            if source is not None:
+                np.copyto(self.bytes, source.reshape(-1).view(np.uint8))
+
+    def let_go(self) -> None:
+        """One user less."""
+        with _lock:
+            self.users -= 1
+            if self.users:
+                return
+            if self.source is None:
+                del _blocks[self.address]
+            else:
+                del _copies[_key(self.near, self.source)]
+        self._driver.use()
+        self._driver.unpin(self.address)
 
 
-_Key = tuple[int, int, int | None, type]
+_Key = tuple["Near", int, int]
 _lock = threading.Lock()
-_all: dict[_Key, _Shared] = {}
+_blocks: dict[int, _Block] = {}  # that samples were read into, by address
+_copies: dict[_Key, _Block] = {}  # of arrays from elsewhere
 
 
-def _take(driver: Driver, samples: Array) -> _Shared:
-    address = samples.__array_interface__["data"][0]
-    key = (address, samples.nbytes, driver.node, type(driver))
+def _take(driver: Driver, samples: Array) -> _Block:
+    """Return the block that holds `samples`, near the driver's device, with one more user."""
+    near = _near(driver)
     with _lock:
-        found = _all.get(key)
+        found = _blocks.get(_address(samples))
+        if found is None or found.near != near:
+            found = _copies.get(_key(near, samples))
         if found is None:
-            found = _all[key] = _Shared(driver, samples, key)
+            found = _Block(driver, samples.nbytes, samples)
+            _copies[_key(near, samples)] = found
         else:
             found.users += 1
     return found
 
 
-def _give_back(driver: Driver, shared: _Shared) -> None:
-    with _lock:
-        shared.users -= 1
-        if shared.users:
-            return
-        del _all[shared.key]
-    driver.unpin(shared.address)
+def _near(driver: Driver) -> Near:
+    return type(driver), driver.node
+
+
+def _key(near: Near, samples: Array) -> _Key:
+    return near, _address(samples), samples.nbytes
+
+
+def _address(samples: Array) -> int:
+    return int(samples.__array_interface__["data"][0])
+
+
+def _copied(driver: Driver, address: int, size: int) -> int:
+    """Return the address on the device of a copy of pinned bytes."""
+    used, made = Held(driver), Held(driver)
+    try:
+        target = made.keep(driver.allocate(size), driver.free)
+        stream = used.keep(driver.stream(), driver.destroy_stream)
+        done = used.keep(driver.event(blocking=True), driver.destroy_event)
+        driver.copy(target, address, size, stream)
+        driver.record(done, stream)
+        driver.synchronize(done)
+        made.hand_over()
+    finally:
+        used.close()
+        made.close()
+    return target

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backends.cuda.errors import CudaError
 from backends.cuda.order import GatherOrder, order_bytes
 from backends.cuda.pinned import pinned_bytes
 from backends.cuda.ptx import UNIT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from backends.base import Array, TensorSpec
     from backends.cuda.driver import Driver, Event, Graph, Stream
-
-log = logging.getLogger(__name__)
+    from backends.cuda.held import Held
 
 _NONE = np.empty(0)
-
-T = TypeVar("T")
 
 
 # Times that the device writes for each batch, by their place in `Slot.stamps`: it begins; the rows
@@ -79,33 +71,6 @@ class Slot:
     def stamp_at(self, stamp: int) -> int:
         """Return the address of one of `stamps`."""
         return self.stamps_address + STAMP_BYTES * stamp
-
-
-class Held:
-    """Everything that was opened on a device; freed in reverse order, whatever its state.
-
-    A device that failed refuses also to free; that is no news, and must not hide the failure.
-    """
-
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
-        self._stack = ExitStack()
-
-    def keep(self, thing: T, free: Callable[[T], None]) -> T:
-        """Free `thing` with `free` in the end; return it."""
-        self._stack.callback(self._quietly, free, thing)
-        return thing
-
-    def close(self) -> None:
-        """Free all. Closing twice is allowed."""
-        self._stack.close()
-
-    def _quietly(self, free: Callable[[T], None], thing: T) -> None:
-        try:
-            self._driver.use()
-            free(thing)
-        except CudaError as error:
-            log.debug("while freeing: %s", error)
 
 
 @dataclass(frozen=True, slots=True)

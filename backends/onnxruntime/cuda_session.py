@@ -14,6 +14,7 @@ import numpy as np
 from backends.base import TensorSpec, describe
 from backends.cuda.engine import CudaEngine, open_cuda_engine
 from backends.cuda.gpu import open_driver
+from backends.cuda.held import Held
 from backends.cuda.options import CudaOptions
 from backends.onnxruntime import session as ort
 from backends.options import read_options
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession, IOBinding
 
     from backends.base import EngineSpec, OptionValue
+    from backends.cuda.driver import Driver
 
     ProviderList = list[tuple[str, dict[str, str]]]
 
@@ -59,18 +61,33 @@ def open_on_gpu(spec: EngineSpec) -> CudaEngine:
     wanted = gpu_providers(spec.device, options)
     ort.check_provider(runtime, spec.device, wanted[0][0])
     path = check_file(spec.model_path)
-    driver = open_driver(spec.device)
-    stream = driver.stream()
-    for _, settings in wanted[:-1]:
-        settings["user_compute_stream"] = str(driver.number(stream))
-    cpu_options = ort.Options(
-        intra_op_threads=options.intra_op_threads,
-        graph_optimization=options.graph_optimization,
+    session_options = ort.Options(
+        intra_op_threads=options.intra_op_threads, graph_optimization=options.graph_optimization
     )
-    session = ort.open_session(runtime, path, cpu_options, wanted)
-    loaded = Loaded(path, session, wanted[0][0])
-    kernel = OrtKernel(runtime, loaded, spec, Place("cuda", int(spec.device)))
-    return open_cuda_engine(driver, kernel, spec, options, f"{path}, device {spec.device}", stream)
+    target = Target(runtime, path, session_options, wanted, Place("cuda", int(spec.device)))
+    return open_on(open_driver(spec.device), target, spec, options)
+
+
+def open_on(driver: Driver, target: Target, spec: EngineSpec, options: CudaOptions) -> CudaEngine:
+    """Open a session on a stream of `driver`, and an engine around it.
+
+    Raises:
+        EngineError: the model does not load or fit; nothing stays on the device.
+    """
+    held = Held(driver)
+    try:
+        driver.use()
+        stream = held.keep(driver.stream(), driver.destroy_stream)
+        for provider, settings in target.providers:
+            if provider != ort.CPU:
+                settings["user_compute_stream"] = str(driver.number(stream))
+        session = target.session()
+        kernel = OrtKernel(target, session, spec)
+    except BaseException:
+        held.close()
+        raise
+    where = f"{target.path}, device {spec.device}"
+    return open_cuda_engine(driver, kernel, spec, options, where, stream)
 
 
 def gpu_providers(device: str, options: GpuOptions) -> ProviderList:
@@ -96,12 +113,30 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A session, the file it came from, and the provider that runs it."""
+class Target:
+    """What to open, and where.
 
+    Attributes:
+        runtime: ONNX Runtime.
+        path: of the model.
+        options: of the session.
+        providers: ONNX Runtime's, the one that must run the model first.
+        place: where inputs and outputs lie.
+    """
+
+    runtime: ModuleType
     path: str
-    session: InferenceSession
-    provider: str
+    options: ort.Options
+    providers: ProviderList
+    place: Place
+
+    def session(self) -> InferenceSession:
+        """Open a session.
+
+        Raises:
+            EngineError: it cannot be loaded, or the provider did not start.
+        """
+        return ort.open_session(self.runtime, self.path, self.options, self.providers)
 
 
 class OrtKernel:
@@ -113,22 +148,22 @@ class OrtKernel:
     sizes: Sequence[int] = ()
     capturable = False
 
-    def __init__(self, runtime: ModuleType, loaded: Loaded, spec: EngineSpec, place: Place) -> None:
-        self._session: InferenceSession | None = loaded.session
-        self._place = place
-        self._where = loaded.path
-        fitted = ort.fit_session(loaded.session, spec, loaded.path)
+    def __init__(self, target: Target, session: InferenceSession, spec: EngineSpec) -> None:
+        self._session: InferenceSession | None = session
+        self._place = target.place
+        self._where = target.path
+        fitted = ort.fit_session(session, spec, target.path)
         self.input = fitted.input
-        self.outputs = tuple(with_known_sizes(output, loaded.path) for output in fitted.outputs)
+        self.outputs = tuple(with_known_sizes(output, target.path) for output in fitted.outputs)
         self._bindings: dict[tuple[int, int], IOBinding] = {}
-        self._run_options = runtime.RunOptions()
+        self._run_options = target.runtime.RunOptions()
         # The engine waits for its own event; ONNX Runtime would wait for the whole device.
         self._run_options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         self.facts: Mapping[str, OptionValue] = {
             "backend": "onnxruntime",
-            "version": runtime.__version__,
-            "provider": loaded.provider,
-            "precision": precision_of(loaded.path, self.input.dtype),
+            "version": target.runtime.__version__,
+            "provider": target.providers[0][0],
+            "precision": precision_of(target.path, self.input.dtype),
         }
 
     def prepare(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:

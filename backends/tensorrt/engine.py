@@ -85,7 +85,11 @@ def open_engine(spec: EngineSpec) -> Engine:
     kernel = load_kernel(plan, library, spec, sizes if options.cuda_graphs else ())
     if options.precision:
         source = str(kernel.facts["precision_from"])
-        check_precision(kernel.layers, options.precision, str(plan.path), source)
+        try:
+            check_precision(kernel.layers, options.precision, str(plan.path), source)
+        except EngineError:
+            kernel.close()
+            raise
     return open_cuda_engine(driver, kernel, spec, options, f"{path}, device {spec.device}")
 
 
@@ -146,7 +150,11 @@ def load_kernel(
     profiles = _profiles(engine, tensor.name)
     check_batch(plan.path, tensor.name, profiles[-1].max, spec.max_batch_size)
     kernel = TensorRtKernel(loaded, tensor, profiles, sizes)
-    kernel.describe(order_outputs(outputs, spec.output_name, where), plan)
+    try:
+        kernel.describe(order_outputs(outputs, spec.output_name, where), plan)
+    except BaseException:
+        kernel.close()
+        raise
     return kernel
 
 

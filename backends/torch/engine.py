@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from backends.cuda.engine import DEVICES, CudaEngine, open_cuda_engine
+from backends.cuda.driver import DEVICES
+from backends.cuda.engine import CudaEngine, open_cuda_engine
 from backends.cuda.errors import OUT_OF_MEMORY, OutOfMemoryError
 from backends.cuda.gpu import open_driver
 from backends.cuda.host_driver import HostDriver

@@ -20,7 +20,7 @@ from sut.base.subprocess_call import answer_request
 from sut.config.settings import HarnessSettings  # msgspec reads the annotations
 from sut.config.workload import Workload
 from sut.record.result import PERCENTILES
-from sut.serve.samples import SampleSource
+from sut.serve.samples import SampleReader, SampleSource
 from sut.serve.service_times import Measured, Point
 from sut.serve.workers.closing import close_all
 from sut.serve.workers.executor import Executor, ExecutorSpec
@@ -104,12 +104,10 @@ class _Station:
             self.largest = largest
             return
 
-    def load(self, request: Request) -> None:
+    def load(self, source: SampleSource, reader: SampleReader) -> None:
         """Bring samples into memory."""
-        samples = request.workload.samples
-        assert samples is not None, "samples are prepared before S(b) is measured"
-        self._indices = range(min(samples.count, _MOST_SAMPLES))
-        self._executor.load(SampleSource.of(request.workload, self._indices).read())
+        self._indices = source.indices
+        self._executor.load(reader.read(source, self._executor.memory))
 
     def time(self, size: int, request: Request) -> None:
         """Time one batch size."""
@@ -186,9 +184,13 @@ def measure(request: Request, open_: Open = Executor) -> Measured:
     """
     postprocess = request.workload.postprocess
     stations = [_Station(spec, postprocess, open_) for spec in request.engines()]
+    samples = request.workload.samples
+    assert samples is not None, "samples are prepared before S(b) is measured"
+    source = SampleSource.of(request.workload, range(min(samples.count, _MOST_SAMPLES)))
+    reader = SampleReader()
     with ThreadPoolExecutor(len(stations)) as pool:
         _all(pool, stations, _Station.open)
-        _all(pool, stations, lambda station: station.load(request))
+        _all(pool, stations, lambda station: station.load(source, reader))
         collector_off()
         for size in request.sizes:
             _all(pool, stations, lambda station, n=size: station.time(n, request))

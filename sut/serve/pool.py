@@ -13,12 +13,13 @@ from sut.config.settings import Limits
 from sut.serve.batcher import BatcherSettings
 from sut.serve.dispatcher import Dispatcher
 from sut.serve.policy import Policy, WorkerLimits
+from sut.serve.samples import SampleReader
 from sut.serve.workers.closing import close_all
 from sut.serve.workers.executor import Executor, ExecutorSpec, Timing
 from sut.serve.workers.failures import naming
 from sut.serve.workers.inline import InlineSut
 from sut.serve.workers.process import ProcessSpec, ProcessWorker, Receiver
-from sut.serve.workers.thread import SharedReader, ThreadWorker
+from sut.serve.workers.thread import ThreadWorker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,6 +95,7 @@ class InlineSystem:
         self._limits = limits
         self._name, self._device = next(iter(request.harness.worker_devices()))
         self._executor: Executor | None = None
+        self._reader = SampleReader()
 
     def open(self) -> list[dict[str, OptionValue]]:
         """See System."""
@@ -104,7 +106,8 @@ class InlineSystem:
     def load(self, source: SampleSource) -> None:
         """See System."""
         with naming(self._name, "load"):
-            self._opened().load(source.read())
+            executor = self._opened()
+            executor.load(self._reader.read(source, executor.memory))
 
     def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
         """See System."""
@@ -123,6 +126,7 @@ class InlineSystem:
         """See System."""
         if self._executor is not None:
             close_all({self._name: self._executor.close}, self._limits.close_s)
+            close_all({"samples": self._reader.close}, CLOSE_MARGIN_S)
 
     def _opened(self) -> Executor:
         assert self._executor is not None, "open() comes first"
@@ -142,6 +146,7 @@ class BatchSystem:
         )
         self._dispatcher = Dispatcher(self._policy, outlets)
         specs = [(name, executor_spec(request, device)) for name, device in named]
+        self._reader = SampleReader()
         self._workers: Sequence[Worker]
         self._receiver: Receiver | None = None
         if harness.workers == "process":
@@ -150,7 +155,7 @@ class BatchSystem:
             self._workers = self._threads(specs)
 
     def _threads(self, specs: Sequence[tuple[str, ExecutorSpec]]) -> list[ThreadWorker]:
-        reader, front = SharedReader(), self._dispatcher
+        front, reader = self._dispatcher, self._reader
         return [
             ThreadWorker(name, spec, reader, front.finished, front.fail) for name, spec in specs
         ]
@@ -209,6 +214,7 @@ class BatchSystem:
         closers = {worker.name: worker.close for worker in self._workers}
         # A little more than a worker process has, which reports by itself that it was killed.
         close_all(closers, self._limits.close_s + CLOSE_MARGIN_S)
+        close_all({"samples": self._reader.close}, CLOSE_MARGIN_S)
 
 
 def _all(calls: Sequence[Future[T]]) -> list[T]:

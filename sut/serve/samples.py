@@ -6,15 +6,16 @@ outside the timed region.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
-    from backends.base import Array
+    from backends.base import Array, SampleMemory
     from sut.config.workload import Workload
 
 NOT_LOADED = -1
@@ -65,8 +66,12 @@ class SampleSource:
         shape, dtype = workload.sample_shape, workload.input.dtype
         return cls(samples.path, samples.count, shape, dtype, tuple(indices))
 
-    def read(self) -> LoadedSamples:
-        """Read the samples into memory."""
+    def read(self, memory: SampleMemory | None = None) -> LoadedSamples:
+        """Read the samples into a block of `memory`, or into ordinary memory for None.
+
+        Raises:
+            IndexError: there is no such sample.
+        """
         if not self.path:  # zeros take no memory until somebody touches them, and nobody does
             zeros = np.zeros((self.count, *self.shape), self.dtype)
             return LoadedSamples(zeros, range(self.count), range(self.count))
@@ -75,4 +80,47 @@ class SampleSource:
         row_of = [NOT_LOADED] * len(source)
         for row, index in enumerate(order):
             row_of[index] = row
-        return LoadedSamples(np.ascontiguousarray(source[order]), row_of, order)
+        shape = (len(order), *source.shape[1:])
+        allocate = np.empty if memory is None else memory.allocate
+        block = allocate(shape, source.dtype)
+        try:
+            # "clip" because "raise" would go through a buffer: the indices were checked just now.
+            np.take(source, order, axis=0, out=block, mode="clip")
+        except BaseException:
+            if memory is not None:
+                memory.free(block)
+            raise
+        return LoadedSamples(block, row_of, order)
+
+
+class SampleReader:
+    """Reads each source once for all engines of a process that want it in the same memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._source: SampleSource | None = None
+        # By what the memory is near to; None: ordinary memory.
+        self._read: dict[Hashable, tuple[LoadedSamples, SampleMemory | None]] = {}
+
+    def read(self, source: SampleSource, memory: SampleMemory | None = None) -> LoadedSamples:
+        """Return the samples; the first caller reads them, and those of before are let go."""
+        near = None if memory is None else memory.near
+        with self._lock:
+            if source is not self._source:
+                self._let_go()
+                self._source = source
+            if near not in self._read:
+                self._read[near] = source.read(memory), memory
+            return self._read[near][0]
+
+    def close(self) -> None:
+        """Let go of all samples; engines keep what is bound to them."""
+        with self._lock:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._source = None
+        while self._read:
+            samples, memory = self._read.popitem()[1]
+            if memory is not None:
+                memory.free(samples.array)

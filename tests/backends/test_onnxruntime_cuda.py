@@ -11,16 +11,15 @@ import onnxruntime
 import pytest
 
 from backends.base import EngineSpec, TensorSpec
-from backends.cuda.engine import open_cuda_engine
 from backends.cuda.host_driver import HostDriver
 from backends.cuda.options import CudaOptions
 from backends.onnxruntime import session as ort
 from backends.onnxruntime.cuda_session import (
     GpuOptions,
-    Loaded,
-    OrtKernel,
     Place,
+    Target,
     gpu_providers,
+    open_on,
     with_known_sizes,
 )
 from sut.base.errors import EngineError
@@ -42,9 +41,8 @@ def spec_of(path: str) -> EngineSpec:
 def open_on_host(spec: EngineSpec) -> Engine:
     path = str(spec.model_path)
     options = ort.Options(intra_op_threads=1)
-    session = ort.open_session(onnxruntime, path, options, ort.providers("cpu"))
-    kernel = OrtKernel(onnxruntime, Loaded(path, session, ort.CPU), spec, Place("cpu", 0))
-    return open_cuda_engine(HostDriver(), kernel, spec, CudaOptions(), path)
+    target = Target(onnxruntime, path, options, ort.providers("cpu"), Place("cpu", 0))
+    return open_on(HostDriver(), target, spec, CudaOptions())
 
 
 class TestBoundToFixedAddresses(BackendTestCase):

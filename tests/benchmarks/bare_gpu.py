@@ -107,7 +107,7 @@ class Loop:
         self._slots = engine._slots
         self._graphs: dict[tuple[int, int], Graph] = {}
         self._row_bytes = slab.row_bytes
-        self._target_bytes = engine._target_bytes
+        self._target_bytes = engine._pipeline.target_bytes
 
     def rate(self, size: int, seconds: float) -> float:
         """Return samples/s of batches of `size` rows that follow each other."""
@@ -182,10 +182,12 @@ class Loop:
         """Enqueue the model alone; the engine's own graphs hold copies and times too."""
         engine, key = self._engine, (slot.source, size)
         if not slot.graphs:
-            engine._run(slot, size)
+            engine._pipeline.run_model(slot, size)
             return
         if key not in self._graphs:
-            captured = self._driver.capture(partial(engine._run, slot, size), self._compute)
+            captured = self._driver.capture(
+                partial(engine._pipeline.run_model, slot, size), self._compute
+            )
             self._graphs[key] = engine._held.keep(captured, self._driver.destroy_graph)
         self._driver.launch(self._graphs[key], self._compute)
 
@@ -231,7 +233,7 @@ def _run_here(request: GpuRequest) -> GpuResult:
     scattered = {
         size: loop.scattered_rate(size, request.seconds) for size in sizes if request.scattered
     }
-    alone = not engine._sizes or 1 in engine._sizes
+    alone = not engine._pipeline.sizes or 1 in engine._pipeline.sizes
     single_ns = loop.single_ns(request.seconds) if alone else None
     parts_ns = loop.single_parts_ns(request.seconds / 4) if alone else ()
     engine.close()

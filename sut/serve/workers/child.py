@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from sut.base.errors import EXIT_FAILED
 from sut.base.process import collector_off, parse_cpus
+from sut.serve.samples import SampleReader
 from sut.serve.workers.executor import Executor, ExecutorSpec
 from sut.serve.workers.failures import describe
 from sut.serve.workers.lane import Lane, Outcome
@@ -56,6 +57,7 @@ class Child:
         self._sending = threading.Lock()  # the collecting thread and the main thread both answer
         self._executor: Executor | None = None
         self._lane: Lane[NumberedWork] | None = None
+        self._reader = SampleReader()
 
     def serve(self) -> None:
         """Work until the socket closes."""
@@ -71,6 +73,7 @@ class Child:
         if self._lane is not None and self._executor is not None:
             self._lane.close()
             self._executor.close()
+            self._reader.close()
 
     def _call(self, body: memoryview) -> bytes:
         """Make a call; return the frame that answers it."""
@@ -90,7 +93,8 @@ class Child:
 
     def call_load(self, source: SampleSource) -> None:
         """Read this process's own copy of the samples."""
-        self._opened().load(source.read())
+        executor = self._opened()
+        executor.load(self._reader.read(source, executor.memory))
         collector_off()
 
     def call_warm_up(

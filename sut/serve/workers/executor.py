@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from backends.base import AsyncEngine, EngineSpec, open_engine
+from backends.base import AsyncEngine, EngineSpec, MemoryEngine, open_engine
 from data.tasks import records_of
 from sut.serve.responses import Responses
 
@@ -63,6 +63,8 @@ class Executor:
         self._async = self._engine if isinstance(self._engine, AsyncEngine) else None
         self.slots = self._async.slots if self._async else 0
         """Batches that `launch` takes at once; 0: the engine has only `run`."""
+        self.memory = self._engine.memory if isinstance(self._engine, MemoryEngine) else None
+        """Where the engine wants its samples; None: anywhere."""
 
     def facts(self) -> dict[str, OptionValue]:
         """Return the engine's facts."""

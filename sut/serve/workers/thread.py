@@ -22,28 +22,11 @@ if TYPE_CHECKING:
 
     from backends.base import OptionValue
     from sut.serve.dispatcher import Batch
-    from sut.serve.samples import LoadedSamples, SampleSource
+    from sut.serve.samples import SampleReader, SampleSource
     from sut.serve.workers.base import Done, Fail
     from sut.serve.workers.executor import Timing
 
 T = TypeVar("T")
-
-
-class SharedReader:
-    """Reads each sample source once for all threads of a process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._source: SampleSource | None = None
-        self._samples: LoadedSamples | None = None
-
-    def read(self, source: SampleSource) -> LoadedSamples:
-        """Return the samples; the first caller reads them and releases the previous ones."""
-        with self._lock:
-            if self._samples is None or source is not self._source:
-                self._samples = None
-                self._source, self._samples = source, source.read()
-            return self._samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +41,7 @@ class ThreadWorker:
     """One engine, opened, used and closed by one thread. See sut.serve.workers.base.Worker."""
 
     def __init__(
-        self, name: str, spec: ExecutorSpec, reader: SharedReader, done: Done, fail: Fail
+        self, name: str, spec: ExecutorSpec, reader: SampleReader, done: Done, fail: Fail
     ) -> None:
         self.name = name
         self._spec = spec
@@ -74,8 +57,9 @@ class ThreadWorker:
         return self._call("open", Executor.facts)
 
     def load(self, source: SampleSource) -> Future[None]:
-        """See Worker. Threads share one copy."""
-        return self._call("load", lambda executor: executor.load(self._reader.read(source)))
+        """See Worker. Threads share what is in the same memory."""
+        reader = self._reader
+        return self._call("load", lambda e: e.load(reader.read(source, e.memory)))
 
     def warm_up(
         self, indices: Sequence[int], sizes: Sequence[int], limit_s: float

@@ -15,11 +15,11 @@ from backends.base import EngineSpec, OptionValue, TensorSpec
 from data.tasks.other import Raw
 from sut.base.errors import ConfigError, EngineError, WorkerError
 from sut.serve.dispatcher import Batch
-from sut.serve.samples import SampleSource
+from sut.serve.samples import SampleReader, SampleSource
 from sut.serve.workers.closing import close_all
 from sut.serve.workers.executor import ExecutorSpec
 from sut.serve.workers.process import ProcessSpec, ProcessWorker, Receiver
-from sut.serve.workers.thread import SharedReader, ThreadWorker
+from sut.serve.workers.thread import ThreadWorker
 from tests.sut.helpers.waiting import wait_until
 from tests.sut.serve import faults
 
@@ -282,7 +282,7 @@ def test_an_engine_that_does_not_open_names_its_device(front: Front, tmp_path: P
 
 def thread(front: Front, executor: ExecutorSpec, finished: Any = None) -> ThreadWorker:
     """Return a worker on a thread, not yet open."""
-    return ThreadWorker(NAME, executor, SharedReader(), finished or front.finished, front.fail)
+    return ThreadWorker(NAME, executor, SampleReader(), finished or front.finished, front.fail)
 
 
 def test_an_engine_that_ends_its_thread_while_it_opens_ends_every_call(front: Front) -> None:

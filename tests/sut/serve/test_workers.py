@@ -18,10 +18,10 @@ from sut.record.trace import BATCH_FIELDS, Close
 from sut.serve.dispatcher import Batch, Failure, Outlets
 from sut.serve.pool import capacity, warm_up_sizes
 from sut.serve.responses import Responses
-from sut.serve.samples import SampleSource
+from sut.serve.samples import SampleReader, SampleSource
 from sut.serve.workers.executor import WINDOW_BATCHES, Executor, ExecutorSpec, Timing
 from sut.serve.workers.inline import InlineSut
-from sut.serve.workers.thread import SharedReader, ThreadWorker
+from sut.serve.workers.thread import ThreadWorker
 from tests.sut.helpers import own
 
 LIMIT_S = 10.0
@@ -112,7 +112,7 @@ def samples(tmp_path: Path) -> Path:
 def worker(ledger: Ledger) -> Iterator[ThreadWorker]:
     """A thread worker on the null backend, open and loaded; it fails at its third batch."""
     made = ThreadWorker(
-        "device cpu", null(fail_at_batch=3), SharedReader(), ledger.finished, ledger.fail
+        "device cpu", null(fail_at_batch=3), SampleReader(), ledger.finished, ledger.fail
     )
     made.open().result(LIMIT_S)
     made.load(source()).result(LIMIT_S)
@@ -124,7 +124,7 @@ def worker(ledger: Ledger) -> Iterator[ThreadWorker]:
 
 
 def test_an_open_worker_tells_the_facts_of_its_engine(ledger: Ledger) -> None:
-    worker = ThreadWorker("device cpu", null(), SharedReader(), ledger.finished, ledger.fail)
+    worker = ThreadWorker("device cpu", null(), SampleReader(), ledger.finished, ledger.fail)
 
     facts = worker.open().result(LIMIT_S)
     worker.close()
@@ -143,7 +143,7 @@ def test_an_open_worker_tells_the_facts_of_its_engine(ledger: Ledger) -> None:
 def test_an_engine_that_does_not_open_is_reported_to_every_call_and_the_worker_ends(
     ledger: Ledger, spec: ExecutorSpec, error: type[Exception]
 ) -> None:
-    worker = ThreadWorker("device cpu", spec, SharedReader(), ledger.finished, ledger.fail)
+    worker = ThreadWorker("device cpu", spec, SampleReader(), ledger.finished, ledger.fail)
 
     opened = worker.open()
     loaded = worker.load(source())
@@ -193,7 +193,7 @@ def test_a_batch_that_raises_is_reported_before_it_is_answered_empty(
 
 
 def test_a_worker_that_is_closed_has_answered_what_it_was_given(ledger: Ledger) -> None:
-    worker = ThreadWorker("device cpu", null(), SharedReader(), ledger.finished, ledger.fail)
+    worker = ThreadWorker("device cpu", null(), SampleReader(), ledger.finished, ledger.fail)
     worker.open()
     worker.load(source()).result(LIMIT_S)
 
@@ -206,7 +206,7 @@ def test_a_worker_that_is_closed_has_answered_what_it_was_given(ledger: Ledger) 
 
 
 def test_threads_share_one_copy_of_the_samples(samples: Path) -> None:
-    reader, wanted = SharedReader(), source(samples)
+    reader, wanted = SampleReader(), source(samples)
 
     first, second = reader.read(wanted), reader.read(wanted)
     other = reader.read(source(samples, (3, 1)))

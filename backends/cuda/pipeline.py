@@ -1,0 +1,190 @@
+"""The steps of a batch on a device: rows in, model, outputs back; as graphs where that is possible.
+
+Enqueues only; who waits for what is the engine's. Knows addresses, streams and slots.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from backends.cuda.driver import DELIVER_BYTES, Parcel
+from backends.cuda.ladder import fitting
+from backends.cuda.ptx import UNIT_BYTES
+from backends.cuda.slots import BEGUN, COMPUTED, COPIED, DONE, STARTED, tensor_bytes
+from backends.rows import gather, is_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backends.base import EngineSpec
+    from backends.cuda.driver import Driver, Stream
+    from backends.cuda.held import Held
+    from backends.cuda.kernel import Kernel
+    from backends.cuda.options import CudaOptions
+    from backends.cuda.slab import Slab
+    from backends.cuda.slots import Slot
+
+# Rows that follow each other go by the copy engine from this size on: it is faster, and leaves the
+# model all of the device. For less, what it takes to begin is more than the kernel takes.
+COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What an engine is opened on.
+
+    Attributes:
+        driver: of the device.
+        stream: on which all batches are computed.
+        held: what is freed when the engine is closed.
+    """
+
+    driver: Driver
+    stream: Stream
+    held: Held
+
+
+class Pipeline:
+    """Brings batches through a device.
+
+    Attributes:
+        row_bytes: of a sample.
+        target_bytes: of a row of each output.
+        sizes: batch sizes that the model runs; empty: every one.
+        on_device: the device gathers the rows.
+        copies: the copy engine takes each row of a large batch.
+        overlaps: there are several slots, each with a stream of its own.
+    """
+
+    def __init__(
+        self, device: Device, kernel: Kernel, spec: EngineSpec, options: CudaOptions
+    ) -> None:
+        self._driver, self._stream, self._held = device.driver, device.stream, device.held
+        self._kernel = kernel
+        self.row_bytes = tensor_bytes(kernel.input)
+        self.target_bytes = tuple(map(tensor_bytes, kernel.outputs))
+        self.sizes = tuple(kernel.sizes)
+        self.on_device = options.gather != "staging" and self.row_bytes % UNIT_BYTES == 0
+        self.copies = options.gather == "copies"
+        # With one slot nothing overlaps, and one stream is enough. Outputs that take the copy
+        # engine's time do not hold up the next batch.
+        self.overlaps = spec.slots > 1
+        most_bytes = spec.max_batch_size * max(self.target_bytes)
+        self._delivers_apart = self.overlaps and most_bytes > DELIVER_BYTES
+        self._graphs = options.cuda_graphs and kernel.capturable
+        self._largest = spec.max_batch_size
+        self._fail_at_s = options.fail_at_s
+        self._fail_ns: int | None = None
+
+    def prepare(self, slots: Sequence[Slot]) -> None:
+        """Run each size once in each slot, and keep it as a graph."""
+        driver, kernel = self._driver, self._kernel
+        number = driver.number(self._stream)
+        if self.on_device:
+            for slot in slots:
+                captured = driver.capture(partial(self._gather, slot), slot.stream)
+                slot.gather = self._held.keep(captured, driver.destroy_graph)
+        # The largest first: the others fit into its memory.
+        for size in reversed(self.sizes or (self._largest,)):
+            for slot in slots:
+                kernel.prepare(size, slot.source, slot.targets, number)
+                driver.settle()
+                if self._graphs:
+                    captured = driver.capture(partial(self._compute, slot, size), self._stream)
+                    slot.graphs[size] = self._held.keep(captured, driver.destroy_graph)
+        driver.settle()
+
+    def restart_drill(self) -> None:
+        """Count the time of `fail_at_s` from the next batch."""
+        self._fail_ns = None
+
+    def enqueue(self, slot: Slot, slab: Slab, rows: Sequence[int], *, spin: bool) -> None:
+        """Enqueue a batch in a free slot; without `spin`, with an event that marks its end."""
+        driver, compute = self._driver, self._stream
+        slot.stamps[DONE] = 0
+        slot.launched_ns = time.monotonic_ns()
+        driver.use()
+        self._copy_in(slot, slab, rows)
+        if self.overlaps:
+            driver.record(slot.copied, slot.stream)
+            driver.order(compute, slot.copied)
+        if self._fail_at_s is not None:
+            self._drill(slot, self._fail_at_s)
+        size = fitting(self.sizes, len(rows))
+        graph = slot.graphs.get(size)
+        if graph is None:
+            self._compute(slot, size)
+        else:
+            driver.launch(graph, compute)
+        if self._delivers_apart:
+            driver.record(slot.computed, compute)
+            driver.order(slot.stream, slot.computed)
+            self._deliver(slot, size, slot.stream)
+        if not spin:
+            driver.record(slot.done, self.last_stream(slot))
+        slot.count = len(rows)
+
+    def run_model(self, slot: Slot, size: int) -> None:
+        """Enqueue the model itself."""
+        number = self._driver.number(self._stream)
+
+        def enqueue() -> None:
+            self._kernel.enqueue(size, slot.source, slot.targets, number)
+
+        self._driver.run(enqueue, self._stream)
+
+    def last_stream(self, slot: Slot) -> Stream:
+        """Return the stream on which a batch ends."""
+        return slot.stream if self._delivers_apart else self._stream
+
+    def _copy_in(self, slot: Slot, slab: Slab, rows: Sequence[int]) -> None:
+        driver, one = self._driver, self.row_bytes
+        size, run = len(rows) * one, is_run(rows)
+        if slot.gather is not None and (size < COPY_BYTES or not (run or self.copies)):
+            slot.order.write(slab.address, rows)
+            driver.launch(slot.gather, slot.stream)
+            return
+        driver.stamp(slot.stamp_at(BEGUN), slot.stream)
+        if run:
+            driver.copy(slot.source, slab.address + int(rows[0]) * one, size, slot.stream)
+        elif self.copies:
+            for target, row in zip(range(slot.source, slot.source + size, one), rows, strict=True):
+                driver.copy(target, slab.address + int(row) * one, one, slot.stream)
+        else:
+            gather(slab.array, rows, slot.staging)
+            driver.copy(slot.source, slot.staging_address, size, slot.stream)
+        if self.overlaps:
+            driver.stamp(slot.stamp_at(COPIED), slot.stream)
+
+    def _gather(self, slot: Slot) -> None:
+        """Enqueue the gather of whatever the slot's order says."""
+        driver = self._driver
+        driver.gather(slot.order, slot.source, slot.stamp_at(BEGUN), slot.stream)
+        if self.overlaps:
+            driver.stamp(slot.stamp_at(COPIED), slot.stream)
+
+    def _compute(self, slot: Slot, size: int) -> None:
+        """Enqueue the model, and the outputs to the host where the next batch need not wait."""
+        self._driver.stamp(slot.stamp_at(STARTED), self._stream)
+        self.run_model(slot, size)
+        if not self._delivers_apart:
+            self._deliver(slot, size, self._stream)
+
+    def _deliver(self, slot: Slot, size: int, stream: Stream) -> None:
+        """Enqueue the outputs of `size` rows to the host, with the times before and after."""
+        last = len(slot.targets) - 1
+        blocks = zip(slot.targets, slot.result_addresses, self.target_bytes, strict=True)
+        for k, (target, result, one) in enumerate(blocks):
+            begun_at = slot.stamp_at(COMPUTED) if k == 0 else 0
+            done_at = slot.stamp_at(DONE) if k == last else 0
+            self._driver.deliver(Parcel(target, result, size * one, begun_at, done_at), stream)
+
+    def _drill(self, slot: Slot, fail_at_s: float) -> None:
+        """Break the device once the time of `fail_at_s` has come."""
+        if self._fail_ns is None:
+            self._fail_ns = slot.launched_ns + int(fail_at_s * 1e9)
+        if slot.launched_ns >= self._fail_ns:
+            self._driver.break_device(self._stream)

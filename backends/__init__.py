@@ -1,1 +1,1 @@
-"""Engines: one file a backend, and the contract they share (`backends.base`)."""
+"""Engines: one folder per backend, and their common contract (`backends.base`)."""

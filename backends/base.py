@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[np.generic]
 
-# A name on the command line to the module that holds its `open_engine`. A new backend is one line
-# here, one file in this folder, and one fixture in the conformance suite.
+# Each backend's name and the module with its `open_engine`. A new backend is one line here, one
+# folder beside this file, and one fixture in the conformance suite.
 BACKENDS: Mapping[str, str] = {
     "onnxruntime": "backends.onnxruntime.engine",
     "null": "backends.null.engine",
@@ -29,7 +29,7 @@ BACKENDS: Mapping[str, str] = {
     "torch": "backends.torch.engine",
 }
 
-# Backends that open no model file and read no samples: data need not be there for them.
+# Backends that need neither a model file nor samples.
 WITHOUT_MODEL = frozenset({"null", "simulated"})
 
 OptionValue: TypeAlias = "str | int | float | bool"
@@ -52,17 +52,17 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """All that is needed to open an engine, as plain picklable data: it travels to processes.
+    """All that is needed to open an engine, as plain picklable data for worker processes.
 
     Attributes:
         backend: a key of BACKENDS.
         model_path: the model or engine file; None for a backend that needs none.
         input: what the benchmark feeds: name, shape without the batch axis, dtype.
         output_name: the output to return first; None for the model's own order.
-        max_batch_size: the largest batch that `infer` will be given.
-        device: "cpu", "0" (a GPU index), or what the backend understands.
+        max_batch_size: the largest batch for `infer`.
+        device: "cpu", "0" (a GPU index), or another name that the backend understands.
         options: backend options by name, such as {"intra_op_threads": 1}; unknown ones are refused.
-        slots: batches that an asynchronous engine is asked to have in flight.
+        slots: batches that an asynchronous engine keeps in flight.
     """
 
     backend: str
@@ -119,8 +119,8 @@ class Engine(Protocol):
 class AsyncEngine(Engine, Protocol):
     """An engine that has several batches in flight on its device, one in each slot.
 
-    One thread launches and one waits; they may do so at the same time. All else in `Engine` needs
-    every slot free. `infer` is a launch and a wait on slot 0.
+    One thread launches while another waits. Every other method of `Engine` needs all slots free.
+    `infer` is a launch and a wait on slot 0.
 
     Attributes:
         slots: batches that may be in flight.
@@ -205,19 +205,19 @@ def open_engine(spec: EngineSpec) -> Engine:
 
 
 def check_rows(rows: Sequence[int], bound: int, max_batch_size: int, where: str) -> None:
-    """Raise EngineError unless `rows` can be one batch of `bound` samples. For every backend."""
+    """Raise EngineError unless `rows` can be one batch of `bound` samples."""
     if not 0 < len(rows) <= max_batch_size:
         raise EngineError(
             f"{where}: a batch of {len(rows)} rows; expected 1 to max_batch_size {max_batch_size}."
         )
     if min(rows) < 0 or max(rows) >= bound:
         raise EngineError(
-            f"{where}: rows {min(rows)}..{max(rows)} asked for, but {bound} samples are bound."
+            f"{where}: rows {min(rows)}..{max(rows)} requested, but {bound} samples are bound."
         )
 
 
 def check_samples(samples: Array, tensor: TensorSpec, where: str) -> None:
-    """Raise EngineError unless `samples` can be bound to `tensor`. For every backend."""
+    """Raise EngineError unless `samples` can be bound to `tensor`."""
     shape = samples.shape
     fits = (
         len(shape) == len(tensor.shape) + 1

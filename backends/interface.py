@@ -1,6 +1,6 @@
-"""Checks the inputs and outputs that a model declares against what the benchmark feeds and reads.
+"""Checks the declared inputs and outputs of a model against those of the benchmark.
 
-Knows no inference library: shapes here hold the batch axis first, and None for an axis left open.
+Knows no inference library. Shapes have the batch axis first, and None for an open axis.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def order_outputs(
 def first_answers(run: Callable[[int], T], max_batch_size: int) -> T:
     """Return what `run` returns for a first batch, of two rows where that is allowed.
 
-    Many exports declare an open batch axis and hold a Reshape to one row: only a batch of two or
-    more tells.
+    Many exported models declare an open batch axis but contain a Reshape to one row. Only a batch
+    of two or more shows this.
 
     Raises:
         EngineError: from `run`.
@@ -115,7 +115,7 @@ def check_answers(
     """Return the outputs without their batch axis, after a batch of `count` rows gave `answers`.
 
     Raises:
-        EngineError: an output that has not one row for each row of the batch.
+        EngineError: an output does not have one row for each row of the batch.
     """
     for tensor, answer in zip(declared, answers, strict=True):
         if answer.ndim == 0 or len(answer) != count:
@@ -124,7 +124,7 @@ def check_answers(
                 f"batch of {count}; expected {count} rows, one a sample. Export the model with an "
                 "open batch axis in its outputs too."
             )
-    # A model may declare no shape at all; then the number of axes is known from the answers only.
+    # If a model declares no shape at all, only the answers show the number of axes.
     return tuple(
         replace(tensor, shape=tensor.shape[1:] or (None,) * (answer.ndim - 1))
         for tensor, answer in zip(declared, answers, strict=True)

@@ -1,6 +1,6 @@
-"""Reads a backend's options: a mapping of plain values becomes the backend's own typed dataclass.
+"""Turns the options of a backend, a mapping of plain values, into its typed dataclass.
 
-Knows no backend, and neither the command line nor the file that the options come from.
+Knows neither the backends nor where the options come from.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OptionsT = TypeVar("OptionsT")
 def read_options(options: Mapping[str, OptionValue], kind: type[OptionsT], where: str) -> OptionsT:
     """Return `options` as a `kind`, a dataclass whose fields are the known options.
 
-    Types are strict: "2" is no int, 1 is no bool; an int where a float is wanted is taken.
+    Types are strict: "2" is not an int, 1 is not a bool. Only an int may stand for a float.
 
     Raises:
         ConfigError: an option that does not exist, or a value that does not fit its type.

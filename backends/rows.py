@@ -1,6 +1,6 @@
-"""Rows of the bound samples as one block: a view where they follow each other, else a copy.
+"""Rows of the bound samples as one block: a view if they are consecutive, else a copy.
 
-Every backend whose engine reads host memory needs it. Knows arrays only.
+For backends whose engine reads host memory. Knows only arrays.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 def is_run(rows: Sequence[int]) -> bool:
-    """Return whether each of the rows, one or more, follows the one before."""
+    """Return whether the rows, one or more, are consecutive."""
     first, count = rows[0], len(rows)
-    # The last row alone tells most batches of random rows apart, without a list.
+    # For most batches of random rows the last row is enough, without a list.
     return rows[-1] - first == count - 1 and list(rows) == list(range(first, first + count))
 
 
 def gather(samples: Array, rows: Sequence[int], staging: Array) -> Array:
-    """Return rows `rows` of `samples`: a view where they follow each other, else in `staging`.
+    """Return rows `rows` of `samples`: a view if they are consecutive, else in `staging`.
 
     The caller has checked that the rows exist, and that `staging` has room for them.
     """
     if is_run(rows):
         return samples[rows[0] : rows[0] + len(rows)]
-    # "clip" because "raise" would go through a buffer of its own: the rows are checked already.
+    # "clip", because "raise" would use another buffer; the rows are checked already.
     return np.take(samples, rows, axis=0, out=staging[: len(rows)], mode="clip")

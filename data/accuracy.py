@@ -1,7 +1,7 @@
 """Judge LoadGen's accuracy log against the labels, in the way of MLPerf's accuracy scripts.
 
-The first record of a sample counts. What an answer is and how it is judged, the benchmark's task
-knows. Runs no model.
+The first record of a sample counts. The task of the benchmark knows what an answer is and how to
+judge it. Runs no model.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from data.schema import AccuracyRule
     from data.tasks.base import Answer, Judge, Label, Score
 
-# Below this many samples a 95 % interval at 76 % is wider than +-1.2 points, while MLPerf's target
-# lies 0.76 points under the model's own figure: a verdict would be luck.
+# With fewer samples, a 95 % interval at 76 % is wider than +-1.2 points. MLPerf's target is only
+# 0.76 points below the accuracy of the model, so a verdict would be luck.
 MIN_SAMPLES_FOR_VERDICT = 5000
 
 
@@ -35,10 +35,10 @@ class LogRecord(msgspec.Struct, frozen=True):
 
 
 def judge_for(rule: AccuracyRule, where: str) -> Judge:
-    """Return who judges by `rule`; `where` is what is to be judged.
+    """Return the judge for `rule`; `where` names the log or benchmark.
 
     Raises:
-        ConfigError: nobody here computes that metric.
+        ConfigError: this program does not compute that metric.
     """
     judge = judge_of(rule.metric)
     if judge is None:
@@ -56,10 +56,10 @@ def score(path: Path, labels: Sequence[Label] | None, rule: AccuracyRule) -> Sco
         path: the log of an accuracy run.
         labels: the right answer to each sample of the data set; None: unknown.
         rule: metric and target. A verdict needs all samples of the official data set, or
-            MIN_SAMPLES_FOR_VERDICT where there is none.
+            MIN_SAMPLES_FOR_VERDICT if there is no official one.
 
     Raises:
-        ConfigError: a metric that nobody here computes.
+        ConfigError: this program does not compute the metric.
         DataError: no labels; a missing, truncated or broken log; a record that holds no answer, or
             is of a sample that the data set does not have.
     """

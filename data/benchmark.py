@@ -1,4 +1,4 @@
-"""Find and load a benchmark: a YAML file that says model, data and rules, with no Python.
+"""Find and load a benchmark: a YAML file with model, data and rules.
 
 Opens neither the model nor the data.
 """
@@ -36,7 +36,7 @@ class Benchmark(BenchmarkSpec, frozen=True, kw_only=True):
         return self.loadgen_model or self.name
 
     def rules(self, scenario: str, round_: str = "current") -> RoundRules:
-        """Return what `round_` demands of `scenario`; without an entry every field is None."""
+        """Return the rules of `round_` for `scenario`; without an entry every field is None."""
         by_scenario = _entry(self.rounds, round_)
         return (by_scenario and _entry(by_scenario, scenario)) or RoundRules()
 

@@ -1,6 +1,6 @@
-"""Download a file with a checksum: resumed where it broke off, kept only if it is the right one.
+"""Downloads a file with a checksum: resumes after a break, and keeps only the right file.
 
-Knows nothing of what the file is. Standard library alone.
+Uses only the standard library.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 18
 _OK, _PARTIAL, _RANGE_REFUSED = 200, 206, 416
-# Worth another try: timeout, too many requests, and a server's own trouble.
+# Worth another try: timeout, too many requests, and server errors.
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class _BrokenOffError(Exception):
-    """An attempt ended early in a way that another attempt may mend; its text says how."""
+    """An attempt ended early, and another attempt may succeed; the text says why it ended."""
 
 
 def download(  # noqa: PLR0913 - one keyword for each thing that is checked
@@ -46,25 +46,25 @@ def download(  # noqa: PLR0913 - one keyword for each thing that is checked
     pause: Callable[[float], None] = time.sleep,
     progress: Progress | None = None,
 ) -> Path:
-    """Make `target` the file at `url`; return it. A right file that is there already is kept.
+    """Make `target` the file at `url`; return it. A correct file that already exists is kept.
 
-    Bytes gather in `target` + ".part", from which the next attempt, or the next call, goes on.
+    Bytes go into `target` + ".part", from which the next attempt or the next call continues.
 
     Args:
         url: http or https.
         target: written by renaming, so that it is never half a file.
         sha256: expected, in hexadecimal.
-        md5: expected, where no SHA-256 is published.
+        md5: expected, if no SHA-256 is published.
         size_bytes: expected.
         attempts: in a row without a new byte.
         timeout_s: without a byte, of one attempt.
-        pause: waits so many seconds before another attempt.
+        pause: waits this many seconds before another attempt.
         progress: called with (bytes, all bytes).
 
     Raises:
         ConfigError: no checksum, or no http URL.
-        DataError: the server refuses, all attempts broke off, or the file is not the expected one;
-            then nothing of it is kept.
+        DataError: the server refuses, all attempts failed, or the file is not the expected one and
+            was deleted.
     """
     if not (sha256 or md5):
         raise ConfigError(f"{url}: has no checksum; expected sha256 or md5 to check it against.")
@@ -78,13 +78,15 @@ def download(  # noqa: PLR0913 - one keyword for each thing that is checked
     _fetch_all(_Transfer(url, part, size_bytes, timeout_s, progress), attempts, pause)
     if reason := wrong(part):
         part.unlink()
-        raise DataError(f"{url}: {reason}. Nothing of it was kept; it changed, or was damaged.")
+        raise DataError(
+            f"{url}: {reason}. The download was deleted: the file has changed or was damaged."
+        )
     part.replace(target)
     return target
 
 
 class _Check:
-    """What the file has to be; called with a path it says what is wrong, or None."""
+    """The expected file; a call with a path returns what is wrong with that file, or None."""
 
     def __init__(self, sha256: str | None, md5: str | None, size_bytes: int | None) -> None:
         self._sums = [(name, s) for name, s in (("sha256", sha256), ("md5", md5)) if s]
@@ -103,7 +105,7 @@ class _Check:
 
 
 class _Transfer:
-    """One file on its way: where from, where to, and how far."""
+    """One download: source, target and progress."""
 
     def __init__(
         self,
@@ -124,10 +126,10 @@ class _Transfer:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def attempt(self) -> None:
-        """Ask for what is missing and append it.
+        """Request the missing bytes and append them.
 
         Raises:
-            DataError: the server refuses for good.
+            DataError: the server refuses permanently.
             _BrokenOffError: the connection failed or ended early.
         """
         done = self.done_bytes()
@@ -146,11 +148,11 @@ class _Transfer:
     def _receive(self, response: http.client.HTTPResponse, done: int) -> None:
         start = _range_start(response) if response.status == _PARTIAL else 0
         if start != done:
-            # A server without Range sends the whole file; one that sends another range is not
-            # to be trusted with this one.
+            # A server without Range sends the whole file. Do not trust one that sends another
+            # range.
             self.part.unlink(missing_ok=True)
             if start:
-                raise _BrokenOffError(f"sent bytes from {start} on; asked from {done} on")
+                raise _BrokenOffError(f"sent bytes from {start}; expected from {done}")
         total = None if response.length is None else start + response.length
         with self.part.open("ab") as file:
             while chunk := response.read(_CHUNK_BYTES):
@@ -168,7 +170,7 @@ class _Transfer:
             if error.headers.get("Content-Range", "").endswith(f"/{done}"):
                 return
             self.part.unlink()
-            raise _BrokenOffError("refuses to go on from the part that is here") from error
+            raise _BrokenOffError("refuses to continue from the part that is here") from error
         if error.code in _PASSING:
             raise _BrokenOffError(f"HTTP {error.code} {error.reason}") from error
         raise DataError(
@@ -183,7 +185,7 @@ def _range_start(response: http.client.HTTPResponse) -> int:
 
 
 def _fetch_all(transfer: _Transfer, attempts: int, pause: Callable[[float], None]) -> None:
-    """Try until the server has sent everything; only attempts that bring nothing count."""
+    """Try until the server has sent everything; only attempts without a new byte count."""
     failed = 0
     while True:
         before = transfer.done_bytes()
@@ -193,10 +195,10 @@ def _fetch_all(transfer: _Transfer, attempts: int, pause: Callable[[float], None
             failed = 0 if transfer.done_bytes() > before else failed + 1
             if failed >= attempts:
                 raise DataError(
-                    f"{transfer.url}: {error}; {attempts} attempts brought nothing. "
+                    f"{transfer.url}: {error}; {attempts} attempts failed. "
                     "Check the network, or get the file another way and give it by its path."
                 ) from error
-            log.warning("%s: %s; going on at byte %d", transfer.url, error, transfer.done_bytes())
+            log.warning("%s: %s; continuing at byte %d", transfer.url, error, transfer.done_bytes())
             pause(2.0**failed - 1.0)
         else:
             return

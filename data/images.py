@@ -38,7 +38,7 @@ def read_sample(
     Numbers become integers by rounding to the nearest, and are cut to the integer's range.
 
     Raises:
-        DataError: the file is missing, no image, cut off, or smaller than its crop.
+        DataError: the file is missing, not an image, cut off, or smaller than its crop.
     """
     image = _open(path)
     mean: float | tuple[float, ...] = 0.0

@@ -49,14 +49,14 @@ class PackageModel(StrictStruct, frozen=True, tag_field="kind", tag="package"):
 
 
 class FileModel(StrictStruct, frozen=True, tag_field="kind", tag="file"):
-    """A model file of the user's own; a relative `path` starts at the benchmark file's folder."""
+    """The user's own model file; a relative `path` starts at the benchmark file's folder."""
 
     path: Text
     sha256: Sha256 | None = None
 
 
 class UrlModel(StrictStruct, frozen=True, tag_field="kind", tag="url"):
-    """Published weights. Without a checksum they are named to the user but never downloaded."""
+    """Published weights. Without a checksum the program names them but never downloads them."""
 
     url: Annotated[str, Meta(pattern=r"^https?://")]
     sha256: Sha256 | None = None
@@ -65,7 +65,7 @@ class UrlModel(StrictStruct, frozen=True, tag_field="kind", tag="url"):
 
 
 class MadeModel(StrictStruct, frozen=True, tag_field="kind", tag="made"):
-    """A known network with random weights from a seed. Good for timing, and for nothing else.
+    """A known network with random weights from a seed. Good only for timing.
 
     Attributes:
         maker: a name of data.model.MAKERS.
@@ -82,13 +82,13 @@ ModelSource = PackageModel | FileModel | UrlModel | MadeModel
 
 
 class InputTensor(StrictStruct, frozen=True):
-    """What the model is fed.
+    """The input of the model.
 
     Attributes:
         name: as the model spells it.
         shape: sizes without the batch axis.
         dtype: of one element.
-        layout: of an image's axes; preprocessing ends in it. None for what is no image.
+        layout: of an image's axes, after preprocessing. None if the input is not an image.
     """
 
     name: Text
@@ -174,7 +174,7 @@ class BuiltinData(StrictStruct, frozen=True, tag_field="kind", tag="builtin"):
         try:
             groups = re.compile(self.pattern).groupindex
         except re.error as error:
-            raise ValueError(f"pattern is no regular expression: {error}") from error
+            raise ValueError(f"pattern is not a regular expression: {error}") from error
         if "label" not in groups:
             raise ValueError('pattern has no group; expected "(?P<label>[0-9]+)" in it')
 
@@ -191,10 +191,10 @@ class FolderData(StrictStruct, frozen=True, tag_field="kind", tag="folder"):
     """A folder of images.
 
     Attributes:
-        folder: None where only `--data DIR` says it.
-        labels: a CSV file in that folder, a line `file,label` a sample; None: no labels, which is
-            enough for a performance run.
-        classes: labels are 0 to classes - 1; None leaves the upper end open.
+        folder: None if only `--data DIR` names it.
+        labels: a CSV file in that folder with a line `file,label` for each sample; None: no labels,
+            which is enough for a performance run.
+        classes: labels are 0 to classes - 1; None: no upper limit.
     """
 
     folder: Text | None = None
@@ -216,8 +216,8 @@ class AccuracyRule(StrictStruct, frozen=True):
     """How answers are judged.
 
     Attributes:
-        metric: a task's name for it.
-        target: the least value, 0 to 1; None: no target.
+        metric: its name in a task.
+        target: the lowest accepted value, 0 to 1; None: no target.
         count: samples of the official data set; a verdict needs all of them.
     """
 
@@ -227,9 +227,9 @@ class AccuracyRule(StrictStruct, frozen=True):
 
 
 class RoundRules(StrictStruct, frozen=True):
-    """What one MLPerf round demands of this benchmark in one scenario.
+    """The rules of one MLPerf round for this benchmark in one scenario.
 
-    What a round demands of every benchmark alike belongs to the scenarios.
+    Rules for all benchmarks are in the scenarios.
 
     Attributes:
         target_latency_ms: Server's bound; None leaves LoadGen's own.
@@ -239,14 +239,14 @@ class RoundRules(StrictStruct, frozen=True):
 
 
 class HarnessDefaults(StrictStruct, frozen=True):
-    """Harness settings that hold where neither the command line nor a system file says otherwise.
+    """Harness settings, unless the command line or a system file has others.
 
     Attributes:
         max_batch_size: samples.
-        device_max_batch_size: samples, of devices that take fewer than the others.
+        device_max_batch_size: samples, for devices with smaller batches.
         max_queue_delay_us: how long the oldest sample may wait for its batch to fill.
-        slots: batches in flight a worker.
-        instances: workers a device; "cores": one for each CPU core that the process may use.
+        slots: batches in flight per worker.
+        instances: workers per device; "cores": one for each CPU core that the process may use.
         workers: the kind of worker.
         backend_options: options of the backend by name, such as intra_op_threads.
     """
@@ -261,7 +261,7 @@ class HarnessDefaults(StrictStruct, frozen=True):
 
 
 class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
-    """A benchmark file as its YAML says it.
+    """A benchmark file.
 
     Attributes:
         name: on the command line and in results.
@@ -298,7 +298,7 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
     harness: Mapping[ScenarioName, HarnessDefaults] = {}
 
     def __post_init__(self) -> None:
-        """Refuse steps in an impossible order: pixels can be resized and cropped, numbers not."""
+        """Refuse steps in an impossible order: only pixels can be resized and cropped."""
         if any(isinstance(step, Normalize) for step in self.preprocess[:-1]):
             raise ValueError(
                 "preprocess: normalize is not the last step; expected it once and last"

@@ -1,4 +1,4 @@
-"""LoadGen's four scenarios, one file each, behind the contract of scenarios.base."""
+"""LoadGen's four scenarios, one file each; scenarios.base has their contract."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the user asks of LoadGen; None means that nobody said, so the scenario decides.
+    """What the user asks of LoadGen; None: not given, so the scenario decides.
 
     Attributes:
         target_qps: Server: the Poisson rate, queries/s. Offline: the expected rate, samples/s.
@@ -52,7 +52,7 @@ class Capacity:
 
     Attributes:
         samples_per_s: all workers together at the full batch, typically.
-        peak_samples_per_s: the same by the fastest batch of each: it will not be more.
+        peak_samples_per_s: the same by the fastest batch of each worker: an upper limit.
         latency_ns: one query alone (SingleStream: 1 sample; MultiStream: 8), the fastest.
     """
 
@@ -74,7 +74,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """How far a run goes at least: `seconds` of schedule, and `samples`; None: that sets no end."""
+    """The shortest run: `seconds` of schedule, and `samples`; None: no minimum."""
 
     seconds: float | None = None
     samples: int | None = None
@@ -86,7 +86,7 @@ class Scenario(Protocol):
     Attributes:
         name: as LoadGen spells it: "Server".
         metric_name: LoadGen's field that the submission checker reads; `metric` returns it.
-        metric_title: what a person calls it, such as "p90 latency".
+        metric_title: its name in tables, such as "p90 latency".
         objective: what makes a result better: more "throughput", or less "latency".
         arrivals: when queries come. "poisson": at random times, at `target_qps`. "closed_loop":
             each when the one before is done, so the engine sets the pace. "at_once": one query with
@@ -110,7 +110,7 @@ class Scenario(Protocol):
     searches: tuple[str, ...]
 
     def check(self, load: Load) -> None:
-        """Refuse what the user asks of LoadGen and this scenario cannot do, before anything runs.
+        """Refuse values that this scenario cannot use, before anything runs.
 
         Raises:
             ConfigError: a value of `load` is out of range, or has no meaning here.
@@ -122,8 +122,8 @@ class Scenario(Protocol):
         """Return user.conf keys (LoadGen's names and units) for what `conf` does not already set.
 
         `conf` holds what the user's user.conf sets for this model and scenario. `load` is the
-        command line or system file and wins over `conf`. The result is complete enough that the
-        run does not run out of queries: see loadgen.cc, the pre-generated query count.
+        command line or system file and wins over `conf`. With the result a run
+        never runs out of queries: see loadgen.cc, the pre-generated query count.
 
         Raises:
             ConfigError: see `check`.
@@ -144,6 +144,6 @@ class Scenario(Protocol):
     def reasons(self, detail: Detail) -> list[Reason]:
         """Explain every condition that made the run INVALID, and every error that LoadGen logged.
 
-        Empty for a VALID run without errors. LoadGen's verdict does not look at its own errors,
-        but a submission checker refuses a log that has one.
+        Empty for a VALID run without errors. LoadGen's verdict ignores its own errors, but a
+        submission checker refuses a log with errors.
         """

@@ -1,7 +1,7 @@
-"""LoadGen's early stopping: how many queries a latency percentile needs to be believed.
+"""LoadGen's early stopping: how many queries prove a latency percentile.
 
-A run of n queries with t of them over the latency passes for percentile p when a system that
-meets p only just would do so well in less than 1 % of runs: P(Binomial(n, 1 - p) <= t) < 0.01
+A run of n queries, t of them over the latency, passes for percentile p if a system that just meets
+p would do so well in less than 1 % of runs: P(Binomial(n, 1 - p) <= t) < 0.01
 (loadgen/early_stopping.cc; MLPerf Inference rules, appendix "Early stopping"). Knows no logs.
 """
 
@@ -13,15 +13,15 @@ from math import ceil, exp, lgamma, log, log1p
 CONFIDENCE = 0.99
 # Terms of the sum below this share of it cannot change a comparison with 1 - CONFIDENCE.
 _NEGLIGIBLE = 1e-12
-# A share of late queries this close to the limit would need a run of this many times the length;
-# a lower rate is the better answer then.
+# If the share of late queries is so close to the limit that the run would have to be this many
+# times as long, a lower rate is the better answer.
 _LONGEST_EXTENSION = 20
 _EXTENSION_STEP = 1.03
 
 
 @lru_cache(maxsize=1024)
 def minimum_queries(percentile: float, over: int) -> int:
-    """Return the least number of queries, `over` of them late, that passes.
+    """Return the smallest number of queries, `over` of them late, that passes.
 
     Args:
         percentile: above 0 and below 1, such as 0.99.
@@ -57,7 +57,7 @@ def queries_at_share(percentile: float, queries: int, over: int) -> int | None:
     """Return the length of run that passes if the share of late queries stays over / queries.
 
     Returns:
-        Queries in all, a few per cent more than the least; None if no run of a sensible length
+        Queries in total, a few per cent above the minimum; None if no run of a sensible length
         passes at this share.
     """
     total = max(queries, minimum_queries(percentile, over))
@@ -70,7 +70,7 @@ def queries_at_share(percentile: float, queries: int, over: int) -> int | None:
 
 
 def passes(percentile: float, queries: int, over: int) -> bool:
-    """Say whether a run of `queries`, `over` of them late, passes early stopping."""
+    """Return whether a run of `queries`, `over` of them late, passes early stopping."""
     late = 1.0 - percentile
     if over >= queries or over > queries * late:
         return False  # at or above the mean of the distribution, half of all runs do so well

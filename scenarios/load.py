@@ -1,6 +1,6 @@
-"""What the user asks of LoadGen, checked, as user.conf keys that several scenarios share.
+"""User.conf keys that several scenarios share, from checked values of the user.
 
-LoadGen reads durations and Server's latency bound with strtoull: only whole milliseconds reach it.
+LoadGen reads durations and Server's latency bound with strtoull, so only as whole milliseconds.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ EXPECTED_LATENCY_SHARE = 0.5
 # LoadGen 6.0.17). The bound keeps the start of a run at 10 s and 7 GB; in 600 s only an engine
 # with a latency below 60 us runs out of them, such as the null one.
 MAX_STREAM_QUERIES = 10_000_000
-# sut.config.user_conf accepts no shorter one; no engine answers that fast.
+# sut.config.user_conf refuses a shorter one; no engine is that fast.
 MIN_EXPECTED_LATENCY_MS = 0.001
 # An Offline sample takes 0.4 kB in LoadGen and its Python lists, a Server query 0.3 kB (measured).
-# A rate that nobody asked for does not fill the memory with them; one that was asked for may.
+# A default rate must not fill the memory with them; a rate that the user gives may.
 MAX_RATE_SAMPLES = 100_000_000
 
 
 def minimums(load: Load) -> dict[str, Number]:
-    """Return min_duration (ms) and min_query_count as far as `load` says them.
+    """Return min_duration (ms) and min_query_count, if `load` has them.
 
     Raises:
-        ConfigError: the duration is negative, or no query is asked for.
+        ConfigError: the duration is negative, or the query count is below 1.
     """
     keys: dict[str, Number] = {}
     if load.min_duration_s is not None:
@@ -70,7 +70,7 @@ def conf_duration_s(conf: Mapping[str, Number]) -> float:
 
 
 def by_queries(conf: Mapping[str, Number], samples_per_query: int) -> Expected:
-    """Return how far a run goes that ends after both its duration and its queries."""
+    """Return the length of a run that ends after both its duration and its queries."""
     queries = int(conf.get("min_query_count", 1))
     return Expected(conf_duration_s(conf), queries * samples_per_query)
 
@@ -87,7 +87,7 @@ def positive(value: float, what: str, unit: str) -> float:
 
 
 def whole_ms(value_ms: float, what: str) -> int:
-    """Return `value_ms` as the whole number that LoadGen can read.
+    """Return `value_ms` as a whole number, which LoadGen can read.
 
     Raises:
         ConfigError: it has a fraction, or is not above 0.
@@ -100,7 +100,7 @@ def whole_ms(value_ms: float, what: str) -> int:
 
 
 def refuse(value: float | None, scenario: str, option: str, why: str) -> None:
-    """Refuse a value that the scenario does not know, since LoadGen would ignore it.
+    """Refuse a value that the scenario does not use, because LoadGen would ignore it.
 
     Raises:
         ConfigError: `value` is given.
@@ -126,5 +126,5 @@ def expected_latency_ms(capacity: Capacity, duration_s: float) -> float:
 
 
 def _rounded(value: float) -> float:
-    """Round to six significant digits: a person reads user.conf, and LoadGen logs no more."""
+    """Round to six significant digits, as LoadGen logs, for people who read user.conf."""
     return float(f"{value:.6g}")

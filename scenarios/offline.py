@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from scenarios.base import Arrivals, Capacity, Detail, Load, Number, Objective, Scenario
 
-# LoadGen makes the query for so many times min_duration at target_qps.
+# LoadGen makes the query this many times as long as min_duration at target_qps.
 LOADGEN_MARGIN = 1.1
 # LoadGen makes the query with that margin, and the run is INVALID if the
 # engine is done before min_duration. With this margin on top, warm-up may have measured a rate

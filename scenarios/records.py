@@ -28,11 +28,11 @@ def number(detail: Detail, key: str) -> float:
     """Return the number at `key`.
 
     Raises:
-        DataError: it is not there, as in an accuracy or an interrupted run, or is no number.
+        DataError: it is missing, as in an accuracy or an interrupted run, or is not a number.
     """
     value = detail.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        what = f"is {value!r}, which is no number" if key in detail else "is missing"
+        what = f"is {value!r}, which is not a number" if key in detail else "is missing"
         raise DataError(
             f'detail log: "{key}" {what}. LoadGen writes it at the end of a performance run only.'
         )
@@ -69,7 +69,7 @@ def active_s(detail: Detail) -> float:
     """Return the time from the first query to the last completion, in s, to a millisecond.
 
     Raises:
-        DataError: LoadGen's power_begin and power_end are missing or are no times.
+        DataError: LoadGen's power_begin and power_end are missing or are not times.
     """
     begin, end = (_time(detail, key) for key in ("power_begin", "power_end"))
     return (end - begin).total_seconds()

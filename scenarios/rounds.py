@@ -1,4 +1,4 @@
-"""What a round of MLPerf Inference asks of each scenario, as data, and as user.conf keys.
+"""The rules of an MLPerf Inference round for each scenario, as data and as user.conf keys.
 
 Sources: `current` is inference_rules.adoc, section 3, and mlperf.conf of LoadGen 6.0.17; `v0.5` is
 inference_rules.adoc of 2019-10-10 and v0.5/mlperf.conf. Latency bounds belong to the benchmark.
@@ -39,7 +39,7 @@ class Rules:
     runs: int = 1
 
 
-# A scenario that a round had but LoadGen has no more is None.
+# None: a scenario of the round that LoadGen no longer has.
 ROUNDS: Mapping[str, Mapping[str, Rules | None]] = {
     "current": {
         "SingleStream": Rules(0.90, None, 600),
@@ -71,8 +71,8 @@ def rules(round_name: str, scenario_name: str) -> Rules:
     found = ROUNDS[round_name][name]
     if found is None:
         raise ConfigError(
-            f"{name} of {round_name}, the most streams within a fixed interval, is not a LoadGen"
-            " scenario any more; --round current runs today's MultiStream."
+            f"{name} of {round_name}, the most streams within a fixed interval, is no longer a"
+            " LoadGen scenario; --round current runs today's MultiStream."
         )
     return found
 

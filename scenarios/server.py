@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     )
 
 # Tuned vision systems publish a Server rate of 0.73 to 1.0 of their Offline rate (resnet50, v0.7
-# to v4.1). This is a rate to begin with, valid on a machine that is not quite idle, and not one to
-# submit.
+# to v4.1). This default is a first rate, VALID even on a machine that is not quite idle; it is not
+# meant for a submission.
 CAPACITY_SHARE = 0.4
-# Early stopping asks for as many with two late ones. A short run at a rate that nobody asked for
-# goes on until then: on a slow machine its duration alone would give too few.
+# Early stopping needs this many with two late ones. A short run at the default rate continues until
+# then: on a slow machine its duration alone would give too few.
 LEAST_QUERIES = minimum_queries(0.99, 2)
-# What LoadGen and one dispatcher keep up with on two cores, whatever the engine can do.
+# What LoadGen and one dispatcher can handle on two cores with any engine.
 MOST_QPS = 50_000.0
 # Below this part of the scheduled rate the engine does not keep up: the queue grows with the run.
 _KEEPS_UP = 0.95
-# What to try next, of the rate that ran, by how far the percentile is over the bound.
+# The next rate to try, as a share of this one, by how far the percentile is over the bound.
 _NEXT_RATE = ((1.25, 0.95), (2.0, 0.9), (float("inf"), 0.8))
 _OVERLOADED_SHARE = 0.9
 
@@ -63,9 +63,9 @@ class Server:
     ) -> dict[str, Number]:
         """Return the minimums, the bound, the rate, and coalesced queries.
 
-        Coalescing hands over all overdue queries in one call; each keeps its own latency. In
-        accuracy mode LoadGen still keeps to the schedule, where the rate means nothing but waiting:
-        it is raised to what the engine can do.
+        With coalescing, LoadGen issues all overdue queries in one call; each keeps its own latency.
+        In accuracy mode LoadGen also follows the schedule, where a low rate only means waiting. So
+        the rate is raised to what the engine can do.
 
         Raises:
             ConfigError: a value of `load` is out of range.
@@ -160,7 +160,7 @@ def _not_enough_evidence(detail: Detail) -> Reason:
 
 
 def _late(detail: Detail) -> str:
-    """Say how many queries were over the bound, and how many early stopping allows."""
+    """Return how many queries were over the bound, and how many early stopping allows."""
     share = records.number(detail, "effective_target_latency_percentile")
     queries = records.count(detail, "result_query_count")
     over = records.count(detail, "result_overlatency_query_count")

@@ -1,6 +1,6 @@
-"""Why a run is INVALID, as far as the scenarios share it.
+"""Reasons for INVALID that several scenarios share.
 
-The wording of LoadGen's errors is read here and nowhere else.
+No other module reads the wording of LoadGen's errors.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def explain(detail: Detail, unmet: Callable[[Detail], list[Reason]]) -> list[Rea
 
 
 def limited(detail: Detail) -> bool:
-    """Say whether one of user.conf's limits ended the run."""
+    """Return whether a limit in user.conf ended the run."""
     limits = (_MAX_QUERIES, _MAX_DURATION, _MAX_OUTSTANDING)
     return any(limit in _last_error(detail) for limit in limits)
 
@@ -138,7 +138,7 @@ def _errors(detail: Detail, *, explained: bool) -> list[Reason]:
     left = total - explained
     if left <= 0:
         return []
-    # The records keep the last text of each kind; the explained one is of no news here.
+    # The records keep the last text of each kind; leave out the one that is explained already.
     texts = [" ".join(str(detail[key]).split()) for key in kinds]
     news = [text for text in texts if not (explained and "Ending early" in text)]
     more = f"{left}{' more' if explained else ''} error{'s' if left > 1 else ''}"

@@ -1,7 +1,7 @@
-"""The CUDA calls of every batch, made without giving the interpreter lock away.
+"""The CUDA calls of every batch, which do not release the interpreter lock.
 
-They enqueue work and return within microseconds. A call that gives the lock away has to wait for
-it again: with one other thread that computes, 170 us a call on an H100's host instead of 7 us.
+They enqueue work and return within microseconds. A call that releases the lock must wait to get it
+back: beside one other computing thread, 170 us a call on an H100's host instead of 7 us.
 
 Handles are plain integers: the runtime API's and the driver API's are the same.
 """

@@ -10,12 +10,11 @@ DRIFT = 1e-4
 
 
 class DeviceClock:
-    """What to add to a time of the device to get one of `time.monotonic_ns`.
+    """The offset from a time of the device to one of `time.monotonic_ns`.
 
-    A batch cannot begin on the device before the host launched it, nor can the host see its end
-    before it ended: each batch bounds the offset from below and from above. The best bounds of
-    all batches so far, loosened by the drift since, leave a few microseconds; their middle is
-    taken.
+    A batch cannot begin on the device before the host launched it, and the host cannot see its end
+    before it ended. So each batch gives a lower and an upper bound of the offset. The best bounds
+    so far, widened by the drift since, leave a few microseconds; the offset is their middle.
     """
 
     def __init__(self) -> None:
@@ -24,19 +23,19 @@ class DeviceClock:
         self._seen_ns = 0
 
     def observe(self, launched_ns: int, begun_ns: int, done_ns: int, seen_ns: int) -> None:
-        """Take in one batch.
+        """Update the bounds with one batch.
 
         Args:
-            launched_ns: the host, before it launched the batch.
-            begun_ns: the device's first event of the batch, after its launch.
-            done_ns: the device's last event.
-            seen_ns: the host, after it saw that event.
+            launched_ns: time of the host before it launched the batch.
+            begun_ns: time of the device at the first event of the batch, after its launch.
+            done_ns: time of the device at the last event.
+            seen_ns: time of the host after it saw that event.
         """
         loosened = DRIFT * max(0, seen_ns - self._seen_ns)
         low, high = launched_ns - begun_ns, seen_ns - done_ns
         self._low = max(self._low - loosened, low)
         self._high = min(self._high + loosened, high)
-        if self._low > self._high:  # a clock was set: begin anew with what this batch says
+        if self._low > self._high:  # a clock was set: start again from this batch
             self._low, self._high = low, high
         self._seen_ns = seen_ns
 
@@ -46,5 +45,5 @@ class DeviceClock:
 
     @property
     def error_ns(self) -> float:
-        """How far `host_ns` may be off, either way."""
+        """The largest error of `host_ns`, in either direction."""
         return (self._high - self._low) / 2

@@ -1,4 +1,4 @@
-"""What a device does for the engine, behind one seam: memory, streams, events, graphs, copies.
+"""The interface of a device for the engine: memory, streams, events, graphs, copies.
 
 `backends.cuda.gpu.CudaDriver` is a GPU, `backends.cuda.host_driver.HostDriver` the host itself.
 Knows no engine, batch or model.
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from backends.base import OptionValue
     from backends.cuda.order import GatherOrder
 
-# What a driver hands out and takes back; nobody looks inside.
+# Handles from a driver; nobody looks inside.
 Stream: TypeAlias = Any
 Event: TypeAlias = Any
 Graph: TypeAlias = Any
 
-# Outputs up to this size are written to the host by a kernel: that takes 3 us, the copy engine
-# takes 19 us from the kernel before to the one after. Larger ones take less of the model that way.
+# A kernel writes outputs up to this size to the host in 3 us; the copy engine takes 19 us from the
+# kernel before to the one after. Larger outputs disturb the model less through the copy engine.
 DELIVER_BYTES = 1 << 16
 
 
-# While one thread keeps what it enqueues for a graph, no other may allocate or wait for a whole
-# device: everything but batches happens one after the other.
+# While one thread captures a graph, no other thread may allocate or wait for a whole device. So
+# everything except batches runs one after the other.
 DEVICES = threading.RLock()
 
 
@@ -35,20 +35,20 @@ class Driver(Protocol):
 
     Attributes:
         where: the device, for messages.
-        node: the NUMA node that it hangs on; None where nobody knows.
+        node: its NUMA node; None if unknown.
     """
 
     where: str
     node: int | None
 
     def use(self) -> None:
-        """Make this the calling thread's device: first in every call from another thread."""
+        """Make this the device of the calling thread. Call it first in every new thread."""
 
     def facts(self) -> dict[str, OptionValue]:
-        """Return what the device is, for the result."""
+        """Return the facts of the device, for the result."""
 
     def free_bytes(self) -> int:
-        """Return the device memory that is free, of all processes."""
+        """Return the free device memory in bytes, of all processes."""
 
     def allocate(self, size: int) -> int:
         """Return the address of `size` zeroed bytes on the device."""
@@ -66,7 +66,7 @@ class Driver(Protocol):
         """Give back what `pin` returned."""
 
     def stream(self, *, urgent: bool = False) -> Stream:
-        """Return a new stream; work of an urgent one goes first where the device has a choice."""
+        """Return a new stream; the device prefers the work of an urgent one."""
 
     def destroy_stream(self, stream: Stream) -> None:
         """Give back what `stream` returned."""
@@ -75,22 +75,22 @@ class Driver(Protocol):
         """Return the stream as libraries take it: a cudaStream_t as an integer."""
 
     def event(self, *, blocking: bool) -> Event:
-        """Return a new event; a thread that waits for a blocking one sleeps instead of spinning."""
+        """Return a new event; a thread that waits for a blocking event sleeps and does not spin."""
 
     def destroy_event(self, event: Event) -> None:
         """Give back what `event` returned."""
 
     def record(self, event: Event, stream: Stream) -> None:
-        """Note the time at which the stream gets here."""
+        """Record the time at which the stream gets here."""
 
     def order(self, stream: Stream, after: Event) -> None:
-        """Let the stream wait until the event's latest record is reached."""
+        """Make the stream wait for the latest record of the event."""
 
     def synchronize(self, event: Event) -> None:
-        """Block until the event's latest record is reached."""
+        """Block until the latest record of the event is reached."""
 
     def idle(self, stream: Stream) -> bool:
-        """Return whether all that was enqueued on the stream is done."""
+        """Return whether all work on the stream is done."""
 
     def copy(self, target: int, source: int, size: int, stream: Stream) -> None:
         """Copy `size` bytes, in either direction."""
@@ -111,7 +111,7 @@ class Driver(Protocol):
         """Call what enqueues work of a library on the stream; the host runs it in the stream."""
 
     def capture(self, enqueue: Callable[[], None], stream: Stream) -> Graph:
-        """Return what `enqueue` enqueues on the stream as a graph, instead of running it."""
+        """Return the work of `enqueue` as a graph, instead of running it."""
 
     def launch(self, graph: Graph, stream: Stream) -> None:
         """Run a graph."""
@@ -120,10 +120,10 @@ class Driver(Protocol):
         """Give back what `capture` returned."""
 
     def settle(self) -> None:
-        """Wait for all that was enqueued on the device."""
+        """Wait for all work on the device."""
 
     def break_device(self, stream: Stream) -> None:
-        """Enqueue a fault, after which every call fails: a drill for losing a device."""
+        """Enqueue a fault after which every call fails, to test the loss of a device."""
 
 
 class Parcel(NamedTuple):

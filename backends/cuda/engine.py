@@ -1,12 +1,12 @@
 """An asynchronous engine on one device, around any `Kernel`: slots, copies, graphs, times.
 
-The copy of batch n + 1 runs under the model of batch n: each slot copies on a stream of its own,
-and the model has one stream for all, so that batches are computed in the order of their launch and
-need the model's intermediate memory once.
+The copy of batch n + 1 overlaps with the model of batch n: each slot copies on its own stream, and
+one stream runs the model for all slots. So batches are computed in the order of their launch, and
+the intermediate memory of the model is needed once.
 
-A batch is a few calls: its row numbers are written to pinned memory, one graph gathers them, one
-computes and brings the outputs back. The device itself writes when it did what, and that it is
-done: times cost no calls, and a thread that waits awake only reads memory.
+A batch is a few calls: row numbers are written to pinned memory, one graph gathers the rows, one
+computes and delivers the outputs. The device itself writes its times and that it is done. So times
+cost no calls, and a thread that waits without sleeping only reads memory.
 
 Knows addresses and streams; neither torch, TensorRT nor ONNX Runtime.
 """
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from backends.cuda.kernel import Kernel
     from backends.cuda.options import CudaOptions
 
-# A thread that waits awake asks the device this often whether it failed: after so many looks.
+# A thread that waits without sleeping asks the device for errors after this many looks.
 LOOKS = 1_000
 
 

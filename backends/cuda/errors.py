@@ -1,4 +1,4 @@
-"""What a CUDA call can fail with; out of memory is told apart, as a smaller batch may still fit."""
+"""Errors of CUDA calls. Out of memory has its own type, because a smaller batch may still fit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OutOfMemoryError(CudaError, BatchTooLarge):
 
 
 def failure(where: str, call: str, name: str, text: str) -> CudaError:
-    """Return the error for a failed call: where, which call, CUDA's name and what it says."""
+    """Return the error for a failed call: where, which call, CUDA's name and its text."""
     message = f"{where}: {call} failed with {name}: {text}."
     if name == OUT_OF_MEMORY:
         return OutOfMemoryError(f"{message} Lower max_batch_size, slots or instances.", name)

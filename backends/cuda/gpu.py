@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from backends.cuda.driver import Event, Graph, Stream
     from backends.cuda.order import GatherOrder
 
-# Streams that nobody uses, by device and urgency. Libraries keep workspaces for every stream that
-# they ever saw, so that new streams for each engine would fill the device.
+# Unused streams by device and urgency. Libraries keep a workspace for every stream that they ever
+# saw, so new streams for each engine would fill the device.
 IDLE_STREAMS: dict[tuple[int, bool], list[Stream]] = {}
 # Our kernels, by device: they are loaded once, and stay as long as the process.
 FUNCTIONS: dict[int, tuple[int, ...]] = {}
@@ -34,7 +34,7 @@ def open_driver(device: str) -> CudaDriver:
     """Open the GPU with the index `device`.
 
     Raises:
-        ConfigError: cuda-python is missing, or `device` is no index of a GPU.
+        ConfigError: cuda-python is missing, or `device` is not the index of a GPU.
         EngineError: there is no driver, or no such GPU.
     """
     if not device.isdecimal():
@@ -113,7 +113,7 @@ class CudaDriver:
         address = int(self._call("cudaMalloc", size, what=_megabytes(size)))
         try:
             self._call("cudaMemset", address, 0, size)
-            self.settle()  # it runs on a stream of its own, which our streams do not wait for
+            self.settle()  # it runs on another stream, and ours do not wait for that
         except BaseException:
             self._runtime.cudaFree(address)
             raise

@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Held:
     """Everything that was opened on a device; freed in reverse order, whatever its state.
 
-    A device that failed refuses also to free; that is no news, and must not hide the failure.
+    A device that failed also refuses to free memory. That error must not hide the first one.
     """
 
     def __init__(self, driver: Driver) -> None:

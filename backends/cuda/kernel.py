@@ -34,7 +34,7 @@ class Kernel(Protocol):
 
     @property
     def capturable(self) -> bool:
-        """Whether what it enqueues may be kept as a graph, for each of `sizes`."""
+        """Whether its work may be captured as a graph, for each of `sizes`."""
 
     @property
     def facts(self) -> Mapping[str, OptionValue]:
@@ -57,4 +57,4 @@ class Kernel(Protocol):
         """
 
     def close(self) -> None:
-        """Free what it holds on the device. Nothing of it runs any more."""
+        """Free its resources on the device. None of its work is running any more."""

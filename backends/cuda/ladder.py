@@ -30,7 +30,7 @@ def read_sizes(text: str | int, cap: int, where: str) -> tuple[int, ...]:
     A single size may be a number: on a command line it looks like one.
 
     Raises:
-        ConfigError: it is no list of sizes from 1 to `cap`.
+        ConfigError: it is not a list of sizes from 1 to `cap`.
     """
     if text == "":
         return default_sizes(cap)

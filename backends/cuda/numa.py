@@ -41,7 +41,7 @@ def cpus_of_node(node: int, sysfs: Path = SYSFS) -> set[int]:
 
 @contextlib.contextmanager
 def on_node(node: int | None) -> Iterator[None]:
-    """Run the calling thread on the cores of `node`, so that what it allocates lies there."""
+    """Run the calling thread on the cores of `node`, so that it allocates memory there."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     wanted = cpus_of_node(node) & allowed if node is not None else set()
     if not wanted:  # unknown, or the process is bound to cores elsewhere, as its user asked

@@ -23,7 +23,7 @@ class CudaOptions:
             elsewhere.
         samples_on_device: keep the loaded samples in device memory. MLPerf's rules allow it only
             with a direct path from the network to the device; the result says so.
-        fail_at_s: the device fails so long after the first batch: a drill.
+        fail_at_s: the device fails this long after the first batch, as a drill.
     """
 
     graph_sizes: str | int = ""

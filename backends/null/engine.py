@@ -1,6 +1,6 @@
-"""Answers at once with zeros: shows what the harness alone can do; fails or waits when asked to.
+"""Answers at once with zeros, to measure the harness alone. Can fail or wait for tests.
 
-Knows no model. Its facts say that its results are synthetic, so none of them can be submitted.
+Knows no model. Its facts mark every result as synthetic, so none can be submitted.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Options:
     Attributes:
         output_size: numbers in an answer.
         fail_at_batch: the batch, counted from 1, at which `infer` raises RuntimeError.
-        delay_us: sleep of every batch in microseconds; the system adds its own timer slack.
-        delay_us_per_sample: more of it for each row.
+        delay_us: sleep for every batch in microseconds; the system adds its own timer slack.
+        delay_us_per_sample: additional sleep for each row.
     """
 
     output_size: Count = 1
@@ -69,7 +69,7 @@ class NullEngine:
         self._closed = False
 
     def bind(self, samples: Array) -> None:
-        """See `Engine.bind`. Only the number of samples is kept."""
+        """See `Engine.bind`. Keeps only the number of samples."""
         if self._closed:
             raise EngineError(f"{WHERE}: the engine is closed. Open a new one.")
         check_samples(samples, self.inputs[0], WHERE)
@@ -102,12 +102,12 @@ class NullEngine:
             raise RuntimeError(f"{WHERE}: asked to fail at batch {self._batches}")
         delay_us = options.delay_us + options.delay_us_per_sample * count
         if delay_us:
-            # Sleeps rather than spins: a real engine lets the interpreter lock go as well.
+            # Sleep instead of spinning, because a real engine also releases the interpreter lock.
             time.sleep(delay_us * S_PER_US)
 
 
 def open_engine(spec: EngineSpec) -> NullEngine:
-    """Open the null engine; `model_path` and `device` are not looked at.
+    """Open the null engine; ignores `model_path` and `device`.
 
     Raises:
         ConfigError: an option that does not exist or does not fit.

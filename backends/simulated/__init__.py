@@ -1,5 +1,5 @@
-"""A device that only takes its time: S(b), the service time of a batch of b samples, as a curve.
+"""A device that only takes time: S(b), the service time of a batch of b samples, as a curve.
 
-The CSV files in curves/ are curves of real devices; the lines that begin with # say where each
-comes from, and whether it was measured or fitted.
+The CSV files in curves/ are curves of real devices. Lines that begin with # give the origin of
+each, and say whether it was measured or fitted.
 """

@@ -1,4 +1,4 @@
-"""S(b), the time of one batch of b samples, as points with lines between them.
+"""S(b), the service time of a batch of b samples, as points with lines between them.
 
 Knows no device, no clock and no queue.
 """
@@ -26,12 +26,12 @@ MS_PER_S = 1e3
 class Curve:
     """S(b) through points, the smallest batch first.
 
-    Between two points S(b) is a line. Beyond the last it goes on along the line through the last
-    two, but never down; below the first it is that of the first, as nothing smaller is known.
+    S(b) is linear between two points. Beyond the last it continues along the line through the last
+    two, but never falls. Below the first it is constant.
 
     Attributes:
         points_ms: (batch, milliseconds), one or more, ascending.
-        provenance: where they come from, in one line.
+        provenance: their origin, in one line.
         tail_ms: the same for the 99th percentile; empty where only one time is known.
     """
 
@@ -64,7 +64,7 @@ def formula(base_ms: float, per_sample_ms: float) -> Curve:
     """Return S(b) = base_ms + per_sample_ms * b.
 
     Raises:
-        ConfigError: a batch would take no time or less, or a larger one less than a smaller.
+        ConfigError: a batch would take no time, or a larger batch less than a smaller one.
     """
     text = f"formula {base_ms:g} + {per_sample_ms:g} b ms"
     points = ((1, base_ms + per_sample_ms), (2, base_ms + 2 * per_sample_ms))
@@ -77,14 +77,14 @@ def table(text: str) -> Curve:
     """Return the curve that `text` lists: `1:0.5,26:4.94`, batch and milliseconds of each point.
 
     Raises:
-        ConfigError: it is not such a list.
+        ConfigError: `text` is not such a list.
     """
     where = f'table "{text}"'
     points = []
     for part in text.split(","):
         batch, colon, ms = part.partition(":")
         if not colon:
-            raise ConfigError(f'{where}: "{part}" is no point; write BATCH:MS, such as 26:4.94.')
+            raise ConfigError(f'{where}: "{part}" is not a point; write BATCH:MS, such as 26:4.94.')
         points.append((_batch(batch, where), _number(ms, where)))
     return _checked(points, f"table {text}", where)
 
@@ -96,10 +96,10 @@ def from_file(name: str, where: str = "") -> Curve:
 
     Args:
         name: a file that ends in .csv, or the name of a curve that comes with this package.
-        where: which of its lines: `gpu=T4,dataset=traffic`; all of them when empty.
+        where: which of its lines: `gpu=T4,dataset=traffic`; empty for all.
 
     Raises:
-        ConfigError: no such file or curve, or what it holds is none.
+        ConfigError: no such file or curve, or it does not hold a curve.
     """
     path = Path(name) if name.endswith(".csv") else _shipped(name)
     try:
@@ -168,7 +168,7 @@ def _ms(row: Mapping[str, str], where: str) -> float:
 def _batch(text: str | None, where: str) -> int:
     number = _number(text, where)
     if number < 1 or number != int(number):
-        raise ConfigError(f"{where}: batch {text} is no size; expected 1, 2, 3 and so on.")
+        raise ConfigError(f"{where}: batch {text} is not a size; expected 1, 2, 3 and so on.")
     return int(number)
 
 
@@ -179,7 +179,7 @@ def _number(text: str | None, where: str) -> float:
         number = math.nan
     if not math.isfinite(number):
         raise ConfigError(
-            f'{where}: "{text or ""}" is no number; a point has a batch, and ms or '
+            f'{where}: "{text or ""}" is not a number; a point has a batch, and ms or '
             "inferences_per_second."
         )
     return number

@@ -1,7 +1,7 @@
 """A device that only takes its time: that of a curve S(b), on an absolute timeline, as a GPU does.
 
 Answers with zeros. Its facts say that it is simulated, so that none of its results is submitted.
-Knows no model; every engine is a device of its own, also when two have the same name.
+Knows no model. Every engine is a separate device, even if two have the same name.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class Options:
         outlier_factor: see `outlier_share`.
         tail_every: one batch in so many takes the 99th percentile that the curve's file has; the
             others are shorter by as much as keeps the mean.
-        seed: of the jitter; each device has numbers of its own, which begin anew with `bind`.
-        fail_at_s: the device fails so long after the first batch since `bind`.
-        hang_at_s: the device answers nothing more so long after the first batch since `bind`.
+        seed: of the jitter; each device has its own random numbers, which restart with `bind`.
+        fail_at_s: the device fails this long after the first batch since `bind`.
+        hang_at_s: the device stops answering this long after the first batch since `bind`.
         close_s: how long the device takes to close.
         power_w: what the device draws while it runs a batch, in W; without it, power is not told.
-        idle_w: what it draws otherwise, in W.
+        idle_w: its power without a batch, in W.
         spin_us: spin instead of sleep for the last microseconds of a batch: exact, burns a core.
     """
 
@@ -132,7 +132,7 @@ class SimulatedEngine:
         self._closed = threading.Event()
 
     def bind(self, samples: Array) -> None:
-        """See `Engine.bind`. Only the number of samples is kept; the device begins anew."""
+        """See `Engine.bind`. Keeps only the number of samples; the device starts again."""
         if self._closed.is_set():
             raise EngineError(f"{self._where}: the engine is closed. Open a new one.")
         check_samples(samples, self.inputs[0], self._where)
@@ -194,7 +194,7 @@ class SimulatedEngine:
         return (self._zeros[:count],), (times.started_ns, times.finished_ns)
 
     def close(self) -> None:
-        """See `Engine.close`. Also lets go of whoever waits for a device that hangs."""
+        """See `Engine.close`. Also wakes every thread that waits for a hanging device."""
         self._bound = 0
         if not self._closed.is_set():
             self._closed.set()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Distribution = Literal["none", "normal", "lognormal", "gamma"]
 
-# Factors are drawn so many at once: one of them then costs less than a microsecond.
+# Factors are drawn in blocks of this many; one then costs less than a microsecond.
 BLOCK = 1024
 
 

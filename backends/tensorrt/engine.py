@@ -112,7 +112,7 @@ def device_sm(device: str) -> int:
     """Return the architecture of a GPU, such as 89, and make it the calling thread's device.
 
     Raises:
-        ConfigError: cuda-python is missing, or `device` is no index of a GPU.
+        ConfigError: cuda-python is missing, or `device` is not the index of a GPU.
         EngineError: there is no driver, or no such GPU.
     """
     return _sm(open_driver(device))
@@ -315,4 +315,4 @@ def _precision(loaded: _Loaded, plan: Plan) -> tuple[Mapping[str, int], str]:
         return layers, "engine inspector"
     if plan.note is not None:
         return plan.note.layers, plan.note.precision_from
-    return {}, "nothing: the engine shows no layers, and no JSON of sut build lies beside it"
+    return {}, "nothing: the engine shows no layers, and there is no JSON of sut build beside it"

@@ -1,7 +1,7 @@
-"""In which precision does an engine compute? Asked of the engine, or of the typed network.
+"""The precision of an engine, from the engine itself or from the typed network.
 
 A strongly typed network computes in the types of its tensors, so its layers prove the precision
-where no engine can be opened. Counted are the layers that multiply matrices: they take the time.
+if no engine can be opened. Only layers that multiply matrices count, because they take the time.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ def _input_type(layer: Any, makers: Mapping[str, Any]) -> str:
 
 
 def engine_types(information: str) -> dict[str, int]:
-    """Return the same of an engine, from the JSON of its inspector; empty where it tells nothing.
+    """Return the same for an engine, from the JSON of its inspector; empty if that shows nothing.
 
-    TensorRT-RTX fuses a whole network into one layer whose inside it does not show; a plan that
-    was built without detailed verbosity shows names only.
+    TensorRT-RTX fuses a whole network into one layer and does not show its parts. A plan that was
+    built without detailed verbosity shows only names.
     """
     try:
         layers = json.loads(information).get("Layers", [])

@@ -1,7 +1,7 @@
-"""Which TensorRT is here: `tensorrt` 10 or 11, or `tensorrt_rtx`. Their APIs differ in names only.
+"""Which TensorRT is installed: `tensorrt` 10 or 11, or `tensorrt_rtx`.
 
-`tensorrt` builds for the GPU in the machine. `tensorrt_rtx` builds for any GPU that it can name, on
-any machine, and compiles the kernels when the plan is loaded.
+Their APIs differ only in names. `tensorrt` builds for the GPU in the machine. `tensorrt_rtx` builds
+for any GPU that it knows, on any machine, and compiles the kernels when it loads the plan.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from sut.base.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# The first that imports is used: the one meant for data centres comes first.
+# The first that imports is used. The one for data centres comes first.
 TITLES: Mapping[str, str] = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
-# The first with strongly typed networks, progress monitors and shared optimization profiles alike.
+# The first with strongly typed networks, progress monitors and shared optimization profiles.
 OLDEST_MAJOR = 10
 
 INSTALL = (
@@ -48,12 +48,12 @@ class Library:
 
     @property
     def is_rtx(self) -> bool:
-        """It builds for GPUs by name, and compiles kernels only when a plan is loaded."""
+        """Whether it builds for GPUs by name, and compiles kernels when it loads a plan."""
         return self.name == "tensorrt_rtx"
 
     @property
     def choice(self) -> str:
-        """What was chosen, in words for the user."""
+        """The choice, described for the user."""
         unused = f"; {', '.join(self.others)} is installed too" if self.others else ""
         return f"{self} (package {self.name}{unused})"
 
@@ -86,8 +86,8 @@ def load_library(name: str | None = None) -> Library:
     major = int(library.version.partition(".")[0])
     if not library.is_rtx and major < OLDEST_MAJOR:
         raise ConfigError(
-            f"{library} is installed; expected {OLDEST_MAJOR} or newer, as precision is taken from "
-            "the types in the model's graph. Install a newer one with pip install -U tensorrt."
+            f"{library} is installed; expected {OLDEST_MAJOR} or newer, because precision comes "
+            "from the types in the model's graph. Install a newer one with pip install -U tensorrt."
         )
     return library
 

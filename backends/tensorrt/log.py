@@ -1,4 +1,4 @@
-"""What TensorRT says: kept, so that an error of ours can repeat the useful part in one line."""
+"""TensorRT's messages, kept so that an error can repeat the useful part in one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REMEDIES = (
     ),
     (
         "no optimization profile has been defined",
-        "The model leaves an axis open besides the batch: export it with that size fixed.",
+        "The model has an open axis besides the batch: export it with that size fixed.",
     ),
     (
         "Non-zero zero point is not supported",
@@ -42,12 +42,12 @@ NOISE = re.compile(
 )
 
 
-# How it says that memory was short.
+# How it reports that memory is full.
 FULL = re.compile(r"out ?of ?memory", re.IGNORECASE)
 
 
 def make_log(library: Library) -> Any:
-    """Return a logger for TensorRT that keeps errors in `errors`; all else is for debugging."""
+    """Return a logger for TensorRT that keeps errors in `errors` and logs the rest as debug."""
     base = library.module.ILogger
 
     class Log(base):  # type: ignore[misc,valid-type]  # the library has no types
@@ -64,7 +64,7 @@ def make_log(library: Library) -> Any:
 
 
 def refusal(what: str, errors: list[str]) -> EngineError:
-    """Return what to raise when TensorRT refused something: BatchTooLarge if memory was short."""
+    """Return the error for a refusal of TensorRT: BatchTooLarge if memory is full."""
     is_full = any(FULL.search(text) for text in errors)
     return (BatchTooLarge if is_full else EngineError)(f"{what}: {reason(errors)}")
 

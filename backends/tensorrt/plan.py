@@ -1,7 +1,7 @@
-"""Plans on disk: a name made of all that went into them, and a JSON file beside that says it.
+"""Plans on disk: the name contains a hash of all inputs, and a JSON file beside it lists them.
 
-A plan runs on the TensorRT version and the GPU architecture (SM) that it was built for, and on no
-other. Knows no driver: everything here is checked before a plan is loaded.
+A plan runs only on the TensorRT version and the GPU architecture (SM) that it was built for. Knows
+no driver: everything here is checked before a plan is loaded.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LENGTH_AT, LENGTH_BYTES = 16, 8
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a plan: the JSON beside it.
+    """The JSON beside a plan.
 
     Attributes:
         library: the package that built it.
@@ -83,12 +83,12 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan that is there and whole.
+    """An intact plan on disk.
 
     Attributes:
         path: of the plan.
-        note: what it was built from; None for a plan that came without one.
-        cached: it was there already.
+        note: what it was built from; None for a plan without one.
+        cached: it was already on disk.
     """
 
     path: Path
@@ -122,7 +122,7 @@ def read_plan(path: Path, library: Library) -> Plan:
     """Return the plan at `path` after checking that it is whole and of this TensorRT.
 
     Raises:
-        EngineError: it is missing, no plan, damaged, or of another library or version.
+        EngineError: it is missing, not a plan, damaged, or of another library or version.
     """
     try:
         with path.open("rb") as file:
@@ -146,7 +146,7 @@ def _check_header(path: Path, header: bytes, size: int, library: Library) -> Non
     maker = TAGS.get(header[:4])
     if maker is None or len(header) < HEADER_BYTES:
         raise EngineError(
-            f"{path}: is no TensorRT plan, or a damaged one; expected a file that starts with "
+            f"{path}: is not a TensorRT plan, or is damaged; expected a file that starts with "
             f"{' or '.join(tag.decode() for tag in TAGS)}. Make it again with sut build."
         )
     # Of a version of four parts the last has more digits than the byte here.
@@ -173,8 +173,8 @@ def _read_note(path: Path) -> Note | None:
         return None
     except (OSError, msgspec.DecodeError) as error:
         raise EngineError(
-            f"{note_path(path)}: cannot be read: {error}; expected what sut build wrote of the plan"
-            " beside it. Delete both and run sut build again."
+            f"{note_path(path)}: cannot be read: {error}; expected the JSON of sut build for the "
+            "plan beside it. Delete both and run sut build again."
         ) from error
 
 

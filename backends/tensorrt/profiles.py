@@ -1,4 +1,4 @@
-"""Optimization profiles: the batch sizes that an engine takes, and those it is tuned for."""
+"""Optimization profiles: the batch sizes that an engine takes and is optimized for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Profile:
 
     Attributes:
         min: the smallest batch.
-        opt: the batch that tactics are chosen for.
+        opt: the batch for which tactics are chosen.
         max: the largest batch.
     """
 
@@ -40,7 +40,7 @@ def parse_profiles(text: str) -> tuple[Profile, ...]:
     """Return the profiles in `text`, such as "1:1:1,2:16:32".
 
     Raises:
-        ConfigError: not written so, or what check_profiles refuses.
+        ConfigError: another form, or check_profiles refuses it.
     """
     profiles = []
     for part in text.split(","):
@@ -57,8 +57,8 @@ def check_profiles(profiles: Sequence[Profile]) -> tuple[Profile, ...]:
     """Return `profiles` in ascending order.
 
     Raises:
-        ConfigError: a range that is no range, or a batch size from 1 to the largest that is in no
-            profile or in two.
+        ConfigError: an invalid range, or a batch size up to the largest that no profile or two
+            profiles contain.
     """
     ordered = sorted(profiles)
     for profile in ordered:

@@ -1,4 +1,4 @@
-"""How far a build is: TensorRT tells phases inside phases, a bar wants one number."""
+"""The progress of a build: TensorRT reports nested phases, a bar needs one number."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Phases:
         self._best = 0.0
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
-        """A phase of so many steps begins."""
+        """Begin a phase with this many steps."""
         self._open[name] = (parent, 0, max(steps, 1))
 
     def step(self, name: str, step: int) -> None:
-        """Step `step`, counted from 0, of a phase is done."""
+        """Mark step `step` of a phase as done; steps count from 0."""
         if name in self._open:
             parent, _, steps = self._open[name]
             self._open[name] = (parent, step + 1, steps)

@@ -1,4 +1,4 @@
-"""Which samples a quantizer may look at: MLPerf's fixed lists, or the data set's own samples.
+"""Which samples may calibrate a model: MLPerf's fixed lists, or the data set's own samples.
 
 MLPerf allows the closed division one of two lists of 500 images of ImageNet's validation set
 (mlcommons/inference, calibration/ImageNet/cal_image_list_option_1.txt and _2.txt), a name a line.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from data.benchmark import Benchmark
     from data.preprocess import SampleSet
 
-# What the user calls a list, and its file.
+# The name of each list, and its file.
 LISTS: Mapping[str, str] = {
     "mlperf-1": "cal_image_list_option_1.txt",
     "mlperf-2": "cal_image_list_option_2.txt",
@@ -41,13 +41,13 @@ _MOST = 500  # samples, as many as MLPerf's lists have
 
 @dataclass(frozen=True, slots=True)
 class CalibrationSamples:
-    """Samples that are read when they are asked for.
+    """Samples that are read one by one.
 
     Attributes:
         count: samples.
         read: from 0 to count - 1 to the sample, [*input shape].
         description: which they are, for people.
-        digest: SHA-256 of what decides their content.
+        digest: SHA-256 of everything that determines their content.
     """
 
     count: int
@@ -74,7 +74,7 @@ def of_data_set(samples: SampleSet) -> CalibrationSamples:
 
 
 def of_list(benchmark: Benchmark, data_dir: Path | None, source: str) -> CalibrationSamples:
-    """Return the images of a list, read and preprocessed as they are asked for.
+    """Return the images of a list, read and preprocessed one by one.
 
     Args:
         benchmark: says how an image becomes a sample.

@@ -54,7 +54,7 @@ def load_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
     """Return the checkpoint's float32 tensors by name, as copies.
 
     Raises:
-        DataError: the file is no such checkpoint, is cut off, or names anything but tensors.
+        DataError: the file is not such a checkpoint, is cut off, or names anything but tensors.
     """
     try:
         with path.open("rb") as file:

@@ -25,13 +25,13 @@ LABELS_NAME = "labels.csv"  # the file that `--data DIR` finds by itself
 def list_samples(benchmark: Benchmark, data_dir: Path | None) -> Listing:
     """Return the images of a benchmark whose samples are not synthetic, or those of `data_dir`.
 
-    `data_dir` wins over the benchmark's own folder. A benchmark whose own samples are built in or
-    synthetic says nothing about folders, so there `data_dir` is read by what lies in it: a
-    val_map.txt, a labels.csv, or images alone.
+    `data_dir` replaces the benchmark's own folder. If the benchmark's own samples are built in or
+    synthetic, the files in `data_dir` decide how to read it: a val_map.txt, a labels.csv, or only
+    images.
 
     Raises:
-        ConfigError: neither the benchmark nor `data_dir` says where the images are.
-        DataError: the images or labels are not as they should be.
+        ConfigError: neither the benchmark nor `data_dir` names a folder of images.
+        DataError: the images or labels are damaged or incomplete.
     """
     options = benchmark.dataset
     read_label = label_reader(benchmark.accuracy.metric)

@@ -1,4 +1,4 @@
-"""A folder of the user's own images, with a CSV file of labels or without."""
+"""A folder of the user's own images, with or without a CSV file of labels."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _read_labels(path: Path, folder: Path, read: Callable[[str, str], Label]) ->
 
 
 def _is_header(row: list[str], folder: Path) -> bool:
-    """Tell a line of titles: it names no image that is there, and its label is no number."""
+    """Return whether a line is a header: no such image, and its label is not a number."""
     if len(row) != _COLUMNS:
         return False
     return not row[1].strip().isdigit() and not (folder / row[0].strip()).is_file()

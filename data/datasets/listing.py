@@ -1,4 +1,4 @@
-"""What every kind of data set gives: files in the order of LoadGen's indices, and their labels."""
+"""The listing of a data set: files in the order of LoadGen's indices, and their labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
-_NAMED = 3  # missing files that a message names
+_NAMED = 3  # missing files to name in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,5 +68,5 @@ def check_present(folder: Path, names: tuple[str, ...], where: Path) -> None:
         raise DataError(
             f"{where}: {len(missing)} of {len(names)} images are not in {folder}: "
             f"{', '.join(missing[:_NAMED])}{', ...' if len(missing) > _NAMED else ''}; "
-            "expected all of them, as a sample's index is its place in the list."
+            "expected all of them, because the index of a sample is its place in the list."
         )

@@ -27,7 +27,7 @@ def round_named(name: str) -> Round:
     """
     if name not in ROUNDS:
         raise ConfigError(
-            f'--round: "{name}" is no round that this program knows; expected one of '
+            f'--round: "{name}" is not a round that this program knows; expected one of '
             f"{', '.join(ROUNDS)}.{nearest(name, ROUNDS)}"
         )
     return ROUNDS[name]

@@ -11,7 +11,7 @@ from data.tasks import base, classification, detection, other
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# The usual one first: what a benchmark file leaves out is the first task's.
+# The first task is the default of a benchmark file.
 _ALL = (
     classification.TASK,
     detection.TASK,
@@ -37,12 +37,12 @@ def default_postprocess() -> base.Postprocess:
 
 
 def judge_of(metric: str) -> base.Judge | None:
-    """Return who computes an accuracy metric; None if nobody here does."""
+    """Return the judge for an accuracy metric; None if there is none."""
     return next((task.judge for task in _ALL if task.metric == metric), None)
 
 
 def label_reader(metric: str) -> Callable[[str, int | None, str], base.Label]:
-    """Return what reads the labels for a metric: classes, unless its task reads something else."""
+    """Return the function that reads the labels for a metric; by default, classes."""
     judge = judge_of(metric) or classification.JUDGE
     return judge.read_label
 
@@ -52,9 +52,9 @@ def records_of(spec: base.Postprocess, *, simulated: bool = False) -> base.Recor
 
     Args:
         spec: of the benchmark.
-        simulated: the outputs answer no question, so every kind passes them on as they are.
+        simulated: the outputs mean nothing, so every kind passes them on unchanged.
 
     Raises:
-        ConfigError: nothing here turns a real engine's outputs into records of this kind.
+        ConfigError: this program cannot turn a real engine's outputs into such records.
     """
     return other.RawRecords() if simulated else spec.records()

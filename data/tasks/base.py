@@ -1,4 +1,4 @@
-"""The contract of a task: what a model answers, how answers become records, who judges them.
+"""The contract of a task: what a model answers, how answers become records, how they are judged.
 
 A task knows neither files nor engines: `data.accuracy` reads LoadGen's log, workers run the model.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     # A record depends on its own sample alone, so that it is the same bit for bit in every batch.
     Records: TypeAlias = Callable[[Outputs, Sequence[int]], NDArray[np.float32]]
 
-# The right answer to a sample, and what a model answered: their task alone knows what they are.
+# The right answer to a sample, and the answer of a model. Only the task knows their types.
 Label: TypeAlias = Any
 Answer: TypeAlias = Any
 
@@ -30,7 +30,7 @@ class Postprocess(StrictStruct, frozen=True, tag_field="kind"):
     """Base of what a benchmark's `postprocess` may be: plain data that travels to the workers.
 
     Attributes:
-        comparable: two engines that agree give equal records: classes do, numbers do not.
+        comparable: two engines that agree give equal records. True for classes, not for numbers.
     """
 
     comparable: ClassVar[bool] = False
@@ -41,7 +41,7 @@ class Postprocess(StrictStruct, frozen=True, tag_field="kind"):
         It is stateless, and can be pickled.
 
         Raises:
-            ConfigError: nothing here turns a real engine's outputs into such records.
+            ConfigError: this program cannot turn a real engine's outputs into such records.
         """
         raise NotImplementedError
 
@@ -54,11 +54,11 @@ class Score:
         metric: the task's name for `value`.
         value: 0 to 1.
         n: samples that were judged.
-        good: of them right; None where a sample as a whole is neither right nor wrong.
-        interval_95: 95 % interval of the value; None where none is known.
+        good: correct ones; None if a sample as a whole is neither right nor wrong.
+        interval_95: 95 % interval of the value; None if unknown.
         line: as MLPerf's accuracy script prints it; the submission checker reads it.
-        target: the least value; None: there is none.
-        verdict: value >= target; None without a target, or with too few samples to say.
+        target: the lowest accepted value; None: no target.
+        verdict: value >= target; None without a target, or with too few samples.
     """
 
     metric: str
@@ -98,9 +98,9 @@ class Task:
 
     Attributes:
         name: `task` of a benchmark file.
-        postprocesses: the kinds that it brings, the usual one first.
-        metric: `accuracy.metric` of a benchmark file; None: it has none.
-        judge: of that metric; None: no accuracy of this task is computed here.
+        postprocesses: its kinds of postprocess, the default first.
+        metric: `accuracy.metric` of a benchmark file; None: no metric.
+        judge: of that metric; None: this program computes no accuracy for this task.
         stands_for: the MLPerf benchmark that a model of this task is compared with in the open
             division; None: the user must say.
     """

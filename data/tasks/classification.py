@@ -52,14 +52,14 @@ class ArgMaxRecords:
     class_offset: int
 
     def __call__(self, outputs: Outputs, indices: Sequence[int]) -> NDArray[np.float32]:
-        """Return the classes of a batch; of equal scores the first class wins.
+        """Return the classes of a batch; the first class with the highest score.
 
         Raises:
-            EngineError: the first output has no such shape, or not one row a sample.
+            EngineError: the first output has another shape, or not one row for each sample.
         """
         scores, n = outputs[0], len(indices)
         if scores.ndim == _SCORES and len(scores) == n and scores.dtype.kind == "f":
-            # What nearly every model gives; each further step costs 10 us after a large model ran.
+            # The output of nearly every model. Each further step costs 10 us after a large model.
             best: NDArray[np.float32] = scores.argmax(axis=1, keepdims=True).astype(np.float32)
             if self.class_offset:
                 best += self.class_offset
@@ -89,10 +89,10 @@ def _is_classes(scores: NDArray[np.generic]) -> bool:
 
 
 def read_label(text: str, classes: int | None, where: str) -> int:
-    """Return the class that `text` says.
+    """Return the class in `text`.
 
     Raises:
-        DataError: it is no whole number from 0 to classes - 1.
+        DataError: it is not a whole number from 0 to classes - 1.
     """
     expected = f"0 to {classes - 1}" if classes else "0 or above"
     if not (text.isascii() and text.isdigit()):
@@ -138,7 +138,7 @@ def wilson_interval(good: int, n: int) -> tuple[float, float]:
     p, z2 = good / n, _Z95 * _Z95
     center = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    # At both ends the formula gives 0 and 1 but for its rounding.
+    # At both ends the formula gives 0 and 1, except for rounding.
     return center - half if good else 0.0, center + half if good < n else 1.0
 
 

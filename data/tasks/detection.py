@@ -1,4 +1,4 @@
-"""Object detection. Only a simulated device can run it: boxes are not made into records yet."""
+"""Object detection. Only a simulated device can run it: there is no postprocess for boxes yet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Detections(Postprocess, frozen=True, tag="detections"):
     """Boxes of an object detector."""
 
     def records(self) -> Records:
-        """Refuse: no engine's boxes can be read here."""
+        """Refuse: this program cannot read the boxes of an engine."""
         raise ConfigError(
             "postprocess kind detections is not implemented for a real engine; expected argmax or "
             "raw. A simulated device can run this benchmark."

@@ -1,4 +1,4 @@
-"""Any other question: the model's numbers as they are, which nobody here judges."""
+"""Any other task: the numbers of the model, unchanged and not judged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RawRecords:
     """The first output in float32, flattened to one row a sample."""
 
     def __call__(self, outputs: Outputs, indices: Sequence[int]) -> NDArray[np.float32]:
-        """Return a copy, [n, k] float32, as the engine may use its buffer again."""
+        """Return a copy, [n, k] float32, because the engine may reuse its buffer."""
         return np.array(outputs[0], np.float32, order="C").reshape(len(indices), -1)
 
 

@@ -1,1 +1,1 @@
-"""What is to be run: settings, each with its source, and the checked user.conf."""
+"""What to run: settings, each with its source, and the checked user.conf."""

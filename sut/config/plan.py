@@ -1,6 +1,6 @@
 """Resolves the settings of a run: command line > system file > benchmark > default.
 
-Every value keeps where it came from; both are printed at the start and stored in config.yaml.
+Every value keeps its source. Both are printed at the start and stored in config.yaml.
 Runs nothing and opens no engine.
 """
 
@@ -121,7 +121,7 @@ class Plan:
     def loadgen_settings(self, dataset_samples: int) -> dict[str, Setting]:
         """Return LoadGen's keys for this model and scenario: the round's, then user.conf's."""
         name, round_name = self.scenario, self.arguments.round
-        # A benchmark that says nothing of a round keeps its own bound there.
+        # A benchmark without rules for a round keeps its own bound.
         bound_ms = (
             self.benchmark.rules(name, round_name).target_latency_ms
             or self.benchmark.rules(name).target_latency_ms
@@ -153,7 +153,7 @@ def _instances(settings: Mapping[str, Setting]) -> Setting:
 
 
 def _check_accuracy(arguments: Arguments, benchmark: Benchmark, backend: str) -> None:
-    """Refuse an accuracy run that could not be judged, before it runs."""
+    """Refuse an accuracy run that cannot be judged, before it starts."""
     if arguments.mode == "performance" or backend in WITHOUT_MODEL:
         return
     judge_for(benchmark.accuracy, str(benchmark.file))

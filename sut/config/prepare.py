@@ -29,7 +29,7 @@ def resolve_workload(benchmark: Benchmark, backend: str, model: Path | None) -> 
         model: the user's own file instead of the benchmark's, or None.
 
     Raises:
-        SutError: the model is not there, or not what it should be.
+        SutError: the model is missing or is not the expected one.
     """
     tensor = benchmark.input
     found = None if backend in WITHOUT_MODEL else resolve_model(benchmark, model)

@@ -1,6 +1,6 @@
-"""What one LoadGen test needs, resolved: frozen plain data that travels to the test's own process.
+"""What one LoadGen test needs, resolved: frozen plain data for the process of the test.
 
-Every value has its unit in its name. Where a value came from is kept beside it, in sut.config.plan.
+Names contain the unit. sut.config.plan keeps the source of each value.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class HarnessSettings:
         backend: a key of backends.base.BACKENDS.
         workers: kind of worker.
         devices: one or more devices, as the backend names them.
-        instances: engines on each device, each with a worker of its own.
+        instances: engines on each device, each with its own worker.
         max_batch_size: samples.
         max_queue_delay_us: how long a sample may wait for its batch to fill, in us.
         slots: batches in flight for each worker.
@@ -96,7 +96,7 @@ class TrialRequest:
         accuracy: AccuracyOnly instead of PerformanceOnly.
         out_dir: the run folder; exists.
         load: what the command line, system and benchmark ask of LoadGen.
-        workload: what is computed; its samples follow, as they are prepared meanwhile.
+        workload: the model; its samples follow, because they are prepared meanwhile.
         harness: how batches are made.
         audit_config: an audit.config to apply, or None.
         loadgen_trace: write mlperf_log_trace.json.

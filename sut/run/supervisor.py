@@ -219,5 +219,5 @@ def _event(line: bytes) -> dict[str, object]:
     try:
         return msgspec.json.decode(line, type=dict[str, object])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        text = f"the test's process sent a line that is no event: {line!r}: {error}"
+        text = f"the test's process sent a line that is not an event: {line!r}: {error}"
         return {"event": "failed", "message": text, "text": ""}

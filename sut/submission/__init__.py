@@ -1,1 +1,1 @@
-"""A submission: what a round asks for, run, verified, laid out and checked. One idea a file."""
+"""A submission: run, verified, written as a tree, and checked."""

@@ -1,4 +1,4 @@
-"""Verify a compliance run and write what a submission shows of it. Runs nothing."""
+"""Verifies a compliance run and writes the files that a submission needs. Runs nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from data.tasks.base import Score
     from sut.submission.runs import Part
 
-# How far the accuracy of the logged responses may be from the accuracy run's, in percent.
+# Largest difference between the accuracies of logged responses and accuracy run, in percent.
 DELTA_PERCENT = 1.0
 BASELINE_FILE, COMPLIANCE_FILE = "baseline_accuracy.txt", "compliance_accuracy.txt"
 
@@ -36,7 +36,7 @@ class Audit:
         test: TEST01 or TEST04.
         performance: on the speed.
         accuracy: on the responses; None in TEST04.
-        delta_percent: of the two accuracies, where the responses are not the same; else None.
+        delta_percent: between the two accuracies if responses differ; else None.
     """
 
     test: str
@@ -46,7 +46,7 @@ class Audit:
 
     @property
     def passed(self) -> bool:
-        """Whether a submission may go out with it."""
+        """Whether a submission may contain it."""
         same = self.accuracy is None or self.accuracy.passed
         near = self.delta_percent is not None and self.delta_percent <= DELTA_PERCENT
         return self.performance.passed and (same or near)
@@ -89,7 +89,7 @@ def verify(test: str, parts: Mapping[str, Part], benchmark: Benchmark, data: Pat
 
 
 def _delta(reference: Path, logged: Path, folder: Path, rate: Callable[[Path], Score]) -> float:
-    """Write the two accuracies of the non-deterministic path; return how far they are apart."""
+    """Write the two accuracies of the non-deterministic path; return their difference."""
     seen = {record.qsl_idx for record in read_log(logged)}
     part = folder / "mlperf_log_accuracy_baseline.json"
     part.write_bytes(msgspec.json.encode([r for r in read_log(reference) if r.qsl_idx in seen]))

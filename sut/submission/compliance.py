@@ -1,8 +1,8 @@
 """Compliance tests: the audit.config of each, and the verdict on what they measured.
 
 The verdicts are those of mlcommons/inference, compliance/TEST01 and TEST04, run_verification.py;
-the texts are theirs, too, because the submission checker reads them. What they do not look at, the
-whole of a response instead of its first number, is said beside the verdict.
+so are the texts, because the submission checker reads them. They compare only the first number of a
+response; a note beside the verdict reports differences in the rest.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Verdict:
     """A verdict and the text that goes into verify_*.txt.
 
     Attributes:
-        passed: as the official script says it.
+        passed: as in the official script.
         text: its lines.
-        note: what the official script does not see; empty if there is nothing.
+        note: what the official script does not see; empty if nothing.
     """
 
     passed: bool
@@ -59,7 +59,7 @@ def known_test(name: str) -> str:
     """
     if name.upper() not in TESTS:
         raise ConfigError(
-            f'"{name}" is no compliance test of a vision benchmark; expected one of '
+            f'"{name}" is not a compliance test of a vision benchmark; expected one of '
             f"{', '.join(TESTS)}.{nearest(name, TESTS)}"
         )
     return name.upper()
@@ -94,11 +94,11 @@ def verify_accuracy(reference: Path, test: Path, dtype: DTypeLike = np.float32) 
 
     Args:
         reference: mlperf_log_accuracy.json of the accuracy run, whole.
-        test: the one that TEST01 left.
+        test: the log of TEST01.
         dtype: of a response; the official verdict looks at its first number.
 
     Raises:
-        DataError: a log cannot be read, or holds no such numbers.
+        DataError: a log cannot be read, or does not hold such numbers.
     """
     accuracy, performance = read_log(reference), read_log(test)
     known: dict[int, str] = {}
@@ -161,8 +161,8 @@ def _bits(passed: bool, unequal: int, matched: int) -> str:
         return (
             f"{unequal} of {matched} responses differ between accuracy and performance mode, so "
             "the non-deterministic path is needed: baseline_accuracy.txt and "
-            "compliance_accuracy.txt within 1 %. Make the engine deterministic, or say why it is "
-            "not."
+            "compliance_accuracy.txt within 1 %. Make the engine deterministic, or explain why it "
+            "is not."
         )
     if unequal:
         return (

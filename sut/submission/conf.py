@@ -1,4 +1,4 @@
-"""The user.conf of each test of a submission: the person's keys, and above them the division's."""
+"""The user.conf of each test of a submission: the user's keys, and those of the division."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from sut.config.user_conf import UserConf
     from sut.submission.order import Order
 
-# LoadGen stops here, so that a run of --fast ends in seconds. At 1 % early stopping, without which
-# the checker does not read a log, wants fewer queries than these.
+# LoadGen stops here, so that a run of --fast ends in seconds. The checker does not read a log
+# without early stopping, which at 1 % needs fewer queries than these.
 FAST_QUERIES = 20
 _FAST_PERCENTILE = 1
 _FAST_POISSON_QPS = 10
@@ -44,7 +44,7 @@ def performance_values(order: Order, name: str, own: UserConf | None) -> dict[st
 
 
 def accuracy_values(ran: dict[str, Number]) -> dict[str, Number]:
-    """Return the keys of the accuracy test, which asks for every sample, from performance's."""
+    """Return the keys of the accuracy test, which runs every sample, from those of performance."""
     return {key: value for key, value in ran.items() if key not in _ENDS_EARLY}
 
 
@@ -55,7 +55,7 @@ def values_of(order: Order, name: str, conf: UserConf) -> dict[str, Number]:
 
 
 def _stated_counts(order: Order) -> dict[str, Number]:
-    """State the round's counts for a data set that is smaller: LoadGen logs them unproven."""
+    """State the round's counts for a smaller data set. LoadGen logs them without proof."""
     found: dict[str, Number] = {}
     count, rules = sample_count(order), order.rules
     if count < rules.performance_sample_count:
@@ -79,10 +79,10 @@ def _fast(values: dict[str, Number], asked: Scenario) -> dict[str, Number]:
 
 
 def sample_count(order: Order) -> int:
-    """Return the samples of the data set that a submission runs with.
+    """Return the samples in the data set of a submission.
 
     Raises:
-        DataError: it is not there.
+        DataError: there is no data set.
     """
     dataset = order.benchmark.dataset
     if isinstance(dataset, SyntheticData) and order.data is None:
@@ -93,7 +93,7 @@ def sample_count(order: Order) -> int:
 def without_own_bound(benchmark: Benchmark) -> Benchmark:
     """Leave a latency bound to LoadGen, or to the user.conf of this submission.
 
-    A user.conf that sets the bound, even to LoadGen's own, is one for the open division.
+    A user.conf that sets the bound, even to LoadGen's own value, is allowed only in open.
     """
     kept = {
         round_: {

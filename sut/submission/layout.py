@@ -1,4 +1,4 @@
-"""Where the files of a submission lie, by round. Knows paths only.
+"""Where the files of a submission are, by round. Knows only paths.
 
 Source: mlcommons/inference, tools/submission/submission_structure.md and submission_checker's
 constants.py (`*_PATH`); for v0.5 v0.5/tools/submission/submission-checker.py.
@@ -38,7 +38,7 @@ class Submitter:
 
     @property
     def results(self) -> Path:
-        """Its results, below which are system, benchmark and scenario."""
+        """Its results, in folders of system, benchmark and scenario."""
         return self.folder / "results"
 
     @property
@@ -79,7 +79,7 @@ class Place:
 
     @property
     def measurements_json(self) -> Path:
-        """What was measured, as JSON. v5.1 finds it by the system's and the scenario's name."""
+        """The measurements file. Its name in v5.1 contains the system and the scenario."""
         if self.submitter.layout == "flat":
             return self.measurements / MEASUREMENTS_FILE
         return self.measurements / f"{self.system}_{self.scenario}.json"
@@ -100,7 +100,7 @@ class Place:
         return self.submitter.folder / "compliance" / self.key / test
 
     def folders(self) -> list[Path]:
-        """Return the folders that hold this result and no other."""
+        """Return the folders that hold only this result."""
         compliance = self.submitter.folder / "compliance" / self.key
         mine = [self.results, self.measurements, compliance]
         return list(dict.fromkeys(mine))

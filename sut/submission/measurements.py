@@ -1,6 +1,6 @@
 """measurements.json, README.md and calibration.md: what ran, and how to repeat it.
 
-Beside the checker's five fields, measurements.json says what `sut check` looks at: whether a real
+Besides the checker's five fields, measurements.json has the fields for `sut check`: whether a real
 engine and real data were used, and the settings of each test.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sut.submission.ran import Ran, RanModel
     from sut.submission.runs import Part
 
-# The checker's fields; each must say something.
+# The checker's fields; none may be empty.
 NEEDED = (
     "input_data_types",
     "retraining",
@@ -69,7 +69,7 @@ def measurements(order: Order, parts: Mapping[str, Part]) -> dict[str, object]:
 
 
 def settings_of(part: Part) -> dict[str, object]:
-    """Return the settings of one test that must be the same in all of them."""
+    """Return the settings of one test that must be equal in all tests."""
     ran = read_ran(part.folder)
     return {
         "harness": {name: setting.value for name, setting in ran.harness.items()},
@@ -79,7 +79,7 @@ def settings_of(part: Part) -> dict[str, object]:
 
 
 def readme(order: Order, scenario: str, parts: Mapping[str, Part]) -> str:
-    """Return README.md: the commands that repeat this result, and what it was made of."""
+    """Return README.md: the commands that repeat this result, and its facts."""
     ran = read_ran(parts[PERFORMANCE].folder)
     count = None if ran.data is None else ran.data.count
     lines = [f"# {order.benchmark.name}, {scenario}, on {order.system_name}", ""]
@@ -93,7 +93,7 @@ def readme(order: Order, scenario: str, parts: Mapping[str, Part]) -> str:
         f". .venv/bin/activate && python -m {order.command}",
         "```",
         "",
-        "One test alone, with the user.conf that is beside this file:",
+        "Only one test, with the user.conf beside this file:",
         "",
         "```",
         f"python -m sut run -b {order.benchmark.name} -s {scenario} --system {order.system_name}"
@@ -121,10 +121,10 @@ def notes(order: Order, count: int | None) -> list[str]:
 
 
 def calibration(order: Order, parts: Mapping[str, Part]) -> str:
-    """Return calibration.md: a person's text, or that nothing was calibrated.
+    """Return calibration.md: the user's text, or a note that nothing was calibrated.
 
     Raises:
-        ConfigError: the engine is quantized, and nobody says how.
+        ConfigError: the engine is quantized, and there is no such text.
     """
     own = order.system_folder / CALIBRATION_FILE
     if own.is_file():
@@ -132,8 +132,8 @@ def calibration(order: Order, parts: Mapping[str, Part]) -> str:
     precision = _precision(parts[PERFORMANCE])
     if "int8" in precision or "fp8" in precision or "int4" in precision:
         raise ConfigError(
-            f"{own}: no such file; the engine computes in {precision}, and a submission says how "
-            "it was calibrated and quantized. Write it there."
+            f"{own}: no such file; the engine computes in {precision}, and a submission must say "
+            "how it was calibrated and quantized. Write that file."
         )
     return (
         "# Calibration\n\n"

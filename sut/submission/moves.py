@@ -1,4 +1,4 @@
-"""Moves files and folders into place, all of them or none. Knows nothing of what they hold."""
+"""Moves files and folders into place, all of them or none. Knows nothing about their content."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 class NotUndoneError(SutError):
-    """What was replaced could not be moved back; it lies where it was set aside."""
+    """Replaced files could not be moved back; they are still where they were set aside."""
 
 
 def move_in(moves: Sequence[Move], set_aside: Path, rename: Rename = Path.rename) -> None:
-    """Move each source to its target, by renames alone: none of them needs room on the disk.
+    """Move each source to its target, only by renames, which need no disk space.
 
-    What lies at a target is moved into `set_aside` first. An exception, also Ctrl-C, undoes
-    everything in reverse order before it goes on: targets and folders are as they were.
+    A file at a target moves into `set_aside` first. An exception, even Ctrl-C, undoes everything in
+    reverse order before it continues, so targets and folders are as they were.
 
     Args:
         moves: (source, target), all on the disk of `set_aside`.
-        set_aside: an empty folder; afterwards it holds what was replaced.
+        set_aside: an empty folder; afterwards it holds the replaced files.
         rename: moves one path to another.
 
     Raises:
@@ -52,9 +52,9 @@ def move_in(moves: Sequence[Move], set_aside: Path, rename: Rename = Path.rename
 
 
 def _undo(moves: Sequence[Move], set_aside: Path, rename: Rename) -> None:
-    """Move back whatever has moved.
+    """Move back everything that was moved.
 
-    The disk says what that is: an interrupt can come between a rename and any note of it.
+    The disk shows what that is, because an interrupt can come between a rename and a note of it.
     """
     for number, (source, to) in reversed(list(enumerate(moves))):
         if to.exists() and not source.exists():

@@ -1,4 +1,4 @@
-"""What is to be submitted or audited, resolved: one benchmark on one system, in some scenarios.
+"""What to submit or audit, resolved: one benchmark on one system, in some scenarios.
 
 Plain data; runs nothing.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from data.benchmark import Benchmark
     from data.rounds.rules import ModelRules, Round
 
-# Backends that answer without computing: nothing of theirs is a result.
+# Backends that answer without computing, so nothing from them is a result.
 WITHOUT_ENGINE = frozenset({"null", "simulated"})
 
 Division = Literal["closed", "open"]
@@ -29,27 +29,27 @@ Division = Literal["closed", "open"]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One submission, or one compliance test alone, as it was asked for.
+    """One submission, or only one compliance test.
 
     Attributes:
         round: its rules.
-        division: None: no submission, but a compliance test alone, with the user's own settings.
+        division: None: only a compliance test, with the user's own settings.
         submitter: who submits.
         benchmark: what runs.
-        rules: the round's, for the model that the benchmark is or stands for.
-        system_name: a name of user_confs/; in the tree, too.
+        rules: of the round, for the model that the benchmark is or stands for.
+        system_name: a name in user_confs/, and in the tree.
         system_folder: its folder.
         system: its description, complete.
         scenarios: as LoadGen spells them.
         tree: where the submission goes.
         work: where the runs stay.
-        fast: short runs, INVALID by construction: the layout alone is proven.
+        fast: runs too short to be VALID, which only prove the layout.
         small_data: state the round's counts although the data set is smaller.
         model: a model file, or None for the benchmark's.
         data: a data folder, or None.
         user_conf: a file, or None for the system's.
         min_duration_s: of each performance run; None: the round's.
-        stand_in: why nothing of this may be submitted; no option of the command line sets it.
+        stand_in: why this must not be submitted; no option of the command line sets it.
         command: to repeat it.
     """
 
@@ -139,7 +139,7 @@ def rules_for(
     remedy = (
         "Use --division open, or another round"
         if closed
-        else "Name the one that the model is compared with: --stands-for NAME"
+        else "Name the benchmark to compare the model with: --stands-for NAME"
     )
     raise ConfigError(
         f"round {round_.name} has no benchmark {asked} in {division}; it has {known}."
@@ -150,7 +150,7 @@ def rules_for(
 def scenarios_for(
     rules: ModelRules, system: dict[str, object], division: str, asked: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return the scenarios to run: those that are asked for, else those that the round requires.
+    """Return the scenarios to run: the given ones, else those that the round requires.
 
     Raises:
         ConfigError: the closed division has no such benchmark or scenario on that type of system.
@@ -161,7 +161,7 @@ def scenarios_for(
     if not required:
         types = "; ".join(rules.scenarios)
         raise ConfigError(
-            f"{rules.name} is no benchmark of the closed division on a system of type "
+            f"{rules.name} is not a benchmark of the closed division on a system of type "
             f'"{type_of(system)}"; it is on: {types}. Correct system_type, or use --division open.'
         )
     wrong = [name for name in asked if name not in required]

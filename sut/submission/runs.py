@@ -1,6 +1,6 @@
-"""Runs what a submission lacks, and reads what it has. What is done is not run again.
+"""Runs the missing tests of a submission, and reads the finished ones.
 
-Every part of a scenario is a run folder of its own: performance, accuracy, TEST01, TEST04.
+Each test of a scenario has its own run folder: performance, accuracy, TEST01, TEST04.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Part:
     Attributes:
         name: performance, accuracy, TEST01 or TEST04.
         folder: its run folder.
-        result: what is in its summary.json.
+        result: its summary.json.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Part:
 
 
 class ScenarioRuns:
-    """The runs of one scenario. `say` is called with a line before each test that is run."""
+    """The runs of one scenario. `say` is called with a line before each run."""
 
     def __init__(self, order: Order, scenario: str, say: Callable[[str], None]) -> None:
         self._order = order
@@ -66,7 +66,7 @@ class ScenarioRuns:
         return [name for name in self.parts() if self.done(name) is None]
 
     def done(self, name: str) -> Part | None:
-        """Return a test that is done: it came to its end and, unless --fast, is valid."""
+        """Return a finished test: complete and, except with --fast, valid."""
         folder = self.folder / name
         result = _result(folder)
         if result is None or result.interrupted:
@@ -80,18 +80,18 @@ class ScenarioRuns:
         return Part(name, folder, result) if result.valid or self._order.fast else None
 
     def reasons(self, name: str) -> tuple[str, ...]:
-        """Return why a test that ended is not valid; empty if none ended."""
+        """Return why a complete test is not valid; empty if there is none."""
         result = _result(self.folder / name)
         return () if result is None else result.reasons
 
     def run_missing(self, names: Sequence[str] | None = None) -> None:
-        """Run the tests that are not done, performance first; the others repeat its settings.
+        """Run the missing tests, performance first; the others use its settings.
 
         Args:
-            names: these alone; None: all that the scenario needs.
+            names: only these; None: all that the scenario needs.
 
         Raises:
-            ConfigError: the settings are not those that the earlier tests were run with.
+            ConfigError: the settings are not those of the earlier tests.
             SutError: a test failed.
         """
         wanted = self.parts() if names is None else names
@@ -102,10 +102,10 @@ class ScenarioRuns:
             self._set_aside(name)
             part = self._run(name)
             if name == PERFORMANCE and not part.result.valid and not self._order.fast:
-                return  # what is compared with it would be in vain
+                return  # no use running what would be compared with it
 
     def plan(self, file: Path | None, part: str) -> config.Plan:
-        """Resolve the settings of one test, with `file` in place of the person's user.conf.
+        """Resolve the settings of one test, with `file` in place of the user's user.conf.
 
         Raises:
             ConfigError: a setting is wrong, or the backend computes nothing.
@@ -127,8 +127,8 @@ class ScenarioRuns:
         )
         if plan.harness.backend in WITHOUT_ENGINE and not order.stand_in:
             raise ConfigError(
-                f"backend {plan.harness.backend} of system {order.system_name} computes nothing; "
-                "no result of it can be submitted. Use a system with a real engine."
+                f"backend {plan.harness.backend} of system {order.system_name} computes nothing, "
+                "so its results cannot be submitted. Use a system with a real engine."
             )
         if order.division is None:
             return plan
@@ -143,7 +143,7 @@ class ScenarioRuns:
         return Part(name, folder, run(plan, folder, self._order.command))
 
     def _conf(self, name: str) -> Path:
-        """Write the user.conf of one test; all but performance repeat what performance ran with."""
+        """Write the user.conf of one test; every other test repeats the values of performance."""
         path = self.folder / f"{name}.{USER_CONF_FILE}"
         values = self._values(name)
         model = self._order.benchmark.loadgen_name
@@ -164,7 +164,7 @@ class ScenarioRuns:
         return conf.performance_values(self._order, self._scenario, own)
 
     def _check_settings(self) -> None:
-        """Refuse to mix tests of one scenario that were run with different settings."""
+        """Refuse to mix tests of one scenario with different settings."""
         order, path = self._order, self.folder / SETTINGS_FILE
         plan = self.plan(None, PERFORMANCE)
         wanted = {
@@ -180,16 +180,16 @@ class ScenarioRuns:
             return
         before = system_json.read(path)
         for name, value in wanted.items():
-            # A setting that an older version of the program did not have cannot have been changed.
+            # A setting that an older version of the program did not have cannot have changed.
             if name in before and before[name] != value:
                 raise ConfigError(
-                    f"{self.folder}: its tests were run with {name} {before.get(name)}, and now it "
-                    f"is {value}; the tests of a scenario need the same settings. Undo the change, "
+                    f"{self.folder}: its tests ran with {name} {before.get(name)}, but now it "
+                    f"is {value}; all tests of a scenario need the same settings. Undo the change, "
                     "remove the folder, or name another --work."
                 )
 
     def _set_aside(self, name: str) -> None:
-        """Rename a run folder that holds no result to go on with: nothing measured is deleted."""
+        """Rename a run folder without a usable result, so that nothing measured is deleted."""
         folder = self.folder / name
         if not folder.exists() or not any(folder.iterdir()):
             return
@@ -197,7 +197,7 @@ class ScenarioRuns:
         while (aside := folder.with_name(f"{name}.old-{number}")).exists():
             number += 1
         folder.rename(aside)
-        self._say(f"{self._scenario}: {name}: the earlier run is kept in {aside}")
+        self._say(f"{self._scenario}: {name}: the earlier run is now in {aside}")
 
 
 def _result(folder: Path) -> Result | None:

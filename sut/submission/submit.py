@@ -1,4 +1,4 @@
-"""One submission from order to tree: run what is missing, verify, lay out, say what is there."""
+"""One submission from order to tree: run missing tests, verify, write the tree, report."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one scenario.
+    """The outcome of one scenario.
 
     Attributes:
         scenario: as LoadGen spells it.
         placed: it is in the tree.
-        problems: why it is not, or, with --fast, what it is not worth.
+        problems: why it is not, or with --fast why it must not be submitted.
         metric: LoadGen's figure, or None.
         parts: tests that are done.
     """
@@ -39,16 +39,16 @@ class Outcome:
 
 
 def submit(order: Order, say: Callable[[str], None]) -> list[Outcome]:
-    """Make or complete a submission; return what became of each scenario.
+    """Make or complete a submission; return the outcome of each scenario.
 
     Raises:
-        ConfigError: the order cannot be carried out; nothing was run or written.
-        SutError: a test failed, or the tree cannot be written; what was measured is kept.
+        ConfigError: the order is impossible; nothing was run or written.
+        SutError: a test failed, or the tree cannot be written; the finished runs are kept.
     """
     check_tree(order)
     small = _small(order)
     runs = {name: ScenarioRuns(order, name, say) for name in order.scenarios}
-    for each in runs.values():  # a wrong setting shows before an hour is spent
+    for each in runs.values():  # find a wrong setting before an hour is spent
         each.plan(None, PERFORMANCE)
     outcomes, done = [], {}
     for name, each in runs.items():
@@ -66,7 +66,7 @@ def submit(order: Order, say: Callable[[str], None]) -> list[Outcome]:
 
 
 def _small(order: Order) -> list[str]:
-    """Say that the data set is smaller than the round's; the official checkers refuse that."""
+    """Return a warning if the data set is smaller than the round's, which the checkers refuse."""
     if order.stand_in:
         return []
     count, wanted = sample_count(order), order.rules.dataset_size
@@ -74,7 +74,7 @@ def _small(order: Order) -> list[str]:
         return []
     said = order.small_data or order.fast
     how = (
-        "user.conf states the round's counts all the same"
+        "user.conf states the round's counts anyway"
         if said
         else "the official checkers refuse that; give --data DIR, or state the counts: --small-data"
     )
@@ -117,6 +117,6 @@ def _not_real(part: Part) -> list[str]:
 
 
 def _why_not(runs: ScenarioRuns, name: str) -> str:
-    """Return the reasons of a test that came to its end without being valid."""
+    """Return why a complete test is not valid."""
     reasons = runs.reasons(name)
-    return " ".join(reasons) if reasons else "it did not come to its end. Run the command again."
+    return " ".join(reasons) if reasons else "it is not complete. Run the command again."

@@ -1,6 +1,6 @@
-"""systems/SYSTEM.json: what the machine says of itself, and what a person must say.
+"""systems/SYSTEM.json: what the machine shows, and what a person must add.
 
-Nothing is invented: a field that the machine does not show is left blank and named.
+Nothing is invented: a field that the machine does not show stays blank and is named.
 Field lists: mlcommons/inference, submission_checker/constants.py (SYSTEM_DESC_*).
 """
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 SYSTEM_FILE = "system.json"
 STATUSES = ("available", "preview", "rdi")
 SYSTEM_TYPES = ("datacenter", "edge", "datacenter,edge", "edge,datacenter")
-# What --fast writes into a blank field, so that the tree can be read; `sut check` refuses it.
+# --fast writes this into a blank field so that checkers can read the tree; `sut check` refuses it.
 PLACEHOLDER = "BLANK: a person must fill this in"
 
-# Fields that must say something, in the order in which people read them.
+# Fields that must not be empty, in reading order.
 NEEDED = (
     "submitter", "division", "status", "system_type", "system_name", "number_of_nodes",
     "host_processor_model_name", "host_processors_per_node", "host_processor_core_count",
@@ -37,7 +37,7 @@ NEEDED = (
     "accelerator_interconnect", "cooling", "framework", "operating_system",
     "other_software_stack",
 )  # fmt: skip
-# Fields that must be there, and may be empty.
+# Fields that must exist, but may be empty.
 PRESENT = (
     "system_type_detail", "host_processor_frequency", "host_processor_caches",
     "host_processor_interconnect", "accelerator_frequency", "accelerator_interconnect_topology",
@@ -54,7 +54,7 @@ _GIB, _GB = 1 << 30, 10**9
 
 
 def describe() -> System:
-    """Return the description of this machine; what it does not show is an empty text."""
+    """Return the description of this machine; fields that it does not show are empty."""
     found = {**dict.fromkeys((*NEEDED, *PRESENT), ""), "number_of_nodes": "1"}
     found |= {**_processor(), **_memory(), **_storage(), **_network(), **_accelerators()}
     found |= _software()
@@ -62,12 +62,12 @@ def describe() -> System:
 
 
 def blanks(system: Mapping[str, object]) -> list[str]:
-    """Return the needed fields that say nothing, without those that the command line gives."""
+    """Return the empty fields, without those that the command line gives."""
     return [name for name in NEEDED if name not in _FROM_COMMAND and not _says(system, name)]
 
 
 def problems(system: Mapping[str, object]) -> list[str]:
-    """Return what a checker refuses in a description, one phrase each; blanks are not among it."""
+    """Return what a checker refuses in a description, except empty fields; one phrase each."""
     found = [f'field "{name}" is missing' for name in (*NEEDED, *PRESENT) if name not in system]
     for name, known in (("status", STATUSES), ("system_type", SYSTEM_TYPES)):
         value = str(system.get(name, ""))
@@ -88,10 +88,10 @@ def load(folder: Path, name: str, *, fast: bool) -> System:
     Args:
         folder: of the system, in user_confs/.
         name: of the system, for messages.
-        fast: blanks are replaced by PLACEHOLDER instead of refused.
+        fast: replace empty fields by PLACEHOLDER instead of refusing them.
 
     Raises:
-        ConfigError: it is not there, no JSON object, or lacks something; one line.
+        ConfigError: it is missing, not a JSON object, or incomplete; one line.
     """
     path = folder / SYSTEM_FILE
     how = f"Run `sut doctor --system-json > {path}` and fill in what is blank"
@@ -136,7 +136,7 @@ def read(path: Path) -> System:
 
 
 def _flat(content: object, depth: int) -> bool:
-    """Tell a value that is nested at most `depth` levels: what is deeper cannot be printed."""
+    """Return whether a value has at most `depth` levels; deeper ones cannot be printed."""
     if not isinstance(content, dict | list):
         return True
     inner = content.values() if isinstance(content, dict) else content
@@ -144,7 +144,7 @@ def _flat(content: object, depth: int) -> bool:
 
 
 def _says(system: Mapping[str, object], name: str) -> bool:
-    """Tell a field that says something; the checkers take the number 0 for nothing."""
+    """Return whether a field is filled in; the checkers read the number 0 as empty."""
     value = system.get(name)
     return bool(value) and str(value).strip() != "" and value != PLACEHOLDER
 
@@ -211,7 +211,7 @@ def _network() -> dict[str, str]:
 
 
 def _accelerators() -> dict[str, str]:
-    """Describe NVIDIA's GPUs as their driver does; without one every field is N/A."""
+    """Describe NVIDIA's GPUs from their driver; without a GPU every field is N/A."""
     gpus, _ = nvml.all_facts()
     if gpus:
         first = gpus[0]
@@ -226,7 +226,7 @@ def _accelerators() -> dict[str, str]:
             else "",
         }
     if Path("/proc/driver/nvidia/gpus").is_dir():
-        return {}  # the driver is there and cannot be asked: a person fills it in
+        return {}  # the driver does not answer: a person fills it in
     named = [name for name in (*NEEDED, *PRESENT) if name.startswith("accelerator")]
     return {**dict.fromkeys(named, _NOT_THERE), "accelerators_per_node": "0"}
 

@@ -1,6 +1,6 @@
-"""Writes a submission's tree: everything is made beside it first, then moved in, folder by folder.
+"""Writes the tree of a submission: everything is made beside it, then moved in by folder.
 
-A full disk or an interrupt leaves the tree as it was. Files of others are never touched.
+A full disk or an interrupt leaves the tree as it was. Other files are never touched.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _SOURCE_FILES = ("pyproject.toml", "setup.py", "LICENSE", "README.md", "requirem
 
 
 def check_tree(order: Order) -> None:
-    """Refuse a tree that holds files of someone else where this submission would go.
+    """Refuse a tree with foreign files in the place of this submission.
 
     Raises:
         ConfigError: names the file.
@@ -63,7 +63,7 @@ def check_tree(order: Order) -> None:
         if path.is_file() and path.suffix in _ROOT_SUFFIXES:
             continue
         raise ConfigError(
-            f"--out: {tree} holds {path.name}, which is no part of a submission's tree. Name "
+            f"--out: {tree} holds {path.name}, which is not part of a submission's tree. Name "
             "another folder, or remove it."
         )
     for scenario in order.scenarios:
@@ -82,7 +82,7 @@ def place_results(order: Order, done: Mapping[str, Mapping[str, Part]]) -> None:
     Raises:
         ConfigError: see `check_tree`.
         SutError: the disk is full, or the tree cannot be written; it is as it was.
-        NotUndoneError: it is not, and where the files are that it lacks.
+        NotUndoneError: the tree is not as it was; says where its files are.
     """
     check_tree(order)
     try:
@@ -94,7 +94,7 @@ def place_results(order: Order, done: Mapping[str, Mapping[str, Part]]) -> None:
     except OSError as error:
         raise SutError(
             f"--out: {order.tree} cannot be written: {error.strerror}; the tree is as it was, and "
-            f"the runs are kept in {order.work}. Make room, and run the same command again."
+            f"the runs are kept in {order.work}. Free some space and run the same command again."
         ) from error
 
 
@@ -187,7 +187,7 @@ def _stage_common(order: Order, staging: Path, parts: Mapping[str, Part]) -> Non
 
 
 def _stage_source(folder: Path, order: Order) -> None:
-    """Copy the program, which a closed submission must show, and the settings it ran with."""
+    """Copy the program, which a closed submission must contain, and its settings."""
     hidden = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
     for name in _SOURCE:
         shutil.copytree(ROOT / name, folder / name, ignore=hidden)

@@ -1,7 +1,7 @@
-"""Shorten mlperf_log_accuracy.json for a submission, and keep its hash in accuracy.txt.
+"""Truncates mlperf_log_accuracy.json for a submission, and keeps its hash in accuracy.txt.
 
 The result is byte for byte that of mlcommons/inference, tools/submission/truncate_accuracy_log.py.
-The whole log stays where the run left it: MLCommons may ask for it.
+The whole log stays in the run folder: MLCommons may ask for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 10 * 1024  # what the checker allows
-VIEWABLE_BYTES = 4096  # kept of each end
+VIEWABLE_BYTES = 4096  # kept at each end
 CUT = b"\n\n...\n\n"
 HASH_LINE = re.compile(r"^hash=([\w\d]+)$", re.MULTILINE)
 
@@ -34,7 +34,7 @@ def place_accuracy(log: Path, line: str, to: Path) -> None:
 
 
 def truncated(log: Path) -> bytes:
-    """Return the log's two ends; a log that is short enough to be seen whole stays as it is."""
+    """Return the two ends of the log; a short log stays whole."""
     size = log.stat().st_size
     with log.open("rb") as file:
         if size < VIEWABLE_BYTES:

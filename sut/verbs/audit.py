@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace, command: str) -> int:
-    """Run what is missing and verify; return 0 if the test passes, else 3."""
+    """Run the missing tests and verify; return 0 if the test passes, else 3."""
     test = known_test(arguments.test)
     say = sys.stderr if arguments.json else sys.stdout
     order = _order(arguments, command)

@@ -115,8 +115,8 @@ def _profiles(arguments: argparse.Namespace) -> tuple[Profile, ...]:
         return one_profile(largest, arguments.opt_batch_size)
     if arguments.max_batch_size is not None or arguments.opt_batch_size is not None:
         raise ConfigError(
-            "--profiles says the batch sizes already; expected no --max-batch-size and no "
-            "--opt-batch-size beside it."
+            "--profiles already gives the batch sizes. Leave out --max-batch-size and "
+            "--opt-batch-size."
         )
     return parse_profiles(arguments.profiles)
 
@@ -129,7 +129,7 @@ def _sms(arguments: argparse.Namespace, library: Library) -> list[int]:
         except (ConfigError, EngineError) as error:
             if not library.is_rtx:
                 raise
-            raise type(error)(f"{error} Or name what to build for, such as --sm 75.") from error
+            raise type(error)(f"{error} Or name an architecture, such as --sm 75.") from error
     parts = arguments.sm.split(",")
     if not all(part.isdecimal() for part in parts):
         raise ConfigError(f'--sm: "{arguments.sm}"; expected architectures such as 75,89.')

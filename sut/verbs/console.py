@@ -74,7 +74,7 @@ def _verdict(result: Result) -> str:
 
 
 def _metric(name: str, metric: Metric | None) -> tuple[str, str]:
-    """Return what it is called, and its value with the unit."""
+    """Return its name, and its value with the unit."""
     if metric is None:
         return "-", "-"
     title = scenario(name).metric_title

@@ -153,11 +153,11 @@ def _row(row: Comparison, base_ms: float | None) -> tuple[str, ...]:
 
 
 def _reading(source: Source, rows: Sequence[Comparison]) -> str:
-    """Say what the table's figures are worth."""
-    text = "ms: median of a batch of one on one CPU thread, the models timed in turns."
+    """Return what to know about the figures of the table."""
+    text = "ms: median of a batch of one on one CPU thread, alternating between the models."
     same_data = source.calibration == "samples" and any(row.form.startswith("int8") for row in rows)
     if same_data:
-        text += " The int8 models were calibrated on samples that they are judged on."
+        text += " The int8 models were calibrated and judged on the same samples."
     return text
 
 

@@ -105,7 +105,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
 
 
 def _run_all(plans: list[config.Plan], out: Path, command: str, results: list[Result]) -> None:
-    """Run each in a folder of its own; results.json is written after each, so none is lost."""
+    """Run each in its own folder; write results.json after each, so that none is lost."""
     with RunFolder(out) as folder:
         for plan in plans:
             results.append(run(plan, out / plan.scenario, command))

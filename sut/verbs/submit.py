@@ -78,7 +78,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
 
 
 def report(order: Order, outcomes: list[Outcome], *, as_json: bool) -> None:
-    """Print what is in the tree, and what is missing."""
+    """Print which scenarios are in the tree, and which are missing."""
     placed = [outcome.scenario for outcome in outcomes if outcome.placed]
     missing = [name for name in order.required if name not in placed] if order.closed else []
     if as_json:

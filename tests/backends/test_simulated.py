@@ -391,12 +391,12 @@ def test_a_file_of_the_user_is_read(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("1", "BATCH:MS"),
-        ("1:x", '"x" is no number'),
-        ("1.5:2", r"batch 1\.5 is no size"),
-        ("0:2", "batch 0 is no size"),
+        ("1:x", '"x" is not a number'),
+        ("1.5:2", r"batch 1\.5 is not a size"),
+        ("0:2", "batch 0 is not a size"),
         ("1:0", r"S\(1\) is 0 ms"),
         ("1:1,1:2", "batch 1 has two times"),
-        ("1:inf", '"inf" is no number'),
+        ("1:inf", '"inf" is not a number'),
     ],
 )
 def test_a_table_that_is_none_is_refused(text: str, message: str) -> None:
@@ -409,8 +409,8 @@ def test_a_table_that_is_none_is_refused(text: str, message: str) -> None:
     [
         ("", "", "no points"),
         ("batch,ms\n", "", "no points"),
-        ("size,ms\n1,2\n", "", '"" is no number'),
-        ("batch,us\n1,2\n", "", '"" is no number'),
+        ("size,ms\n1,2\n", "", '"" is not a number'),
+        ("batch,us\n1,2\n", "", '"" is not a number'),
         ("batch,inferences_per_second\n1,0\n", "", r"S\(1\) is inf ms"),
         ("batch,ms\n1,2\n", "gpu=T4", "COLUMN=VALUE"),
         ("batch,ms,gpu\n1,2,T4\n", "gpu", '"gpu" selects nothing'),

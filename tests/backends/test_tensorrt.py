@@ -272,7 +272,7 @@ def test_a_truncated_plan_of_rtx_without_a_note_is_refused(tmp_path: Path) -> No
 def test_a_file_that_is_no_plan_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.plan").write_bytes(content)
 
-    assert "is no TensorRT plan" in refusal(read_plan, tmp_path / "a.plan", library())
+    assert "is not a TensorRT plan" in refusal(read_plan, tmp_path / "a.plan", library())
 
 
 def test_a_missing_plan_is_refused(tmp_path: Path) -> None:

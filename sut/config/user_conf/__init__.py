@@ -1,7 +1,7 @@
 """Check a LoadGen user.conf before LoadGen reads it, and write ones that it reads as meant.
 
-LoadGen ignores a misspelt name without a word, reads `6e5` as 6 and `010` as 8, and drops the whole
-file for a trailing comment (loadgen/test_settings_internal.cc, `TestSettings::FromConfig`). Knows
+LoadGen silently ignores a misspelt name, reads `6e5` as 6 and `010` as 8, and drops the whole file
+because of a trailing comment (loadgen/test_settings_internal.cc, `TestSettings::FromConfig`). Knows
 nothing of runs: it imports no LoadGen.
 """
 

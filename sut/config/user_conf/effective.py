@@ -60,7 +60,7 @@ class UserConf:
         return {key: entry for key, entry in found.items() if is_used(entry, found, model)}
 
     def closed_problems(self, model: str, scenario: str) -> list[str]:
-        """Explain what a closed submission of `model` in `scenario` may not have; one line each."""
+        """Return what a closed submission of `model` in `scenario` may not have; one line each."""
         return [
             f"{self.source}:{entry.line}: {entry.name} = {plain(entry.value)}: {problem}"
             for entry in self.effective(model, scenario).values()
@@ -83,7 +83,7 @@ class UserConf:
 
 
 def is_used(entry: Entry, found: Mapping[str, Entry], model: str) -> bool:
-    """Tell an entry that LoadGen uses: the switch that it needs, if any, is on."""
+    """Return whether LoadGen uses an entry: the switch that it needs, if any, is on."""
     needs = ROWS[entry.key][0].needs
     if needs is None:
         return True

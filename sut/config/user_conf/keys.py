@@ -65,7 +65,7 @@ class Key:
 
 _TOKENS, _INFER, _SAME = "use_token_latencies", "infer_token_latencies", "performance_issue_same"
 
-# The shapes of rows: what is left out is said in the table.
+# Templates of rows; the table adds the rest.
 _latency = partial(Key, "target_latency", unit="ms", scale=_NS_PER_MS, high=MAX_MS)
 _hint = partial(_latency, "fraction", "meant", "expected latency of a query", low=_MIN_LATENCY_MS)
 _qps = partial(Key, "target_qps", "fraction", "meant", unit="1/s", low=_MIN_QPS, high=_MAX_QPS)
@@ -92,10 +92,10 @@ KEYS: tuple[Key, ...] = (
     _percentile(attribute="single_stream_target_latency_percentile", scenarios=("SingleStream",)),
     _percentile(attribute="multi_stream_target_latency_percentile", scenarios=("MultiStream",)),
     _percentile(attribute="server_target_latency_percentile", scenarios=("Server",)),
-    _duration("min_duration", meaning="the run lasts so long", attribute="min_duration_ms"),
+    _duration("min_duration", meaning="shortest run", attribute="min_duration_ms"),
     _duration("max_duration", meaning="the run ends early; 0: no limit",
               attribute="max_duration_ms", scenarios=_NOT_OFFLINE),
-    _count("min_query_count", meaning="at least so many queries; in Offline, samples", low=1),
+    _count("min_query_count", meaning="least number of queries; in Offline, of samples", low=1),
     _count("max_query_count", meaning="the run ends early; 0: no limit", scenarios=_NOT_OFFLINE),
     Key("samples_per_query", "integer", "open_only", "samples in a query",
         "multi_stream_samples_per_query", ("MultiStream",), low=1),

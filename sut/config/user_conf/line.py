@@ -28,7 +28,7 @@ def split_line(line: str) -> tuple[str, str] | None:
         if not character.isprintable() and character not in _BLANKS:
             title = unicodedata.name(character, "a control character")
             raise ConfigError(
-                f"U+{ord(character):04X} ({title}) in the line; LoadGen takes it for a part of the"
+                f"U+{ord(character):04X} ({title}) in the line; LoadGen reads it as part of the"
                 " name or value; replace it with a space or remove it"
             )
     if tokens[1:2] == ["="] and len(tokens) == len(("name", "=", "value")):
@@ -37,10 +37,10 @@ def split_line(line: str) -> tuple[str, str] | None:
 
 
 def _is_comment(tokens: list[str]) -> bool:
-    """Tell a comment that LoadGen skips, too.
+    """Return whether LoadGen also skips this comment.
 
-    It knows `# text`, and reads `#text` as a name, which is harmless alone or as a whole setting
-    and otherwise makes it refuse the file.
+    LoadGen skips `# text`, but reads `#text` as a name. That is harmless alone or in a whole
+    setting; otherwise LoadGen refuses the file.
     """
     if not tokens[0].startswith("#"):
         return False
@@ -48,7 +48,7 @@ def _is_comment(tokens: list[str]) -> bool:
     if tokens[0] == "#" or len(tokens) == 1 or whole:
         return True
     raise ConfigError(
-        f"{quote(' '.join(tokens))}: LoadGen can refuse the whole file for it;"
+        f"{quote(' '.join(tokens))}: LoadGen may refuse the whole file because of it;"
         " a comment needs a space after its #; write `# ...`"
     )
 
@@ -60,7 +60,7 @@ def _syntax_problem(tokens: list[str]) -> str:
             return f"{line} has no value; expected {FORM}; add the value or remove the line"
         if tokens[3].startswith("#"):
             return (
-                f"{line}: a comment after the value, for which LoadGen refuses the whole file;"
+                f"{line}: a comment after the value makes LoadGen refuse the whole file;"
                 " expected the value last; put the comment on a line of its own"
             )
         return (

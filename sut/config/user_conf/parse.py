@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sut.config.user_conf.keys import Key
 
 _MAX_BYTES = 2**20
-_MAX_PROBLEMS = 20  # a binary file has thousands; the first ones tell enough
+_MAX_PROBLEMS = 20  # a binary file has thousands; the first ones are enough
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,19}")
 
 
@@ -180,7 +180,7 @@ def _dead(conf: UserConf) -> Iterator[tuple[int, str]]:
 
 
 def _why_dead(entry: Entry, found: Mapping[str, Mapping[str, Entry]]) -> str:
-    """Say why nothing uses `entry`; empty if its model does in some scenario. See `lookup`."""
+    """Return why nothing uses `entry`; empty if its model does in some scenario. See `lookup`."""
     own = [matches for matches in found.values() if matches.get(entry.key) == entry]
     if not own:
         winners = {matches[entry.key].line for matches in found.values() if entry.key in matches}

@@ -32,11 +32,11 @@ def printable(path: str) -> str:
 
 
 def unknown(what: str, name: str, known: Collection[str]) -> str:
-    """Say that LoadGen ignores `name`, and what it may have meant."""
+    """Return that LoadGen ignores `name`, and what the user may have meant."""
     guess = nearest(name[:_MAX_QUOTE], known)
     if guess:
-        return f"{what} {quote(name)} is unknown, and LoadGen ignores it in silence.{guess}"
+        return f"{what} {quote(name)} is unknown, and LoadGen silently ignores it.{guess}"
     return (
-        f"{what} {quote(name)} is unknown, and LoadGen ignores it in silence;"
+        f"{what} {quote(name)} is unknown, and LoadGen silently ignores it;"
         f" expected {', '.join(sorted(known))}; correct it or remove the line"
     )

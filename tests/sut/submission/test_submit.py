@@ -267,7 +267,7 @@ REFUSED: Mapping[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
         ("--submitter", "../Acme"),
         'submitter: "../Acme"',
     ),
-    "an unknown round": (lambda _: None, ("--round", "v7"), '"v7" is no round'),
+    "an unknown round": (lambda _: None, ("--round", "v7"), '"v7" is not a round'),
     "an engine that computes nothing": (
         lambda folder: _null_system(folder / "nothing"),
         ("--system", "nothing"),

@@ -65,6 +65,11 @@ class WorkerError(SutError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean "x"?` for the known name closest to `name`, or an empty string."""
+    found = closest_names(name, known)
+    return f' Did you mean "{found[0]}"?' if found else ""
+
+
+def closest_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """Return the known names that look like `name`, the closest first."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    found = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return f' Did you mean "{by_lower[found[0]]}"?' if found else ""
+    return [by_lower[found] for found in get_close_matches(name.lower(), by_lower, most, 0.6)]

@@ -73,6 +73,7 @@ class Arguments:
     model: Path | None = None
     data: Path | None = None
     user_conf: Path | None = None
+    strict_conf: bool = False
     round: str = "current"
     load: Load = field(default_factory=Load)
     workers: str | None = None
@@ -368,4 +369,5 @@ def _user_conf(
     path = arguments.user_conf or folder / "user.conf"
     if arguments.user_conf is None and not path.is_file():
         return None
-    return user_conf.load(path, [benchmark.loadgen_name, *benchmark_names()])
+    models = [benchmark.loadgen_name, *benchmark_names()]
+    return user_conf.load(path, models, strict=arguments.strict_conf)

@@ -93,7 +93,7 @@ def sample_count(order: Order) -> int:
 def without_own_bound(benchmark: Benchmark) -> Benchmark:
     """Leave a latency bound to LoadGen, or to the user.conf of this submission.
 
-    A user.conf that sets the bound, even to LoadGen's own value, is allowed only in open.
+    A user.conf that sets another bound than LoadGen's own is allowed only in open.
     """
     kept = {
         round_: {

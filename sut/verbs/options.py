@@ -53,6 +53,7 @@ _SAME_NAME = (
     "model",
     "data",
     "user_conf",
+    "strict_conf",
     "round",
     "workers",
     "instances",

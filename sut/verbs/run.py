@@ -57,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     load = parser.add_argument_group("LoadGen")
     add_options(load, "--user-conf")
     load.add_argument(
+        "--strict-conf",
+        action="store_true",
+        help="refuse a user.conf with lines that have no effect, also where they do no harm",
+    )
+    load.add_argument(
         "--target-qps", type=float, metavar="Q", help="Server: queries/s; Offline: samples/s"
     )
     load.add_argument(
@@ -166,6 +171,8 @@ def _settings(plans: list[config.Plan]) -> list[str]:
                 by_source.setdefault(setting.source, []).append(f"{name}={_text(setting.value)}")
         shown = "; ".join(f"{source}: {' '.join(words)}" for source, words in by_source.items())
         lines.append(f"  {plan.scenario + ':':13} {shown}")
+    conf = plans[0].file
+    lines += (f"warning: {line}" for line in (conf.warnings if conf is not None else ()))
     return lines
 
 

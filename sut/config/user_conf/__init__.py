@@ -6,7 +6,7 @@ nothing of runs: it imports no LoadGen.
 """
 
 from sut.config.user_conf.effective import Entry, UserConf
-from sut.config.user_conf.parse import load, parse
+from sut.config.user_conf.parse import Problem, Reading, load, parse, read
 from sut.config.user_conf.render import render
 
-__all__ = ["Entry", "UserConf", "load", "parse", "render"]
+__all__ = ["Entry", "Problem", "Reading", "UserConf", "load", "parse", "read", "render"]

@@ -40,10 +40,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class UserConf:
-    """A checked user.conf: every entry is read by LoadGen for some model and scenario."""
+    """A checked user.conf: every entry is read by LoadGen for some model and scenario.
+
+    Attributes:
+        source: its path, for messages.
+        entries: its settings, in the order of the file.
+        warnings: lines without effect that do no harm: LoadGen runs as they say; one text each.
+    """
 
     source: str
     entries: tuple[Entry, ...]
+    warnings: tuple[str, ...] = ()
 
     def effective(self, model: str, scenario: str) -> dict[str, Entry]:
         """Return by key what LoadGen reads for `model` in `scenario`, in the order of the file.
@@ -99,9 +106,11 @@ def _closed_problem(entry: Entry, model: str, scenario: str) -> str:
         minimum = minimum or CHECKER_OFFLINE_SAMPLES.get(model)
     shortest = built_in(model, scenario, "min_duration") or 0
     own_count = key in LIBRARY_OWN and value == 0
+    row = rows_of(key, scenario)[0]
+    as_built_in = value == (0 if minimum is None and row.kind == "switch" else minimum)
     rules = (
         (
-            rows_of(key, scenario)[0].category == "open_only",
+            row.category == "open_only" and not as_built_in,
             "it makes the result open-division only",
         ),
         (

@@ -137,6 +137,7 @@ _TOKEN_MODELS = (
     "llama2-70b", "llama2-70b-interactive", "llama3_1-405b", "llama3_1-405b-interactive",
     "llama3_1-8b", "llama3_1-8b-edge", "llama3_1-8b-interactive", "mixtral-8x7b", "whisper",
 )  # fmt: skip
+_TOKEN_BOUNDS = tuple(m for m in _TOKEN_MODELS if m not in {"llama3_1-8b-edge", "whisper"})
 _EQUAL_ISSUE_MODELS = (*_TOKEN_MODELS, "3d-unet", "gptj", "qwen3-vl-235b-a22b", "rgat")
 
 # What the mlperf.conf inside mlcommons-loadgen 6.0.17 sets and this module needs:
@@ -167,6 +168,32 @@ BUILT_IN: Mapping[tuple[str, str], Mapping[str, int]] = {
     ("*", "sample_concatenate_permutation"): dict.fromkeys(_EQUAL_ISSUE_MODELS, 1),
     ("*", _TOKENS): dict.fromkeys(_TOKEN_MODELS, 1) | {"qwen3-vl-235b-a22b": 0},
     ("*", _INFER): {"gptj": 1},
+    ("*", "token_latency_scaling_factor"): {"gptj": 69},
+    ("SingleStream", "target_latency"): {"*": 10},
+    ("MultiStream", "target_latency"): {"*": 80, "retinanet": 528},
+    # Bounds in ms. Of a model with bounds of tokens the bound itself is 0.
+    ("Server", "target_latency"): {"*": 10} | dict.fromkeys(_TOKEN_BOUNDS, 0) | {
+        "resnet50": 15, "retinanet": 100, "bert": 130, "dlrm": 60, "dlrm-v2": 60, "dlrm-v3": 80,
+        "gptj": 20_000, "stable-diffusion-xl": 20_000, "qwen3-vl-235b-a22b": 12_000, "rnnt": 1000,
+    },
+    ("Server", "ttft_latency"): {
+        "deepseek-r1": 2000, "deepseek-r1-interactive": 1500, "gpt-oss-120b": 3000,
+        "gpt-oss-120b-interactive": 2000, "llama2-70b": 2000, "llama2-70b-interactive": 450,
+        "llama3_1-405b": 6000, "llama3_1-405b-interactive": 4500, "llama3_1-8b": 2000,
+        "llama3_1-8b-interactive": 500, "mixtral-8x7b": 2000,
+    },
+    ("Server", "tpot_latency"): {
+        "deepseek-r1": 80, "deepseek-r1-interactive": 15, "gpt-oss-120b": 80,
+        "gpt-oss-120b-interactive": 15, "llama2-70b": 200, "llama2-70b-interactive": 40,
+        "llama3_1-405b": 175, "llama3_1-405b-interactive": 80, "llama3_1-8b": 100,
+        "llama3_1-8b-interactive": 30,
+        "mixtral-8x7b": 200,
+    },
+    ("SingleStream", "target_latency_percentile"): {"*": 90},
+    ("Offline", "target_latency_percentile"): {"*": 90},
+    ("MultiStream", "target_latency_percentile"): {"*": 99},
+    ("Server", "target_latency_percentile"): {"*": 99},
+    ("MultiStream", "samples_per_query"): {"*": 8},
 }  # fmt: skip
 # Every model of that mlperf.conf; of dlrm-v3 it sets the Server bound only.
 KNOWN_MODELS = frozenset(name for table in BUILT_IN.values() for name in table) - {"*"} | {
@@ -189,6 +216,24 @@ CLOSED_MINIMUM = frozenset(
 )
 LIBRARY_OWN = frozenset({"performance_sample_count_override", "accuracy_sample_count_override"})
 CLOSED_OFF = frozenset({"performance_issue_unique", "performance_issue_same"})
+
+
+# Names that people know from other files and older LoadGens, and what LoadGen calls them today.
+TODAY = {
+    "performance_sample_count": "performance_sample_count_override",
+    "accuracy_sample_count": "accuracy_sample_count_override",
+    "multi_stream_samples_per_query": "samples_per_query",
+    "target_duration": "min_duration",
+    "min_duration_ms": "min_duration",
+    "max_duration_ms": "max_duration",
+    "server_target_qps": "target_qps",
+    "offline_expected_qps": "target_qps",
+    "server_coalesce_queries": "coalesce_queries",
+    "server_max_async_queries": "max_async_queries",
+    "single_stream_target_latency_percentile": "target_latency_percentile",
+    "multi_stream_target_latency_percentile": "target_latency_percentile",
+    "server_target_latency_percentile": "target_latency_percentile",
+}
 
 
 def built_in(model: str, scenario: str, key: str) -> int | None:

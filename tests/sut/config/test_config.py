@@ -189,6 +189,23 @@ def test_a_user_conf_of_the_open_division_is_named(files: Files) -> None:
     assert problem.startswith(f"{mine}:1: *.Server.target_latency = 20000")
 
 
+def test_k7_a_harmless_line_of_a_user_conf_is_refused_only_if_the_user_wants_it(
+    files: Files,
+) -> None:
+    mine = files.write(
+        "mine.conf",
+        "*.Server.performance_sample_count = 64\n*.Server.performance_sample_count_override = 64\n",
+    )
+
+    plan = files.resolve(user_conf=mine)
+
+    assert plan.file is not None
+    assert len(plan.file.warnings) == 1
+    assert plan.file.warnings[0].startswith(f"{mine}:1: performance_sample_count has no effect")
+    with pytest.raises(ConfigError, match="has no effect"):
+        files.resolve(user_conf=mine, strict_conf=True)
+
+
 MISTAKES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
     "workers": ({"workers": "threads"}, ('"threads"', "command line", 'mean "thread"?')),
     "batch size": ({"max_batch_size": 0}, ("max_batch_size is 0", "command line", "at least 1")),

@@ -37,6 +37,28 @@ def set_seeds(tree: Tree, seed: int) -> None:
             tree.record("effective_qsl_rng_seed", seed, scenario=scenario, part=part)
 
 
+# K1: lines that LoadGen ignores
+
+IGNORED = "*.Server.performance_sample_count = 1024\n*.Server.nonsense\n"
+
+
+def test_k1_a_line_that_loadgen_ignores_does_not_hide_the_others(tree: Tree) -> None:
+    path = tree.result() / "user.conf"
+    path.write_text(f"{IGNORED}*.Server.min_duration = 1000\n{IGNORED}", "utf-8")
+
+    report = check(tree.root)
+
+    assert codes(report) == {"closed-user-conf", "user-conf-differs"}
+    assert [f.code for f in report.findings if f.severity == "warning"].count("user-conf") > 1
+
+
+def test_k8_a_bound_that_is_the_rounds_own_is_no_problem(tree: Tree) -> None:
+    path = tree.result() / "user.conf"
+    path.write_text(path.read_text("utf-8") + "*.Server.target_latency = 15\n", "utf-8")
+
+    assert check(tree.root).findings == []
+
+
 # K2: names of measurements
 
 
@@ -81,7 +103,10 @@ def test_k3_a_comment_in_latin_1_is_read(where: str, tree: Tree) -> None:
     path = tree.result() / where
     path.write_bytes(LATIN_1 + path.read_bytes())
 
-    assert codes(check(tree.root)) == set()
+    report = check(tree.root)
+
+    assert report.errors == 0
+    assert [f.code for f in report.findings] == (["user-conf"] if where == "user.conf" else [])
 
 
 @pytest.mark.parametrize(

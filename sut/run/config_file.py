@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from data.preprocess import SampleSet
-    from sut.config.plan import Plan, Setting
+    from sut.config.harness import Setting
+    from sut.config.plan import Plan
     from sut.config.workload import Model
 
 # LoadGen's keys that options of the command line set.
@@ -28,6 +29,7 @@ def harness_section(plan: Plan) -> dict[str, object]:
         "round": plan.arguments.round,
         "system": plan.system,
         "harness": {name: _plain(setting) for name, setting in plan.settings.items()},
+        "notes": plan.notes(),
     }
 
 

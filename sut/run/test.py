@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from data.preprocess import SampleSet
-    from sut.config.plan import Plan, Setting
+    from sut.config.harness import Setting
+    from sut.config.plan import Plan
     from sut.config.workload import Workload
     from sut.record.result import Result
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from scenarios.base import Load
 from sut.base.errors import ConfigError, DataError
-from sut.config import plan as config
 from sut.config import user_conf
+from sut.config.arguments import Arguments
+from sut.config.plan import Plan, resolve
 from sut.record.run_folder import SUMMARY_FILE, USER_CONF_FILE, read_result
 from sut.run.run import run
 from sut.submission import conf
@@ -104,7 +105,7 @@ class ScenarioRuns:
             if name == PERFORMANCE and not part.result.valid and not self._order.fast:
                 return  # no use running what would be compared with it
 
-    def plan(self, file: Path | None, part: str) -> config.Plan:
+    def plan(self, file: Path | None, part: str) -> Plan:
         """Resolve the settings of one test, with `file` in place of the user's user.conf.
 
         Raises:
@@ -112,8 +113,8 @@ class ScenarioRuns:
         """
         order = self._order
         audit = self.folder / f"{part}.{AUDIT_FILE}" if part in TESTS else None
-        plan = config.resolve(
-            config.Arguments(
+        plan = resolve(
+            Arguments(
                 benchmark=str(order.benchmark.file),
                 scenario=self._scenario,
                 mode="accuracy" if part == ACCURACY else "performance",

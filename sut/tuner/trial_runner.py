@@ -15,7 +15,7 @@ import numpy as np
 from scenarios import scenario
 from sut.base.errors import SutError
 from sut.base.subprocess_call import TrialFailed, run_apart
-from sut.config.plan import Setting
+from sut.config.harness import Setting
 from sut.config.prepare import prepared_workload
 from sut.record import loadgen_logs
 from sut.record.run_folder import BATCHES_FILE, LOG_FILE

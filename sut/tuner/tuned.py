@@ -13,13 +13,11 @@ import yaml
 
 from data.strict_yaml import load_strict
 from sut.config import user_conf
-from sut.config.plan import TUNED_FILE, TunedFile
+from sut.config.tuned import TUNED_FILE, Tuned, TunedFile, read_tuned
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
-
-    from data.schema import HarnessDefaults
 
 HEADER = (
     "# Written by `sut tune`; wins over system.yaml. To go back, remove an entry or this file.\n"
@@ -27,20 +25,24 @@ HEADER = (
 USER_CONF = "user.conf"
 
 
-def keep_harness(
-    folder: Path, benchmark: str, scenario: str, harness: HarnessDefaults, found: str
-) -> Path:
-    """Set one entry of tuned.yaml, and return its path; the others stay.
+def keep_tuned(folder: Path, entry: Tuned) -> Path:
+    """Set the entry of its benchmark, scenario, backend and devices in tuned.yaml; return its path.
+
+    All other entries stay.
 
     Raises:
         ConfigError: the file that is there cannot be read.
     """
+    before = read_tuned(folder)
+    about = (entry.benchmark, entry.scenario)
+    kept = [
+        one
+        for one in before.tuned
+        if (one.benchmark, one.scenario) != about or not one.is_for(entry.backend, entry.devices)
+    ]
+    file = TunedFile((*kept, entry), before.benchmarks)
+    text = yaml.safe_dump(_given(msgspec.to_builtins(file)), sort_keys=False, width=100)
     path = folder / TUNED_FILE
-    before = load_strict(path, TunedFile) if path.is_file() else TunedFile()
-    plain: dict[str, dict[str, object]] = msgspec.to_builtins(before.benchmarks)
-    entry = {"found": found, "harness": msgspec.to_builtins(harness)}
-    plain.setdefault(benchmark, {})[scenario] = entry
-    text = yaml.safe_dump(_given({"benchmarks": plain}), sort_keys=False, width=100)
     _write(path, HEADER + text)
     load_strict(path, TunedFile)
     return path
@@ -70,6 +72,8 @@ def keep_rate(
 
 def _given(value: object) -> object:
     """Leave out what is not given: None and empty mappings."""
+    if isinstance(value, list | tuple):
+        return [_given(inner) for inner in value]
     if not isinstance(value, dict):
         return value
     kept = {key: _given(inner) for key, inner in value.items()}

@@ -11,7 +11,7 @@ from data.benchmark import load_benchmark
 from data.rounds import LATEST
 from scenarios import scenario
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
-from sut.config import plan as config
+from sut.config.system import DEFAULT_SYSTEM, system_folder
 from sut.submission.audit import verify
 from sut.submission.compliance import TESTS, known_test
 from sut.submission.order import Order, rules_for, runnable_round
@@ -97,7 +97,7 @@ def _report(audit: Audit, folder: Path, *, as_json: bool) -> None:
 def _order(arguments: argparse.Namespace, command: str) -> Order:
     round_ = runnable_round(arguments.round)
     benchmark = load_benchmark(arguments.benchmark)
-    folder = config.system_folder(arguments.system or config.DEFAULT_SYSTEM)
+    folder = system_folder(arguments.system or DEFAULT_SYSTEM)
     return Order(
         round=round_,
         division=None,

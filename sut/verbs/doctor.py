@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from data.benchmark import benchmark_names
 from sut.base import environment
 from sut.base.errors import EXIT_FAILED, EXIT_VALID
-from sut.config.plan import system_names
+from sut.config.system import system_names
 from sut.submission import system
 from sut.telemetry import nvml, rapl, reasons
 

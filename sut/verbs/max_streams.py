@@ -19,7 +19,7 @@ import msgspec
 from sut.base import environment
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
 from sut.base.subprocess_call import run_apart
-from sut.config import plan as config
+from sut.config.plan import Plan, resolve
 from sut.config.prepare import prepared_workload
 from sut.load.interval import StreamsRequest
 from sut.record.run_folder import SUMMARY_FILE, RunFolder
@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Search; return the exit code: 3 when not even one stream fits."""
     _check(arguments)
-    plan = config.resolve(as_arguments(arguments, "MultiStream"))
+    plan = resolve(as_arguments(arguments, "MultiStream"))
     bound_ms = arguments.bound_ms or arguments.interval_ms
     stamp = time.strftime("%Y%m%d-%H%M%S")
     out = arguments.out or Path("runs") / f"{stamp}-{plan.benchmark.name}-max-streams"
@@ -130,7 +130,7 @@ def _check(arguments: argparse.Namespace) -> None:
         )
 
 
-def _sender(arguments: argparse.Namespace, plan: config.Plan) -> Send:
+def _sender(arguments: argparse.Namespace, plan: Plan) -> Send:
     given = plan.arguments
     workload = prepared_workload(plan.benchmark, plan.harness.backend, given.model, given.data)
     interval_ns = int(arguments.interval_ms * MS)
@@ -154,7 +154,7 @@ def _shared(harness: HarnessSettings, streams: int, is_held: bool) -> HarnessSet
 
 
 def _summary(
-    arguments: argparse.Namespace, plan: config.Plan, edge: Edge, command: str
+    arguments: argparse.Namespace, plan: Plan, edge: Edge, command: str
 ) -> dict[str, object]:
     return {
         "benchmark": plan.benchmark.name,

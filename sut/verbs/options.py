@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from backends.base import BACKENDS
 from sut.base.errors import ConfigError
-from sut.config import plan as config
+from sut.config.arguments import Arguments
 from sut.config.settings import WORKER_KINDS
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "help": "an option of the backend, such as intra_op_threads=2; may be repeated",
     },
 }
-# Fields of config.Arguments with the name of their option; a verb has those that it can use.
+# Fields of Arguments with the name of their option; a verb has those that it can use.
 _SAME_NAME = (
     "mode",
     "system",
@@ -79,19 +79,19 @@ def add_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup, *name
         parser.add_argument(name, **_OPTIONS[name])
 
 
-def as_arguments(parsed: argparse.Namespace, scenario: str, **others: Any) -> config.Arguments:
-    """Return what the user typed, for `config.resolve`.
+def as_arguments(parsed: argparse.Namespace, scenario: str, **others: Any) -> Arguments:
+    """Return what the user typed, for `resolve`.
 
     Args:
         parsed: with `benchmark`, `devices`, `set`, and the other options that the verb has.
         scenario: as LoadGen spells it.
-        others: fields of config.Arguments whose option has another name or form.
+        others: fields of Arguments whose option has another name or form.
 
     Raises:
         ConfigError: a --set that is not KEY=VALUE.
     """
     same = {name: getattr(parsed, name) for name in _SAME_NAME if hasattr(parsed, name)}
-    return config.Arguments(
+    return Arguments(
         benchmark=parsed.benchmark,
         scenario=scenario,
         devices=tuple(parsed.devices.split(",")) if parsed.devices else None,

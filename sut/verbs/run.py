@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from scenarios import scenario, scenario_names
 from scenarios.base import Load
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
-from sut.config import plan as config
+from sut.config.arguments import MODES, Arguments
+from sut.config.plan import Plan, resolve
 from sut.record.result import to_dict
 from sut.record.run_folder import RunFolder
 from sut.run.run import Interrupted, run
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument(
         "--mode",
-        choices=config.MODES,
+        choices=MODES,
         default="performance",
         help="submission runs both others (default: performance)",
     )
@@ -90,7 +91,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     """Run the scenarios; return the exit code."""
     names = _scenarios(arguments.scenario)
     base = _arguments(arguments, names[0])
-    plans = [config.resolve(replace(base, scenario=name)) for name in names]
+    plans = [resolve(replace(base, scenario=name)) for name in names]
     out = arguments.out or _default_out(plans[0].benchmark.name, names)
     say = sys.stderr if arguments.json else sys.stdout
     for line in _settings(plans):
@@ -109,7 +110,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     return EXIT_VALID if all(result.valid for result in results) else EXIT_INVALID
 
 
-def _run_all(plans: list[config.Plan], out: Path, command: str, results: list[Result]) -> None:
+def _run_all(plans: list[Plan], out: Path, command: str, results: list[Result]) -> None:
     """Run each in its own folder; write results.json after each, so that none is lost."""
     with RunFolder(out) as folder:
         for plan in plans:
@@ -123,7 +124,7 @@ def _scenarios(text: str) -> list[str]:
     return list(dict.fromkeys(scenario(name.strip()).name for name in text.split(",")))
 
 
-def _arguments(arguments: argparse.Namespace, first: str) -> config.Arguments:
+def _arguments(arguments: argparse.Namespace, first: str) -> Arguments:
     for option in ("user_conf", "audit_config"):
         path: Path | None = getattr(arguments, option)
         if path is not None and not path.is_file():
@@ -161,7 +162,7 @@ def _default_out(benchmark: str, names: list[str]) -> Path:
     return Path("runs") / f"{stamp}-{benchmark}-{names[0] if len(names) == 1 else 'all'}"
 
 
-def _settings(plans: list[config.Plan]) -> list[str]:
+def _settings(plans: list[Plan]) -> list[str]:
     """Return the resolved settings, a line a scenario, by where they came from."""
     lines = [f"{plans[0].benchmark.name} on system {plans[0].system}"]
     for plan in plans:
@@ -171,6 +172,7 @@ def _settings(plans: list[config.Plan]) -> list[str]:
                 by_source.setdefault(setting.source, []).append(f"{name}={_text(setting.value)}")
         shown = "; ".join(f"{source}: {' '.join(words)}" for source, words in by_source.items())
         lines.append(f"  {plan.scenario + ':':13} {shown}")
+        lines += [f"  note: {note}" for note in plan.notes()]
     conf = plans[0].file
     lines += (f"warning: {line}" for line in (conf.warnings if conf is not None else ()))
     return lines

@@ -13,7 +13,7 @@ from data.benchmark import load_benchmark
 from data.rounds import LATEST
 from scenarios import scenario
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
-from sut.config import plan as config
+from sut.config.system import DEFAULT_SYSTEM, system_folder
 from sut.submission import system as system_json
 from sut.submission.order import Order, rules_for, runnable_round, scenarios_for
 from sut.submission.submit import submit
@@ -115,8 +115,8 @@ def _order(arguments: argparse.Namespace, command: str) -> Order:
     _check_options(arguments)
     benchmark = load_benchmark(arguments.benchmark)
     rules = rules_for(round_, benchmark, arguments.division, arguments.stands_for)
-    name = arguments.system or config.DEFAULT_SYSTEM
-    folder = config.system_folder(name)
+    name = arguments.system or DEFAULT_SYSTEM
+    folder = system_folder(name)
     description = system_json.load(folder, folder.name, fast=arguments.fast)
     asked = tuple(scenario(s.strip()).name for s in arguments.scenario.split(",") if s.strip())
     return Order(

@@ -12,12 +12,14 @@ from data.benchmark import benchmark_names
 from scenarios import scenario
 from scenarios.base import Load
 from sut.base.errors import EXIT_INVALID, EXIT_SIGTERM, EXIT_VALID, ConfigError
-from sut.config.plan import resolve, system_folder
+from sut.config.plan import resolve
+from sut.config.system import system_folder
+from sut.config.tuned import Tuned
 from sut.report import tuning as report
 from sut.report.tuning_charts import Story
 from sut.tuner.session import Session, search_of
 from sut.tuner.trial_runner import TrialRunner
-from sut.tuner.tuned import keep_harness, keep_rate
+from sut.tuner.tuned import keep_rate, keep_tuned
 from sut.verbs import tune_options
 from sut.verbs.options import as_arguments
 
@@ -147,9 +149,16 @@ def _keep(answer: Answer, plan: Plan, folder: Path, say: Say) -> None:
     """Write the settings where `sut run` finds them."""
     system = system_folder(plan.system)
     found = f"{_runs(answer)} VALID; {folder}"
-    paths = [
-        keep_harness(system, plan.benchmark.name, plan.scenario, answer.candidate.harness(), found)
-    ]
+    entry = Tuned(
+        benchmark=plan.benchmark.name,
+        scenario=plan.scenario,
+        backend=plan.harness.backend,
+        devices=plan.harness.devices,
+        harness=answer.candidate.harness(),
+        target_qps=answer.target_qps,
+        found=found,
+    )
+    paths = [keep_tuned(system, entry)]
     if answer.target_qps is not None:
         names = [plan.benchmark.loadgen_name, *benchmark_names()]
         model = plan.benchmark.loadgen_name

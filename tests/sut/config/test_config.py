@@ -12,7 +12,8 @@ import yaml
 from scenarios.base import Load
 from sut.base.environment import cores
 from sut.base.errors import ConfigError
-from sut.config.plan import Arguments, Plan, resolve
+from sut.config.arguments import Arguments
+from sut.config.plan import Plan, resolve
 from tests.sut.helpers.own import write_yaml
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from data.benchmark import load_benchmark
-from sut.config.plan import Arguments, resolve
+from sut.config.arguments import Arguments
+from sut.config.plan import resolve
 from sut.config.prepare import prepared_workload, resolve_workload
 from sut.config.workload import Samples, Workload
 from tests.sut.helpers import own

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scenarios.base import Load
-from sut.config.plan import Arguments, resolve
+from sut.config.arguments import Arguments
+from sut.config.plan import resolve
 from sut.record.result import STOPPED
 from sut.record.run_folder import read_result
 from sut.record.trace import BATCH_FIELDS

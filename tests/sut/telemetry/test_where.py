@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sut.base.errors import SutError
-from sut.config.plan import Arguments, resolve
+from sut.config.arguments import Arguments
+from sut.config.plan import resolve
 from sut.record.device_telemetry import DeviceTelemetry, Sampling
 from sut.run.figures import has_telemetry
 from sut.submission import system

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sut.config.plan import Arguments, resolve
+from sut.config.arguments import Arguments
+from sut.config.plan import resolve
 from sut.record.trace import BATCH_FIELDS, TraceReader, TraceWriter
 from sut.tuner.job import Candidate, Variant
 from sut.tuner.messages import Trial

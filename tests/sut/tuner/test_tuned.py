@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from data.schema import HarnessDefaults
 from sut.base.errors import ConfigError
-from sut.config.plan import Arguments, resolve
+from sut.config.arguments import Arguments
+from sut.config.plan import resolve
+from sut.config.tuned import Tuned, read_tuned
 from sut.tuner.job import Candidate, Variant
-from sut.tuner.tuned import keep_harness, keep_rate
+from sut.tuner.tuned import keep_rate, keep_tuned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +29,15 @@ benchmarks:
     Server: {max_batch_size: 26, slots: 8, backend_options: {curve: resnet50-t4}}
 """
 FOUND = Candidate(45, 4200, 4, "thread", Variant(2), (("1", 20),))
+ENTRY = Tuned(
+    benchmark="resnet50",
+    scenario="Server",
+    backend="simulated",
+    devices=("0", "1"),
+    harness=FOUND.harness(),
+    target_qps=20950.5,
+    found="3 of 3 runs VALID",
+)
 
 
 @pytest.fixture
@@ -33,8 +46,9 @@ def system(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def keep(system: Path, benchmark: str = "resnet50", scenario: str = "Server") -> Path:
-    return keep_harness(system, benchmark, scenario, FOUND.harness(), "3 of 3 runs VALID")
+def keep(system: Path, **changes: object) -> Path:
+    """Keep what was found with the system's own devices, or something else."""
+    return keep_tuned(system, msgspec.structs.replace(ENTRY, **changes))
 
 
 def test_a_run_uses_what_was_found_before_what_the_system_says(system: Path) -> None:
@@ -69,15 +83,116 @@ def test_other_scenarios_are_as_they_were(system: Path) -> None:
 
 
 def test_entries_of_other_benchmarks_stay_when_one_is_written_anew(system: Path) -> None:
-    keep(system, "mobilenet")
+    keep(system, benchmark="mobilenet")
     keep(system, scenario="Offline")
 
-    path = keep_harness(system, "mobilenet", "Server", HarnessDefaults(slots=1), "again")
+    path = keep(system, benchmark="mobilenet", harness=HarnessDefaults(slots=1), found="again")
 
     text = path.read_text("utf-8")
     assert text.startswith("# Written by `sut tune`")
     assert text.count("3 of 3 runs VALID") == 1
     assert text.count("again") == 1
+
+
+def test_entries_of_other_devices_stay_when_one_is_written(system: Path) -> None:
+    keep(system, devices=("0",), found="one device")
+    keep(system, backend="tensorrt", found="another backend")
+    keep(system, devices=("1", "0"), found="replaced")
+    keep(system)
+
+    entries = read_tuned(system).tuned
+
+    assert [entry.found for entry in entries] == [
+        "one device", "another backend", "3 of 3 runs VALID",
+    ]  # fmt: skip
+    assert entries[-1] == ENTRY
+
+
+@pytest.mark.parametrize(
+    "words",
+    [{"devices": ("0",)}, {"devices": ("cpu",)}, {"backend": "null"}, {"devices": ("0", "1", "2")}],
+)
+def test_what_was_tuned_for_other_devices_is_not_applied(
+    system: Path, words: dict[str, Any]
+) -> None:
+    keep(system)
+
+    plan = resolve(Arguments("resnet50", "Server", system=str(system), **words))
+
+    assert plan.harness.max_batch_size == 26
+    (note,) = plan.notes()
+    assert "backend simulated, devices 0,1" in note
+
+
+def test_the_order_of_the_devices_does_not_matter(system: Path) -> None:
+    keep(system)
+
+    plan = resolve(Arguments("resnet50", "Server", system=str(system), devices=("1", "0")))
+
+    assert (plan.harness.max_batch_size, plan.notes()) == (45, [])
+
+
+def test_a_rate_of_user_conf_that_was_tuned_for_other_devices_is_not_applied(system: Path) -> None:
+    keep(system)
+    keep_rate(system, "resnet50", "Server", 20950.5, ["resnet50"])
+
+    here = resolve(Arguments("resnet50", "Server", system=str(system)))
+    there = resolve(Arguments("resnet50", "Server", system=str(system), devices=("0",)))
+
+    assert here.loadgen_settings(10)["target_qps"].value == 20950.5
+    assert here.notes() == []
+    assert "target_qps" not in there.loadgen_settings(10)
+    assert any("user.conf:2" in note and "20950.5" in note for note in there.notes())
+
+
+def test_each_of_two_sets_of_devices_keeps_its_own_rate(system: Path) -> None:
+    keep(system)
+    keep(system, devices=("0",), target_qps=9000.0)
+    keep_rate(system, "resnet50", "Server", 9000.0, ["resnet50"])  # the last tuning wrote it
+
+    rate = resolve(Arguments("resnet50", "Server", system=str(system))).loadgen_settings(10)
+
+    assert (rate["target_qps"].value, rate["target_qps"].source) == (
+        20950.5, f"{system.name}/tuned.yaml",
+    )  # fmt: skip
+
+
+def test_a_rate_that_a_person_wrote_is_applied_everywhere(system: Path) -> None:
+    keep(system)
+    (system / "user.conf").write_text("resnet50.Server.target_qps = 123\n", "utf-8")
+    mine = system / "mine.conf"
+    mine.write_text("resnet50.Server.target_qps = 20950.5\n", "utf-8")
+    arguments = Arguments("resnet50", "Server", system=str(system), devices=("0",))
+
+    assert resolve(arguments).loadgen_settings(10)["target_qps"].value == 123
+    given = resolve(replace(arguments, user_conf=mine))
+    assert given.loadgen_settings(10)["target_qps"].value == 20950.5
+
+
+OLD = """\
+benchmarks:
+  resnet50:
+    Server: {found: 3 of 3 runs VALID, harness: {max_batch_size: 45}}
+"""
+
+
+def test_an_older_file_that_names_no_devices_is_kept_and_not_applied(system: Path) -> None:
+    (system / "tuned.yaml").write_text(OLD, "utf-8")
+
+    plan = resolve(Arguments("resnet50", "Server", system=str(system)))
+    path = keep(system, scenario="Offline")
+
+    assert plan.harness.max_batch_size == 26
+    assert ["Run sut tune again" in note for note in plan.notes()] == [True]
+    assert read_tuned(system).benchmarks["resnet50"]["Server"].harness.max_batch_size == 45
+    assert path.read_text("utf-8").count("3 of 3 runs VALID") == 2
+
+
+def test_a_misspelt_key_of_tuned_yaml_names_its_line(system: Path) -> None:
+    (system / "tuned.yaml").write_text("tuned:\n- benchmrk: resnet50\n", "utf-8")
+
+    with pytest.raises(ConfigError, match=r"tuned\.yaml:2: .*benchmark"):
+        resolve(Arguments("resnet50", "Server", system=str(system)))
 
 
 def test_a_cap_of_a_device_that_is_not_there_is_refused(system: Path) -> None:

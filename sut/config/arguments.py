@@ -1,0 +1,45 @@
+"""What the user typed: the command line of a verb that runs a system, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
+
+from scenarios.base import Load
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from backends.base import OptionValue
+
+Mode = Literal["performance", "accuracy", "submission"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """`sut run` as the user typed it; None and empty mean: not given."""
+
+    benchmark: str
+    scenario: str
+    mode: Mode = "performance"
+    system: str | None = None
+    backend: str | None = None
+    model: Path | None = None
+    data: Path | None = None
+    user_conf: Path | None = None
+    strict_conf: bool = False
+    round: str = "current"
+    load: Load = field(default_factory=Load)
+    workers: str | None = None
+    devices: tuple[str, ...] | None = None
+    instances: int | None = None
+    max_batch_size: int | None = None
+    device_max_batch_size: Mapping[str, int] | None = None
+    max_queue_delay_us: int | None = None
+    slots: int | None = None
+    affinity: str | None = None
+    backend_options: Mapping[str, OptionValue] = field(default_factory=dict)
+    audit_config: Path | None = None
+    loadgen_trace: bool = False

@@ -1,0 +1,166 @@
+"""The settings of the harness, put together from what every layer says, and checked.
+
+A layer is a source of settings: the command line, tuned.yaml, system.yaml, the benchmark. For each
+setting the strongest layer that has a value decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from data.schema import HarnessDefaults
+from sut.base.environment import cores
+from sut.base.errors import ConfigError, nearest
+from sut.base.process import parse_affinity
+from sut.config.settings import WORKER_KINDS, HarnessSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    # Source and values by name, the strongest layer first.
+    Layers = Sequence[tuple[str, Mapping[str, object]]]
+
+T = TypeVar("T")
+
+# What a layer may set beside the devices themselves.
+HARNESS = HarnessDefaults.__struct_fields__
+MACHINE = ("backend", "devices", "affinity")
+DEFAULTS: Mapping[str, object] = {
+    "backend": "onnxruntime",
+    "workers": None,  # the scenario's
+    "devices": ("cpu",),
+    "affinity": "",
+    "instances": 1,
+    "max_batch_size": 8,
+    "device_max_batch_size": {},
+    "max_queue_delay_us": 0,
+    "slots": 1,
+}
+_AT_LEAST = {"instances": 1, "max_batch_size": 1, "max_queue_delay_us": 0, "slots": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value and where it came from."""
+
+    value: object
+    source: str
+
+
+def given(source: object, names: Sequence[str]) -> dict[str, object]:
+    """Return the values that a structure has for some names; None means that it has none."""
+    return {
+        name: getattr(source, name) for name in names if getattr(source, name, None) is not None
+    }
+
+
+def first(layers: Layers, name: str) -> Setting:
+    """Return the value of the strongest layer that has one; the last layer has them all."""
+    return next(
+        Setting(values[name], source) for source, values in layers if values.get(name) is not None
+    )
+
+
+def settings_of(layers: Layers) -> dict[str, Setting]:
+    """Return every setting with its source."""
+    settings = {name: first(layers, name) for name in DEFAULTS}
+    settings["instances"] = _instances(settings)
+    settings["backend_options"] = _merged(layers, "backend_options")
+    return settings
+
+
+def harness_of(settings: Mapping[str, Setting]) -> HarnessSettings:
+    """Return the settings as the run uses them.
+
+    Raises:
+        ConfigError: a value is wrong, or two do not fit; names their sources.
+    """
+    for name, least in _AT_LEAST.items():
+        setting = settings[name]
+        if not isinstance(setting.value, int) or setting.value < least:
+            raise ConfigError(
+                f"{name} is {setting.value} ({setting.source}); expected an integer of at least "
+                f"{least}."
+            )
+    workers = settings["workers"]
+    kind = next((kind for kind in WORKER_KINDS if kind == workers.value), None)
+    if kind is None:
+        raise ConfigError(
+            f'workers is "{workers.value}" ({workers.source}); expected one of '
+            f"{', '.join(WORKER_KINDS)}.{nearest(str(workers.value), WORKER_KINDS)}"
+        )
+    harness = HarnessSettings(
+        backend=_as(str, settings, "backend"),
+        workers=kind,
+        devices=_as(tuple[str, ...], settings, "devices"),
+        instances=_as(int, settings, "instances"),
+        max_batch_size=_as(int, settings, "max_batch_size"),
+        max_queue_delay_us=_as(int, settings, "max_queue_delay_us"),
+        slots=_as(int, settings, "slots"),
+        affinity=parse_affinity(_as(str, settings, "affinity")),
+        backend_options=_as(dict[str, str | int | float | bool], settings, "backend_options"),
+        device_max_batch_size=_as(dict[str, int], settings, "device_max_batch_size"),
+    )
+    _check_devices(harness, settings)
+    return harness
+
+
+def _as(kind: type[T], settings: Mapping[str, Setting], name: str) -> T:
+    """Return the value of a setting, of a type that the files and the command line promise."""
+    setting = settings[name]
+    try:
+        return msgspec.convert(setting.value, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name} is {setting.value} ({setting.source}): {error}.") from error
+
+
+def _check_devices(harness: HarnessSettings, settings: Mapping[str, Setting]) -> None:
+    devices, source = harness.devices, settings["devices"].source
+    if not all(devices) or len(set(devices)) < len(devices):
+        raise ConfigError(
+            f'devices is "{",".join(devices)}" ({source}); expected one or more, each once. Use '
+            "--instances for several engines on a device."
+        )
+    if harness.workers == "inline" and len(devices) * harness.instances > 1:
+        raise ConfigError(
+            "workers is inline, which runs one engine on LoadGen's thread, but "
+            f"{len(devices)} device(s) with {harness.instances} instance(s) are asked for. "
+            "Use --workers thread."
+        )
+    caps = settings["device_max_batch_size"].source
+    for device, cap in harness.device_max_batch_size.items():
+        if device not in devices:
+            raise ConfigError(
+                f'device_max_batch_size names device "{device}" ({caps}); expected one of '
+                f"{', '.join(devices)} ({source}).{nearest(device, devices)}"
+            )
+        if cap < 1:
+            raise ConfigError(
+                f"device_max_batch_size of device {device} is {cap} ({caps}); expected at least 1."
+            )
+
+
+def _instances(settings: Mapping[str, Setting]) -> Setting:
+    """Turn "cores" into a number: one engine a core on the CPU, one on any other device."""
+    found = settings["instances"]
+    if found.value != "cores":
+        return found
+    if settings["workers"].value == "inline":
+        return Setting(1, "inline workers run one engine")
+    on_cpu = settings["devices"].value == ("cpu",)
+    return Setting(cores() if on_cpu else 1, f"{found.source}: one a core of the CPU")
+
+
+def _merged(layers: Layers, name: str) -> Setting:
+    """Options are merged key by key; the source names every layer that gave one."""
+    merged: dict[str, object] = {}
+    sources = []
+    for source, values in reversed(layers):
+        options = values.get(name)
+        if isinstance(options, dict) and options:
+            merged.update(options)
+            sources.append(source)
+    return Setting(merged, ", ".join(reversed(sources)) or "default")

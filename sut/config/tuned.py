@@ -1,0 +1,132 @@
+"""tuned.yaml of a system: what `sut tune` found, and for which backend and devices.
+
+A setting that was tuned on one device is no setting for another: each entry holds for its own
+benchmark, scenario, backend and devices alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from data.schema import HarnessDefaults
+from data.strict_yaml import StrictStruct, load_strict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+TUNED_FILE = "tuned.yaml"
+# user.conf prints a rate with fewer digits than it has.
+_SAME_RATE = 1e-6
+
+
+class Tuned(StrictStruct, frozen=True):
+    """What the tuner found.
+
+    Attributes:
+        benchmark: its name.
+        scenario: as LoadGen spells it.
+        backend: a key of backends.base.BACKENDS.
+        devices: all that were used, in any order.
+        harness: the settings.
+        target_qps: the rate that was written into user.conf with them; None: none was.
+        found: where the proof is, in words.
+    """
+
+    benchmark: str
+    scenario: str
+    backend: str
+    devices: tuple[str, ...]
+    harness: HarnessDefaults
+    target_qps: float | None = None
+    found: str = ""
+
+    def is_for(self, backend: str, devices: Sequence[str]) -> bool:
+        """Say whether it was found with this backend on these devices."""
+        return self.backend == backend and sorted(self.devices) == sorted(devices)
+
+
+class Unkeyed(StrictStruct, frozen=True):
+    """An entry of an older version, which did not note backend and devices."""
+
+    harness: HarnessDefaults
+    found: str = ""
+
+
+class TunedFile(StrictStruct, frozen=True):
+    """The tuner's own file; it wins over system.yaml.
+
+    Attributes:
+        tuned: the entries.
+        benchmarks: entries of an older version, by benchmark and scenario. Nobody can tell which
+            backend and devices they are for, so they are kept and not applied.
+    """
+
+    tuned: tuple[Tuned, ...] = ()
+    benchmarks: Mapping[str, Mapping[str, Unkeyed]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What tuned.yaml says to one run.
+
+    Attributes:
+        source: the file, for a report.
+        harness: empty without an entry for it.
+        target_qps: the rate of that entry, queries/s.
+        notes: why an entry for its benchmark and scenario is not applied, a line each.
+        other_rates: rates in user.conf that were tuned for other devices, queries/s.
+    """
+
+    source: str
+    harness: HarnessDefaults = field(default_factory=HarnessDefaults)
+    target_qps: float | None = None
+    notes: tuple[str, ...] = ()
+    other_rates: tuple[float, ...] = ()
+
+    def is_of_others(self, qps: float) -> bool:
+        """Say whether a rate in user.conf was tuned for other devices than this run's."""
+        return any(math.isclose(qps, rate, rel_tol=_SAME_RATE) for rate in self.other_rates)
+
+
+def read_tuned(folder: Path) -> TunedFile:
+    """Read the tuned.yaml of a system; an empty one if there is none.
+
+    Raises:
+        ConfigError: it is wrong.
+    """
+    path = folder / TUNED_FILE
+    return load_strict(path, TunedFile) if path.is_file() else TunedFile()
+
+
+def tuned_for(
+    folder: Path, benchmark: str, scenario: str, backend: str, devices: Sequence[str]
+) -> Found:
+    """Return what the system's tuned.yaml says to a run.
+
+    Raises:
+        ConfigError: the file is wrong.
+    """
+    file, where = read_tuned(folder), f"{folder.name}/{TUNED_FILE}"
+    about = [t for t in file.tuned if (t.benchmark, t.scenario) == (benchmark, scenario)]
+    own = next((entry for entry in about if entry.is_for(backend, devices)), None)
+    others = [entry for entry in about if not entry.is_for(backend, devices)]
+    notes = []
+    if own is None:
+        notes = [
+            f"{where}: not applied: {benchmark} {scenario} was tuned for backend {entry.backend}, "
+            f"devices {','.join(entry.devices)}; this run uses {backend}, {','.join(devices)}."
+            for entry in others
+        ]
+        if scenario in file.benchmarks.get(benchmark, {}):
+            notes.append(
+                f"{where}: not applied: the entry of {benchmark} {scenario} does not say for which "
+                "backend and devices it was found. Run sut tune again."
+            )
+    rates = tuple(entry.target_qps for entry in others if entry.target_qps is not None)
+    if own is None:
+        return Found(where, notes=tuple(notes), other_rates=rates)
+    return Found(where, own.harness, own.target_qps, other_rates=rates)

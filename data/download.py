@@ -12,6 +12,7 @@ import re
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sut.base.errors import ConfigError, DataError
@@ -34,16 +35,60 @@ class _BrokenOffError(Exception):
     """An attempt ended early, and another attempt may succeed; the text says why it ended."""
 
 
-def download(  # noqa: PLR0913 - one keyword for each thing that is checked
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a file has to be.
+
+    Attributes:
+        sha256: in hexadecimal.
+        md5: in hexadecimal, if no SHA-256 is published.
+        size_bytes: of the whole file.
+    """
+
+    sha256: str | None = None
+    md5: str | None = None
+    size_bytes: int | None = None
+
+    @property
+    def has_checksum(self) -> bool:
+        """Whether the content can be checked, and not the size alone."""
+        return bool(self.sha256 or self.md5)
+
+    def fault(self, path: Path) -> str | None:
+        """Say what is wrong with the file at `path`; None if nothing is."""
+        size = path.stat().st_size
+        if self.size_bytes is not None and size != self.size_bytes:
+            return f"has {size} bytes; expected {self.size_bytes}"
+        for name, expected in (("sha256", self.sha256), ("md5", self.md5)):
+            if not expected:
+                continue
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, name).hexdigest()
+            if found != expected:
+                return f"{name} is {found}; expected {expected}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a download is tried.
+
+    Attributes:
+        attempts: in a row without a new byte.
+        timeout_s: without a byte, of one attempt.
+        pause: waits this many seconds before another attempt.
+    """
+
+    attempts: int = 4
+    timeout_s: float = 30.0
+    pause: Callable[[float], None] = time.sleep
+
+
+def download(
     url: str,
     target: Path,
-    *,
-    sha256: str | None = None,
-    md5: str | None = None,
-    size_bytes: int | None = None,
-    attempts: int = 4,
-    timeout_s: float = 30.0,
-    pause: Callable[[float], None] = time.sleep,
+    expected: Expected,
+    patience: Patience = Patience(),
     progress: Progress | None = None,
 ) -> Path:
     """Make `target` the file at `url`; return it. A correct file that already exists is kept.
@@ -53,12 +98,8 @@ def download(  # noqa: PLR0913 - one keyword for each thing that is checked
     Args:
         url: http or https.
         target: written by renaming, so that it is never half a file.
-        sha256: expected, in hexadecimal.
-        md5: expected, if no SHA-256 is published.
-        size_bytes: expected.
-        attempts: in a row without a new byte.
-        timeout_s: without a byte, of one attempt.
-        pause: waits this many seconds before another attempt.
+        expected: the file is kept only if it is this one.
+        patience: how long to try.
         progress: called with (bytes, all bytes).
 
     Raises:
@@ -66,42 +107,23 @@ def download(  # noqa: PLR0913 - one keyword for each thing that is checked
         DataError: the server refuses, all attempts failed, or the file is not the expected one and
             was deleted.
     """
-    if not (sha256 or md5):
+    if not expected.has_checksum:
         raise ConfigError(f"{url}: has no checksum; expected sha256 or md5 to check it against.")
     if not url.startswith(("http://", "https://")):
         raise ConfigError(f"{url}: cannot be downloaded; expected an http or https URL.")
-    wrong = _Check(sha256, md5, size_bytes)
-    if target.is_file() and wrong(target) is None:
+    if target.is_file() and expected.fault(target) is None:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    _fetch_all(_Transfer(url, part, size_bytes, timeout_s, progress), attempts, pause)
-    if reason := wrong(part):
+    transfer = _Transfer(url, part, expected.size_bytes, patience.timeout_s, progress)
+    _fetch_all(transfer, patience)
+    if reason := expected.fault(part):
         part.unlink()
         raise DataError(
             f"{url}: {reason}. The download was deleted: the file has changed or was damaged."
         )
     part.replace(target)
     return target
-
-
-class _Check:
-    """The expected file; a call with a path returns what is wrong with that file, or None."""
-
-    def __init__(self, sha256: str | None, md5: str | None, size_bytes: int | None) -> None:
-        self._sums = [(name, s) for name, s in (("sha256", sha256), ("md5", md5)) if s]
-        self._size_bytes = size_bytes
-
-    def __call__(self, path: Path) -> str | None:
-        size = path.stat().st_size
-        if self._size_bytes is not None and size != self._size_bytes:
-            return f"has {size} bytes; expected {self._size_bytes}"
-        for name, expected in self._sums:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, name).hexdigest()
-            if found != expected:
-                return f"{name} is {found}; expected {expected}"
-        return None
 
 
 class _Transfer:
@@ -184,7 +206,7 @@ def _range_start(response: http.client.HTTPResponse) -> int:
     return int(found[1]) if found else 0
 
 
-def _fetch_all(transfer: _Transfer, attempts: int, pause: Callable[[float], None]) -> None:
+def _fetch_all(transfer: _Transfer, patience: Patience) -> None:
     """Try until the server has sent everything; only attempts without a new byte count."""
     failed = 0
     while True:
@@ -193,12 +215,12 @@ def _fetch_all(transfer: _Transfer, attempts: int, pause: Callable[[float], None
             transfer.attempt()
         except _BrokenOffError as error:
             failed = 0 if transfer.done_bytes() > before else failed + 1
-            if failed >= attempts:
+            if failed >= patience.attempts:
                 raise DataError(
-                    f"{transfer.url}: {error}; {attempts} attempts failed. "
+                    f"{transfer.url}: {error}; {patience.attempts} attempts failed. "
                     "Check the network, or get the file another way and give it by its path."
                 ) from error
             log.warning("%s: %s; continuing at byte %d", transfer.url, error, transfer.done_bytes())
-            pause(2.0**failed - 1.0)
+            patience.pause(2.0**failed - 1.0)
         else:
             return

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
-from data.download import download
+from data.download import Expected, download
 from data.packages import package_path
 from data.schema import FileModel, MadeModel, ModelSource, PackageModel, UrlModel
 from sut.base.errors import ConfigError, DataError, nearest
@@ -189,14 +189,8 @@ def _from_url(source: UrlModel, folder: Path) -> ResolvedModel:
     name = unquote(urlsplit(source.url).path.rpartition("/")[2])
     target = folder / f"{checksum[:16]}-{name}"
     with show_progress(f"downloading {name}") as progress:
-        download(
-            source.url,
-            target,
-            sha256=source.sha256,
-            md5=source.md5,
-            size_bytes=source.size_bytes,
-            progress=progress,
-        )
+        expected = Expected(source.sha256, source.md5, source.size_bytes)
+        download(source.url, target, expected, progress=progress)
     _check_model_file(target)
     return ResolvedModel(target, sha256_file(target), source.url)
 

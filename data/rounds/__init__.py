@@ -14,7 +14,7 @@ from data.rounds.tables import ROUNDS
 from sut.base.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from data.rounds.rules import ModelRules, Round
+    from data.rounds.rules import Round
 
 LATEST = "v6.1"
 
@@ -61,12 +61,6 @@ def require_loadgen(round_: Round, loadgen_version: str) -> None:
         + (f", which carries those of {fits[0]}. Use --round {fits[0]}" if fits else "")
         + f', or install "mlcommons-loadgen>={first},<={last}".'
     )
-
-
-def model_rules(round_: Round, benchmark: str, mapping: dict[str, str]) -> ModelRules | None:
-    """Return the rules for a benchmark's folder name; None for one that the round does not know."""
-    name = checker_name(round_, benchmark, mapping)
-    return round_.models.get(name)
 
 
 def checker_name(round_: Round, benchmark: str, mapping: dict[str, str]) -> str:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from data.tasks.base import Outputs
 
 METRIC = "top1"
-_LABELS = 1  # axes of [n], an output that holds classes already
 _SCORES = 2  # axes of [n, classes]
 _RECORD_BYTES = 4  # one float32
 _Z95 = 1.959963984540054  # the normal distribution's 97.5 % point

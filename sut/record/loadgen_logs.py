@@ -120,22 +120,6 @@ def read_detail(path: Path) -> DetailLog:
     )
 
 
-def result_validity(path: Path) -> str | None:
-    """Return VALID or INVALID from a detail log, or None if it has no verdict.
-
-    Reads only that record. `path` is as in `read_detail`.
-
-    Raises:
-        DataError: the file cannot be read, or that record is broken.
-    """
-    file = path / DETAIL_FILE if path.is_dir() else path
-    lines = _text(file).split("\n")
-    for number, line in reversed(list(enumerate(lines, 1))):
-        if line.startswith(f'{_MARKER}{{"key": "result_validity"'):
-            return str(_record(line, file, number).value)
-    return None
-
-
 def read_summary_text(path: Path) -> str:
     """Return mlperf_log_summary.txt; empty if LoadGen died before it wrote it.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from data.download import download
+from data.download import Expected, Patience, download
 from data.model import resolve_model
 from sut.base.errors import ConfigError, DataError
 from tests.data.conftest import MakeBenchmark, write_onnx
@@ -108,9 +108,7 @@ def test_a_file_arrives_whole(server: Server, target: Path) -> None:
     path = download(
         server.url,
         target,
-        sha256=SHA256,
-        md5=MD5,
-        size_bytes=len(CONTENT),
+        Expected(sha256=SHA256, md5=MD5, size_bytes=len(CONTENT)),
         progress=lambda done, total: seen.append((done, total)),
     )
 
@@ -124,7 +122,7 @@ def test_a_cut_connection_is_resumed_where_it_broke_off(server: Server, target: 
     server.script = ["cut", "cut"]
     pauses = Pauses()
 
-    download(server.url, target, sha256=SHA256, pause=pauses)
+    download(server.url, target, Expected(sha256=SHA256), Patience(pause=pauses))
 
     assert target.read_bytes() == CONTENT
     assert server.asked == [None, "bytes=350000-", "bytes=525000-"]
@@ -134,10 +132,10 @@ def test_a_cut_connection_is_resumed_where_it_broke_off(server: Server, target: 
 def test_another_call_goes_on_with_the_part(server: Server, target: Path) -> None:
     server.script = ["cut", "503", "503"]
     with pytest.raises(DataError, match="HTTP 503"):
-        download(server.url, target, sha256=SHA256, attempts=2, pause=Pauses())
+        download(server.url, target, Expected(sha256=SHA256), Patience(attempts=2, pause=Pauses()))
     assert left(target) == ["weights.bin.part"]
 
-    download(server.url, target, sha256=SHA256)
+    download(server.url, target, Expected(sha256=SHA256))
 
     assert target.read_bytes() == CONTENT
     assert server.asked[-1] == "bytes=350000-"
@@ -147,7 +145,7 @@ def test_a_server_without_ranges_sends_it_all_again(server: Server, target: Path
     server.ranges = False
     server.script = ["cut"]
 
-    download(server.url, target, sha256=SHA256, pause=Pauses())
+    download(server.url, target, Expected(sha256=SHA256), Patience(pause=Pauses()))
 
     assert target.read_bytes() == CONTENT
     assert server.asked == [None, "bytes=350000-"]
@@ -156,16 +154,16 @@ def test_a_server_without_ranges_sends_it_all_again(server: Server, target: Path
 def test_a_server_that_sends_another_range_is_asked_again(server: Server, target: Path) -> None:
     server.script = ["cut", "shift"]
 
-    download(server.url, target, sha256=SHA256, pause=Pauses())
+    download(server.url, target, Expected(sha256=SHA256), Patience(pause=Pauses()))
 
     assert target.read_bytes() == CONTENT
     assert server.asked == [None, "bytes=350000-", None]
 
 
-@pytest.mark.parametrize("sums", [{"sha256": "0" * 64}, {"md5": "0" * 32}])
-def test_a_wrong_checksum_keeps_nothing(server: Server, target: Path, sums: dict[str, str]) -> None:
+@pytest.mark.parametrize("wrong", [Expected(sha256="0" * 64), Expected(md5="0" * 32)])
+def test_a_wrong_checksum_keeps_nothing(server: Server, target: Path, wrong: Expected) -> None:
     with pytest.raises(DataError, match=r"(sha256|md5) is .*0000"):
-        download(server.url, target, **sums)  # type: ignore[arg-type] # the checksums alone
+        download(server.url, target, wrong)
 
     assert left(target) == []
 
@@ -173,7 +171,7 @@ def test_a_wrong_checksum_keeps_nothing(server: Server, target: Path, sums: dict
 @pytest.mark.parametrize("size_bytes", [10, len(CONTENT) + 1])
 def test_a_wrong_size_keeps_nothing(server: Server, target: Path, size_bytes: int) -> None:
     with pytest.raises(DataError, match=f"bytes; expected {size_bytes}. The download was deleted"):
-        download(server.url, target, sha256=SHA256, size_bytes=size_bytes)
+        download(server.url, target, Expected(sha256=SHA256, size_bytes=size_bytes))
 
     assert left(target) == []
 
@@ -182,7 +180,7 @@ def test_a_file_that_is_not_there_is_not_asked_for_twice(server: Server, target:
     server.script = ["404"]
 
     with pytest.raises(DataError, match=r"weights\.bin: HTTP 404"):
-        download(server.url, target, sha256=SHA256)
+        download(server.url, target, Expected(sha256=SHA256))
 
     assert len(server.asked) == 1
     assert left(target) == []
@@ -192,7 +190,7 @@ def test_passing_trouble_is_waited_out(server: Server, target: Path) -> None:
     server.script = ["503", "429", "500"]
     pauses = Pauses()
 
-    download(server.url, target, sha256=SHA256, pause=pauses)
+    download(server.url, target, Expected(sha256=SHA256), Patience(pause=pauses))
 
     assert target.read_bytes() == CONTENT
     assert pauses == [1.0, 3.0, 7.0]
@@ -202,7 +200,7 @@ def test_a_right_file_is_not_fetched_again(server: Server, target: Path) -> None
     target.parent.mkdir()
     target.write_bytes(CONTENT)
 
-    download(server.url, target, md5=MD5)
+    download(server.url, target, Expected(md5=MD5))
 
     assert server.asked == []
 
@@ -211,7 +209,7 @@ def test_a_wrong_file_is_fetched_again(server: Server, target: Path) -> None:
     target.parent.mkdir()
     target.write_bytes(CONTENT[:-1] + b"x")
 
-    download(server.url, target, sha256=SHA256)
+    download(server.url, target, Expected(sha256=SHA256))
 
     assert target.read_bytes() == CONTENT
 
@@ -220,7 +218,7 @@ def test_a_part_that_is_whole_already_is_taken(server: Server, target: Path) -> 
     target.parent.mkdir()
     target.with_name("weights.bin.part").write_bytes(CONTENT)
 
-    download(server.url, target, sha256=SHA256)
+    download(server.url, target, Expected(sha256=SHA256))
 
     assert target.read_bytes() == CONTENT
     assert left(target) == ["weights.bin"]
@@ -230,7 +228,7 @@ def test_a_part_longer_than_the_file_is_dropped(server: Server, target: Path) ->
     target.parent.mkdir()
     target.with_name("weights.bin.part").write_bytes(CONTENT + b"more")
 
-    download(server.url, target, sha256=SHA256, pause=Pauses())
+    download(server.url, target, Expected(sha256=SHA256), Patience(pause=Pauses()))
 
     assert target.read_bytes() == CONTENT
     assert server.asked == [f"bytes={len(CONTENT) + 4}-", None]
@@ -241,8 +239,8 @@ def test_a_part_of_another_file_is_found_by_the_checksum(server: Server, target:
     target.with_name("weights.bin.part").write_bytes(b"something else")
 
     with pytest.raises(DataError, match="The download was deleted"):
-        download(server.url, target, sha256=SHA256)
-    download(server.url, target, sha256=SHA256)
+        download(server.url, target, Expected(sha256=SHA256))
+    download(server.url, target, Expected(sha256=SHA256))
 
     assert target.read_bytes() == CONTENT
 
@@ -268,13 +266,13 @@ def test_an_unreachable_server_is_named(target: Path) -> None:
     pauses = Pauses()
 
     with pytest.raises(DataError, match=rf"{url}: [^<]*3 attempts"):
-        download(url, target, sha256=SHA256, attempts=3, pause=pauses)
+        download(url, target, Expected(sha256=SHA256), Patience(attempts=3, pause=pauses))
 
     assert len(pauses) == 2
 
 
 def test_what_cannot_be_checked_is_not_fetched(target: Path) -> None:
     with pytest.raises(ConfigError, match="has no checksum"):
-        download("http://127.0.0.1:1/x", target)
+        download("http://127.0.0.1:1/x", target, Expected())
     with pytest.raises(ConfigError, match="https URL"):
-        download("file:///etc/passwd", target, md5=MD5)
+        download("file:///etc/passwd", target, Expected(md5=MD5))

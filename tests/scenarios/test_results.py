@@ -8,7 +8,7 @@ import pytest
 from scenarios import scenario, scenario_names
 from scenarios.base import Reason
 from sut.base.errors import DataError
-from sut.record.loadgen_logs import read_detail, read_summary_text, result_validity
+from sut.record.loadgen_logs import read_detail, read_summary_text
 from tests.scenarios.real_loadgen import Run, logs, make
 from tests.scenarios.runs import ACCURACY, INVALID, VALID, VALID_WITH_ERROR
 
@@ -64,7 +64,7 @@ def test_the_latencies_are_those_in_loadgens_summary(name: str) -> None:
 
 @pytest.mark.parametrize("name", scenario_names())
 def test_a_valid_run_has_no_reasons(name: str) -> None:
-    assert result_validity(logs(VALID[name])) == "VALID"
+    assert read_detail(logs(VALID[name])).validity == "VALID"
     assert reasons(VALID[name]) == []
 
 
@@ -72,7 +72,7 @@ def test_a_valid_run_has_no_reasons(name: str) -> None:
 def test_an_invalid_run_names_its_cause_in_one_line(words: str) -> None:
     found = reasons(INVALID[words])
 
-    assert result_validity(logs(INVALID[words])) == "INVALID"
+    assert read_detail(logs(INVALID[words])).validity == "INVALID"
     assert words.split(" ", 1)[1] in str(found[0])
     for reason in found:
         assert "\n" not in str(reason)
@@ -88,7 +88,7 @@ def test_a_cause_is_told_once(words: str) -> None:
 def test_an_error_in_a_valid_run_is_a_reason() -> None:
     found = reasons(VALID_WITH_ERROR)
 
-    assert result_validity(logs(VALID_WITH_ERROR)) == "VALID"
+    assert read_detail(logs(VALID_WITH_ERROR)).validity == "VALID"
     assert len(found) == 1
     assert "1 error" in found[0].cause
     assert "Multiple conf files" in found[0].cause
@@ -147,7 +147,7 @@ def test_the_remedy_for_running_out_of_queries_works(name: str) -> None:
 
     again = logs(run.with_conf(target_latency=advice))
 
-    assert result_validity(again) == "VALID"
+    assert read_detail(again).validity == "VALID"
 
 
 @pytest.mark.parametrize("name", ["SingleStream", "MultiStream"])
@@ -157,7 +157,7 @@ def test_the_remedy_for_too_few_queries_works(name: str) -> None:
 
     again = logs(run.with_conf(min_query_count=int(advice)))
 
-    assert result_validity(again) == "VALID"
+    assert read_detail(again).validity == "VALID"
 
 
 def test_the_remedy_for_a_short_offline_run_works() -> None:
@@ -166,7 +166,7 @@ def test_the_remedy_for_a_short_offline_run_works() -> None:
 
     again = logs(run.with_conf(target_qps=advice))
 
-    assert result_validity(again) == "VALID"
+    assert read_detail(again).validity == "VALID"
 
 
 def test_the_remedy_for_too_little_evidence_works() -> None:
@@ -176,7 +176,7 @@ def test_the_remedy_for_too_little_evidence_works() -> None:
     again = logs(run.with_conf(min_query_count=int(advice)))
 
     assert advice == 459
-    assert result_validity(again) == "VALID"
+    assert read_detail(again).validity == "VALID"
 
 
 def test_an_overloaded_server_is_told_a_rate_that_the_engine_did() -> None:

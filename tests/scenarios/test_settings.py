@@ -9,7 +9,7 @@ from scenarios.base import Capacity, Expected, Load
 from scenarios.load import MAX_RATE_SAMPLES, MAX_STREAM_QUERIES
 from scenarios.server import MOST_QPS
 from sut.base.errors import ConfigError
-from sut.record.loadgen_logs import read_detail, result_validity
+from sut.record.loadgen_logs import read_detail
 from tests.scenarios.real_loadgen import Run, logs
 
 CAPACITY = Capacity(1000.0, 1000.0, 4e6)
@@ -202,7 +202,7 @@ def test_a_warm_up_twice_too_slow_still_makes_enough_queries(name: str) -> None:
 
     folder = logs(Run(name, tuple(keys.items()), query_s=true_s))
 
-    assert result_validity(folder) == "VALID"
+    assert read_detail(folder).validity == "VALID"
 
 
 @pytest.mark.slow
@@ -214,7 +214,7 @@ def test_a_warm_up_a_tenth_too_slow_still_makes_enough_offline_samples() -> None
 
     folder = logs(Run("Offline", tuple(keys.items()), sample_s=true_s))
 
-    assert result_validity(folder) == "VALID"
+    assert read_detail(folder).validity == "VALID"
 
 
 @pytest.mark.slow

@@ -16,8 +16,10 @@ from sut.submission.layout import README_FILE
 from sut.submission.measurements import NEEDED, NOT_STATED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from sut.config.user_conf import Entry
     from sut.record.loadgen_logs import DetailLog
     from sut.submission.checks.finding import Findings
     from sut.submission.checks.result import Result
@@ -197,33 +199,27 @@ def _check_user_conf(result: Result, findings: Findings) -> None:
             # The rest of the line, without the file's name.
             text = problem.removeprefix(conf.source).strip(": .")
             findings.error("closed-user-conf", path, f"line {text}", "Run again without it")
-    if result.performance is not None:
-        _check_ran(conf, model, scenario, result.performance, path, findings)
+    if result.performance is None:
+        return
+    entries = conf.effective(model, scenario).values()
+    for said in _differing(entries, result.performance, scenario):
+        findings.error("user-conf-differs", path, said, "Put the user.conf of that run there")
 
 
-def _check_ran(  # noqa: PLR0913 - all of it describes one file
-    conf: user_conf.UserConf,
-    model: str,
-    scenario: str,
-    log: DetailLog,
-    path: Path,
-    findings: Findings,
-) -> None:
-    """Compare the file with what LoadGen had in force."""
-    for key, entry in conf.effective(model, scenario).items():
-        record, factor = _RECORDS.get(key, ("", 1.0))
+def _differing(entries: Iterable[Entry], log: DetailLog, scenario: str) -> Iterator[str]:
+    """Yield the lines of a file that differ from what LoadGen had in force."""
+    for entry in entries:
+        record, factor = _RECORDS.get(entry.key, ("", 1.0))
         found = log.get(record)
-        if not isinstance(found, int | float) or (key == "target_qps" and scenario == "Offline"):
+        sized = entry.key == "target_qps" and scenario == "Offline"
+        if not isinstance(found, int | float) or sized:
             continue
-        if key in LIBRARY_OWN and entry.value == 0:  # it asks for the library's own count
+        if entry.key in LIBRARY_OWN and entry.value == 0:  # it asks for the library's own count
             continue
         if abs(found - entry.value * factor) > _ROUNDING * abs(found):
-            findings.error(
-                "user-conf-differs",
-                path,
+            yield (
                 f"line {entry.line}: {entry.name} is {entry.value:g}, "
-                f"and LoadGen ran with {found:g}",
-                "Put the user.conf of that run there",
+                f"and LoadGen ran with {found:g}"
             )
 
 

@@ -12,7 +12,6 @@ from sut.record.loadgen_logs import (
     SUMMARY_FILE,
     read_detail,
     read_summary_text,
-    result_validity,
 )
 from tests.scenarios.real_loadgen import logs
 from tests.scenarios.runs import ACCURACY, INVALID, VALID, VALID_WITH_ERROR
@@ -50,7 +49,7 @@ def test_a_whole_accuracy_log_is_complete_without_a_verdict(name: str) -> None:
 
     assert detail.complete
     assert detail.validity is None
-    assert result_validity(logs(ACCURACY[name])) is None
+    assert read_detail(logs(ACCURACY[name])).validity is None
 
 
 @pytest.mark.slow
@@ -70,7 +69,7 @@ def test_the_last_value_of_a_repeated_key_counts(tmp_path: Path, lines: list[str
     folder = written(tmp_path, "".join([*lines, verdict.replace('"VALID"', '"INVALID"')]))
 
     assert read_detail(folder)["result_validity"] == "INVALID"
-    assert result_validity(folder) == "INVALID"
+    assert read_detail(folder).validity == "INVALID"
 
 
 @pytest.mark.slow
@@ -135,14 +134,6 @@ def test_a_line_that_is_no_record_is_refused(tmp_path: Path, line: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", VALID)
-def test_the_quick_verdict_is_the_readers(name: str) -> None:
-    folder = logs(VALID[name])
-
-    assert result_validity(folder) == result_validity(folder / DETAIL_FILE) == "VALID"
-
-
-@pytest.mark.slow
 def test_the_summary_is_loadgens_text() -> None:
     folder = logs(VALID["Server"])
 
@@ -158,7 +149,7 @@ def test_an_empty_summary_of_a_dead_loadgen_is_empty(tmp_path: Path) -> None:
     assert read_summary_text(tmp_path) == ""
 
 
-@pytest.mark.parametrize("read", [read_detail, read_summary_text, result_validity])
+@pytest.mark.parametrize("read", [read_detail, read_summary_text])
 def test_a_folder_without_logs_is_refused_by_name(
     read: Callable[[Path], object], tmp_path: Path
 ) -> None:

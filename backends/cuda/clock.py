@@ -42,8 +42,3 @@ class DeviceClock:
     def host_ns(self, device_ns: int) -> int:
         """Return a time of the device as one of the host. Call `observe` first."""
         return device_ns + int((self._low + self._high) / 2)
-
-    @property
-    def error_ns(self) -> float:
-        """The largest error of `host_ns`, in either direction."""
-        return (self._high - self._low) / 2

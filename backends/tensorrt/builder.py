@@ -24,6 +24,7 @@ from backends.tensorrt.log import make_log, reason, refusal
 from backends.tensorrt.plan import PLANS, Note, Plan, read_plan, save_plan
 from backends.tensorrt.profiles import Profile
 from backends.tensorrt.progress import make_monitor
+from backends.tensorrt.timing import TimingCache
 from sut.base.errors import ConfigError, EngineError
 from sut.base.files import sha256_file
 
@@ -225,7 +226,7 @@ class _Build:
     def serialize(self, progress: Progress | None) -> bytes:
         """Return the plan."""
         config = self._configure(progress)
-        cache = _TimingCache(self._request, self._library)
+        cache = TimingCache(self._request.folder, self._request.sm, self._library)
         cache.load(config)
         content = self._builder.build_serialized_network(self._network, config)
         if content is None:
@@ -261,35 +262,6 @@ class _Build:
             profile = self._builder.create_optimization_profile()
             profile.set_shape(name, *[(size, *shape) for size in (sizes.min, sizes.opt, sizes.max)])
             config.add_optimization_profile(profile)
-
-
-class _TimingCache:
-    """Timings of tactics from earlier builds: the next build of a like layer need not measure.
-
-    TensorRT-RTX chooses no tactics when it builds, so it has none.
-    """
-
-    def __init__(self, request: BuildRequest, library: Library) -> None:
-        self._path = request.folder / f"timing-{library.version}-sm{request.sm}.cache"
-        self._used = not library.is_rtx
-
-    def load(self, config: Any) -> None:
-        """Give the configuration what earlier builds measured."""
-        if not self._used:
-            return
-        content = self._path.read_bytes() if self._path.is_file() else b""
-        cache = config.create_timing_cache(content)
-        if cache is None:  # damaged: it is only a cache
-            log.warning("%s is damaged: it is made again", self._path)
-            cache = config.create_timing_cache(b"")
-        config.set_timing_cache(cache, ignore_mismatch=False)
-
-    def save(self, config: Any) -> None:
-        """Keep what this build added."""
-        if self._used:
-            temporary = self._path.with_suffix(".tmp")
-            temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
-            temporary.replace(self._path)
 
 
 def tensor_spec(name: str, shape: Sequence[int], dtype: Any, where: str) -> TensorSpec:

@@ -16,6 +16,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from sut.serve.timer import Timer
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -275,56 +277,6 @@ class Dispatcher:
 
 if TYPE_CHECKING:
     Query: TypeAlias = tuple[int, list[int], list[int]]  # arrival_ns, ids, indices
-
-
-class Timer:
-    """Calls `wake` at the armed time, on its own thread.
-
-    Arming needs the lock only while the thread sleeps without a time. Due times only grow, because
-    they count from the oldest sample, so a thread that sleeps until an earlier time wakes in time.
-    """
-
-    def __init__(self, wake: Callable[[], None], clock: Callable[[], int]) -> None:
-        self._wake = wake
-        self._clock = clock
-        self._due_ns: int | None = None
-        self._asleep = False
-        self._closed = False
-        self._bell = threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._run, name="batch-timer", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the thread."""
-        self._closed = True
-        self._bell.release()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def arm(self, due_ns: int) -> None:
-        """Wake at `due_ns`; the latest call counts."""
-        self._due_ns = due_ns
-        if self._asleep:
-            self._asleep = False
-            self._bell.release()
-
-    def _run(self) -> None:
-        while not self._closed:
-            self._asleep = True
-            due_ns = self._due_ns
-            if due_ns is None:
-                self._bell.acquire()
-                continue
-            self._asleep = False
-            wait_ns = due_ns - self._clock()
-            if wait_ns > 0:
-                self._bell.acquire(timeout=wait_ns / 1e9)
-                continue
-            self._due_ns = None
-            self._wake()
 
 
 def _nothing() -> None:

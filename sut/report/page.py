@@ -1,4 +1,4 @@
-"""A page of headings, paragraphs, tables and pictures as one HTML file that needs no other."""
+"""A page of headings, paragraphs, tables and pictures in one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def code(text: str) -> str:
 
 
 def figures(pictures: Sequence[tuple[str, str]]) -> str:
-    """Return (SVG, caption) side by side where there is room."""
+    """Return (SVG, caption) side by side if there is room."""
     inner = "".join(
         f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
         for svg, caption in pictures
@@ -64,7 +64,7 @@ def figures(pictures: Sequence[tuple[str, str]]) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> str:
-    """Return a table; the columns `left` hold words."""
+    """Return a table; the columns `left` hold text."""
 
     def cells(tag: str, values: Sequence[str]) -> str:
         return "".join(

@@ -1,6 +1,6 @@
 """Small charts as SVG text: lines with error bars, points, coloured squares, marks.
 
-Knows numbers and words only. No script, no font and no file is needed to look at one.
+Knows only numbers and text. A chart needs no script, font or other file.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 640, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 16, 16, 48
-# Told apart also without seeing red and green (Okabe and Ito).
+# Distinguishable for people who are red-green colour-blind (Okabe and Ito).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
 _TICKS = 6
 _LEGEND_LINE = 16
 _GROUPED = 1_000  # from here on digits are grouped
-# Room above the highest value, as a share of all, in which the legend hides nothing.
+# Room for the legend above the highest value, as a share of the height.
 _LEGEND_SHARE = 0.25
 Scale = Literal["linear", "log"]
 
@@ -30,13 +30,13 @@ class Series:
     """Points of one kind.
 
     Attributes:
-        name: in the legend; empty: not there.
+        name: in the legend; empty: not in the legend.
         points: (x, y).
         kind: how they are drawn.
         errors: (low, high) in y of each point, or empty.
-        labels: a word for each point, shown when the pointer rests on it, or empty.
-        colour: None takes the next one.
-        dashed: of a line.
+        labels: a tooltip for each point, or empty.
+        colour: None: the next one.
+        dashed: whether a line is dashed.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A straight line across the chart, with a word: a bound, or what was chosen."""
+    """A straight line across the chart, with a label: a bound, or the chosen value."""
 
     axis: Literal["x", "y"]
     value: float
@@ -60,14 +60,14 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """What the axes say and how far they go.
+    """The labels and ranges of the axes.
 
     Attributes:
         x: label.
         y: label.
         x_scale: "log" for sizes that double.
         y_scale: as `x_scale`.
-        y_top: the highest value shown; points above are drawn at the edge. None: all are shown.
+        y_top: the highest value; points above are drawn at the edge. None: all points fit.
         y_from_zero: the lowest value shown is 0.
     """
 
@@ -80,7 +80,7 @@ class Axes:
 
 
 def chart(title: str, axes: Axes, series: Sequence[Series], marks: Sequence[Mark] = ()) -> str:
-    """Return a chart; an empty one says that there is nothing to show."""
+    """Return a chart; without points it says that nothing was measured."""
     drawn = [s for s in series if s.points]
     if not drawn:
         return _frame(title, [_text(WIDTH / 2, HEIGHT / 2, "nothing measured", "middle")])
@@ -110,10 +110,10 @@ def heat(
     cells: Sequence[tuple[float, float, float, str]],
     chosen: tuple[float, float],
 ) -> str:
-    """Return squares at (x, y), the darker the higher their value; `chosen` has a ring.
+    """Return squares at (x, y), darker for higher values; `chosen` has a ring.
 
     Args:
-        title: for readers that cannot see it.
+        title: for screen readers.
         axes: of x and y.
         cells: (x, y, value, word).
         chosen: (x, y).
@@ -124,7 +124,7 @@ def heat(
     to_y = _scale([c[1] for c in cells], axes.y_scale, HEIGHT - _BOTTOM - 12, _TOP + 12)
     parts = [*_axes(axes, [c[0] for c in cells], [c[1] for c in cells], to_x, to_y)]
     best = max(value for _, _, value, _ in cells)
-    # The last tenth below the best is what matters: a colour scale from 0 would show nothing.
+    # Only the range 10 % below the best matters; a colour scale from 0 would not show it.
     for x, y, value, word in sorted(cells, key=lambda c: c[2]):
         share = max(0.0, 1 - (1 - value / best) / 0.1) if best else 0.0
         parts.append(
@@ -162,7 +162,7 @@ def _scale(
         positive = [value for value in values if value > 0] or [1.0]
         low, high = math.log(min(positive)), math.log(max(positive))
     margin = (high - low) * 0.04 or abs(high) * 0.05 or 1.0
-    if low != 0:  # an axis that begins at 0 begins there
+    if low != 0:  # an axis from 0 starts exactly there
         low -= margin
     high += margin
 

@@ -1,6 +1,6 @@
 """The report of a tuning: report.html, report.json, trials.csv, summary.json.
 
-Says why the answer is what it is: S(b), the knee, what was predicted and measured, what binds.
+Explains the answer: S(b), the knee, predictions and measurements, the limiting constraint.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SHOWN_PREDICTIONS = 25
 
 
 def write(folder: Path, story: Story) -> Summary:
-    """Write all files into the tuning's folder; return what is in summary.json."""
+    """Write all files into the folder of the tuning; return the content of summary.json."""
     (folder / PAGE).write_text(_html(story), encoding="utf-8")
     _write_csv(folder / TRIALS, story)
     summary = _summary(folder, story)
@@ -56,7 +56,7 @@ def write(folder: Path, story: Story) -> Summary:
 
 
 def _summary(folder: Path, story: Story) -> Summary:
-    """The confirmed run in the middle, as its own summary.json has it, and the tuning beside it."""
+    """The summary.json of the middle confirmed run, with the tuning added."""
     answer = story.answer
     if answer is None:
         return {"valid": False, "reasons": [story.stopped]}
@@ -138,7 +138,10 @@ def _binding(answer: Answer) -> list[str]:
         [text, f"{slack:.1%}{' (binds)' if slack == least else ''}"]
         for text, slack in answer.slacks
     ]
-    return [page.heading("What binds"), page.table(("constraint", "slack"), rows)]
+    return [
+        page.heading("Constraints, the tightest marked"),
+        page.table(("constraint", "slack"), rows),
+    ]
 
 
 def _lead(story: Story) -> str:
@@ -149,7 +152,9 @@ def _lead(story: Story) -> str:
     verdict = "VALID" if answer.is_valid else "INVALID"
     good = sum(run.valid for run in answer.confirmed)
     sure = (
-        "" if answer.confidence is None else f"; again with a confidence of {answer.confidence:.0%}"
+        ""
+        if answer.confidence is None
+        else f"; the next run is VALID with a confidence of {answer.confidence:.0%}"
     )
     text = f"{answer.candidate}{rate}: {verdict}, {good} of {len(answer.confirmed)} runs{sure}."
     is_simulated = story.plan.harness.backend == "simulated"
@@ -168,4 +173,4 @@ def _predictions(answer: Answer) -> str:
         ]
         for p in answer.predictions[:_SHOWN_PREDICTIONS]
     ]  # fmt: skip
-    return page.table(("setting", "highest rate /s", "to the best", "fill ms", "kind"), rows, (4,))
+    return page.table(("setting", "highest rate /s", "vs. best", "fill ms", "kind"), rows, (4,))

@@ -1,6 +1,6 @@
-"""The pictures of a tuning's report: S(b), throughput, latency against load, runs in order.
+"""The charts of a tuning report: S(b), throughput, latency by load, runs in order.
 
-Draws what it is given; decides nothing.
+Only draws.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _MANY_WORKERS = 6
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """All that a report tells.
+    """The content of a report.
 
     Attributes:
         title: what was tuned.
-        command: that began it.
-        job: what was asked for.
+        command: the command of the tuning.
+        job: the task.
         plan: the resolved settings.
         entries: questions and answers in order.
-        answer: None when it did not come to an end.
+        answer: None if the tuning did not finish.
         stopped: why not.
     """
 
@@ -66,7 +66,10 @@ def pictures(story: Story) -> list[tuple[str, str]]:
     """Return (picture, caption) of each."""
     answer = story.answer
     found = [
-        (_service(story), "Time of one batch, S(b), with the spread between rounds."),
+        (
+            _service(story),
+            "S(b), the service time of a batch of b samples, with the spread between rounds.",
+        ),
         (_throughput(story), "All devices with full batches; the knee is within 1 % of the peak."),
     ]
     if answer is not None and answer.curve.measured and story.job.bounds:
@@ -75,8 +78,8 @@ def pictures(story: Story) -> list[tuple[str, str]]:
         found.append(
             (
                 _surface(answer),
-                "Highest rate within the bound by batch and queue delay; white is 10 % below the "
-                "best, the ring is what was chosen.",
+                "Highest rate within the bound by batch and queue delay. White is 10 % below the "
+                "best; the ring marks the chosen setting.",
             )
         )
     found.append((_trials(story), "Runs in order."))
@@ -95,11 +98,11 @@ def _service(story: Story) -> str:
 
 
 def _different(variant: Variant, measured: Measured) -> list[tuple[str, dict[int, Point]]]:
-    """Return (name, points) of the workers; of those that are alike only the first."""
+    """Return (name, points) of the workers; only the first of equal ones."""
     model = Model({variant: measured}, ())
     suffix = f", {variant}" if str(variant) else ""
     if len(measured.workers) > 1 and not model.is_uneven(variant):
-        return [(f"{len(measured.workers)} workers, alike{suffix}", measured.workers[0][1])]
+        return [(f"{len(measured.workers)} equal workers{suffix}", measured.workers[0][1])]
     return [(f"device {d}{suffix}", points) for d, points in measured.workers[:_MANY_WORKERS]]
 
 
@@ -130,7 +133,7 @@ def _latency(story: Story, answer: Answer) -> str:
     curve = answer.curve
     lines = [
         Series("predicted", [(q, ns / MS) for q, ns in curve.predicted], dashed=True),
-        Series("with what runs taught", [(q, ns / MS) for q, ns in curve.corrected]),
+        Series("corrected by runs", [(q, ns / MS) for q, ns in curve.corrected]),
     ]
     for purpose, colour in (("probe", COLOURS[4]), ("confirm", COLOURS[2])):
         runs = [(q, ns / MS) for q, ns, p in curve.measured if p == purpose]
@@ -149,7 +152,7 @@ def _surface(answer: Answer) -> str:
         c = p.candidate
         place = float(c.max_batch_size), c.max_queue_delay_us / 1e3
         if p.first_qps > shown.get(place, (0.0, ""))[0]:
-            shown[place] = p.first_qps, f"{c}: {p.first_qps:,.0f}/s at first look"
+            shown[place] = p.first_qps, f"{c}: {p.first_qps:,.0f}/s, rough"
     cells = [(x, y, value, word) for (x, y), (value, word) in shown.items()]
     axes = Axes("batch, samples", "queue delay, ms", "log")
     place = float(chosen.max_batch_size), chosen.max_queue_delay_us / 1e3

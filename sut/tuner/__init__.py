@@ -1,1 +1,1 @@
-"""Finds the harness settings and the load of a scenario: proposes, is told, proves, explains."""
+"""Finds the harness settings and the load of a scenario, proves them, and explains them."""

@@ -1,7 +1,7 @@
 """Chooses an Offline batch from a table: the smallest near the highest rate within a budget.
 
-A smaller batch costs less memory and ends sooner. Works on any table of batch sizes with rates and,
-where there is a budget, latencies: also on published ones. Runs nothing.
+A smaller batch needs less memory and ends sooner. Works on any table of batch sizes with rates and,
+for a budget, latencies, even on published ones. Runs nothing.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Relative standard uncertainty of a single measured percentile, where nothing better is known.
+# Relative standard uncertainty of a single measured percentile, if nothing better is known.
 USUAL_UNCERTAINTY = 0.03
-# A choice is a knife-edge when what the uncertainty of the latencies decides is worth more than two
-# steps of a doubling grid.
+# A choice is a knife-edge if the uncertainty of the latencies decides about more than two steps of
+# a doubling grid.
 KNIFE_EDGE = 4.0
 _SIGMAS = 2.0
 
@@ -29,7 +29,7 @@ class Row:
     Attributes:
         batch: samples.
         rate: samples/s.
-        latency_ns: the percentile that a budget bounds; 0.0 where there is none.
+        latency_ns: the percentile that a budget bounds; 0.0 without one.
         rate_uncertainty: relative standard uncertainty of the rate.
     """
 
@@ -46,8 +46,8 @@ class Choice:
     Attributes:
         row: the batch.
         peak: the highest rate within the budget.
-        is_knife_edge: another measurement of the same may well lead to a very different choice.
-        notes: why, in words.
+        is_knife_edge: measuring again may well lead to a very different choice.
+        notes: the reasons.
     """
 
     row: Row
@@ -62,8 +62,8 @@ def choose(
     """Return the smallest batch whose rate is within `near` of the best; None if none fits.
 
     Args:
-        rows: a table, one row a batch size.
-        budget_ns: what the latency may be at most; None for no budget.
+        rows: a table, one row per batch size.
+        budget_ns: the highest allowed latency; None for no budget.
         near: as a share of the best rate.
     """
     fitting = [row for row in rows if budget_ns is None or row.latency_ns <= budget_ns]
@@ -81,7 +81,7 @@ def choose(
 
 
 def _knife_edge(rows: Sequence[Row], row: Row, budget_ns: float) -> str | None:
-    """Say which batch sizes the budget cuts by less than they are known, if that matters."""
+    """Name batch sizes whose latency is too uncertain to compare with the budget."""
     width = _SIGMAS * max(USUAL_UNCERTAINTY, scatter([r.latency_ns for r in _by_batch(rows)]))
     certain = [r.rate for r in rows if r.latency_ns * (1 + width) <= budget_ns]
     possible = [r.rate for r in rows if r.latency_ns * (1 - width) <= budget_ns]
@@ -95,17 +95,17 @@ def _knife_edge(rows: Sequence[Row], row: Row, budget_ns: float) -> str | None:
         else "decide whether any fits"
     )
     return (
-        f"Knife-edge: latencies are known to {width:.0%}, and the {budget_ns / 1e6:g} ms line lies "
-        f"within that of batch {', '.join(str(r.batch) for r in cut)}; on which side they fall "
-        f"can {worth}. Measure again, or allow a little more latency."
+        f"Knife-edge: latencies are known to within {width:.0%}, and the limit of "
+        f"{budget_ns / 1e6:g} ms is within that of batch {', '.join(str(r.batch) for r in cut)}. "
+        f"Noise alone can {worth}. Measure again, or allow a little more latency."
     )
 
 
 def scatter(latencies_ns: Sequence[float]) -> float:
-    """Return the relative standard uncertainty that a table shows by itself.
+    """Return the relative standard uncertainty that the table itself shows.
 
-    A larger batch takes longer. Where a table goes down, that is noise: what remains beside the
-    rising curve nearest to it (pool adjacent violators) is counted, on logarithms.
+    A larger batch takes longer, so falling latencies are noise. The uncertainty is the distance of
+    the logarithms from the nearest rising curve (pool adjacent violators).
 
     Args:
         latencies_ns: by ascending batch size.
@@ -131,13 +131,13 @@ def _fall(rows: Sequence[Row], peak: Row, budget_ns: float | None) -> list[str]:
         return []
     least = min(after, key=lambda r: r.rate)
     return [
-        f"Throughput falls beyond batch {peak.batch}: batch {least.batch} gives "
+        f"Throughput falls above batch {peak.batch}: batch {least.batch} gives "
         f"{least.rate / peak.rate - 1:.1%}."
     ]
 
 
 def _doubt(rows: Sequence[Row], row: Row, peak: Row, near: float) -> list[str]:
-    """Say which smaller batch might be near enough too, within the uncertainty of the rates."""
+    """Name a smaller batch that may also be near enough, within the uncertainty of the rates."""
     doubtful = [
         r
         for r in rows
@@ -150,6 +150,6 @@ def _doubt(rows: Sequence[Row], row: Row, peak: Row, near: float) -> list[str]:
         return []
     least = min(doubtful, key=lambda r: r.batch)
     return [
-        f"Batch {least.batch} may be within {near:.0%} of the peak too: {least.rate:,.6g} against "
-        f"{peak.rate:,.6g} samples/s, known to {least.rate_uncertainty:.1%}."
+        f"Batch {least.batch} may also be within {near:.0%} of the peak: {least.rate:,.6g} and "
+        f"{peak.rate:,.6g} samples/s, known to within {least.rate_uncertainty:.1%}."
     ]

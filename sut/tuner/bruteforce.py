@@ -1,8 +1,8 @@
-"""What is done without a model: every candidate by bisection on LoadGen's verdict, at full length.
+"""Searches without a model: bisection of every candidate on LoadGen's verdict, at full length.
 
-`grid` looks at every batch size, delay and number of slots; `bisect` at batch sizes alone, with the
-queue delay that the system has, as LoadGen's FindPeakPerformance and the vendors' scripts do. Both
-know no percentile, only VALID; S(b) is asked for to know which batch sizes there are.
+`grid` tries every batch size, delay and number of slots. `bisect` tries only batch sizes, with the
+system's queue delay, as LoadGen's FindPeakPerformance and the vendors' scripts do. Both use only
+VALID, no percentile. S(b) only shows which batch sizes there are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sut.tuner.job import Candidate, Job
     from sut.tuner.messages import Ask, Reply, Search
 
-# Bisections of each candidate's rate after a VALID and an INVALID one were found: within 1 %.
+# Bisections of each candidate's rate between a VALID and an INVALID one: within 1 %.
 _BISECTIONS = 5
 _START_SHARE = 0.8
 _WIDEN = 1.25

@@ -1,6 +1,6 @@
-"""Proves a setting: runs at full length, several in a row, beside the next best candidate.
+"""Proves a setting by several full-length runs in a row, alternating with the second best.
 
-The rate leaves room below the bound, as sut.tuner.learning says how much.
+The rate leaves room below the bound; sut.tuner.learning computes how much.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from sut.tuner.learning import Lessons
     from sut.tuner.messages import Ask, Reply
 
-# A rate is raised only for a gain beyond this, and lowered by no less than this.
+# Smallest gain for which the rate is raised, and smallest step by which it is lowered.
 _LEAST_GAIN, _LEAST_STEP = 0.002, 0.002
-# Between a rate that failed and one that holds there must be more to gain than this.
+# Smallest gain for which a rate between one that holds and one that failed is tried.
 _GAIN_AFTER_FAILURE = 0.01
-# The first INVALID run lowers it by no more than this, times the percentile in bounds (at most the
-# second): a single one may have been disturbed. The next may lower it by twice as much, and so on.
+# Largest step down after the first INVALID run, times the percentile in bounds (at most the second
+# number), because a single run may have been disturbed. Each next step may be twice as large.
 _MOST_STEP, _MOST_EXCESS = 0.03, 2.0
-# Changes of the rate; a higher one is tried while fewer than `_RAISES` were made.
+# Most changes of the rate; a higher rate is tried only during the first `_RAISES`.
 _CHANGES, _RAISES = 5, 3
-# Towards a limit on power or busy time the load falls by no more than this at once.
+# Largest single step down towards a limit on power or busy time.
 _MOST_LOAD_STEP = 0.3
-# Below this confidence the answer is called a knife-edge.
+# Below this confidence the answer is a knife-edge.
 _KNIFE_EDGE = 0.90
-# A rival must be better by this (a logarithm of the percentile) to win.
+# A rival must be better by this much (a logarithm of the percentile) to win.
 _CLEARLY = 0.05
 
 
@@ -44,12 +44,12 @@ class Claim:
     Attributes:
         candidate: the settings.
         qps: the rate.
-        rival: the next best candidate, if it still stands.
+        rival: the second best candidate, if it is still in the race.
         runs: at full length, at this rate.
         rival_runs: of the rival, at the same rate.
-        is_proven: all were VALID, as many as asked for.
-        confidence: that the next will be VALID.
-        notes: in words.
+        is_proven: enough runs, and all VALID.
+        confidence: that the next run will be VALID.
+        notes: for the user.
     """
 
     candidate: Candidate
@@ -65,13 +65,13 @@ class Claim:
 def confirm(
     job: Job, lessons: Lessons, claim: Claim, say: Callable[[str], None]
 ) -> Generator[Ask, Reply, Claim]:
-    """Find the rate that holds, and prove it; the rival runs in between, at the same rate."""
+    """Find the rate that holds, and prove it; the rival runs in between at the same rate."""
     claim = yield from _Proof(job, lessons, claim, say).search()
     _judge(job, lessons, claim)
     rival = claim.rival
     more = _room(lessons, claim.rival_runs) - _room(lessons, claim.runs)
     if rival is not None and all(run.valid for run in claim.rival_runs) and more > _CLEARLY:
-        say(f"the next best has more room and is confirmed in turn: {rival}")
+        say(f"the second best has more room; confirming it: {rival}")
         theirs = yield from confirm(job, lessons, Claim(rival, claim.qps), say)
         if (theirs.is_proven, theirs.qps) > (claim.is_proven, claim.qps):
             return theirs
@@ -93,7 +93,7 @@ class _Proof:
         self._broke: dict[str, list[tuple[float, float]]] = defaultdict(list)
 
     def search(self) -> Generator[Ask, Reply, Claim]:
-        """Run until enough runs in a row are VALID at one rate, or it changed too often."""
+        """Run until enough runs in a row are VALID at one rate, or the rate changed too often."""
         while len(self._claim.runs) < self._job.confirm_runs:
             claim = self._claim
             run = yield from self._run(claim.candidate, claim.qps)
@@ -118,7 +118,7 @@ class _Proof:
         return outcome
 
     def _next_rate(self, run: Outcome) -> float | None:
-        """Return the rate to go on with after a run; None to stay."""
+        """Return the next rate after a run; None to keep it."""
         may_change = self._changes < _CHANGES
         if not run.valid:
             return self._below(run) if may_change else None
@@ -130,7 +130,7 @@ class _Proof:
     def _below(self, run: Outcome) -> float:
         """Return a lower rate after an INVALID run."""
         qps = self._claim.qps
-        self._say(f"INVALID at {qps:,.6g} queries/s: {self._why(run)}; a lower rate is tried")
+        self._say(f"INVALID at {qps:,.6g} queries/s: {self._why(run)}; trying a lower rate")
         self._failed_qps = min(self._failed_qps, qps)
         excess = min(max(1.0, math.exp(-self._lessons.room(run))), _MOST_EXCESS)
         most = _MOST_STEP * 2**self._failures * excess
@@ -139,25 +139,25 @@ class _Proof:
         return rounded(min(qps * (1 - _LEAST_STEP), max(safe, qps * (1 - most))))
 
     def _within(self, broken: Sequence[tuple[constraints.Constraint, float]]) -> float:
-        """Return a rate at which the worst of the broken constraints should be kept."""
+        """Return a rate at which the worst of the broken constraints should hold."""
         qps = self._claim.qps
         worst, value = max(broken, key=lambda pair: pair[1] / pair[0].limit)
         self._say(
-            f"at {qps:,.6g} queries/s {worst.text} is broken: {value:.4g}; a lower rate is tried"
+            f"at {qps:,.6g} queries/s {worst.text} is not met: {value:.4g}; trying a lower rate"
         )
         self._broke[worst.name].append((qps, value))
         self._ceiling_qps = _rate_within(worst.limit, self._broke[worst.name])
         return self._ceiling_qps
 
     def _above(self, run: Outcome) -> float | None:
-        """Return a higher rate where there is room; never back to one that failed."""
+        """Return a higher rate if there is room; never one that failed before."""
         qps, gain = self._claim.qps, _LEAST_GAIN
         safe = min(self._safe_rate(), self._ceiling_qps)
         if self._failed_qps < math.inf:
             safe, gain = min(safe, rounded(math.sqrt(qps * self._failed_qps))), _GAIN_AFTER_FAILURE
         if safe <= qps * (1 + gain):
             return None
-        self._say(f"room at {qps:,.6g} queries/s: {self._why(run)}; a higher rate is tried")
+        self._say(f"room at {qps:,.6g} queries/s: {self._why(run)}; trying a higher rate")
         return safe
 
     def _safe_rate(self) -> float:
@@ -170,7 +170,7 @@ class _Proof:
 
 
 def rounded(qps: float) -> float:
-    """Round a rate down to what a person writes into user.conf: within 0.05 %."""
+    """Round a rate down, by at most 0.05 %, for people who read user.conf."""
     if qps <= 0:
         return 0.0
     step = 5 * 10 ** (math.floor(math.log10(qps)) - 4)
@@ -185,7 +185,7 @@ def _rate_within(limit: float, points: Sequence[tuple[float, float]]) -> float:
         points: (rate, figure) of runs above it, the lowest rate last.
     """
     (qps, value), slope = points[-1], points[-1][1] / points[-1][0]
-    if len(points) > 1:  # a device also draws power when it is idle: not in proportion
+    if len(points) > 1:  # an idle device also draws power, so it is not proportional
         before_qps, before = points[-2]
         rise = (before - value) / (before_qps - qps)
         slope = rise if rise > 0 else slope
@@ -194,7 +194,7 @@ def _rate_within(limit: float, points: Sequence[tuple[float, float]]) -> float:
 
 
 def _judge(job: Job, lessons: Lessons, claim: Claim) -> None:
-    """Say how sure it is, and how near the edge."""
+    """Note how sure the claim is, and how near the edge."""
     name, limit_ms = job.bound.name, job.bound.limit_ns / 1e6
     claim.is_proven = len(claim.runs) >= job.confirm_runs and all(r.valid for r in claim.runs)
     claim.confidence = lessons.confidence(claim.candidate, claim.qps)
@@ -208,16 +208,16 @@ def _judge(job: Job, lessons: Lessons, claim: Claim) -> None:
     if claim.confidence < _KNIFE_EDGE:
         claim.notes.append(
             f"Knife-edge: this setting may be INVALID tomorrow ({1 - claim.confidence:.0%}). "
-            "Lower the rate by a per cent before publishing it."
+            "Lower the rate by 1 % before you publish it."
         )
     if claim.rival_runs:
         more = _room(lessons, claim.rival_runs) - _room(lessons, claim.runs)
-        verdict = "as good within what runs can tell"
+        verdict = "as good, as far as runs can tell,"
         if not all(run.valid for run in claim.rival_runs) or more < -_CLEARLY:
-            verdict = "with less room"
+            verdict = "closer to the bound"
         elif more > _CLEARLY:
-            verdict = "with more room"
-        claim.notes.append(f"The next best, {claim.rival}, is {verdict} at the same rate.")
+            verdict = "further from the bound"
+        claim.notes.append(f"The second best, {claim.rival}, is {verdict} at the same rate.")
 
 
 def _room(lessons: Lessons, runs: Sequence[Outcome]) -> float:

@@ -1,6 +1,6 @@
 """Objective and constraints as text: `throughput`, `p99<=15ms`, `power<=70W`; parsed and checked.
 
-Knows names, units and comparisons; what a run measured comes as a mapping of figures.
+Knows names, units and comparisons. The figures of a run come as a mapping.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sut.base.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-# A figure to the units that it may be given in, with the factor to the first of them.
+# Each figure: its possible units, with the factor to the first.
 LATENCIES = ("mean", "p50", "p90", "p95", "p97", "p99", "p999")
 _TIME = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 _UNITS: dict[str, dict[str, float]] = {
@@ -29,19 +29,19 @@ _UNITS: dict[str, dict[str, float]] = {
 _FORM = re.compile(
     r"\s*([A-Za-z0-9]+)\s*(<=|>=)\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z/%]*)\s*"
 )
-# What every run measures and a constraint may name; and what some devices tell beside it.
+# Figures of every run that a constraint may name, and figures of devices that report them.
 FIGURES = (*LATENCIES, "throughput", "batch", "busy")
 DEVICE_FIGURES = ("power", "mem")
-# An objective to the direction in which it is better.
+# Each objective: the direction in which it is better.
 OBJECTIVES = {"throughput": 1.0, **dict.fromkeys(LATENCIES, -1.0)}
-# Figures that fall with the load: a confirmation goes down with it until they are within theirs.
+# Figures that fall with the load; a confirmation lowers the load until they are within the limit.
 FOLLOWED = ("busy", "power")
 EXAMPLE = 'such as "p99<=15ms"'
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """`name` is at most (or at least) `limit`, which is in the figure's own unit (times in ns)."""
+    """`name` is at most (or at least) `limit`, in the unit of the figure (times in ns)."""
 
     name: str
     at_most: bool
@@ -49,7 +49,7 @@ class Constraint:
     text: str
 
     def slack(self, value: float) -> float:
-        """Return the room that is left, as a share of the limit; below 0: broken."""
+        """Return the remaining room as a share of the limit; below 0: broken."""
         room = self.limit - value if self.at_most else value - self.limit
         return room / self.limit if self.limit else room
 
@@ -58,31 +58,32 @@ def parse(texts: Iterable[str]) -> tuple[Constraint, ...]:
     """Read constraints; each text may hold several with commas.
 
     Raises:
-        ConfigError: a text is none, or names a figure or unit that does not exist.
+        ConfigError: a text is not a constraint, or its figure or unit does not exist.
     """
     parts = [part for text in texts for part in text.split(",") if part.strip()]
     return tuple(_parse(part) for part in parts)
 
 
 def objective(text: str) -> str:
-    """Return the name of what is to be made best.
+    """Return the figure to optimize.
 
     Raises:
         ConfigError: there is no such objective.
     """
     if text not in OBJECTIVES:
         raise ConfigError(
-            f'--objective: "{text}" is none of {", ".join(OBJECTIVES)}.{nearest(text, OBJECTIVES)}'
+            f'--objective: "{text}" is not one of {", ".join(OBJECTIVES)}.'
+            f"{nearest(text, OBJECTIVES)}"
         )
     return text
 
 
 def check(constraints: Iterable[Constraint], has_telemetry: bool) -> None:
-    """Refuse a constraint that no run could show to be kept.
+    """Refuse a constraint on a figure that no run measures.
 
     Args:
         constraints: as parsed.
-        has_telemetry: something tells power and memory of the devices.
+        has_telemetry: the devices report power and memory.
 
     Raises:
         ConfigError: a figure is not measured.
@@ -99,7 +100,7 @@ def check(constraints: Iterable[Constraint], has_telemetry: bool) -> None:
 def broken(
     constraints: Sequence[Constraint], figures: Mapping[str, float]
 ) -> list[tuple[Constraint, float]]:
-    """Return those of FOLLOWED that a run broke, each with what it measured."""
+    """Return the constraints in FOLLOWED that a run broke, each with its figure."""
     return [
         (c, figures[c.name])
         for c in constraints
@@ -111,8 +112,8 @@ def _parse(text: str) -> Constraint:
     matched = _FORM.fullmatch(text)
     if matched is None:
         raise ConfigError(
-            f'--subject-to: "{text.strip()}" is no constraint; expected a figure, <= or >=, and a '
-            f"number with its unit, {EXAMPLE}."
+            f'--subject-to: "{text.strip()}" is not a constraint; expected a figure, <= or >=, '
+            f"and a number with its unit, {EXAMPLE}."
         )
     name, sign, number, unit = matched.groups()
     if name not in _UNITS:
@@ -130,6 +131,6 @@ def _parse(text: str) -> Constraint:
         limit = float(number) * factors[unit]
     except ValueError as error:
         raise ConfigError(
-            f'--subject-to "{text.strip()}": "{number}" is no number, {EXAMPLE}.'
+            f'--subject-to "{text.strip()}": "{number}" is not a number, {EXAMPLE}.'
         ) from error
     return Constraint(name, sign == "<=", limit, text.strip())

@@ -1,6 +1,6 @@
-"""What is tuned: candidates, the space that they come from, and the job with its aims.
+"""What to tune: candidates, the space that they come from, and the job with its goals.
 
-Plain data. Knows neither how a candidate is measured nor how it is chosen.
+Plain data. Knows neither how candidates are measured nor how they are chosen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ US_PER_MS = 1e3
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What changes the engines themselves, and so S(b).
+    """Settings that change the engines themselves, and so S(b).
 
     Attributes:
         instances: engines on each device.
@@ -31,7 +31,7 @@ class Variant:
     options: tuple[tuple[str, OptionValue], ...] = ()
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return a short description."""
         words = [f"{self.instances} instances"] if self.instances > 1 else []
         return ", ".join([*words, *(f"{key}={value}" for key, value in self.options)])
 
@@ -43,10 +43,10 @@ class Candidate:
     Attributes:
         max_batch_size: samples.
         max_queue_delay_us: how long the oldest sample may wait for its batch to fill.
-        slots: batches in flight a worker.
+        slots: batches in flight per worker.
         workers: kind of worker.
         variant: engines.
-        caps: samples by device, of devices that take fewer than `max_batch_size`.
+        caps: largest batch by device, for devices below `max_batch_size`.
     """
 
     max_batch_size: int
@@ -57,7 +57,7 @@ class Candidate:
     caps: tuple[tuple[str, int], ...] = ()
 
     def harness(self) -> HarnessDefaults:
-        """Return it as a system file holds it."""
+        """Return it in the form of a system file."""
         return HarnessDefaults(
             max_batch_size=self.max_batch_size,
             device_max_batch_size=dict(self.caps) or None,
@@ -69,7 +69,7 @@ class Candidate:
         )
 
     def __str__(self) -> str:
-        """Return it in words: `batch 44, delay 4 ms, 2 slots, process workers`."""
+        """Return a description: `batch 44, delay 4 ms, 2 slots, process workers`."""
         caps = f" ({', '.join(f'device {d}: {n}' for d, n in self.caps)})" if self.caps else ""
         parts = [
             f"batch {self.max_batch_size}{caps}",
@@ -83,13 +83,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A latency that may not be exceeded.
+    """An upper limit on a latency.
 
     Attributes:
         name: a key of QueueResult.latency_ns, such as "p99".
-        limit_ns: the most it may be.
-        share: of LoadGen's own bound, the percentile below 1, to which early stopping applies: a
-            run has to be better than that, the shorter the more. None for a bound of the user's.
+        limit_ns: the limit.
+        share: for LoadGen's own bound, the percentile below 1. Early stopping applies to it: the
+            shorter a run, the more it must be better than the percentile. None for a user's bound.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What may be tried. A value that the user held is the only one of its tuple.
+    """The values to try. A value that the user fixed is the only one in its tuple.
 
     Attributes:
         variants: engines.
@@ -107,8 +107,8 @@ class Space:
         sizes: batch sizes to measure S(b) at, ascending.
         batches: batch sizes to try, ascending; empty: chosen from S(b).
         delays_us: queue delays to try; empty: chosen from the time that a batch takes to fill.
-        slots: batches in flight; empty: by what the engines take.
-        largest_batch: none above is tried.
+        slots: batches in flight; empty: chosen by kind of engine.
+        largest_batch: no larger batch is tried.
     """
 
     variants: tuple[Variant, ...] = (Variant(),)
@@ -126,14 +126,14 @@ class Job:
 
     Attributes:
         scenario: as LoadGen spells it.
-        bounds: latency bounds; the first is LoadGen's own where the scenario has one.
+        bounds: latency bounds; the first is LoadGen's own if the scenario has one.
         space: what may vary.
-        budget: where one query holds everything: a bound on the time of a batch that runs alone.
-        constraints: of the user, beside LoadGen's bound.
+        budget: Offline: a bound on the time of a batch that runs alone.
+        constraints: of the user, in addition to LoadGen's bound.
         probe_s: length of a probe.
         confirm_s: length of a confirmation run.
         confirm_runs: how many must be VALID in a row.
-        confidence: with which the setting is to be VALID again, from 0 to 1.
+        confidence: required probability that the next run is VALID, from 0 to 1.
         near_peak: Offline: how far below the peak the smallest batch may be, as a share.
     """
 
@@ -155,10 +155,10 @@ class Job:
 
     @property
     def rules(self) -> Scenario:
-        """What LoadGen's scenario is."""
+        """The scenario's rules."""
         return scenario(self.scenario)
 
     @property
     def is_for_throughput(self) -> bool:
-        """Whether samples/s are to be many, and not latencies short."""
+        """Whether the goal is many samples/s, not short latencies."""
         return self.rules.objective == "throughput"

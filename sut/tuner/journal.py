@@ -1,7 +1,7 @@
-"""Keeps every answer of a tuning on disk, so that one that was interrupted goes on where it was.
+"""Keeps every answer of a tuning on disk, so that an interrupted one can continue.
 
-A question that was answered before is answered from the file: a search that asks the same
-questions comes to the same end. Knows no search and no run.
+A question that was answered before gets its answer from the file, so a search with the same
+questions reaches the same end. Knows no search and no run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PREDICTIONS_FILE = "predictions.jsonl"
 
 
 class Journal:
-    """The file of one tuning: its settings in the first line, then a line an answer."""
+    """The file of one tuning: its settings in the first line, then one answer per line."""
 
     def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
         self._path = folder / JOURNAL_FILE
@@ -38,10 +38,10 @@ class Journal:
         self.entries: list[tuple[Ask, Reply]] = []
 
     def open(self) -> int:
-        """Read what is there, or begin; return how many answers were found.
+        """Read the file, or start it; return how many answers it has.
 
         Raises:
-            ConfigError: the folder holds a tuning of other settings.
+            ConfigError: the folder holds a tuning with other settings.
         """
         if not self._path.exists():
             self._append({"settings": self._settings})
@@ -57,7 +57,7 @@ class Journal:
         return len(self._known)
 
     def answer(self, ask: Ask, find: Callable[[Ask], Reply]) -> tuple[Reply, bool]:
-        """Return the answer and whether it was known; else `find` it, and keep it."""
+        """Return the answer and whether it was known; `find` and keep it if not."""
         plain = _plain(ask)
         key = _key(plain)
         number = self._asked[key]
@@ -75,7 +75,7 @@ class Journal:
         if differing:
             raise ConfigError(
                 f"{self._path.parent} holds a tuning with another {', '.join(differing)}. Name "
-                "another --out, or use --fresh to keep that one aside and begin anew."
+                "another --out, or use --fresh to start again and keep the old folder."
             )
 
     def _append(self, entry: Mapping[str, object]) -> None:
@@ -84,7 +84,7 @@ class Journal:
 
 
 class Predictions(MutableMapping[str, float]):
-    """Answers of the model by question, kept on disk: a resumed tuning need not compute them."""
+    """Answers of the model by question, kept on disk for a resumed tuning."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / PREDICTIONS_FILE
@@ -110,7 +110,7 @@ class Predictions(MutableMapping[str, float]):
 
 
 def _whole_lines(path: Path) -> list[str]:
-    """Return the lines; a last one without its end was cut off, and is removed from the file."""
+    """Return the lines; an incomplete last line is removed from the file."""
     text = path.read_text(encoding="utf-8")
     end = text.rfind("\n") + 1
     if end < len(text):

@@ -1,13 +1,13 @@
-"""What runs teach the model: the parts that their traces show, and how fast the machine is.
+"""What the model learns from runs: the parts in their traces, and how fast the machine is.
 
-One noise model: from run to run the machine is slower than S(b) by a factor, which is lognormal.
-A run at any rate tells its factor, the one with which the model of the queue gives the percentile
-that the run measured. So runs at different rates are compared, also those that were INVALID, and
-a factor says what the next run does at any rate: `safe_rate` and `confidence` are each other's
-inverse. The spread of the percentile itself would not do: near the peak it grows without end for
-a machine that is a few per cent slower, so that it is neither normal nor the same at two rates.
+One noise model: in each run the machine is slower than S(b) by a lognormal factor. The factor of a
+run is the one with which the queue model gives the measured percentile. So runs at different rates
+can be compared, even INVALID ones, and a factor predicts the next run at any rate: `safe_rate` and
+`confidence` are inverse functions. The spread of the percentile itself is not usable: near the peak
+it grows without limit if the machine is a few per cent slower, so it is neither normal nor equal at
+two rates.
 
-Knows outcomes and the model; asks for nothing itself.
+Knows outcomes and the model; asks no questions itself.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from sut.tuner.trace_facts import TraceFacts
 
 MS = 1e6
-# Runs that there will be in the end: the margin of the first ones looks ahead to them.
+# Expected number of runs in the end; the margin of the first runs assumes it.
 _EXPECTED_RUNS = 5
-# A rate that fits below this share of the one looked for is one at which batches never fill; what
-# is tried instead is a step down.
+# A fitting rate below this share of the wanted one is too low for batches to fill; a step down is
+# tried instead.
 _LEAST_SHARE, _STEP_DOWN = 0.7, 0.95
-# The percentile of a run that was stopped, at least, in bounds.
+# Lower limit for the percentile of a stopped run, in bounds.
 _STOPPED_BOUNDS = 3.0
-# Weight of a run: a probe is shorter than a confirmation; one that others disturbed says less.
+# Weight of a run: a probe is shorter than a confirmation, and a disturbed run shows less.
 _WEIGHTS = {"probe": 1 / 3, "search": 1 / 3, "confirm": 1.0}
 _DISTURBED_WEIGHT = 0.25
 
@@ -60,7 +60,7 @@ class Lessons:
         self._disturbed = 0
 
     def learn(self, candidate: Candidate, qps: float, outcome: Outcome, purpose: Purpose) -> None:
-        """Take in one run."""
+        """Learn from one run."""
         bound = self._job.bound
         least_ns = _STOPPED_BOUNDS * bound.limit_ns if outcome.stopped else 0.0
         percentile_ns = max(outcome.latency_ns[bound.name], least_ns)
@@ -68,19 +68,19 @@ class Lessons:
         self._disturbed += outcome.is_disturbed
         self._runs[candidate].append(_Lesson(qps, percentile_ns, weight, purpose))
         if self._facts is None:
-            # The first trace stands for the host; the rest is left to the factor on S(b), so that
-            # one more run changes one number, and the search settles.
+            # The first trace describes the host. Later runs only change the factor on S(b), so
+            # that the search settles.
             self._facts = outcome.trace_facts
 
     def learnt(self, candidate: Candidate) -> Learnt:
-        """Return what is known for a candidate: from its own runs, else from the others'."""
+        """Return what is known about a candidate: from its own runs, else from other runs."""
         return self._base().slower(math.exp(self._forecast(candidate).mean))
 
     def safe_rate(self, candidate: Candidate, hint: float) -> float:
-        """Return the rate at which the next run is VALID with the confidence asked for.
+        """Return the rate at which the next run is VALID with the required confidence.
 
-        Where no rate leaves that much room, the usual room is left; and where by all that is known
-        none fits, it is less than the lowest that was tried.
+        If no rate leaves that much room, it leaves the usual room. If no rate fits at all, it is
+        below the lowest that was tried.
         """
         known = self._forecast(candidate, _EXPECTED_RUNS)
         usual = known.mean + usual_room(self._job.confidence)
@@ -95,8 +95,8 @@ class Lessons:
     def confidence(self, candidate: Candidate, qps: float) -> float:
         """Return the probability that the next run at a rate is VALID.
 
-        From all of a candidate's runs, also those that were INVALID at other rates: to take the
-        last ones alone, after others failed, would be to pick the lucky ones.
+        It uses all runs of the candidate, even INVALID ones at other rates. To use only the last
+        ones, after others failed, would select the lucky ones.
         """
         base = self._base()
         needed_ns = self.limit_ns(candidate, qps)
@@ -104,7 +104,7 @@ class Lessons:
         return self._forecast(candidate).chance_below(slowest)
 
     def limit_ns(self, candidate: Candidate, qps: float) -> float:
-        """Return what the percentile may be for a run to be VALID; early stopping asks for more."""
+        """Return the highest percentile of a VALID run; early stopping lowers the bound."""
         allowance = self._model.allowance(candidate, qps, self.learnt(candidate))
         return self._job.bound.limit_ns * allowance
 
@@ -114,9 +114,9 @@ class Lessons:
         return math.log(bound.limit_ns / outcome.latency_ns[bound.name])
 
     def steepness(self, candidate: Candidate, qps: float) -> float:
-        """Return by which share the percentile rises for one per cent more load, 0.0 or more.
+        """Return the share by which the percentile rises with 1 % more load, 0.0 or more.
 
-        Far from the peak arrivals of two rates differ by more than the rates do.
+        Far from the peak, random arrivals change it more than the rate does.
         """
         learnt = self.learnt(candidate)
         here_ns = self._model.percentile_ns(candidate, qps, learnt, FINE)
@@ -128,23 +128,23 @@ class Lessons:
         return [(x.qps, x.percentile_ns, x.purpose) for x in self._runs.get(candidate, ())]
 
     def notes(self, candidate: Candidate) -> list[str]:
-        """Say what was learnt, a line each."""
+        """Return what was learnt, one line each."""
         host, known = self._base().host, self._forecast(candidate)
         lines = [
-            f"Beside S(b), runs showed hops of {host.hop_in_ns / MS:.2f} and "
-            f"{host.hop_out_ns / MS:.2f} ms; to give the measured {self._job.bound.name}, batches "
-            f"take {math.exp(known.mean):.3f} times what S(b) says.",
-            f"Between runs that factor moves by {known.spread:.1%} (standard deviation).",
+            f"Beyond S(b), a batch took {host.hop_in_ns / MS:.2f} ms to its device and "
+            f"{host.hop_out_ns / MS:.2f} ms back; the measured {self._job.bound.name} is that of "
+            f"batches that take {math.exp(known.mean):.3f} times S(b).",
+            f"This factor varies by {known.spread:.1%} between runs (standard deviation).",
         ]
         if self._disturbed:
             lines.append(
                 f"Other processes, or stalls of this machine, disturbed {self._disturbed} of the "
-                "runs, which count less: a quiet machine may allow more."
+                "runs, which count less. A quiet machine may allow more."
             )
         return lines
 
     def _forecast(self, candidate: Candidate, at_least: int = 0) -> Forecast:
-        """Return what to expect of the logarithm of the factor in the next run."""
+        """Return the distribution of the logarithm of the factor in the next run."""
         base = self._base()
         others = [self._factors(other, base) for other in self._runs if other != candidate]
         return forecast(self._factors(candidate, base), others, at_least)
@@ -163,5 +163,5 @@ class Lessons:
 
 
 def usual_room(confidence: float) -> float:
-    """Return by how much slower (a logarithm) the machine may be in a run, before any run."""
+    """Return how much slower (a logarithm) the machine may be, before any run."""
     return student_quantile(confidence, _EXPECTED_RUNS) * PRIOR_SPREAD

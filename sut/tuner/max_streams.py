@@ -1,7 +1,7 @@
 """The largest number that fits: doubling, then bisection, with both sides of the edge measured.
 
-Pure: `measure` is given. Says what v0.5's MultiStream asked: N samples at a fixed interval, every
-query (or a percentile of them) within a bound.
+Pure: `measure` is an argument. As in the MultiStream of v0.5: N samples at a fixed interval, with
+every query, or a percentile of them, within a bound.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Tried:
 
     Attributes:
         streams: samples of a query.
-        reached_ns: the latency that the bound is for; infinite where answers are missing.
+        reached_ns: the bounded latency; infinite if answers are missing.
         fits: it is within the bound.
     """
 
@@ -35,8 +35,8 @@ class Edge:
     """The largest number that fits, the smallest tried that does not, and all that was tried.
 
     Attributes:
-        best: None when not even one stream fits.
-        failing: None when nothing failed.
+        best: None if not even one stream fits.
+        failing: None if nothing failed.
         tried: in order.
     """
 
@@ -77,7 +77,7 @@ def find_edge(measure: Callable[[int], Tried], start: int, resolution: float = 0
 
 
 def reached(latencies_ns: Sequence[int], percentile: float) -> float:
-    """Return the latency that a share of the queries stays within; at 1 the longest.
+    """Return the latency that a share of the queries does not exceed; at 1 the longest.
 
     Args:
         latencies_ns: of every query; negative for one without all its answers.

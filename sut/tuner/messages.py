@@ -1,8 +1,8 @@
-"""How a search and whoever measures talk: questions, replies, and the answer at the end.
+"""Messages between a search and the part that measures: questions, replies, and the answer.
 
-A search is a generator: it yields a question (measure S(b), run a trial), is sent the reply, and
+A search is a generator. It yields a question (measure S(b), run a trial), receives the reply, and
 returns its answer. It never knows who replies: the real program, a journal, or a model in a test.
-All but `drive` is plain data, which the journal keeps.
+Everything except `drive` is plain data, which the journal keeps.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Purpose = Literal["probe", "search", "confirm"]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Measure S(b) of a variant, all devices at once, as they will run.
+    """Measure S(b) of a variant on all devices at once, as in a run.
 
     Attributes:
         variant: the engines.
         sizes: batch sizes, ascending.
-        bound_ns: sizes whose batch takes longer than this are of no use; None for no bound.
-        alone: percentiles of batches that run alone are asked for too.
+        bound_ns: sizes whose batch takes longer than this are useless; None for no bound.
+        alone: also measure percentiles of batches that run alone.
     """
 
     variant: Variant
@@ -39,11 +39,10 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One LoadGen run in a process of its own.
+    """One LoadGen run in its own process.
 
     Attributes:
-        purpose: probe: short, of which percentiles are read; search: one whose verdict counts;
-            confirm: at full length.
+        purpose: probe: short, for its percentiles; search: for its verdict; confirm: full length.
         candidate: the settings.
         seconds: LoadGen's min_duration.
         target_qps: Server: queries/s.
@@ -57,22 +56,22 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a trial.
+    """The outcome of a trial.
 
     Attributes:
         valid: LoadGen's verdict.
         metric: the scenario's own: samples/s, or a latency in ns.
         samples: completed.
         latency_ns: mean and percentiles.
-        over: samples over the bound; None where there is no bound.
+        over: samples over the bound; None without a bound.
         histogram: batches by size.
         seconds: of the run, from the first query to the last answer.
         stopped: why it was stopped before its end, or empty.
-        trace_facts: None where the run left no trace to read it from.
+        trace_facts: from its trace; None without a usable trace.
         folder: its run folder, from the tuning folder.
         reasons: why it was INVALID.
         busy: share of the time that each device computed.
-        others: cores that other processes used meanwhile; None: not known.
+        others: cores that other processes used meanwhile; None: unknown.
         stalled: share of the run in which LoadGen's own thread was held up.
         power_w: mean power of the device that drew most; None: not measured.
         memory_bytes: most memory used on one device; None: not measured.
@@ -97,7 +96,7 @@ class Outcome:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Return what a constraint may name, as far as this run measured it."""
+        """Return the figures that a constraint may name, if this run measured them."""
         measured = {"power": self.power_w, "mem": self.memory_bytes}
         return {
             **self.latency_ns,
@@ -108,10 +107,10 @@ class Outcome:
 
     @property
     def disturbances(self) -> list[str]:
-        """What took so much of the machine that the run says little, in words."""
+        """What disturbed the machine so much that the run shows little; empty if nothing."""
         found = []
         if self.others is not None and self.others >= DISTURBING_CORES:
-            found.append(f"others used {self.others:.1f} cores meanwhile")
+            found.append(f"other processes used {self.others:.1f} cores")
         if self.stalled >= DISTURBING_SHARE:
             found.append(f"LoadGen's thread was held up for {self.stalled:.1%} of the run")
         return found
@@ -124,14 +123,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What the model says of a candidate.
+    """The model's prediction for a candidate.
 
     Attributes:
         candidate: the settings.
         qps: the highest rate within the bounds; Offline: samples/s.
         fill_ns: the time in which its batch fills at that rate.
-        first_qps: the first look's rate, from short runs: too high by a little, for all alike.
-        is_fine: `qps` is from long runs and several seeds; else it is the first look's.
+        first_qps: rough rate from short simulations; a little too high for all candidates alike.
+        is_fine: `qps` is from long simulations and several seeds; else it is the rough rate.
     """
 
     candidate: Candidate
@@ -147,7 +146,7 @@ class Curve:
 
     Attributes:
         predicted: (qps, ns), before any run.
-        corrected: (qps, ns), with what the runs taught.
+        corrected: (qps, ns), corrected by the runs.
         measured: (qps, ns, purpose) of its runs.
     """
 
@@ -165,15 +164,15 @@ class Answer:
         target_qps: Server: the rate.
         value: the objective, as confirmed.
         confirmed: the runs that prove it.
-        is_valid: all of them were VALID, and as many as asked for.
-        confidence: that another run will be VALID, 0 to 1; None where nothing was proven, or can
-            be INVALID.
-        predictions: of all candidates, the best first.
+        is_valid: enough of them, and all VALID.
+        confidence: that another run will be VALID, 0 to 1; None if nothing was proven, or a run
+            cannot be INVALID.
+        predictions: of all candidates, best first.
         measured: S(b) by variant.
         curve: latency against rate.
-        notes: what the user should know, a line each.
-        slacks: every bound and constraint in words, with the room that the worst confirmation run
-            left, as a share of the limit; below 0: broken.
+        notes: for the user, one line each.
+        slacks: every bound and constraint as text, with the room in the worst confirmation run as
+            a share of the limit; below 0: broken.
     """
 
     candidate: Candidate

@@ -1,6 +1,6 @@
-"""Predicts candidates with the model of the queue, from S(b) and what runs taught so far.
+"""Predicts candidates with the queue model, from S(b) and the runs so far.
 
-Knows neither LoadGen nor files. Costly calls are remembered: the same question has one answer.
+Knows neither LoadGen nor files. Remembers the answers of costly calls.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from sut.tuner.trace_facts import Learnt
 NS_PER_US = 1e3
 Fits = Callable[[float], bool]
 NS_PER_S = 1e9
-# Devices whose S(b) differs by more than this somewhere get caps of their own.
+# Devices whose S(b) differs by more than this at any size get their own caps.
 EQUAL_DEVICES = 0.05
-# `peak` looks for its bracket in steps that begin with this share of a hint, or of the capacity.
+# `peak` searches its bracket in steps that start with this share of a hint or of the capacity.
 _HINTED_STEP, _FIRST_STEP = 0.004, 0.02
 _LEAST_QPS_SHARE = 0.01
 _LEAST_SAMPLES = 500
-# Beyond these early stopping asks for the percentile itself.
+# With more queries than this, early stopping requires just the percentile.
 _MANY_QUERIES = 300_000
-# `fitting_ratio` looks between these. A virtual machine that others share was seen to be slower by
-# half for minutes; more than that is no correction but another machine.
+# `fitting_ratio` searches between these. A shared virtual machine may be slower by half for a time;
+# anything beyond is not a correction but another machine.
 _RATIOS = (0.85, 2.0)
 _RATIO_RESOLUTION = 1e-3
 
@@ -43,7 +43,7 @@ class Effort:
     """How much a prediction may cost.
 
     Attributes:
-        samples: of each simulated run at most.
+        samples: the most of each simulated run.
         seeds: of arrivals.
         resolution: of a rate, as a share.
     """
@@ -77,7 +77,7 @@ class Model:
     Attributes:
         measured: by variant.
         bounds: of the latency.
-        run_s: length of the runs that are predicted, in s; a shorter one has a shorter queue.
+        run_s: length of the predicted runs in s; a shorter run has a shorter queue.
         known: answers so far, by question.
     """
 
@@ -99,7 +99,7 @@ class Model:
         return max(max(points) for _, points in self.measured[variant].workers)
 
     def is_uneven(self, variant: Variant) -> bool:
-        """Whether the devices need caps of their own."""
+        """Whether the devices need their own caps."""
         curves = [curve for _, curve in self.curves(variant)]
         for size in (1, *(2**k for k in range(1, 11) if 2**k <= self.largest(variant))):
             times = [curve.service_ns(size) for curve in curves]
@@ -123,7 +123,7 @@ class Model:
     def simulate(
         self, candidate: Candidate, qps: float, learnt: Learnt, samples: int, seed: int
     ) -> QueueResult:
-        """Run the model of the queue once, for no more than `run_s`."""
+        """Run the queue model once, for at most `run_s`."""
         count = int(max(min(samples, qps * self.run_s), _LEAST_SAMPLES))
         return simulate(self._setting(candidate, qps, learnt, count, seed))
 
@@ -142,7 +142,7 @@ class Model:
         return self._remember((name, candidate, qps, learnt, effort), mean_ns)
 
     def allowance(self, candidate: Candidate, qps: float, learnt: Learnt) -> float:
-        """Return by what factor early stopping lowers the bound on the percentile, at most 1."""
+        """Return the factor, at most 1, by which early stopping lowers the bound."""
         bound = self.bounds[0]
         if bound.share is None:
             return 1.0
@@ -157,10 +157,10 @@ class Model:
     def fitting_ratio(
         self, candidate: Candidate, qps: float, learnt: Learnt, percentile_ns: float
     ) -> float:
-        """Return the factor on S(b) with which the model gives a percentile that was measured.
+        """Return the factor on S(b) with which the model gives a measured percentile.
 
-        Near the peak a latency is long because the devices cannot do more, so one number, how long
-        batches take in effect, stands for whatever keeps them from it.
+        Near the peak, a latency is long because the devices cannot do more. So one number, the
+        effective time of batches, stands for everything that slows them down.
         """
         least, most = _RATIOS
 
@@ -185,7 +185,7 @@ class Model:
 
         Args:
             candidate: the settings.
-            learnt: what runs taught.
+            learnt: from runs.
             effort: how exact.
             hint: a rate near the answer.
         """
@@ -230,7 +230,7 @@ class Model:
         return True
 
     def _queries(self, qps: float, effort: Effort) -> int:
-        """Return how many queries a run has; with no length given, as many as are simulated."""
+        """Return how many queries a run has; without a length, as many as are simulated."""
         if math.isinf(self.run_s):
             return effort.samples
         return int(max(min(qps * self.run_s, _MANY_QUERIES), _LEAST_SAMPLES))
@@ -263,13 +263,13 @@ def _reached_ns(result: QueueResult, bound: Bound, queries: int) -> float:
 
 @cache
 def _needed_share(share: float, queries: int) -> float:
-    """Return the share of queries in time that makes a run VALID; of very short ones all."""
+    """Return the share of queries in time that makes a run VALID; all in very short runs."""
     allowed = allowed_over(share, queries) or 0
     return min(1 - allowed / queries, 1 - 1 / queries)
 
 
 def _from_above(fits: Fits, capacity: float) -> tuple[float, float]:
-    """Go down from the capacity in growing steps: with a long delay low rates may not fit."""
+    """Go down from the capacity in growing steps; with a long delay, low rates may not fit."""
     low = high = capacity
     step = _FIRST_STEP * capacity
     while not fits(low):

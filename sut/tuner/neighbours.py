@@ -1,6 +1,6 @@
-"""How much processor time others took while a trial ran: what a measurement may owe to them.
+"""How much processor time other processes used during a trial.
 
-Linux's /proc/stat; elsewhere nothing is known.
+From Linux's /proc/stat; unknown on other systems.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 _STAT = Path("/proc/stat")
 # Fields of the first line of /proc/stat (proc(5)): user, nice, system, then idle, iowait, irq,
-# softirq, steal. Time stolen by other guests is others' too.
+# softirq, steal. Time stolen by other guests counts as others'.
 _BUSY_FIELDS = (0, 1, 2, 5, 6, 7)
-# A run during which others took this many cores says little about the setting.
+# A run in which others used this many cores shows little about the setting.
 DISTURBING_CORES = 0.35
 _LOOK_S = 1.0
 
 
 class Neighbours:
-    """Counts from its making on."""
+    """Counts from its creation."""
 
     def __init__(self) -> None:
         self._start = _now()
 
     def cores(self) -> float | None:
-        """Return the cores that others used on average; None where it cannot be known.
+        """Return the cores that others used on average; None if unknown.
 
-        Of our own processes those count that ended and were waited for.
+        Our own processes are excluded once they ended and were waited for.
         """
         start, end = self._start, _now()
         if start is None or end is None or end[0] <= start[0]:
@@ -42,7 +42,7 @@ class Neighbours:
 
 
 def wait_for_quiet(limit_s: float, say: Callable[[str], None]) -> None:
-    """Wait until others leave the machine alone, but no longer than `limit_s`."""
+    """Wait until other processes are quiet, but no longer than `limit_s`."""
     end_s = time.monotonic() + limit_s
     is_told = False
     while time.monotonic() < end_s:

@@ -1,7 +1,7 @@
-"""Offline: the smallest batch near the peak of samples/s, also within a budget for its own time.
+"""Offline: the smallest batch near the peak of samples/s, optionally within a latency budget.
 
-The budget bounds a percentile of the time that one batch takes when it runs alone. Latencies of an
-Offline run say nothing of it: they count from the start of the one query that holds everything.
+The budget bounds a percentile of the time of one batch that runs alone. The latencies of an Offline
+run do not show it, because they count from the start of the one query with all samples.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _MORE_SLOTS = 4
 
 @dataclass(frozen=True, slots=True)
 class _Tables:
-    """What was measured: a row a batch size of every variant, and what was chosen from them.
+    """The measurements: one row per batch size of every variant, and the choice.
 
     Attributes:
         model: of the measured devices.
         rows: by variant.
-        variant: with the highest rate.
+        variant: the one with the highest rate.
         choice: its batch.
     """
 
@@ -86,7 +86,7 @@ def _choose(job: Job, model: Model) -> _Tables:
         assert job.budget is not None, "without a budget every batch fits"
         least = min((row for table in rows.values() for row in table), key=lambda r: r.latency_ns)
         raise server.Unreachable(
-            f"no batch is within {_words(job.budget)}: a batch of {least.batch}, the fastest, "
+            f"no batch is within {_words(job.budget)}: the fastest, a batch of {least.batch}, "
             f"takes {least.latency_ns / MS:.4g} ms. Allow more, or use a faster engine."
         )
     variant = max(choices, key=lambda v: choices[v].peak.rate)
@@ -115,7 +115,7 @@ def rows_of(job: Job, model: Model, variant: Variant) -> list[Row]:
 
 
 def _alone_ns(model: Model, candidate: Candidate, budget: Bound) -> float:
-    """Return what the slowest device takes for its largest batch, by the budget's percentile."""
+    """Return the budget's percentile of the largest batch on the slowest device."""
     caps = dict(candidate.caps)
     longest_ns = 0.0
     for device, points in model.measured[candidate.variant].workers:
@@ -131,7 +131,7 @@ def _percentile_ns(points: Mapping[int, Point], size: int, name: str) -> float:
 
 
 def _candidates(job: Job, tables: _Tables) -> list[Candidate]:
-    """Return the choice with the system's workers and the other kinds, and with more slots."""
+    """Return the choice with each kind of worker, the system's first, and with more slots."""
     slots = job.space.slots or (2, _MORE_SLOTS)
     batch, variant = tables.choice.row.batch, tables.variant
     caps = space.with_batch(job, tables.model, variant, batch).caps
@@ -177,7 +177,7 @@ def _answer(
         measured=tuple(tables.model.measured.items()),
         notes=(
             *tables.choice.notes,
-            f"S(b) promises {row.rate:,.6g} samples/s; runs gave {fmean(rates):,.6g}, "
+            f"S(b) predicts {row.rate:,.6g} samples/s; runs reached {fmean(rates):,.6g}, "
             f"within {spread:.1%} of each other.",
             *([f"Also tried: {others}."] if others else []),
         ),
@@ -186,4 +186,4 @@ def _answer(
 
 
 def _words(budget: Bound) -> str:
-    return f"{budget.name} <= {budget.limit_ns / MS:g} ms of a batch alone"
+    return f"{budget.name} <= {budget.limit_ns / MS:g} ms of a batch that runs alone"

@@ -1,7 +1,7 @@
-"""Server in a wide space: Optuna proposes, the model of the queue judges, runs prove.
+"""Server in a wide space: Optuna proposes, the queue model judges, runs prove.
 
-The usual search measures S(b) of every variant of the engines; here only those are measured that
-Optuna asks for (Tree-structured Parzen Estimator, seeded: the same answers lead to the same
+The usual search measures S(b) of every variant of the engines. This one measures only those that
+Optuna asks for (Tree-structured Parzen Estimator, seeded, so the same answers lead to the same
 questions). Optuna is an extra: pip install 'loadgen-sut[tune]'.
 """
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from sut.tuner.job import Candidate, Job, Variant
     from sut.tuner.messages import Search
 
-# Proposals; a few for each variant at least.
+# Proposals; at least a few for each variant.
 _LEAST_PROPOSALS, _PROPOSALS_A_VARIANT, _MOST_PROPOSALS = 60, 4, 200
-# Candidates whose prediction is refined, and made again when runs surprise.
+# Candidates whose prediction is refined, and repeated if runs differ from it.
 _KEPT = 24
-# Of what the devices can do with full batches: where the search of a rate begins.
+# Share of the devices' capacity with full batches at which the search of a rate starts.
 _USUAL_SHARE = 0.9
 _SEED = 1
 
@@ -52,7 +52,7 @@ def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], Non
     model = Model(measured, job.bounds, job.confirm_s, known)
     found: dict[Candidate, float] = {}
     proposals = _LEAST_PROPOSALS + _PROPOSALS_A_VARIANT * len(job.space.variants)
-    say(f"{len(job.space.variants)} variants of the engines: Optuna proposes which to measure")
+    say(f"{len(job.space.variants)} variants of the engines: Optuna chooses which to measure")
     for _ in range(min(proposals, _MOST_PROPOSALS)):
         trial = study.ask()
         variant = _variant(trial, job.space.variants)
@@ -70,7 +70,7 @@ def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], Non
 
 
 def _variant(trial: Trial, variants: Sequence[Variant]) -> Variant:
-    """Let Optuna choose a variant: value by value where all combinations are there."""
+    """Let Optuna choose a variant, value by value if all combinations exist."""
     axes: dict[str, list[OptionValue]] = {"instances": [v.instances for v in variants]}
     for variant in variants:
         for key, value in variant.options:

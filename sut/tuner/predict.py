@@ -1,6 +1,6 @@
-"""Ranks the candidates of Server by the model of the queue: rough everywhere, fine near the top.
+"""Ranks the candidates of Server by the queue model: roughly everywhere, exactly near the top.
 
-Rates leave room for runs in which the machine is slower, as it usually is in some. Asks for no run.
+Rates leave room for runs in which the machine is slower. Needs no run.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from sut.tuner.job import Candidate, Job
     from sut.tuner.model import Model
 
-# Candidates that are refined: those within this share of the best first look, but no more than so
-# many. A first look is good to about a per cent.
+# Candidates to refine: those within this share of the best rough rate, but at most this many. A
+# rough rate is accurate to about 1 %.
 _NEAR_SHARE, _REFINED = 0.02, 5
-# A top this flat (as a share of the best) cannot be told apart by a run.
+# Rates this close (as a share of the best) cannot be distinguished by a run.
 FLAT_SHARE = 0.005
 
 
 def rank(
     job: Job, model: Model, say: Callable[[str], None], learnt: Learnt | None = None
 ) -> list[Predicted]:
-    """Return every candidate looked at, the best first; those with a rate of 0 do not fit."""
+    """Return every predicted candidate, best first; one with a rate of 0 does not fit."""
     look = _Look(job, model, learnt or Learnt())
     firsts = space.first_look(job, model)
     say(f"predicting {len(firsts)} batch sizes")
@@ -51,7 +51,7 @@ def rank(
 def rank_only(
     job: Job, model: Model, candidates: Sequence[Candidate], learnt: Learnt
 ) -> list[Predicted]:
-    """Return these candidates and no others, the best first."""
+    """Return only these candidates, best first."""
     look = _Look(job, model, learnt)
     look.at(candidates)
     look.refine()
@@ -61,23 +61,23 @@ def rank_only(
 def rough_rate(
     job: Job, model: Model, candidate: Candidate, learnt: Learnt, hint: float | None
 ) -> float:
-    """Return the highest rate within the bounds at first look, for which short runs do."""
+    """Return the rough highest rate within the bounds, from short simulations."""
     slower = learnt.slower(math.exp(usual_room(job.confidence)))
     return model.peak(candidate, slower, ROUGH, hint)
 
 
 class _Look:
-    """Candidates looked at so far."""
+    """The candidates predicted so far."""
 
     def __init__(self, job: Job, model: Model, learnt: Learnt) -> None:
         self._job = job
         self._model = model
         self._learnt = learnt
-        self._share = 0.0  # of what the devices can do: the last rate found, a hint for the next
+        self._share = 0.0  # last rate as a share of the capacity: a hint for the next
         self._found: dict[Candidate, Predicted] = {}
 
     def at(self, candidates: Sequence[Candidate]) -> None:
-        """Predict those that are new; a rough hint comes from the nearest batch size known."""
+        """Predict new ones; the nearest known batch size gives a hint."""
         for candidate in candidates:
             if candidate not in self._found:
                 hint = self._hint(candidate)
@@ -95,7 +95,7 @@ class _Look:
         return list(found.values())[:count]
 
     def ranked(self) -> list[Predicted]:
-        """Return all, the best first; the fine ones before the rough ones, misfits last."""
+        """Return all, best first: exact ones, then rough ones, then those that do not fit."""
 
         def worth(predicted: Predicted) -> tuple[bool, bool, float]:
             return predicted.qps > 0, predicted.is_fine, predicted.qps
@@ -132,7 +132,7 @@ class _Look:
 
 
 def flatness(ranked: Sequence[Predicted]) -> str:
-    """Say how flat the top is: which batch sizes cannot be told apart."""
+    """Return which batch sizes are as good as the best."""
     best = ranked[0]
     near = [
         p.candidate.max_batch_size
@@ -140,8 +140,8 @@ def flatness(ranked: Sequence[Predicted]) -> str:
         if p.qps >= (1 - FLAT_SHARE) * best.qps and p.is_fine == best.is_fine
     ]
     if min(near) == max(near):
-        return f"The top is sharp: batch {near[0]} alone is within {FLAT_SHARE:.1%} of the best."
+        return f"The best is clear: only batch {near[0]} is within {FLAT_SHARE:.1%} of it."
     return (
-        f"The top is flat: batches {min(near)} to {max(near)} are predicted within "
+        f"Several are as good: batches {min(near)} to {max(near)} are predicted within "
         f"{FLAT_SHARE:.1%} of the best."
     )

@@ -1,6 +1,6 @@
 """Server by the model: measure S(b), predict, probe, correct, confirm.
 
-A search as sut.tuner.messages has it: yields what it wants to know, and never knows who answers.
+A search in the sense of sut.tuner.messages: yields its questions, and never knows who answers.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
 MS = 1e6
 Say: TypeAlias = "Callable[[str], None]"
-# Candidates that are probed, and probes of each: later ones begin with what the first taught.
+# Candidates to probe, and probes of each; later ones use what the first showed.
 _CONTENDERS, _PROBES = 3, 2
-# A candidate predicted this far below the best is not probed: a correction moves all alike.
+# A candidate predicted this far below the best is not probed: a correction moves all of them.
 _CONTENDER_SHARE = 0.02
-# Batch sizes nearer to each other than this behave alike: probing both teaches nothing.
+# Batch sizes nearer to each other than this behave alike, so only one is probed.
 _ALIKE_SHARE = 0.1
-# A first candidate that is this far from what was predicted changes which ones are the best.
+# If the first candidate is this far from its prediction, all candidates are predicted again.
 _SURPRISE = 0.03
-# Sizes are measured until one takes so many times the budget: times of sizes that are alike differ
-# by noise, and a larger one may be within it again.
+# Sizes are measured until one takes this many times the budget, because times of similar sizes
+# differ by noise, and a larger one may be within the budget again.
 _BEYOND_BUDGET = 1.5
-# A probe is enough that is VALID at this near to the rate that follows from it.
+# One probe is enough if it is VALID this close to the rate that follows from it.
 _NEAR_RATE = 0.004
 
 
 class Unreachable(SutError):
-    """No setting meets the bounds; the message says what was learnt."""
+    """No setting meets the bounds; the message says why."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class _Contender:
 
 
 def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], None]) -> Search:
-    """Search; `known` keeps predictions, `say` is told what happens.
+    """Search; `known` keeps predictions, `say` receives progress lines.
 
     Raises:
         Unreachable: no setting meets the bounds.
@@ -72,17 +72,17 @@ def settle(
     again: Callable[[Learnt], list[Predicted]],
     say: Callable[[str], None],
 ) -> Search:
-    """Probe the best of what was predicted, and confirm it.
+    """Probe the best predictions, and confirm the best of them.
 
     Args:
         job: what is tuned.
         model: of the variants measured.
         ranked: predictions, the best first.
-        again: predicts again with what the first runs showed.
-        say: is told what happens.
+        again: predicts again with the results of the first runs.
+        say: receives progress lines.
 
     Raises:
-        Unreachable: nothing that was predicted meets the bounds.
+        Unreachable: no predicted setting meets the bounds.
     """
     if not ranked or not ranked[0].qps:
         raise Unreachable(unreachable(job, model))
@@ -94,7 +94,7 @@ def settle(
     first, *_ = _contenders(ranked)
     yield from _probe_one(job, first, lessons)
     if lessons.safe_rate(first.candidate, first.qps) < (1 - _SURPRISE) * first.qps:
-        say("the first runs were not as predicted: predicting again with what they showed")
+        say("the first runs differ from the prediction; predicting again with their times")
         corrected = again(lessons.learnt(first.candidate))
         ranked = corrected if corrected and corrected[0].qps else ranked
     contenders = yield from _probe_all(job, ranked, lessons)
@@ -116,7 +116,7 @@ def measure(job: Job) -> Generator[Ask, Reply, dict[Variant, Measured]]:
 
 
 def measure_one(job: Job, variant: Variant) -> Generator[Ask, Reply, Measured]:
-    """Ask for S(b) of one variant; of batches alone too, where the job has a budget for them."""
+    """Ask for S(b) of one variant, and with a budget also for batches that run alone."""
     limit_ns = min((bound.limit_ns for bound in job.bounds), default=None)
     if job.budget is not None:
         limit_ns = _BEYOND_BUDGET * job.budget.limit_ns
@@ -136,15 +136,15 @@ def unreachable(job: Job, model: Model) -> str:
     device, least_ns = min(alone.items(), key=lambda pair: pair[1])
     return (
         f"{bound.name} of {bound.limit_ns / MS:g} ms cannot be met: a batch of one takes "
-        f"{least_ns / MS:.3g} ms on device {device}, the fastest, and waiting and hops come on "
-        "top. Allow more latency, or use a faster engine."
+        f"{least_ns / MS:.3g} ms on the fastest device, {device}, plus the time to wait and to get "
+        "there and back. Allow more latency, or use a faster engine."
     )
 
 
 def _probe_all(
     job: Job, ranked: Sequence[Predicted], lessons: Lessons
 ) -> Generator[Ask, Reply, list[_Contender]]:
-    """Probe the best few; return them, the best first by what was learnt."""
+    """Probe the best few; return them, best first by their results."""
     chosen = _contenders(ranked)
     for contender in chosen:
         if not lessons.measured(contender.candidate):
@@ -167,7 +167,7 @@ def _probe_one(job: Job, contender: _Contender, lessons: Lessons) -> Generator[A
 
 
 def _contenders(ranked: Sequence[Predicted]) -> list[_Contender]:
-    """Return the best of each batch size, as far as they are near the top."""
+    """Return the best of each batch size, if it is near the top."""
     found: list[_Contender] = []
     for predicted in ranked:
         c = predicted.candidate
@@ -197,7 +197,7 @@ def probe(
 def _other_workers(
     job: Job, best: _Contender, lessons: Lessons
 ) -> Generator[Ask, Reply, tuple[_Contender, Candidate | None]]:
-    """Probe the other kinds of worker at the best rate; return the better, and the loser."""
+    """Probe the other kinds of worker at the best rate; return the winner and the loser."""
     lost = None
     name = job.bound.name
     for kind in job.space.workers:
@@ -239,7 +239,7 @@ def _answer(
     )
 
 
-# Rates of the curve in the report, as shares of the rate found.
+# Rates of the curve in the report, as shares of the found rate.
 _CURVE_SHARES = (0.7, 0.8, 0.9, 0.94, 0.97, 0.985, 1.0, 1.01, 1.02)
 
 

@@ -1,6 +1,6 @@
-"""One tuning in its folder: a search by name, what it says, and how far it is.
+"""One tuning in its folder: runs a search by name and prints its progress.
 
-What was answered before is taken from the journal, the rest is run.
+Known answers come from the journal; the rest is run.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 
 MS = 1e6
 SEARCHES = ("model", "grid", "bisect", "optuna")
-# For scenarios with a latency bound; the others have the search by the model alone.
+# For scenarios with a latency bound; the others have only the search by the model.
 _OTHERS: dict[str, MakeSearch] = {
     "grid": bruteforce.grid,
     "bisect": bruteforce.bisect,
     "optuna": optuna_search.search,
 }
-# Probes that there usually are, with a bound and without.
+# Usual number of probes, with a bound and without.
 _USUAL_PROBES = (6, 3)
-# Seconds from one run to the next: processes start, engines open.
+# Seconds between two runs: processes start, engines open.
 _BETWEEN_S = 2.0
 
 
 def search_of(name: str, scenario: Scenario) -> MakeSearch:
-    """Return how a search begins.
+    """Return the function that starts a search.
 
     Args:
         name: one of SEARCHES.
-        scenario: that is tuned.
+        scenario: the scenario to tune.
 
     Raises:
         ConfigError: the scenario has no search of that name.
@@ -54,8 +54,8 @@ def search_of(name: str, scenario: Scenario) -> MakeSearch:
     if name != "model":
         if not scenario.has_bound:
             raise ConfigError(
-                f"--search {name} needs a latency bound at a rate, as Server has; {scenario.name} "
-                "has --search model alone."
+                f"--search {name} needs a latency bound at a rate, as in Server; {scenario.name} "
+                "has only --search model."
             )
         return _OTHERS[name]
     if scenario.has_bound:
@@ -82,15 +82,15 @@ class Session:
         return self._journal.entries
 
     def run(self, make: MakeSearch, runner: TrialRunner) -> Answer:
-        """Search to the end, and judge what was found.
+        """Search to the end, and judge the answer.
 
         Raises:
-            SutError: a trial failed, or nothing fits; what was measured is kept.
+            SutError: a trial failed, or nothing fits; the results so far are kept.
             ConfigError: the folder holds another tuning.
         """
         found = self._journal.open()
         if found:
-            self._say(f"going on from {self._folder}: {found} answers are there")
+            self._say(f"continuing from {self._folder}: {found} answers are known")
 
         def answer(ask: Ask) -> Reply:
             self._announce(ask)

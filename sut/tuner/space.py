@@ -1,7 +1,7 @@
 """The space of a search: what may vary on a system, and the candidates worth a prediction.
 
-`space_of` says what may vary; what the user holds on the command line stays as it is. The rest
-makes candidates of it. Predicts nothing itself.
+`space_of` returns what may vary; values that the user fixes on the command line do not. The other
+functions make candidates. Predicts nothing itself.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 # Batch sizes at which S(b) is measured; a size beyond the bound ends the list.
 BOUNDED_SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 UNBOUNDED_SIZES = (1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 1024)
-# With a budget for a batch's own time each size takes some seconds.
+# With a budget for the time of a batch, each size takes some seconds.
 BUDGET_SIZES = tuple(1 << power for power in range(11))
-# On a CPU a batch beyond this gains nothing and fills the memory.
+# On a CPU a larger batch gains nothing and fills the memory.
 _CPU_LARGEST = 64
 _GPU_INSTANCES = (1, 2)
 _MOST_SPLITS = 4
 _THREADS_OPTION = {"onnxruntime": "intra_op_threads"}
-# Batch sizes tried first: neighbours differ by about a quarter.
+# Batch sizes to try first; neighbours differ by about a quarter.
 _GRID = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 26, 32, 40, 52, 64, 80, 104, 128, 160, 208, 256)
-# A delay in units of the time that a batch takes to fill: below 1 it never fills.
+# Delays in units of the time that a batch takes to fill; below 1 it never fills.
 DELAYS_IN_FILLS = (0.0, 1.0, 1.5, 2.0, 3.0)
-# With a second batch in flight the hops to and from a device cost nothing; with two more also a
-# stall of the host does not stop it. An engine that takes one batch at a time gains nothing then.
+# With a second batch in flight, the hops to and from a device cost nothing. With two more, a stall
+# of the host does not stop the device either. An engine with one batch at a time gains nothing.
 USUAL_SLOTS, ASYNC_SLOTS = 2, 4
 MORE_SLOTS = (1, 2, 4)
 _DELAY_STEP_US = 50
@@ -51,13 +51,13 @@ _NS_PER_US = 1e3
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the user says of the space, beside the settings that are held.
+    """The user's limits of the space, besides fixed settings.
 
     Attributes:
         batches: batch sizes to try; empty: the usual ones.
-        largest: none above it is tried; None for no limit.
-        varied: values to try of the backend's options, or of `instances`, by name.
-        has_budget: the time of a batch alone is bounded.
+        largest: the largest batch to try; None for no limit.
+        varied: values to try for backend options, or for `instances`, by name.
+        has_budget: the time of a batch that runs alone is bounded.
     """
 
     batches: tuple[int, ...] = ()
@@ -67,10 +67,10 @@ class Wishes:
 
 
 def space_of(plan: Plan, wishes: Wishes) -> Space:
-    """Return what the search may vary; what the command line holds does not.
+    """Return what the search may vary; values on the command line are fixed.
 
     Raises:
-        ConfigError: a number of instances is none.
+        ConfigError: a number of instances is not a positive integer.
     """
     held, rules = plan.arguments, scenario(plan.scenario)
     is_cpu = plan.harness.backend in _THREADS_OPTION and set(plan.harness.devices) == {"cpu"}
@@ -101,7 +101,7 @@ def batches(job: Job, model: Model, variant: Variant) -> list[int]:
 
 
 def leaves_room(job: Job, model: Model, variant: Variant, batch: int) -> bool:
-    """Whether a batch that fills and runs at once is back within the bound, somewhere."""
+    """Whether a batch that fills and runs at once can finish within the bound on any device."""
     if not job.bounds:
         return True
     curves = [curve for _, curve in model.curves(variant)]
@@ -113,7 +113,7 @@ def leaves_room(job: Job, model: Model, variant: Variant, batch: int) -> bool:
 def with_batch(job: Job, model: Model, variant: Variant, batch: int) -> Candidate:
     """Return a candidate of a batch size with the usual delay and slots.
 
-    Devices that are slower than the fastest get as many samples as they can do in its time.
+    Slower devices get as many samples as they can process in the time of the fastest.
     """
     caps: tuple[tuple[str, int], ...] = ()
     if model.is_uneven(variant):
@@ -125,7 +125,7 @@ def with_batch(job: Job, model: Model, variant: Variant, batch: int) -> Candidat
 
 
 def with_delay(job: Job, model: Model, candidate: Candidate, fills: float) -> Candidate:
-    """Return the candidate with a delay of so many times the time in which its batch fills."""
+    """Return the candidate with a delay of this many times the fill time of its batch."""
     if job.space.delays_us:
         return replace(candidate, max_queue_delay_us=job.space.delays_us[0])
     if candidate.max_batch_size == 1:
@@ -137,7 +137,7 @@ def with_delay(job: Job, model: Model, candidate: Candidate, fills: float) -> Ca
 
 
 def first_look(job: Job, model: Model) -> list[Candidate]:
-    """Return every batch size of every variant; of uneven devices also without own caps."""
+    """Return every batch size of every variant; for unequal devices also without caps."""
     found = []
     for variant in job.space.variants:
         for batch in batches(job, model, variant):
@@ -149,7 +149,7 @@ def first_look(job: Job, model: Model) -> list[Candidate]:
 
 
 def around(job: Job, model: Model, best: Candidate, step: int) -> list[Candidate]:
-    """Return neighbours of a candidate in batch size, a step away each way."""
+    """Return the neighbours of a candidate in batch size, one step each way."""
     if job.space.batches:
         return []
     near = [best.max_batch_size - step, best.max_batch_size + step]
@@ -174,7 +174,7 @@ def slots(job: Job, candidate: Candidate) -> list[Candidate]:
 
 
 def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return them without repeats, in their order."""
+    """Return them in order, without duplicates."""
     return list(dict.fromkeys(candidates))
 
 
@@ -238,6 +238,6 @@ def _combined(
 
 
 def _splits(total: int) -> list[int]:
-    """Return by how many engines the cores may be shared: powers of two, and all of them."""
+    """Return numbers of engines that share the cores: powers of two, and one per core."""
     powers = (1 << k for k in range(total.bit_length()))
     return sorted({*powers, total})[:_MOST_SPLITS]

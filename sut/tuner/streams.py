@@ -1,7 +1,7 @@
 """SingleStream and MultiStream: the lowest latency of one query after the other.
 
-There is no load to find: every kind of worker and sensible batch size is tried in short runs, the
-best two at full length.
+There is no load to find. Every kind of worker and every sensible batch size runs in short runs, and
+the best two at full length.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sut.tuner.job import Job
     from sut.tuner.messages import Ask, Reply, Search
 
-# Predicted settings that are tried, and measured ones that are confirmed.
+# Predicted settings to try, and measured ones to confirm.
 _TRIED, _CONFIRMED = 3, 2
 
 
@@ -43,8 +43,8 @@ def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], Non
     if not predicted:
         raise server.Unreachable("no batch size could be measured, so there is none to choose.")
     say(
-        f"predicted: {predicted[0][0] / 1e6:.3g} ms a query with batch {predicted[0][2]}, before "
-        "the program's own time"
+        f"predicted: {predicted[0][0] / 1e6:.3g} ms a query with batch {predicted[0][2]}, without "
+        "the time of the program itself"
     )
     tried = yield from _probe(job, [(v, b) for _, v, b in predicted[:_TRIED]])
     ranked = sorted(tried, key=lambda candidate: tried[candidate].metric)[:_CONFIRMED]
@@ -54,7 +54,7 @@ def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], Non
 
 
 def latency_ns(model: Model, variant: Variant, batch: int, samples: int) -> float:
-    """Return the time of a query of `samples`, cut into batches that run on the fastest workers."""
+    """Return the time of a query of `samples`, cut into batches on the fastest workers."""
     curves = [curve for _, curve in model.curves(variant)]
     batches = math.ceil(samples / batch)
     each = [math.ceil(batches / len(curves)) * c.service_ns(min(batch, samples)) for c in curves]
@@ -95,7 +95,7 @@ def _worker(job: Job, variant: Variant) -> WorkerKind:
 def _confirm(
     job: Job, candidates: Sequence[Candidate]
 ) -> Generator[Ask, Reply, dict[Candidate, list[Outcome]]]:
-    """Run all in turns, so that what else the machine does meets them alike."""
+    """Run all in turns, so that other work on the machine affects them equally."""
     runs: dict[Candidate, list[Outcome]] = {candidate: [] for candidate in candidates}
     for _ in range(job.confirm_runs):
         for candidate in candidates:
@@ -121,7 +121,7 @@ def _answer(
     ]
     for other in others:
         theirs = fmean(run.metric for run in runs[other])
-        notes.append(f"The next best, {other}, takes {theirs / fmean(values) - 1:+.1%}.")
+        notes.append(f"The second best, {other}, takes {theirs / fmean(values) - 1:+.1%}.")
     return Answer(
         candidate=best,
         target_qps=None,

@@ -1,6 +1,6 @@
-"""What a few runs say about the next one: Student's predictive distribution, with a prior.
+"""Predicts the next run from a few: Student's predictive distribution, with a prior.
 
-Values are logarithms and taken as normal. Pure: knows no run, rate or machine.
+Values are logarithms, assumed to be normal. Pure: knows no run, rate or machine.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     # A value and its weight; 1 is a run at full length on a machine that nothing disturbed.
     Weighted = tuple[float, float]
 
-# What is assumed before any run, and for how many runs it counts. Between equal runs published
-# results move their bounded percentile by 4 % (MLPerf Inference v0.5, five runs each; standard
-# deviation). At their loads devices that are 1 % slower raise it by 9 to 40 %, by the model of the
-# queue; the usual case is between them.
+# The prior, and how many runs it counts for. In published results the bounded percentile varies by
+# 4 % between equal runs (MLPerf Inference v0.5, five runs each; standard deviation). By the queue
+# model, devices that are 1 % slower raise it by 9 to 40 % at those loads. Most cases are between.
 PRIOR_SPREAD = 0.004
 PRIOR_RUNS = 2
 _STEPS = 4_001  # odd, for Simpson's rule
@@ -35,8 +34,8 @@ class Forecast:
     Attributes:
         mean: its most likely value.
         spread: standard deviation between equal runs.
-        scale: of Student's t: the spread, and how little is known of the mean.
-        freedom: degrees of it.
+        scale: of Student's t: the spread, and the uncertainty of the mean.
+        freedom: its degrees of freedom.
     """
 
     mean: float
@@ -49,20 +48,20 @@ class Forecast:
         return student_cdf((limit - self.mean) / self.scale, self.freedom)
 
     def quantile(self, probability: float) -> float:
-        """Return what the next value stays below with a probability."""
+        """Return the value that the next one does not exceed with a probability."""
         return self.mean + student_quantile(probability, self.freedom) * self.scale
 
 
 def forecast(
     own: Sequence[Weighted], others: Sequence[Sequence[Weighted]] = (), at_least: int = 0
 ) -> Forecast:
-    """Return what to expect of the next run of a setting.
+    """Return the distribution of the next run of a setting.
 
     Args:
         own: runs of the setting itself.
-        others: runs of other settings, a group each: they tell the spread, and without runs of the
-            setting itself the mean too.
-        at_least: as if there were so many whole runs: to plan for what will be known after them.
+        others: runs of other settings, one group each. They show the spread, and without own runs
+            also the mean.
+        at_least: assume at least this many whole runs, to plan for what will be known after them.
     """
     groups = [group for group in (own, *others) if group]
     squares, freedom = PRIOR_RUNS * PRIOR_SPREAD**2, float(PRIOR_RUNS)
@@ -86,7 +85,7 @@ def _mean(group: Sequence[Weighted]) -> float:
 
 @lru_cache(maxsize=256)
 def student_quantile(probability: float, freedom: float) -> float:
-    """Return the value that Student's t with `freedom` degrees stays below with a probability."""
+    """Return the quantile of Student's t with `freedom` degrees of freedom."""
     low, high = -_REACH, _REACH
     for _ in range(60):
         middle = (low + high) / 2

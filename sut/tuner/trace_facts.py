@@ -1,6 +1,6 @@
-"""What the trace of a run says of the parts of the model: service times and hops.
+"""The parts of the model in the trace of a run: service times and hops.
 
-Reads arrays only.
+Reads only arrays.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.int64]
 
-# Quantiles that are kept of a distribution: its 1 % tail is the last two.
+# Quantiles to keep of a distribution; the last two are its 1 % tail.
 _QUANTILES = 200
 _LEAST_BATCHES = 20
-# The first batches meet cold caches, and the last ones are cut short.
+# The first batches have cold caches, and the last ones are small.
 _SETTLING = 5
 
 
 @dataclass(frozen=True, slots=True)
 class TraceFacts:
-    """What the trace of one run shows.
+    """The facts in the trace of one run.
 
     Attributes:
         service_ratio: the mean time of a batch over its S(b).
         service_factors: quantiles of the times of batches over S(b), of mean 1, ascending.
-        hop_in_ns: from closing a batch to its start on a device that was idle; None: none was.
+        hop_in_ns: from closing a batch to its start on an idle device; None if none was idle.
         hop_out_ns: from the device's answer to the end of QuerySamplesComplete.
         hop_factors: quantiles of the latter over their mean, ascending.
     """
@@ -50,7 +50,7 @@ class TraceFacts:
 
 @dataclass(frozen=True)
 class Observed(Jitter):
-    """Factors as a run showed them: drawn from its quantiles.
+    """Factors of a run, drawn from its quantiles.
 
     Attributes:
         quantiles: ascending, of mean 1.
@@ -74,7 +74,7 @@ class Observed(Jitter):
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What runs taught beyond S(b).
+    """What runs showed beyond S(b).
 
     Attributes:
         service_ratio: factor on S(b).
@@ -87,7 +87,7 @@ class Learnt:
     host: Host = MEASURED_HOST
 
     def with_facts(self, facts: TraceFacts) -> Learnt:
-        """Take in the parts that the trace of a run shows."""
+        """Learn from the trace of a run."""
         host = self.host
         in_ns = host.hop_in_ns if facts.hop_in_ns is None else facts.hop_in_ns
         hops = Observed(quantiles=facts.hop_factors)
@@ -104,7 +104,7 @@ class Learnt:
 
 
 def trace_facts(batches: Mapping[str, Array], curves: Sequence[Curve]) -> TraceFacts | None:
-    """Return what a trace shows; None where it is too short to show anything.
+    """Return the facts in a trace; None if it is too short.
 
     Args:
         batches: by field of sut.record.trace.BATCH_FIELDS, each [B] int64.
@@ -139,7 +139,7 @@ def _service(
 
 
 def _hop_in_ns(batches: Mapping[str, Array]) -> float | None:
-    """Return the mean time from closing to start, of batches that met an idle worker."""
+    """Return the mean time from closing to start, for batches on an idle worker."""
     hops: list[Array] = []
     for worker in np.unique(batches["worker"]):
         mine = batches["worker"] == worker

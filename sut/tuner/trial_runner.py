@@ -1,6 +1,6 @@
-"""Replies to a search with the real program: S(b) is measured, trials are LoadGen tests.
+"""Replies to a search with the real program: measures S(b), and runs LoadGen tests as trials.
 
-Each has a process of its own. Knows plans, run folders and results; chooses nothing.
+Each has its own process. Knows plans, run folders and results; chooses nothing.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     from sut.tuner.job import Job, Variant
     from sut.tuner.messages import Ask, Reply
 
-    # Seconds to wait for others to leave the machine alone, and who is told.
+    # Seconds to wait for a quiet machine, and who receives progress lines.
     Quiet = tuple[float, Callable[[str], None]]
 
 TRIALS = "trials"
-# A run is hopeless when for so long every batch answered its oldest sample later than so many
+# A run is hopeless if for this long every batch answered its oldest sample later than this many
 # times the bound: the queue grows, and answering it takes longer than the run.
 _HOPELESS_S, _HOPELESS_FACTOR = 2.0, 2.0
-# Queries that LoadGen asks for at least in a probe, which early stopping does not judge.
+# Least number of queries in a probe, which early stopping does not judge.
 _PROBE_QUERIES = 100
-# What a candidate decides, among the settings of a plan.
+# Settings of a plan that a candidate decides.
 _DECIDED = (
     "max_batch_size", "device_max_batch_size", "max_queue_delay_us", "slots", "workers",
     "instances", "backend_options",
@@ -57,7 +57,7 @@ _DECIDED_BY = "sut tune"
 
 
 class TrialRunner:
-    """Replies to one search; the trials are kept below `folder`, with the command that tunes."""
+    """Replies to one search; keeps the trials in `folder`, with the command of the tuning."""
 
     def __init__(self, job: Job, plan: Plan, folder: Path, command: str, quiet: Quiet) -> None:
         self._job = job
@@ -68,11 +68,11 @@ class TrialRunner:
         self._measured: dict[Variant, Measured] = {}
 
     def __call__(self, ask: Ask) -> Reply:
-        """Measure, or run a trial; one that others disturbed and that is INVALID is repeated once.
+        """Measure, or run a trial; repeat a disturbed INVALID trial once.
 
         Raises:
-            TrialFailed: a trial ended without a result; those before are kept.
-            Interrupted: by a signal while a test ran; what it measured is kept.
+            TrialFailed: a trial ended without a result; earlier ones are kept.
+            Interrupted: by a signal during a test; its results so far are kept.
             KeyboardInterrupt: by a signal at another time.
         """
         if isinstance(ask, Measure):
@@ -84,7 +84,7 @@ class TrialRunner:
         return outcome
 
     def learn(self, ask: Ask, reply: Reply) -> None:
-        """Take note of a reply that the journal gave."""
+        """Note a reply from the journal."""
         if isinstance(ask, Measure) and isinstance(reply, Measured):
             self._measured[ask.variant] = reply
 
@@ -153,7 +153,7 @@ class TrialRunner:
 
 
 def plan_of(trial: Trial, plan: Plan) -> Plan:
-    """Return the plan of a trial: that of the system, with what the candidate decides."""
+    """Return the plan of a trial: the system's, with the settings of the candidate."""
     candidate = trial.candidate
     load = replace(plan.arguments.load, min_duration_s=trial.seconds)
     if trial.target_qps is not None:
@@ -180,7 +180,7 @@ def plan_of(trial: Trial, plan: Plan) -> Plan:
 
 
 class Hopeless:
-    """Says when a running test cannot come back within the bound."""
+    """Detects a running test that can no longer meet the bound."""
 
     def __init__(self, limit_ns: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit_ns = limit_ns
@@ -188,7 +188,7 @@ class Hopeless:
         self._since_s: float | None = None
 
     def __call__(self, reader: TraceReader) -> str | None:
-        """Look at what is new; return why the test should end, or None."""
+        """Read the new batches; return why the test should end, or None."""
         new = reader.new_batches()
         if len(new):
             oldest, completed = (
@@ -200,14 +200,14 @@ class Hopeless:
                 self._since_s = self._clock()
         if self._since_s is None or self._clock() - self._since_s < _HOPELESS_S:
             return None
-        return f"the queue grew: every batch was {_HOPELESS_FACTOR:g} bounds late"
+        return f"the queue grew: every batch took more than {_HOPELESS_FACTOR:g} times the bound"
 
 
 def _failure(trial: Trial, error: SutError, out: Path) -> str:
-    where = f" {out / LOG_FILE} has what it printed." if (out / LOG_FILE).exists() else ""
+    where = f" See its output in {out / LOG_FILE}." if (out / LOG_FILE).exists() else ""
     return (
-        f"a {trial.purpose} run failed ({trial.candidate}): {error}{where} What was "
-        "measured before is kept; the same command goes on from there."
+        f"a {trial.purpose} run failed ({trial.candidate}): {error}{where} Earlier "
+        "results are kept; the same command continues from there."
     )
 
 

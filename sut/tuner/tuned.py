@@ -1,6 +1,6 @@
-"""Writes what was found where `sut run` finds it: the system's tuned.yaml and user.conf.
+"""Writes the answer where `sut run` finds it: the system's tuned.yaml and user.conf.
 
-tuned.yaml is the tuner's own file; of user.conf it changes one line, and every other line stays.
+tuned.yaml is the tuner's own file. In user.conf it changes one line; all others stay.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEADER = (
-    "# Written by `sut tune`; wins over system.yaml. To go back, remove an entry or this file.\n"
+    "# Written by `sut tune`. Overrides system.yaml. To go back, remove an entry or this file.\n"
 )
 USER_CONF = "user.conf"
 
@@ -54,7 +54,7 @@ def keep_rate(
     """Set `model.scenario.target_qps` in user.conf, and return its path; other lines stay.
 
     Raises:
-        ConfigError: the file that is there is wrong.
+        ConfigError: the existing file is wrong.
     """
     path = folder / USER_CONF
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
@@ -71,7 +71,7 @@ def keep_rate(
 
 
 def _given(value: object) -> object:
-    """Leave out what is not given: None and empty mappings."""
+    """Leave out None and empty mappings."""
     if isinstance(value, list | tuple):
         return [_given(inner) for inner in value]
     if not isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""Judges an answer: whether its confirmation runs kept every bound and constraint of the user.
+"""Judges an answer: whether its confirmation runs kept every bound and constraint.
 
-LoadGen's own verdict is in the runs; what a report shows is decided here.
+The runs have LoadGen's own verdict. A report only shows what is decided here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def judged(job: Job, answer: Answer) -> Answer:
 
 
 def _slacks(job: Job, answer: Answer) -> list[tuple[str, float]]:
-    """Return every bound and constraint in words, with its slack in the worst run."""
+    """Return every bound and constraint as text, with its slack in the worst run."""
     runs = answer.confirmed
     found = []
     for bound in job.bounds:

@@ -1,7 +1,8 @@
-"""`sut max-streams`: the most samples at a fixed interval with their latency within a bound.
+"""`sut max-streams`: the most samples at a fixed interval whose latency is within a bound.
 
-What MultiStream was until v1.1, and what cameras need; by our own open-loop generator, so never a
-LoadGen result. Today's MultiStream is `sut run -s MultiStream`.
+This is what MultiStream was until v1.1, and what cameras need. The samples come from this program's
+own open-loop generator, so this is never a LoadGen result. For today's MultiStream use
+`sut run -s MultiStream`.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ EXAMPLES = """examples:
   sut max-streams -b my.yaml --interval-ms 33.3 --bound-ms 100 --percentile 99
 """
 MS = 1e6
-GENERATOR = "own open-loop generator; no LoadGen result"
+GENERATOR = "own open-loop generator; not a LoadGen result"
 _PERCENT = 100.0
 _LEAST_QUERIES = 20
 _FIRST_GUESS = 64
@@ -87,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace, command: str) -> int:
-    """Search; return the exit code: 3 when not even one stream fits."""
+    """Search; return the exit code: 3 if not even one stream fits."""
     _check(arguments)
     plan = resolve(as_arguments(arguments, "MultiStream"))
     bound_ms = arguments.bound_ms or arguments.interval_ms
@@ -146,7 +147,7 @@ def _sender(arguments: argparse.Namespace, plan: Plan) -> Send:
 
 
 def _shared(harness: HarnessSettings, streams: int, is_held: bool) -> HarnessSettings:
-    """Let the devices share a query evenly, in one batch each."""
+    """Let the devices share a query evenly, with one batch each."""
     if is_held:
         return harness
     workers = len(harness.devices) * harness.instances
@@ -175,7 +176,7 @@ def _summary(
 
 
 def _plain(tried: Tried) -> dict[str, object]:
-    """JSON knows no infinity: answers that are missing have no latency."""
+    """Return None for missing answers: JSON has no infinity."""
     found = asdict(tried)
     found["reached_ns"] = tried.reached_ns if math.isfinite(tried.reached_ns) else None
     return found
@@ -183,7 +184,7 @@ def _plain(tried: Tried) -> dict[str, object]:
 
 def _line(edge: Edge, interval_ms: float) -> str:
     if edge.best is None:
-        return "Not even one stream fits: allow a longer interval or bound, or a faster engine."
+        return "Not even one stream fits. Allow a longer interval or bound, or use a faster engine."
     after = f"; {edge.failing.streams} do not fit" if edge.failing else ""
     return f"{edge.best.streams} streams every {interval_ms:g} ms{after}. ({GENERATOR})"
 

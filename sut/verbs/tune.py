@@ -1,4 +1,4 @@
-"""`sut tune`: finds harness settings and load of a scenario, proves them, and writes them down."""
+"""`sut tune`: finds harness settings and load of a scenario, proves them, and writes them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ EXAMPLES = """examples:
   sut tune -b efficientnet-lite0 -s Offline --subject-to "p99<=25ms" --dry-run
 After an interrupt, the same command continues where it stopped.
 """
-# Options that do not change what is measured: a tuning goes on with others.
+# Options that do not change what is measured; a tuning can continue with other values.
 _FREE = {"out", "fresh", "dry_run", "json", "debug", "quiet_s"}
 
 
@@ -76,7 +76,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     except BaseException as error:
         if session.entries:
             write(None, stopped=str(error) or "interrupted")
-            say(f"What was learnt so far: {folder / report.PAGE}")
+            say(f"Results so far: {folder / report.PAGE}")
         raise
     summary = write(answer)
     _tell(answer, say)
@@ -96,7 +96,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 
 def _settings(arguments: argparse.Namespace, plan: Plan) -> dict[str, object]:
-    """Return what must be the same for a tuning to go on."""
+    """Return what must not change for a tuning to continue."""
     kept = {
         name: str(value)
         for name, value in vars(arguments).items()
@@ -117,7 +117,7 @@ def _default_out(plan: Plan) -> Path:
 
 
 def _make(folder: Path, *, fresh: bool) -> None:
-    """Make the folder; with `fresh`, what is there is moved beside it."""
+    """Make the folder; with `fresh`, move an existing one beside it."""
     if fresh and folder.exists():
         numbered = (folder.with_name(f"{folder.name}.{n}") for n in range(1, 10_000))
         folder.rename(next(path for path in numbered if not path.exists()))
@@ -125,7 +125,7 @@ def _make(folder: Path, *, fresh: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"--out: {folder} cannot be written: {error.strerror}. Name a folder that can."
+            f"--out: {folder} cannot be written: {error.strerror}. Name a writable folder."
         ) from error
 
 
@@ -167,5 +167,5 @@ def _keep(answer: Answer, plan: Plan, folder: Path, say: Say) -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """SIGTERM ends a tuning as Ctrl-C does: what was measured is kept."""
+    """End a tuning after SIGTERM as after Ctrl-C: its results so far are kept."""
     raise SystemExit(EXIT_SIGTERM)

@@ -28,11 +28,11 @@ def test_slack_is_the_room_as_a_share_of_the_limit_and_below_zero_when_broken() 
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("p99<15ms", "is no constraint"),
+        ("p99<15ms", "is not a constraint"),
         ("p98<=15ms", 'no figure "p98"'),
         ("p99<=15W", 'no unit "W"'),
-        ("p99<=1.2.3ms", '"1.2.3" is no number'),
-        ("fast", "is no constraint"),
+        ("p99<=1.2.3ms", '"1.2.3" is not a number'),
+        ("fast", "is not a constraint"),
     ],
 )
 def test_a_text_that_is_none_is_refused_with_what_is_wrong(text: str, part: str) -> None:

@@ -75,5 +75,5 @@ def test_the_program_finds_what_the_devices_can_do(program: Program, tmp_path: P
     summary = json.loads(done.out)
     assert 50 <= summary["max_streams"] <= 80
     assert summary["failing_streams"] > summary["max_streams"]
-    assert "no LoadGen result" in summary["generator"]
+    assert "not a LoadGen result" in summary["generator"]
     assert summary["simulated"] is True

@@ -123,7 +123,7 @@ def test_a_fall_beyond_the_peak_is_seen() -> None:
 
     assert choice is not None
     assert choice.row.batch == 256
-    assert "falls beyond batch 256" in " ".join(choice.notes)
+    assert "above batch 256" in " ".join(choice.notes)
 
 
 def test_a_smaller_batch_that_may_be_as_good_within_the_spread_is_named() -> None:
@@ -131,7 +131,7 @@ def test_a_smaller_batch_that_may_be_as_good_within_the_spread_is_named() -> Non
 
     assert choice is not None
     assert choice.row.batch == 64
-    assert "Batch 32 may be within 1%" in " ".join(choice.notes)
+    assert "Batch 32 may also be within 1%" in " ".join(choice.notes)
 
 
 def test_a_rising_table_shows_no_scatter_and_a_table_that_goes_down_does() -> None:

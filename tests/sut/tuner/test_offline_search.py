@@ -95,7 +95,7 @@ def test_the_batch_is_the_one_of_brute_force_and_knife_edges_are_named(table: st
         assert answer.candidate.max_batch_size == expected
         assert answer.is_valid
         ((text, slack),) = answer.slacks
-        assert "of a batch alone" in text
+        assert "of a batch that runs alone" in text
         assert slack >= 0
         is_named = any("Knife-edge" in note for note in answer.notes)
         assert is_named == ((table, budget_ms) in KNIFE_EDGES)

@@ -163,7 +163,7 @@ def test_a_setting_that_fails_its_confirmation_is_lowered_until_it_holds() -> No
     found = drive(server.search(job, {}, said.append), answer)
 
     assert found.is_valid
-    assert any("a lower rate is tried" in line for line in said)
+    assert any("trying a lower rate" in line for line in said)
 
 
 def test_a_limit_on_power_lowers_the_load_until_it_is_kept() -> None:

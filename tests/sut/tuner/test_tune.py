@@ -58,7 +58,7 @@ def tuned(program: Program, system: Path, tmp_path_factory: pytest.TempPathFacto
         running.send(signal.SIGINT)
         interrupted = running.finish()
     assert interrupted.code == 130, interrupted.err
-    assert "What was learnt so far" in interrupted.out
+    assert "Results so far" in interrupted.out
     done = program.run(*words(system, out))
     assert done.code == 0, done.out + done.err
     (out / "said.txt").write_text(done.out, "utf-8")
@@ -69,7 +69,7 @@ def tuned(program: Program, system: Path, tmp_path_factory: pytest.TempPathFacto
 def test_an_interrupted_tuning_goes_on_and_does_not_measure_twice(tuned: Path) -> None:
     said = (tuned / "said.txt").read_text("utf-8")
 
-    assert "going on from" in said
+    assert "continuing from" in said
     assert re.search(r"S\(b\) in ms: .*\[known\]", said)
     assert "Found: batch" in said
 

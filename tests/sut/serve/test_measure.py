@@ -92,7 +92,8 @@ def test_a_batch_that_is_too_large_is_halved_until_it_fits() -> None:
 
     assert opener.largest == [8, 4, 2]
     assert list(dict(measured.workers)["cpu"]) == [1, 2]
-    assert measured.notes[0].startswith("Device cpu takes no batch above 2")
+    assert measured.notes[0].startswith("Device cpu ")
+    assert "above 2" in measured.notes[0]
 
 
 def test_a_batch_of_one_that_is_too_large_is_an_error() -> None:
@@ -111,7 +112,7 @@ def test_a_model_whose_batch_axis_is_fixed_to_one_is_measured_at_one(tmp_path: P
 
 def test_a_device_that_fails_ends_the_measurement() -> None:
     """Sizes were measured before: that the device is lost is no matter of the batch."""
-    with pytest.raises(RuntimeError, match="asked to fail at batch 40"):
+    with pytest.raises(RuntimeError, match="at batch 40"):
         measure(request(None, fail_at_batch=40, delay_us=4000))
 
 

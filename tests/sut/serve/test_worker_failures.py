@@ -132,7 +132,8 @@ def test_a_process_that_dies_before_it_is_received_from_ends_its_call(front: Fro
     error = made.facts.exception(LIMIT_S)
 
     assert isinstance(error, WorkerError)
-    assert str(error).startswith(f"{NAME}: its process ended with signal SIGKILL")
+    assert str(error).startswith(f"{NAME}: ")
+    assert "SIGKILL" in str(error)
     made.stop()
     made.worker.close()
 
@@ -191,7 +192,8 @@ def test_an_exception_that_cannot_be_unpickled_is_told_with_device_and_traceback
     error = process.worker.load(cast("SampleSource", faults.RaisingSamples())).exception(LIMIT_S)
 
     assert isinstance(error, WorkerError)
-    assert str(error) == f"{NAME}: load failed: NeedsTwoArguments: sample 3: is torn"
+    assert str(error).startswith(f"{NAME}: ")
+    assert "NeedsTwoArguments: sample 3" in str(error)
     assert "in read" in error.worker_traceback
     assert load(process.worker) is None, "the process goes on"
     assert front.failures == []
@@ -206,7 +208,7 @@ def test_a_call_that_the_process_cannot_read_is_an_error(process: Opened) -> Non
 
 
 def test_a_call_that_cannot_be_sent_is_an_error(process: Opened) -> None:
-    with pytest.raises(WorkerError, match=f"{NAME}: load failed: TypeError: this stays here"):
+    with pytest.raises(WorkerError, match=f"{NAME}: .*TypeError"):
         process.worker.load(cast("SampleSource", faults.Unpicklable()))
 
     assert load(process.worker) is None
@@ -315,7 +317,8 @@ def test_a_thread_that_dies_ends_the_run_and_answers_what_comes(
     worker.submit(batch(0))
     wait_until(front.failed, "the run fails")
 
-    assert front.failures[0][0] == f"{NAME}: its thread ended with ValueError: no room"
+    assert front.failures[0][0].startswith(f"{NAME}: ")
+    assert "ValueError: no room" in front.failures[0][0]
     assert "Traceback" in front.failures[0][1]
     if executor.engine.backend == "null":
         worker.submit(batch(1))
@@ -365,5 +368,7 @@ def test_what_does_not_close_in_time_is_named_and_left(caplog: pytest.LogCapture
     assert closed == ["device 0"]
     assert 0.1 <= took_s < LIMIT_S
     said = sorted(record.getMessage() for record in caplog.records)
-    assert said[0].startswith("device 1: the engine did not close within 0.1 s")
-    assert said[1] == "device 2: the engine failed to close: the door is stuck"
+    assert said[0].startswith("device 1: ")
+    assert "0.1 s" in said[0]
+    assert said[1].startswith("device 2: ")
+    assert "the door is stuck" in said[1]

@@ -41,6 +41,11 @@ def judge_of(metric: str) -> base.Judge | None:
     return next((task.judge for task in _ALL if task.metric == metric), None)
 
 
+def judge_of_records(spec: base.Postprocess) -> base.Judge | None:
+    """Return the judge of the task that makes such records; None if it has none."""
+    return next(task.judge for task in _ALL if isinstance(spec, task.postprocesses))
+
+
 def label_reader(metric: str) -> Callable[[str, int | None, str], base.Label]:
     """Return the function that reads the labels for a metric; by default, classes."""
     judge = judge_of(metric) or classification.JUDGE

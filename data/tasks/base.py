@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     Outputs: TypeAlias = tuple[NDArray[np.generic], ...]
     # Called by a worker's thread: (outputs of the engine, data set indices of the batch) to
-    # [n, k] float32, C-contiguous and new, one row a sample. It borrows the outputs for the call.
-    # A record depends on its own sample alone, so that it is the same bit for bit in every batch.
-    Records: TypeAlias = Callable[[Outputs, Sequence[int]], NDArray[np.float32]]
+    # [n, k] float32, one row a sample, or to n arrays of any size, such as boxes; C-contiguous and
+    # new. It borrows the outputs for the call. A record depends on its own sample alone, so that
+    # it is the same bit for bit in every batch.
+    Made: TypeAlias = NDArray[np.float32] | Sequence[NDArray[np.float32]]
+    Records: TypeAlias = Callable[[Outputs, Sequence[int]], Made]
 
 # The right answer to a sample, and the answer of a model. Only the task knows their types.
 Label: TypeAlias = Any

@@ -17,16 +17,13 @@ import numpy as np
 
 from backends.base import open_engine
 from backends.onnxruntime.precision import FORMS
-from data.tasks import judge_of
+from data.tasks import judge_of_records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from backends.base import Array, Engine, OptionValue
-    from data.benchmark import Benchmark
-    from data.tasks.base import Label, Score
+    from data.tasks.base import Label, Postprocess, Score
     from sut.base.progress import Progress
     from sut.config.workload import Workload
     from sut.models.precision import Source
@@ -85,9 +82,9 @@ def compare(
             engines[form] = _open(source.workload, form, path)
             opened.callback(engines[form].close)
             engines[form].bind(samples.open())
-        answers = _answers(engines, rows, progress)
+        answers = _run(engines, rows, source.benchmark.postprocess, progress)
         latency = _latency({form: engines[form] for form in engines if form in ON_CPU}, rows)
-    judge = _Judge(source.benchmark, samples.labels, rows, answers[FP32])
+    judge = _Judge(source.benchmark.postprocess, samples.labels, rows, answers[FP32])
     return [
         judge.comparison(form, answers[form], path.stat().st_size, latency.get(form))
         for form, path in paths.items()
@@ -102,17 +99,39 @@ def _open(workload: Workload, form: str, path: Path) -> Engine:
     return open_engine(replace(spec, model_path=str(path)))
 
 
-def _answers(
-    engines: Mapping[str, Engine], rows: Sequence[int], progress: Progress | None
-) -> dict[str, Array]:
-    """Return the first output of every engine, [len(rows), ...]. It also warms them up."""
-    found: dict[str, list[Array]] = {form: [] for form in engines}
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one engine answered to the samples that were run.
+
+    Attributes:
+        first: its first output, [n, ...].
+        records: as LoadGen would log them; empty where nothing can be told from them.
+    """
+
+    first: Array
+    records: Sequence[bytes]
+
+
+def _run(
+    engines: Mapping[str, Engine],
+    rows: Sequence[int],
+    postprocess: Postprocess,
+    progress: Progress | None,
+) -> dict[str, _Found]:
+    """Run the rows through every engine, one at a time. It also warms them up."""
+    tells = postprocess.comparable or judge_of_records(postprocess) is not None
+    make = postprocess.records() if tells else None
+    first: dict[str, list[Array]] = {form: [] for form in engines}
+    records: dict[str, list[bytes]] = {form: [] for form in engines}
     for done, row in enumerate(rows, start=1):
         for form, engine in engines.items():
-            found[form].append(engine.infer([row])[0].copy())
+            outputs = engine.infer([row])
+            first[form].append(outputs[0].copy())
+            if make is not None:
+                records[form].append(make(outputs, [row])[0].tobytes())
         if progress:
             progress(done, len(rows))
-    return {form: np.concatenate(answers) for form, answers in found.items()}
+    return {form: _Found(np.concatenate(first[form]), records[form]) for form in engines}
 
 
 def _latency(engines: Mapping[str, Engine], rows: Sequence[int]) -> dict[str, float]:
@@ -130,30 +149,29 @@ def _latency(engines: Mapping[str, Engine], rows: Sequence[int]) -> dict[str, fl
 class _Judge:
     """Judges answers to `rows` of the samples by their labels and by the fp32 answers."""
 
-    benchmark: Benchmark
+    postprocess: Postprocess
     labels: Sequence[Label] | None
     rows: Sequence[int]
-    exact: Array
+    exact: _Found
 
     def comparison(
-        self, form: str, found: Array, size_bytes: int, latency_ms: float | None
+        self, form: str, found: _Found, size_bytes: int, latency_ms: float | None
     ) -> Comparison:
-        score = same = None
-        spec = self.benchmark.postprocess
-        if spec.comparable:
-            records, wanted = (spec.records()((each,), self.rows) for each in (found, self.exact))
-            same = int((records == wanted).all(axis=1).sum())
-            score = self._score(records, form)
-        snr_db = None if form == FP32 else signal_to_noise_db(self.exact, found)
+        same = None
+        if self.postprocess.comparable:
+            pairs = zip(found.records, self.exact.records, strict=True)
+            same = sum(one == other for one, other in pairs)
+        snr_db = None if form == FP32 else signal_to_noise_db(self.exact.first, found.first)
+        score = self._score(found, form)
         return Comparison(form, size_bytes, len(self.rows), score, same, snr_db, latency_ms)
 
-    def _score(self, records: NDArray[np.float32], form: str) -> Score | None:
-        judge = judge_of(self.benchmark.accuracy.metric)
+    def _score(self, found: _Found, form: str) -> Score | None:
+        judge = judge_of_records(self.postprocess)
         if judge is None or self.labels is None:
             return None
         answers = {
-            row: judge.read_answer(record.tobytes(), f"{form}, sample {row}")
-            for row, record in zip(self.rows, records, strict=True)
+            row: judge.read_answer(record, f"{form}, sample {row}")
+            for row, record in zip(self.rows, found.records, strict=True)
         }
         return judge.score(answers, self.labels)
 

@@ -44,7 +44,7 @@ def test_efficientnet_is_right_on_18_of_20_photos(lite0: Benchmark, cache_dir: P
     scores = session.run([lite0.output], {lite0.input.name: samples.open()})[0]
 
     labels = np.array(samples.labels)
-    classes = records_of(lite0.postprocess)((scores,), range(20))[:, 0]
+    classes = np.concatenate(list(records_of(lite0.postprocess)((scores,), range(20))))
     best5 = scores.argsort(axis=1)[:, -5:]
     assert (classes == labels).sum() == 18
     assert (best5 == labels[:, None]).any(axis=1).sum() == 19

@@ -29,7 +29,7 @@ SCORES = np.random.default_rng(0).random((16, 1001), np.float32)
     ids=["scores", "N,C,1,1", "classes", "classes N,1", "float64"],
 )
 def test_every_form_of_output_gives_the_same_classes(output: np.ndarray) -> None:
-    records = records_of(ArgMax(class_offset=-1))((output,), range(16))
+    records = ArgMax(class_offset=-1).records()((output,), range(16))
 
     assert records.dtype == np.float32
     assert records.shape == (16, 1)
@@ -38,7 +38,7 @@ def test_every_form_of_output_gives_the_same_classes(output: np.ndarray) -> None
 
 
 def test_scores_in_integers_are_compared_too() -> None:
-    records = records_of(ArgMax())((np.array([[1, 9, 3], [7, 2, 2]], np.uint8),), range(2))
+    records = ArgMax().records()((np.array([[1, 9, 3], [7, 2, 2]], np.uint8),), range(2))
 
     assert records[:, 0].tolist() == [1, 0]
 
@@ -46,7 +46,7 @@ def test_scores_in_integers_are_compared_too() -> None:
 @given(st.lists(st.integers(0, 15), min_size=1, max_size=16))
 def test_a_record_is_the_same_in_every_batch(rows: list[int]) -> None:
     for spec in (ArgMax(), Raw()):
-        postprocess = records_of(spec)
+        postprocess = spec.records()
         alone = postprocess((SCORES,), range(16))
 
         batch = postprocess((SCORES[rows],), rows)
@@ -57,7 +57,7 @@ def test_a_record_is_the_same_in_every_batch(rows: list[int]) -> None:
 def test_raw_records_outlive_the_engines_buffer() -> None:
     buffer = np.ones((2, 3, 4), np.float16)
 
-    records = records_of(Raw())((buffer,), range(2))
+    records = Raw().records()((buffer,), range(2))
     buffer[:] = 0
 
     assert records.tolist() == np.ones((2, 12)).tolist()
@@ -70,21 +70,21 @@ def test_raw_records_outlive_the_engines_buffer() -> None:
 )
 def test_an_output_of_another_form_is_refused(output: np.ndarray) -> None:
     with pytest.raises(EngineError, match=r"output 0 has shape .*expected"):
-        records_of(ArgMax())((output,), range(2))
+        ArgMax().records()((output,), range(2))
 
 
 def test_detections_need_a_simulated_device() -> None:
     with pytest.raises(ConfigError, match="detections"):
-        records_of(Detections())
+        Detections().records()
 
     records = records_of(Detections(), simulated=True)((np.ones((2, 1)),), range(2))
 
-    assert records.tolist() == [[1.0], [1.0]]
+    assert [record.tolist() for record in records] == [[1.0], [1.0]]
 
 
 @pytest.mark.parametrize("spec", [ArgMax(class_offset=-1), Raw()])
 def test_a_postprocess_travels_to_another_process(spec: ArgMax | Raw) -> None:
-    postprocess = records_of(spec)
+    postprocess = spec.records()
 
     assert pickle.loads(pickle.dumps(postprocess)) == postprocess
     assert pickle.loads(pickle.dumps(spec)) == spec

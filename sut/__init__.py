@@ -1,3 +1,26 @@
 """loadgen-sut: an MLPerf Inference system under test. Importing it loads no engine, no LoadGen."""
 
+import sys
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
 __version__ = "0.1.0"
+
+
+class _Siblings:
+    """Finds the packages beside this one before all others of the same names.
+
+    PYTHONPATH may hold a package `data` of somebody else: the name is a common one. Every process
+    of the program imports this package first.
+    """
+
+    _names = frozenset({"backends", "scenarios", "data"})
+    _root = str(Path(__file__).parents[1])
+
+    @classmethod
+    def find_spec(cls, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """See importlib.abc.MetaPathFinder."""
+        return PathFinder.find_spec(name, [cls._root]) if name in cls._names else None
+
+
+sys.meta_path.insert(0, _Siblings)

@@ -68,7 +68,8 @@ class Signals:
 class Supervisor:
     """One trial process. Use it in a `with`: leaving it always ends the process."""
 
-    def __init__(self, request: TrialRequest) -> None:
+    def __init__(self, request: TrialRequest, module: str = "sut.run.trial") -> None:
+        self._module = module
         self._out = Path(request.out_dir)
         self._request = request
         self._events: queue.SimpleQueue[dict[str, object] | None] = queue.SimpleQueue()
@@ -84,7 +85,7 @@ class Supervisor:
         log = (self._out / LOG_FILE).open("ab")
         with log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "sut.run.trial", str(path.resolve())],
+                [sys.executable, "-m", self._module, str(path.resolve())],
                 cwd=ROOT,
                 env={**DEVICE_ORDER, **os.environ},
                 stdin=subprocess.PIPE,
@@ -217,7 +218,9 @@ class Supervisor:
 def _event(line: bytes) -> dict[str, object]:
     """Return the event in a line; one that cannot be read is a failure of the test."""
     try:
-        return msgspec.json.decode(line, type=dict[str, object])
+        message = msgspec.json.decode(line, type=dict[str, object])
+        msgspec.convert(message.get("event"), str)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         text = f"the test's process sent a line that is not an event: {line!r}: {error}"
         return {"event": "failed", "message": text, "text": ""}
+    return message

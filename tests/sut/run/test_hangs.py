@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from sut.base.errors import WorkerError
 from sut.config.settings import WORKER_KINDS, Limits, WorkerKind
 from sut.record import loadgen_logs
+from sut.run.supervisor import Supervisor
 from tests.sut.helpers import folders
 from tests.sut.helpers.waiting import wait_until
 from tests.sut.run import trials
@@ -36,6 +38,21 @@ def test_an_engine_that_never_answers_ends_the_run(tmp_path: Path, kind: WorkerK
 
     with pytest.raises(WorkerError, match=r"after 0\.5 s"):
         trials.run(made)
+
+    assert time.monotonic() - start_s < LIMIT_S
+
+
+@pytest.mark.parametrize("line", ["no JSON", '["done"]', '{"name": "done"}', '{"event": 1}'])
+def test_a_test_s_process_that_cannot_be_understood_ends_the_run(tmp_path: Path, line: str) -> None:
+    made = trials.request(tmp_path, "inline", {}, SHORT, seconds=LONG_S)
+    babbling = replace(made, workload=replace(made.workload, benchmark=line))
+    start_s = time.monotonic()
+
+    with (
+        pytest.raises(WorkerError, match="not an event"),
+        Supervisor(babbling, "tests.sut.run.babbling_trial") as trial,
+    ):
+        trial.wait_for("engines", lambda: None)
 
     assert time.monotonic() - start_s < LIMIT_S
 

@@ -105,6 +105,13 @@ def test_only_the_command_line_lies_outside_a_room() -> None:
     assert flat == {"__init__.py", "__main__.py", "cli.py"}
 
 
+def test_every_room_has_a_folder_of_tests_with_its_name() -> None:
+    rooms = {path.parent.name for path in (ROOT / "sut").glob("*/__init__.py")}
+    tested = {path.parent.name for path in (ROOT / "tests" / "sut").glob("*/test_*.py")}
+
+    assert tested == rooms
+
+
 # --- tests
 
 

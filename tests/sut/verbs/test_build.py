@@ -9,14 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
-from data.calibration import LISTS, list_names
 from data.tasks.base import Score
 from data.tasks.classification import score
-from sut.base.errors import EXIT_BAD_INPUT, EXIT_VALID, DataError
-from sut.models.comparison import Comparison, signal_to_noise_db
+from sut.base.errors import EXIT_BAD_INPUT, EXIT_VALID
+from sut.models.comparison import Comparison
 from sut.verbs.quantize import comparison_table
 from tests.sut.helpers.program import Done, run_here
 
@@ -121,13 +119,6 @@ def test_the_table_shows_the_interval_and_the_speed_up() -> None:
     assert for_trt.split()[2:] == ["-", "-", "-", "18.0", "-", "-"]
 
 
-def test_noise_is_measured_against_the_exact_answer() -> None:
-    exact = np.array([3.0, 4.0])
-
-    assert signal_to_noise_db(exact, exact * 0.9) == pytest.approx(20.0)
-    assert signal_to_noise_db(exact, exact) == float("inf")
-
-
 def test_a_run_takes_the_int8_model_and_says_so(
     program: Program, made: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -140,20 +131,6 @@ def test_a_run_takes_the_int8_model_and_says_so(
     environment = json.loads((out / "environment.json").read_text())
     assert environment["engines"][0]["precision"] == "int8"
     assert json.loads((out / "summary.json").read_text())["accuracy"]["good"] >= 16
-
-
-@pytest.mark.parametrize("name", LISTS)
-def test_a_list_of_mlperf_is_read_from_the_folder_of_the_images(tmp_path: Path, name: str) -> None:
-    (tmp_path / LISTS[name]).write_text("a.JPEG\nb.JPEG\n", "ascii")
-
-    assert list_names(tmp_path, name) == ["a.JPEG", "b.JPEG"]
-
-
-def test_an_empty_list_is_refused(tmp_path: Path) -> None:
-    (tmp_path / LISTS["mlperf-1"]).touch()
-
-    with pytest.raises(DataError, match="is empty"):
-        list_names(tmp_path, "mlperf-1")
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_the_kind_of_worker_with_the_longer_hops_loses() -> None:
 def test_why_is_said_in_words(found: Found) -> None:
     text = " ".join(found.answer.notes)
 
-    assert "top is" in text
+    assert "The best is clear" in text
     assert "1 % more load raises p99 by" in text
     assert "confidence of" in text
 
@@ -135,7 +135,7 @@ def test_a_machine_that_wanders_leaves_settings_that_hold() -> None:
 def test_a_bound_that_no_batch_meets_is_one_clear_line() -> None:
     job = replace(make_job(), bounds=(Bound("p99", 9 * MS, 0.99),))
 
-    with pytest.raises(server.Unreachable, match="14 ms on device"):
+    with pytest.raises(server.Unreachable, match="takes 14 ms"):
         find(World([formula(10.0, 4.0)], 9 * MS), job)
 
 

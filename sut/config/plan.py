@@ -67,11 +67,7 @@ class Plan:
     tuned: Found
 
     def loadgen_settings(self, dataset_samples: int) -> dict[str, Setting]:
-        """Return LoadGen's keys for this model and scenario: the round's, then user.conf's.
-
-        A rate in the system's user.conf that was tuned for other devices is left out, or replaced
-        by the one that was tuned for these.
-        """
+        """Return LoadGen's keys for this model and scenario: the round's, then user.conf's."""
         name, round_name = self.scenario, self.arguments.round
         # A benchmark without rules for a round keeps its own bound.
         bound_ms = (
@@ -80,7 +76,15 @@ class Plan:
         )
         of_round = round_settings(round_name, name, bound_ms, dataset_samples)
         found = {key: Setting(value, f"round {round_name}") for key, value in of_round.items()}
-        found |= self._of_file()
+        return found | self.user_conf_settings()
+
+    def user_conf_settings(self) -> dict[str, Setting]:
+        """Return what the user.conf in force says to this run.
+
+        A rate in the system's user.conf that was tuned for other devices is left out, or replaced
+        by the one that was tuned for these.
+        """
+        found = self._of_file()
         if self._rate_of_others() is not None:
             del found[RATE]
             if self.tuned.target_qps is not None:

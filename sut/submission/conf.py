@@ -28,10 +28,16 @@ _FAST_AT_ONCE_QPS = FAST_QUERIES / (1.1 * 600)
 _ENDS_EARLY = ("max_query_count", "max_duration")
 
 
-def performance_values(order: Order, name: str, own: UserConf | None) -> dict[str, Number]:
-    """Return the keys of the performance test in scenario `name`; `own` is the person's file."""
+def performance_values(order: Order, name: str, values: dict[str, Number]) -> dict[str, Number]:
+    """Return the keys of the performance test in scenario `name`.
+
+    Args:
+        order: the submission.
+        name: of the scenario.
+        values: the keys of the person's user.conf.
+    """
     rules, asked = order.rules, scenario(name)
-    values = {} if own is None else values_of(order, name, own)
+    values = dict(values)
     if order.division != "open":
         return values
     if asked.has_bound and rules.server_bound_ms is not None:

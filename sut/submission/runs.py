@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from scenarios.base import Load
 from sut.base.errors import ConfigError, DataError
@@ -161,8 +161,9 @@ class ScenarioRuns:
         return conf.accuracy_values(values) if name == ACCURACY else values
 
     def _performance_values(self) -> dict[str, Number]:
-        own = self.plan(None, PERFORMANCE).file
-        return conf.performance_values(self._order, self._scenario, own)
+        own = self.plan(None, PERFORMANCE).user_conf_settings()
+        values = {key: cast("Number", setting.value) for key, setting in own.items()}
+        return conf.performance_values(self._order, self._scenario, values)
 
     def _check_settings(self) -> None:
         """Refuse to mix tests of one scenario with different settings."""

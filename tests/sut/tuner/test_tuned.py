@@ -142,6 +142,7 @@ def test_a_rate_of_user_conf_that_was_tuned_for_other_devices_is_not_applied(sys
     assert here.loadgen_settings(10)["target_qps"].value == 20950.5
     assert here.notes() == []
     assert "target_qps" not in there.loadgen_settings(10)
+    assert "target_qps" not in there.user_conf_settings()
     assert any("user.conf:2" in note and "20950.5" in note for note in there.notes())
 
 

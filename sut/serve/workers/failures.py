@@ -67,9 +67,11 @@ def named(raised: Raised, worker: str, what: str) -> SutError:
     if kind is ConfigError:  # what the user wrote; no device has a part in it
         return kind(raised.text)
     has_device = worker.split(",", maxsplit=1)[0] in raised.text
+    text = raised.text if has_device else f"{worker}: {raised.text}"
     if kind is not None:
-        return kind(raised.text if has_device else f"{worker}: {raised.text}")
-    text = f"{worker}: {what} failed: {one_line(raised)}"
+        return kind(text)
+    if SutError.__name__ not in raised.kinds:  # nobody wrote a message for the user
+        text = f"{worker}: {what.replace('_', '-')} failed: {one_line(raised)}"
     return WorkerError(text, raised.traceback)
 
 

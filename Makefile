@@ -10,6 +10,7 @@ ARGS ?=
 DIVISION ?= closed
 SUBMITTER ?=
 TEST ?= TEST01
+RESULTS ?= inference_results
 OUT ?= submission
 RUN_ARGS ?= --benchmarks=$(BENCHMARK) --scenarios=$(SCENARIO)
 
@@ -105,7 +106,7 @@ extra: $(DEV) ## Make two full-length submissions in OUT=: 12 minutes, then 45 o
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt lock bench-cpu bench-model bench-tuner bench-dispatch bench-gpu
+.PHONY: test lint fmt lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q $(ARGS)
 
@@ -122,6 +123,9 @@ lock: ## Renew requirements/ from pyproject.toml; use the oldest supported Pytho
 	@$(RELOCK) -e '.[dev]' && $(call freeze,dev,--all --exclude pip --exclude-editable)
 	@$(RELOCK) --no-deps --target $(LOCK)/assets --group assets && $(call freeze,assets,--path $(LOCK)/assets)
 	@rm -rf $(LOCK)
+
+check-corpus: $(DEV) ## Run sut check over published results, a checkout in RESULTS=DIR
+	@$(BIN)/python -m tests.corpus.published "$(RESULTS)" $(ARGS)
 
 bench-cpu: $(DEV) ## Measure this machine's CPU, alone and through the harness
 	@$(BIN)/python -m tests.benchmarks.cpu $(ARGS)

@@ -75,20 +75,12 @@ class DetailLog(Mapping[str, object]):
         return value if isinstance(value, str) else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    key: str
-    value: object
-    is_error: bool
-    is_warning: bool
-
-
 class _Metadata(msgspec.Struct, frozen=True):
     is_error: bool
     is_warning: bool
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _Record(msgspec.Struct, frozen=True):
     """A record as LoadGen writes it; a tree has a million of them."""
 
     key: str
@@ -96,7 +88,7 @@ class _Line(msgspec.Struct, frozen=True):
     metadata: _Metadata
 
 
-_DECODER = msgspec.json.Decoder(_Line)
+_DECODER = msgspec.json.Decoder(_Record)
 
 
 def read_detail(path: Path) -> DetailLog:
@@ -113,8 +105,8 @@ def read_detail(path: Path) -> DetailLog:
     values = {record.key: record.value for record in found}
     return DetailLog(
         records=values,
-        errors=tuple(str(record.value) for record in found if record.is_error),
-        warnings=tuple(str(record.value) for record in found if record.is_warning),
+        errors=tuple(str(record.value) for record in found if record.metadata.is_error),
+        warnings=tuple(str(record.value) for record in found if record.metadata.is_warning),
         complete=whole and _ended(found, values),
         runs=sum(record.key == _FIRST_KEY for record in found),
     )
@@ -152,8 +144,7 @@ def _records(file: Path) -> tuple[list[_Record], bool]:
 def _record(line: str, file: Path, number: int) -> _Record:
     if line.startswith(_MARKER):
         with suppress(msgspec.DecodeError, RecursionError):
-            read = _DECODER.decode(line[len(_MARKER) :])
-            return _Record(read.key, read.value, read.metadata.is_error, read.metadata.is_warning)
+            return _DECODER.decode(line[len(_MARKER) :])
     return _unusual_record(line, file, number)
 
 
@@ -167,8 +158,7 @@ def _unusual_record(line: str, file: Path, number: int) -> _Record:
         return _Record(
             key=str(fields["key"]),
             value=fields["value"],
-            is_error=flags["is_error"] is True,
-            is_warning=flags["is_warning"] is True,
+            metadata=_Metadata(flags["is_error"] is True, flags["is_warning"] is True),
         )
     except RecursionError as error:
         raise DataError(

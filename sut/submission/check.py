@@ -10,6 +10,7 @@ from data.rounds.tables import ROUNDS
 from sut.base.errors import ConfigError
 from sut.submission.checks.accuracy import check_accuracy
 from sut.submission.checks.compliance import check_compliance
+from sut.submission.checks.conf import check_user_conf
 from sut.submission.checks.delay import Speed, check_delay, speed_of
 from sut.submission.checks.finding import Finding, Findings
 from sut.submission.checks.logs import check_logs
@@ -140,6 +141,7 @@ def _check_submitter(
         check_logs(result, findings)
         check_accuracy(result, originals, findings)
         check_measurements(result, findings)
+        check_user_conf(result, findings)
         check_compliance(result, originals, findings)
         speed = speed_of(result)
         if speed is not None:

@@ -1,4 +1,4 @@
-"""Checks of what people write: the system's description, measurements.json, user.conf, README."""
+"""Checks of what people write: the system's description, measurements.json, README."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ import re
 from typing import TYPE_CHECKING
 
 from sut.base.errors import DataError
-from sut.config import user_conf
-from sut.config.user_conf.keys import LIBRARY_OWN, SCENARIOS
 from sut.record.run_folder import USER_CONF_FILE
 from sut.submission import system as system_json
-from sut.submission.checks.reading import read_text
-from sut.submission.checks.result import INTERACTIVE, measurements_file
+from sut.submission.checks.result import measurements_file
 from sut.submission.layout import README_FILE
 from sut.submission.measurements import NEEDED, NOT_STATED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from sut.config.user_conf import Entry
-    from sut.record.loadgen_logs import DetailLog
     from sut.submission.checks.finding import Findings
     from sut.submission.checks.result import Result
     from sut.submission.layout import Submitter
@@ -41,15 +35,6 @@ NETWORK_FIELDS = (
     "net_software_stack_loadgen", "network_protocol", "number_connections", "nic_sut",
     "number_nic_sut", "net_software_stack_sut", "network_topology",
 )  # fmt: skip
-# LoadGen's settings in a user.conf, and the record of the detail log that shows each.
-_RECORDS = {
-    "target_qps": ("effective_target_qps", 1.0),
-    "min_duration": ("effective_min_duration_ms", 1.0),
-    "max_duration": ("effective_max_duration_ms", 1.0),
-    "max_query_count": ("effective_max_query_count", 1.0),
-    "performance_sample_count_override": ("effective_performance_sample_count", 1.0),
-}
-_ROUNDING = 1e-5  # LoadGen logs six digits
 
 
 def check_system(submitter: Submitter, name: str, findings: Findings) -> None:
@@ -114,7 +99,7 @@ def _check_network(
 
 
 def check_measurements(result: Result, findings: Findings) -> None:
-    """Check measurements.json, user.conf and README.md of a result."""
+    """Check measurements.json of a result, and that user.conf and README.md are there."""
     place = result.place
     path = measurements_file(place)
     if not result.measured:
@@ -145,7 +130,6 @@ def check_measurements(result: Result, findings: Findings) -> None:
             findings.error("file-missing", path, "it is missing or empty", "Write it")
     _check_real(result, findings)
     _check_tests(result, findings)
-    _check_user_conf(result, findings)
 
 
 def _check_real(result: Result, findings: Findings) -> None:
@@ -176,64 +160,3 @@ def _check_tests(result: Result, findings: Findings) -> None:
                 f"the settings of {name} are not those of performance",
                 "Run both with the same",
             )
-
-
-def _check_user_conf(result: Result, findings: Findings) -> None:
-    path = result.place.measurements / USER_CONF_FILE
-    scenario = result.loadgen_scenario
-    text = read_text(path)
-    if text is None or scenario not in SCENARIOS:
-        return
-    named = _models(text)
-    reading = user_conf.read(text, str(path), named)
-    for unread in reading.problems:
-        what = f"line {unread.line}: {unread.text.strip('.?')}"
-        findings.warn("user-conf", path, what, "Correct it")
-    if not reading.problems and "\N{REPLACEMENT CHARACTER}" in text:
-        line = text.count("\n", 0, text.index("\N{REPLACEMENT CHARACTER}")) + 1
-        findings.warn("user-conf", path, f"line {line} is not UTF-8", "Save it as UTF-8")
-    # What LoadGen reads is judged whatever is wrong with the lines that it does not read.
-    conf, model = reading.conf, _loadgen_model(result, named)
-    if result.closed:
-        for problem in conf.closed_problems(model, scenario):
-            # The rest of the line, without the file's name.
-            text = problem.removeprefix(conf.source).strip(": .")
-            findings.error("closed-user-conf", path, f"line {text}", "Run again without it")
-    if result.performance is None:
-        return
-    entries = conf.effective(model, scenario).values()
-    for said in _differing(entries, result.performance, scenario):
-        findings.error("user-conf-differs", path, said, "Put the user.conf of that run there")
-
-
-def _differing(entries: Iterable[Entry], log: DetailLog, scenario: str) -> Iterator[str]:
-    """Yield the lines of a file that differ from what LoadGen had in force."""
-    for entry in entries:
-        record, factor = _RECORDS.get(entry.key, ("", 1.0))
-        found = log.get(record)
-        sized = entry.key == "target_qps" and scenario == "Offline"
-        if not isinstance(found, int | float) or sized:
-            continue
-        if entry.key in LIBRARY_OWN and entry.value == 0:  # it asks for the library's own count
-            continue
-        if abs(found - entry.value * factor) > _ROUNDING * abs(found):
-            yield (
-                f"line {entry.line}: {entry.name} is {entry.value:g}, "
-                f"and LoadGen ran with {found:g}"
-            )
-
-
-def _loadgen_model(result: Result, named: set[str]) -> str:
-    """Return the model's name in user.conf: its folder may have the checker's, or an alias."""
-    base = re.sub(r"-\d\d(\.\d)?$", "", result.model)
-    official = result.rules.loadgen_name if result.rules is not None else base
-    plain = official.replace("llama3.1", "llama3_1")
-    names = [plain, official, result.place.benchmark]
-    if result.scenario == INTERACTIVE:
-        names.insert(0, f"{plain}-interactive")
-    return next((name for name in names if name in named), names[0])
-
-
-def _models(text: str) -> set[str]:
-    """Return the models that a file names: another submitter's are not known here."""
-    return set(re.findall(r"^\s*([^#\s]+)\.[^.\s]+\.[^.\s]+\s*=", text, re.MULTILINE))

@@ -29,8 +29,8 @@ _MEASURED = ("mlperf.conf", USER_CONF_FILE, README_FILE)
 # Fields that a description of a system must have, and that must say something.
 _SYSTEM = (
     "division", "submitter", "status", "system_name", "number_of_nodes",
-    "host_processor_model_name", "host_processors_per_node", "host_processor_core_count",
-    "host_memory_capacity", "host_storage_capacity", "host_storage_type", "accelerators_per_node",
+    "host_processor_model_name", "host_processors_per_node", "host_memory_capacity",
+    "host_storage_capacity", "host_storage_type", "accelerators_per_node",
     "accelerator_model_name", "accelerator_memory_capacity", "framework", "operating_system",
     "other_software_stack",
 )  # fmt: skip
@@ -51,13 +51,18 @@ def check_old_system(submitter: Submitter, name: str, findings: Findings) -> Non
             findings.error("system-blank", path, f'field "{field}" says nothing', "Fill it in")
     for field, expected in (("submitter", submitter.name), ("division", submitter.division)):
         found = str(system.get(field, ""))
-        if found and found.lower() != expected.lower():
+        if found and _letters(found) != _letters(expected):
             findings.error(
                 "system-folder",
                 path,
                 f'{field} is "{found}", and the folder "{expected}"',
                 "Correct one of them",
             )
+
+
+def _letters(name: str) -> str:
+    """Return a name without what submitters write in more than one way: "DELL EMC", "DellEMC"."""
+    return re.sub(r"[\W_]", "", name).lower()
 
 
 def check_old(result: Result, findings: Findings) -> None:

@@ -6,6 +6,7 @@ The K ids are those of the collection of cases; the trees are made by hand.
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -359,3 +360,24 @@ def test_k10_in_open_a_model_may_stand_for_one_without_rules(tree: Tree) -> None
 def test_k10_seeds_are_known_for_every_round() -> None:
     assert len({seed for name in ("v0.5", "v5.1", "v6.0", "v6.1")
                 for seed in asdict(round_named(name).seeds).values()}) == 12  # fmt: skip
+
+
+def test_a_user_conf_of_the_compliance_test_is_named(tree: Tree) -> None:
+    tree.record("effective_target_qps", 46, part="TEST01")
+    tree.replace(tree.result() / "user.conf", "= 50", "= 46")
+
+    report = check(tree.root)
+
+    assert codes(report) == {"user-conf-differs"}
+    assert "compliance test" in report.findings[0].what
+
+
+def test_an_inferred_result_is_compared_with_the_scenario_that_ran(tree: Tree) -> None:
+    tree.edit(tree.system_json, system_type="edge")
+    tree.remove(tree.result("Server"))
+    tree.remove(tree.result("MultiStream"))
+    shutil.copytree(tree.result("SingleStream"), tree.result("MultiStream"))
+    conf = tree.result("MultiStream") / "user.conf"
+    conf.write_text("*.MultiStream.samples_per_query = 8\n*.Offline.target_qps = 1\n", "utf-8")
+
+    assert codes(check(tree.root)) == set()

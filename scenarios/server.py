@@ -132,8 +132,8 @@ def _bound_missed(detail: Detail) -> Reason:
     if fastest_ms > bound_ms:
         return Reason(
             cause,
-            f"No target_qps can help, as even the fastest took {fastest_ms:.4g} ms: use a smaller"
-            " max_batch_size, a shorter max_queue_delay_us, or a faster engine.",
+            f"No target_qps can help, because even the fastest took {fastest_ms:.4g} ms: use a"
+            " smaller max_batch_size, a shorter max_queue_delay_us, or a faster engine.",
         )
     return Reason(cause, _lower_rate(detail, bound_ms, share))
 
@@ -143,7 +143,7 @@ def _not_enough_evidence(detail: Detail) -> Reason:
     queries = records.count(detail, "result_query_count")
     over = records.count(detail, "result_overlatency_query_count")
     cause = (
-        f"Early stopping not met, though {validity.percent(share)} of this run's latencies are"
+        f"Early stopping not met, although {validity.percent(share)} of this run's latencies are"
         f" within the bound: {_late(detail)}; at least {minimum_queries(share, over)} queries are"
         f" needed with {over} late."
     )
@@ -166,7 +166,9 @@ def _late(detail: Detail) -> str:
     over = records.count(detail, "result_overlatency_query_count")
     allowed = allowed_over(share, queries)
     allowance = (
-        "so few queries allow no verdict" if allowed is None else f"early stopping allows {allowed}"
+        "there are too few queries for a verdict"
+        if allowed is None
+        else f"early stopping allows {allowed}"
     )
     return (
         f"{over} of {queries} queries ({validity.percent(over / queries)}) took longer than"

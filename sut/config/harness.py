@@ -151,7 +151,7 @@ def _instances(settings: Mapping[str, Setting]) -> Setting:
     if settings["workers"].value == "inline":
         return Setting(1, "inline workers run one engine")
     on_cpu = settings["devices"].value == ("cpu",)
-    return Setting(cores() if on_cpu else 1, f"{found.source}: one a core of the CPU")
+    return Setting(cores() if on_cpu else 1, f"{found.source}: one per CPU core")
 
 
 def _merged(layers: Layers, name: str) -> Setting:

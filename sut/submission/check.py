@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the checks say of a tree.
+    """The result of the checks of a tree.
 
     Attributes:
-        round: whose rules were applied; None: no round has these seeds, and nothing was judged.
-        results: how many there are.
-        not_judged: how many of them are of a benchmark whose rules are not known here.
-        findings: everything that is wrong, in the order of the tree.
+        round: whose rules applied; None: no round has these seeds, and nothing was judged.
+        results: number of results.
+        not_judged: number of results of benchmarks whose rules are unknown here.
+        findings: all problems, in the order of the tree.
     """
 
     round: str | None
@@ -76,7 +76,7 @@ def check(
         round_name: None: the round whose seeds most logs state.
         submitter: this one alone.
         originals: a folder with SYSTEM/BENCHMARK/SCENARIO/accuracy/ of whole logs, to verify the
-            hashes; None: they are verified as far as the tree allows.
+            hashes; None: verify them as far as the tree allows.
 
     Raises:
         ConfigError: there is no such folder or round.
@@ -146,7 +146,7 @@ def _check_submitter(
         speed = speed_of(result)
         if speed is not None:
             speeds.setdefault(place.results.parent, []).append(speed)
-        # A submitter may have hundreds of results; their logs have done their work.
+        # A submitter may have hundreds of results, so release their logs.
         judged.append(replace(result, performance=None, accuracy=None, measured={}))
     for group in speeds.values():
         check_delay(group, findings)

@@ -32,7 +32,7 @@ _OPTIONAL = (
     ("tensorrt", "tensorrt", "TensorRT engines", "pip install -e .[tensorrt]"),
     ("cuda-python", "cuda.bindings", "GPU workers", "pip install -e .[cuda]"),
     ("nvidia-ml-py", "pynvml", "GPU clocks, power and memory", "pip install -e .[cuda]"),
-    ("torch", "torch", "the torch backend", "pip install -e .[torch]"),
+    ("torch", "torch", "torch backend", "pip install -e .[torch]"),
 )
 
 

@@ -106,7 +106,7 @@ INVALID = {
         (("min_duration", 100), ("target_qps", 1500), ("target_latency", 50)),
         query_s=0.003,
     ),
-    "Server so few queries allow no verdict": Run(
+    "Server too few queries for a verdict": Run(
         "Server", (("min_duration", 100), ("target_qps", 1500), ("target_latency", 2000))
     ),
     "Server Early stopping not met": Run(

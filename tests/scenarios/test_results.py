@@ -170,7 +170,7 @@ def test_the_remedy_for_a_short_offline_run_works() -> None:
 
 
 def test_the_remedy_for_too_little_evidence_works() -> None:
-    run = INVALID["Server so few queries allow no verdict"]
+    run = INVALID["Server too few queries for a verdict"]
     advice = _advice(run, r"--min-query-count (\d+)")
 
     again = logs(run.with_conf(min_query_count=int(advice)))

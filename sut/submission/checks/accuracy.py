@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TOTAL = re.compile(r"total=0*(\d+)")
-# Where a log was cut. A checkout for Windows ends lines with CRLF, which also moves the place.
+# Where a log was cut. A Windows checkout ends lines with CRLF, which moves the place.
 _CUT = re.compile(rb"(?:\r?\n){2}\.\.\.(?:\r?\n){2}")
 
 
@@ -57,7 +57,7 @@ def check_figure(result: Result, path: Path, text: str, findings: Findings) -> N
         findings.error(
             "accuracy-low",
             path,
-            f"{rules.metric} is {min(found):g}; {rules.name} wants {rules.target:g}",
+            f"{rules.metric} is {min(found):g}; {rules.name} requires {rules.target:g}",
             "Correct model, preprocessing or labels",
         )
     elif len(set(found)) > 1:
@@ -103,12 +103,12 @@ def check_hash(folder: Path, text: str, original: Path | None, findings: Finding
 
 
 def _wrong_hash(found: list[str], log: Path, original: Path | None) -> str:
-    """Return why a hash is not that of the whole log; empty if nothing speaks against it."""
+    """Return why a hash cannot be that of the whole log; empty if it can."""
     stated = found[0]
     if len(found) > 1:
         return f"{len(found)} hashes: {', '.join(text[:12] + '...' for text in found[:4])}"
     if not _SHA256.fullmatch(stated):
-        return f"hash={stated[:20]} is no SHA-256 in lower-case hexadecimal"
+        return f"hash={stated[:20]} is not a SHA-256 in lower-case hexadecimal"
     content = log.read_bytes()
     is_of_this = stated in _hashes(content)
     cut = _CUT.search(content) is not None

@@ -1,4 +1,4 @@
-"""Checks of the compliance tests: that they are there, passed, and fit the result's own logs."""
+"""Checks of the compliance tests: present, passed, and consistent with the result's own logs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _OPTIONAL = {ACCURACY_LOG, "mlperf_log_trace.json"}
 
 
 def check_compliance(result: Result, originals: Path | None, findings: Findings) -> None:
-    """Check every compliance test that the round asks for."""
+    """Check every compliance test that the round requires."""
     if not result.closed or result.rules is None:
         return
     for test in result.rules.audits:
@@ -115,14 +115,14 @@ def _check_scores(path: Path, expected: str, test: str, findings: Findings) -> N
             findings.error(
                 "audit-differs",
                 path,
-                f"its {name} is {value:g}, and {right:g} by the logs: it is of another run",
+                f"its {name} is {value:g}, but {right:g} in the logs: it belongs to another run",
                 f"Run `sut audit {test}`",
             )
         elif off > _ROUNDING:
             findings.warn(
                 "audit-differs",
                 path,
-                f"its {name} is {value:g}, and {right:g} by the logs",
+                f"its {name} is {value:g}, but {right:g} in the logs",
                 f"Verify {test} again with these logs",
             )
 
@@ -182,9 +182,9 @@ def _check_responses(
 
 
 def _check_benchmark(result: Result, path: Path, text: str, findings: Findings) -> None:
-    """Check that a figure of TEST01, if there is one, is of this benchmark.
+    """Check that a figure of TEST01, if there is one, belongs to this benchmark.
 
-    Its value is that of a part of the data, so it only has to be near the whole.
+    It comes from a part of the data, so it only has to be near the figure of the whole.
     """
     assert result.rules is not None, "the caller has looked"
     metric = result.rules.metric
@@ -200,7 +200,7 @@ def _check_benchmark(result: Result, path: Path, text: str, findings: Findings) 
     findings.error(
         "audit-failed",
         path,
-        f"{wrong}: it is of another benchmark",
+        f"{wrong}: it belongs to another benchmark",
         "Run `sut audit TEST01` of this benchmark",
     )
 

@@ -46,7 +46,7 @@ def check_user_conf(result: Result, findings: Findings) -> None:
     if not reading.problems and "\N{REPLACEMENT CHARACTER}" in text:
         line = text.count("\n", 0, text.index("\N{REPLACEMENT CHARACTER}")) + 1
         findings.warn("user-conf", path, f"line {line} is not UTF-8", "Save it as UTF-8")
-    # What LoadGen reads is judged whatever is wrong with the lines that it does not read.
+    # Judge what LoadGen reads, even if other lines are wrong.
     conf, model = reading.conf, _loadgen_model(result, named)
     if result.closed:
         for problem in conf.closed_problems(model, scenario):
@@ -61,7 +61,7 @@ def check_user_conf(result: Result, findings: Findings) -> None:
 def _differing(
     result: Result, log: DetailLog, conf: user_conf.UserConf, model: str
 ) -> Iterator[str]:
-    """Yield the lines of a file that differ from what LoadGen had in force."""
+    """Yield the lines of a file that differ from LoadGen's settings in the log."""
     ran = str(log.get("effective_scenario"))  # another than the folder's in an inferred result
     entries = conf.effective(model, ran) if ran in SCENARIOS else {}
     differing = [entry for entry in entries.values() if _differs(entry, log)]

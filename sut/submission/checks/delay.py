@@ -31,7 +31,7 @@ _TIGHT = 1.1
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What a performance log says of the engine's speed.
+    """What a performance log shows of the engine's speed.
 
     Attributes:
         path: the detail log.
@@ -93,7 +93,7 @@ def check_delay(speeds: Iterable[Speed], findings: Findings) -> None:
 
 
 def _why(single: Speed, multi: Speed | None, offline: Speed | None) -> str:
-    """Return what speaks for a delay; empty if nothing does."""
+    """Return evidence of a delay; empty without any."""
     if 0 < single.delay_ns <= single.least_ns:
         return f"a batch waits {_ms(single.delay_ns)} for samples that cannot come"
     if multi is not None and 0 < multi.least_ns < single.least_ns:
@@ -107,7 +107,7 @@ def _why(single: Speed, multi: Speed | None, offline: Speed | None) -> str:
     tight = 0 < single.p90_ns <= single.least_ns * _TIGHT
     explained = alone_ns * _TIMES_PLAIN >= single.least_ns
     if single.closed and near and tight and not explained:
-        return f"all latencies lie close above {near[0]:g} ms, a usual batching delay"
+        return f"all latencies are just above {near[0]:g} ms, a usual batching delay"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""What a check says: which file, what is wrong, and what to do."""
+"""The finding of a check: which file, what is wrong, and what to do."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
-# "error": this must not be submitted; "warning": a person must look at it.
+# "error": do not submit this; "warning": a person must look at it.
 Severity = Literal["error", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
+    """One problem.
 
     Attributes:
         code: its kind, for scripts: docs/submission.md lists them.

@@ -1,4 +1,4 @@
-"""Checks of LoadGen's logs: verdict, errors, settings, and what differs between the two runs."""
+"""Checks of LoadGen's logs: verdict, errors, settings, and differences between the two runs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def check_logs(result: Result, findings: Findings) -> None:
 
 
 def check_performance(result: Result, log: DetailLog, path: Path, findings: Findings) -> None:
-    """Check a performance log; those of compliance tests, too."""
+    """Check a performance log, also of a compliance test."""
     if log.get("effective_test_mode") != "PerformanceOnly":
         findings.error(
             "wrong-mode",
@@ -121,7 +121,7 @@ def _check_counts(result: Result, log: DetailLog, path: Path, findings: Findings
         findings.error(
             "count-not-real",
             path,
-            f"it states {loaded:g} samples, of a data set of {real:g}",
+            f"it states {loaded:g} samples, but the data set has {real:g}",
             "Use the whole data set",
         )
     samples = _number(log, "effective_samples_per_query")
@@ -158,7 +158,7 @@ def _check_latency(result: Result, log: DetailLog, path: Path, findings: Finding
 
 
 def _check_audit_settings(log: DetailLog, path: Path, findings: Findings) -> None:
-    """Refuse a performance run that was made with an audit.config."""
+    """Refuse a performance run with an audit.config."""
     for tests, keys in _AUDIT_SETTINGS.items():
         found = [key for key in keys if log.get(f"effective_{key}")]
         if found:
@@ -186,7 +186,7 @@ def _check_nodes(result: Result, log: DetailLog, path: Path, findings: Findings)
             "network-nodes",
             path,
             f"{len(nodes)} nodes have {len(set(nodes))} name(s): {nodes[0]}",
-            "Give every node a name of its own; the QDL asks each for it",
+            "Give every node its own name; the QDL asks each for it",
         )
 
 
@@ -261,14 +261,14 @@ def _check_accuracy_run(result: Result, log: DetailLog, findings: Findings) -> N
         findings.error(
             "count-not-real",
             path,
-            f"it states {stated:g} samples, of a data set of {real:g}",
+            f"it states {stated:g} samples, but the data set has {real:g}",
             "Use the whole data set",
         )
     if result.rules is not None and min(stated or real, real) != result.rules.dataset_size:
         findings.error(
             "data-set-size",
             path,
-            f"{min(stated or real, real):g} samples were asked; "
+            f"{min(stated or real, real):g} samples were run; "
             f"{result.rules.name} has {result.rules.dataset_size}",
             "Run the accuracy test on the whole data set",
         )

@@ -48,7 +48,7 @@ def check_system(submitter: Submitter, name: str, findings: Findings) -> None:
             "system-missing",
             path,
             why,
-            "Run `sut doctor --system-json > FILE`, and fill in what is blank",
+            "Run `sut doctor --system-json > FILE`, and fill in the blank fields",
         )
         return
     for problem in system_json.problems(system):
@@ -72,7 +72,7 @@ def check_system(submitter: Submitter, name: str, findings: Findings) -> None:
                 "ecc-off",
                 path,
                 f'{field} says "{text}"',
-                "Switch ECC on and run again; the rules ask for it",
+                "Switch ECC on and run again; the rules require it",
             )
 
 
@@ -133,13 +133,13 @@ def check_measurements(result: Result, findings: Findings) -> None:
 
 
 def _check_real(result: Result, findings: Findings) -> None:
-    """Refuse what no engine computed."""
+    """Refuse results that no engine computed."""
     path, measured = measurements_file(result.place), result.measured
     for key, what in (
         ("simulated", "it was measured without a real engine"),
         ("synthetic_data", "it was measured with synthetic data"),
         ("stand_in", f"it is a stand-in: {measured.get('stand_in')}"),
-        ("fast", "it was made with --fast, which proves the layout alone"),
+        ("fast", "it was made with --fast, which only proves the layout"),
     ):
         if measured.get(key):
             code = "simulated" if key in {"simulated", "stand_in"} else key.replace("_", "-")
@@ -157,6 +157,6 @@ def _check_tests(result: Result, findings: Findings) -> None:
             findings.error(
                 "settings-differ",
                 measurements_file(result.place),
-                f"the settings of {name} are not those of performance",
-                "Run both with the same",
+                f"the settings of {name} differ from those of performance",
+                "Run both with the same settings",
             )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sut.submission.layout import Submitter
 
 _MEASURED = ("mlperf.conf", USER_CONF_FILE, README_FILE)
-# Fields that a description of a system must have, and that must say something.
+# Fields that a system description must have, and must not leave empty.
 _SYSTEM = (
     "division", "submitter", "status", "system_name", "number_of_nodes",
     "host_processor_model_name", "host_processors_per_node", "host_memory_capacity",
@@ -48,7 +48,7 @@ def check_old_system(submitter: Submitter, name: str, findings: Findings) -> Non
         return
     for field in _SYSTEM:
         if str(system.get(field, "")).strip() == "":
-            findings.error("system-blank", path, f'field "{field}" says nothing', "Fill it in")
+            findings.error("system-blank", path, f'field "{field}" is empty', "Fill it in")
     for field, expected in (("submitter", submitter.name), ("division", submitter.division)):
         found = str(system.get(field, ""))
         if found and _letters(found) != _letters(expected):
@@ -141,6 +141,6 @@ def _check_accuracy(result: Result, findings: Findings) -> None:
             "accuracy-low",
             path,
             f"{result.rules.metric} is {min(found):g}; "
-            f"{result.rules.name} wants {result.rules.target:g}",
+            f"{result.rules.name} requires {result.rules.target:g}",
             "Correct it",
         )

@@ -1,4 +1,4 @@
-"""How checks read the text of other people's files: any bytes, and figures that may be none."""
+"""Reads the text of other people's files: any bytes, and figures that may not be numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_text(path: Path) -> str | None:
     """Return a file's text, with replacements for what is not UTF-8; None if there is no file."""
     try:
         return path.read_text("utf-8", errors="replace") if path.is_file() else None
-    except OSError:  # no permission to read it: for the reader it is not there
+    except OSError:  # without permission to read it, treat it as missing
         return None
 
 
@@ -33,12 +33,12 @@ def figures(metric: str, text: str) -> list[float]:
         text: the whole file.
 
     Raises:
-        ValueError: there is none, or one of them is no number; says which.
+        ValueError: there is none, or one of them is not a number; says which.
     """
     pattern = re.compile(PATTERNS[metric])
     found = [match[1] for line in text.splitlines() if (match := pattern.match(line))]
     if not found:
-        raise ValueError(f"no line says {metric}")
+        raise ValueError(f"it has no line with {metric}")
     return [number(text) for text in found]
 
 
@@ -51,4 +51,4 @@ def number(text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise ValueError(f'"{text[:40]}" is no number') from error
+        raise ValueError(f'"{text[:40]}" is not a number') from error

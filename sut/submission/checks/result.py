@@ -1,4 +1,4 @@
-"""One result of a tree with its logs, and how the results of a tree are found."""
+"""One result of a tree with its logs, and how to find the results of a tree."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Result:
     """One scenario of a benchmark on a system.
 
     Attributes:
-        place: where its files lie.
-        round: whose rules hold.
+        place: where its files are.
+        round: whose rules apply.
         model: the benchmark that its folder's name stands for, by the checker's name.
         rules: of that benchmark; None if this program has none.
         system: the system's description; empty if there is none.
@@ -121,7 +121,7 @@ def read_old_result(place: Place, round_: Round) -> Result:
 
 
 def measurements_file(place: Place) -> Path:
-    """Return the JSON file of a result's measurements; where it should be if there is none.
+    """Return the path of a result's measurements, or where it should be.
 
     Up to v5.1 the checkers take any SYSTEM*.json, first the one that also names the scenario.
     """
@@ -139,7 +139,7 @@ def measurements_file(place: Place) -> Path:
 
 
 def json_or_empty(path: Path) -> dict[str, object]:
-    """Return a JSON object; empty where there is none: a check of that file says so."""
+    """Return a JSON object; empty if there is none, which another check reports."""
     try:
         return system_json.read(path)
     except DataError:
@@ -177,6 +177,6 @@ def _log(folder: Path, kind: str, findings: Findings) -> DetailLog | None:
         findings.error(
             f"{kind}-log-broken", path, "it ends before LoadGen's last record", "Run it again"
         )
-        # A performance log without its results fails every check of them; one finding is enough.
+        # A performance log without results would fail every check; one finding is enough.
         return log if kind == "accuracy" else None
     return log

@@ -1,4 +1,4 @@
-"""Checks of the tree as files: what is missing, what is too much, what names are not allowed."""
+"""Checks of the files of a tree: missing ones, foreign ones, and names that are not allowed."""
 
 from __future__ import annotations
 
@@ -30,18 +30,22 @@ _ALLOWED = {
 
 
 def check_root(root: Path, findings: Findings) -> None:
-    """Check what lies beside the divisions and the submitters."""
+    """Check for files beside the divisions and the submitters."""
     for path in sorted(root.iterdir()):
         if path.name in (*DIVISIONS, *_ROOT_FOLDERS):
             continue
         if path.is_dir():
-            findings.error("extra-file", path, "is no division", f"Expected {', '.join(DIVISIONS)}")
+            findings.error(
+                "extra-file", path, "is not a division", f"Expected {', '.join(DIVISIONS)}"
+            )
         elif path.suffix not in {".md", ".pdf"}:
-            findings.error("extra-file", path, "lies beside the divisions", "Remove it")
+            findings.error("extra-file", path, "does not belong beside the divisions", "Remove it")
     for division in DIVISIONS:
         for path in sorted((root / division).glob("*")):
             if path.is_file():
-                findings.error("extra-file", path, "lies beside the submitters", "Remove it")
+                findings.error(
+                    "extra-file", path, "does not belong beside the submitters", "Remove it"
+                )
 
 
 def check_submitter(submitter: Submitter, round_: Round, findings: Findings) -> None:
@@ -53,7 +57,7 @@ def check_submitter(submitter: Submitter, round_: Round, findings: Findings) -> 
             findings.error(
                 "system-without-results",
                 path,
-                "there are no results of it",
+                "it has no results",
                 "Remove it, or add its results",
             )
     if not found:
@@ -69,7 +73,7 @@ def check_submitter(submitter: Submitter, round_: Round, findings: Findings) -> 
         findings.error(
             "calibration-missing",
             calibration[0],
-            "nothing says how the model was quantized, or that it was not",
+            "it must say how the model was quantized, or that it was not",
             "Write it",
         )
 
@@ -85,7 +89,7 @@ def check_scenarios(submitter: Submitter, results: list[Result], findings: Findi
             findings.warn(
                 "not-judged",
                 folder,
-                f"{first.model} is no vision benchmark, so its bounds, counts, accuracy and "
+                f"{first.model} is not a vision benchmark, so its bounds, counts, accuracy and "
                 "compliance tests are not judged",
                 "Check it with the official checker",
             )
@@ -114,7 +118,7 @@ def check_files(result: Result, findings: Findings) -> None:
             allowed = allowed | {_POWER_LOG}
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if path.is_file() and path.name not in allowed:
-                findings.error("extra-file", path, "is no log of LoadGen", "Remove it")
+                findings.error("extra-file", path, "is not a log of LoadGen", "Remove it")
 
 
 def _check_group(folder: Path, result: Result, found: set[str], findings: Findings) -> None:
@@ -125,7 +129,7 @@ def _check_group(folder: Path, result: Result, found: set[str], findings: Findin
         findings.error(
             "wrong-type",
             folder,
-            f'{result.rules.name} is no benchmark of a "{kind}" system',
+            f'{result.rules.name} is not a benchmark of a "{kind}" system',
             "Correct system_type, or move it to open",
         )
         return
@@ -133,7 +137,7 @@ def _check_group(folder: Path, result: Result, found: set[str], findings: Findin
         findings.error(
             "scenario-missing",
             folder / name,
-            "the round asks for this scenario",
+            "the round requires this scenario",
             f"Run `sut submit -s {name}`",
         )
     for name in sorted(found - set(required)):
@@ -159,9 +163,10 @@ def _check_mapping(submitter: Submitter, result: Result, findings: Findings) -> 
 
 
 def _check_entries(folder: str, findings: Findings) -> None:
-    """Check the names and the sizes of all that lies in a folder, at any depth.
+    """Check the names and sizes of everything in a folder, at any depth.
 
-    A round's tree has 50,000 files: one look at each folder, and a path only where one is wrong.
+    The tree of a round has 50,000 files, so each folder is read once, and only bad entries get a
+    path.
     """
     with os.scandir(folder) as listed:
         entries = sorted(listed, key=lambda entry: entry.name)
@@ -181,9 +186,9 @@ def _wrong_name(name: str) -> tuple[str, str, str] | None:
     if name.startswith(".") and name != ".gitkeep":
         return "hidden-name", "its name begins with a dot", "Rename or remove it"
     if " " in name:
-        return "blank-in-name", "its name has a blank", "Rename it"
+        return "blank-in-name", "its name has a space", "Rename it"
     if name == "__pycache__":
-        return "extra-file", "holds what Python left", "Remove it"
+        return "extra-file", "holds files that Python left behind", "Remove it"
     return None
 
 
@@ -201,7 +206,7 @@ def _wrong_entry(entry: os.DirEntry[str]) -> tuple[str, str, str] | None:
 
 
 def has_results(root: Path) -> bool:
-    """Tell a tree with at least one folder of results."""
+    """Return whether a tree has at least one folder of results."""
     return any(
         folders(submitter / "results")
         for division in DIVISIONS

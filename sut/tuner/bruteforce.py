@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sut.tuner import server, space
 from sut.tuner.confirm import rounded
-from sut.tuner.messages import Answer, Outcome, Predicted, Trial
+from sut.tuner.messages import Answer, Predicted, Trial, run_trial
 from sut.tuner.model import Model
 
 if TYPE_CHECKING:
@@ -44,54 +44,38 @@ def bisect(job: Job, known: MutableMapping[str, float], say: Callable[[str], Non
 def _search(
     job: Job, model: Model, candidates: Iterable[Candidate], say: Callable[[str], None]
 ) -> Search:
-    peaks: dict[Candidate, tuple[float, Outcome | None]] = {}
+    peaks: dict[Candidate, float] = {}
     for candidate in candidates:
         peaks[candidate] = yield from _peak(job, candidate, model.rate(candidate))
-        say(f"{candidate}: {peaks[candidate][0]:,.6g} queries/s")
-    ranked = sorted(peaks, key=lambda c: -peaks[c][0])
-    best = ranked[0] if ranked else None
-    if best is None or not peaks[best][0]:
+        say(f"{candidate}: {peaks[candidate]:,.6g} queries/s")
+    ranked = sorted(peaks, key=lambda c: -peaks[c])
+    if not ranked or not peaks[ranked[0]]:
         raise server.Unreachable(server.unreachable(job, model))
-    qps = peaks[best][0]
+    best = ranked[0]
     runs = []
     for _ in range(job.confirm_runs):
-        run = yield Trial("confirm", best, job.confirm_s, qps)
-        assert isinstance(run, Outcome)
-        runs.append(run)
+        runs.append((yield from run_trial(Trial("confirm", best, job.confirm_s, peaks[best]))))
     return Answer(
         candidate=best,
-        target_qps=qps,
+        target_qps=peaks[best],
         value=min(run.metric for run in runs),
         confirmed=tuple(runs),
         is_valid=all(run.valid for run in runs),
         confidence=None,
-        predictions=tuple(Predicted(c, peaks[c][0], model.fill_ns(c, peaks[c][0])) for c in ranked),
+        predictions=tuple(Predicted(c, peaks[c], model.fill_ns(c, peaks[c])) for c in ranked),
         measured=tuple(model.measured.items()),
     )
 
 
-def _peak(
-    job: Job, candidate: Candidate, capacity: float
-) -> Generator[Ask, Reply, tuple[float, Outcome | None]]:
-    """Widen until one rate is VALID and one is not, then halve the distance."""
+def _peak(job: Job, candidate: Candidate, capacity: float) -> Generator[Ask, Reply, float]:
+    """Widen until one rate is VALID and one is not, then halve the distance; 0.0: none is."""
+    low, high, left = 0.0, 0.0, _BISECTIONS
     qps = rounded(_START_SHARE * capacity)
-    run = yield from _try(job, candidate, qps)
-    low, high = (qps, 0.0) if run.valid else (0.0, qps)
-    best = run if run.valid else None
-    while not (low and high):
-        qps = rounded(low * _WIDEN if low else high / _WIDEN)
-        if qps < _LEAST_SHARE * capacity:
-            return 0.0, None
-        run = yield from _try(job, candidate, qps)
-        low, high, best = (qps, high, run) if run.valid else (low, qps, best)
-    for _ in range(_BISECTIONS):
-        qps = rounded((low + high) / 2)
-        run = yield from _try(job, candidate, qps)
-        low, high, best = (qps, high, run) if run.valid else (low, qps, best)
-    return low, best
-
-
-def _try(job: Job, candidate: Candidate, qps: float) -> Generator[Ask, Reply, Outcome]:
-    run = yield Trial("search", candidate, job.confirm_s, qps)
-    assert isinstance(run, Outcome)
-    return run
+    while left and qps >= _LEAST_SHARE * capacity:
+        run = yield from run_trial(Trial("search", candidate, job.confirm_s, qps))
+        low, high = (qps, high) if run.valid else (low, qps)
+        if low and high:
+            qps, left = rounded((low + high) / 2), left - 1
+        else:
+            qps = rounded(low * _WIDEN if low else high / _WIDEN)
+    return low

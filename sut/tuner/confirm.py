@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sut.tuner import constraints
-from sut.tuner.messages import Outcome, Trial
+from sut.tuner.messages import Trial, run_trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from sut.tuner.job import Candidate, Job
     from sut.tuner.learning import Lessons
-    from sut.tuner.messages import Ask, Reply
+    from sut.tuner.messages import Ask, Outcome, Reply
 
 # Smallest gain for which the rate is raised, and smallest step by which it is lowered.
 _LEAST_GAIN, _LEAST_STEP = 0.002, 0.002
@@ -48,7 +48,7 @@ class Claim:
         runs: at full length, at this rate.
         rival_runs: of the rival, at the same rate.
         is_proven: enough runs, and all VALID.
-        confidence: that the next run will be VALID.
+        confidence: that the next run will be VALID; None without a proof.
         notes: for the user.
     """
 
@@ -58,7 +58,7 @@ class Claim:
     runs: list[Outcome] = field(default_factory=list)
     rival_runs: list[Outcome] = field(default_factory=list)
     is_proven: bool = False
-    confidence: float = 0.0
+    confidence: float | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -112,8 +112,8 @@ class _Proof:
         return self._claim
 
     def _run(self, candidate: Candidate, qps: float) -> Generator[Ask, Reply, Outcome]:
-        outcome = yield Trial("confirm", candidate, self._job.confirm_s, qps)
-        assert isinstance(outcome, Outcome)
+        trial = Trial("confirm", candidate, self._job.confirm_s, qps)
+        outcome = yield from run_trial(trial)
         self._lessons.learn(candidate, qps, outcome, "confirm")
         return outcome
 
@@ -197,19 +197,20 @@ def _judge(job: Job, lessons: Lessons, claim: Claim) -> None:
     """Note how sure the claim is, and how near the edge."""
     name, limit_ms = job.bound.name, job.bound.limit_ns / 1e6
     claim.is_proven = len(claim.runs) >= job.confirm_runs and all(r.valid for r in claim.runs)
-    claim.confidence = lessons.confidence(claim.candidate, claim.qps)
     values_ms = [run.latency_ns[name] / 1e6 for run in claim.runs]
-    claim.notes += [
+    claim.notes.append(
         f"{name} was {min(values_ms):.3g} to {max(values_ms):.3g} of {limit_ms:g} ms in "
-        f"{len(values_ms)} run(s); the next run is VALID with a confidence of "
-        f"{claim.confidence:.0%}.",
-        f"1 % more load raises {name} by {lessons.steepness(claim.candidate, claim.qps):.0%}.",
-    ]
-    if claim.confidence < _KNIFE_EDGE:
-        claim.notes.append(
-            f"Knife-edge: this setting may be INVALID tomorrow ({1 - claim.confidence:.0%}). "
-            "Lower the rate by 1 % before you publish it."
-        )
+        f"{len(values_ms)} run(s); 1 % more load raises it by "
+        f"{lessons.steepness(claim.candidate, claim.qps):.0%}."
+    )
+    if claim.is_proven:
+        claim.confidence = lessons.confidence(claim.candidate, claim.qps)
+        claim.notes.append(f"The next run is VALID with a confidence of {claim.confidence:.0%}.")
+        if claim.confidence < _KNIFE_EDGE:
+            claim.notes.append(
+                "Knife-edge: this setting may be INVALID tomorrow. Lower the rate by 1 % before "
+                "you publish it."
+            )
     if claim.rival_runs:
         more = _room(lessons, claim.rival_runs) - _room(lessons, claim.runs)
         verdict = "as good, as far as runs can tell,"

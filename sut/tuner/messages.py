@@ -193,6 +193,13 @@ Reply: TypeAlias = Measured | Outcome
 Search: TypeAlias = "Generator[Ask, Reply, Answer]"
 
 
+def run_trial(trial: Trial) -> Generator[Ask, Reply, Outcome]:
+    """Ask for one trial and return its outcome, with `yield from`."""
+    outcome = yield trial
+    assert isinstance(outcome, Outcome)
+    return outcome
+
+
 def drive(search: Search, answer: Callable[[Ask], Reply]) -> Answer:
     """Run a search to its end; whatever `answer` raises ends it."""
     try:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from sut.tuner import server, space
 from sut.tuner.batch_choice import Choice, Row, choose
 from sut.tuner.job import Bound, Candidate
-from sut.tuner.messages import Answer, Outcome, Predicted, Trial
+from sut.tuner.messages import Answer, Predicted, Trial, run_trial
 from sut.tuner.model import Model, curve_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
+    from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
     from sut.serve.service_times import Point
     from sut.tuner.job import Job, Variant
-    from sut.tuner.messages import Ask, Reply, Search
+    from sut.tuner.messages import Outcome, Search
 
 MS = 1e6
 _MORE_SLOTS = 4
@@ -63,12 +63,12 @@ def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], Non
         say(f"  {note}")
     tried: dict[Candidate, Outcome] = {}
     for candidate in _candidates(job, tables):
-        tried[candidate] = yield from _run(Trial("probe", candidate, job.probe_s))
+        tried[candidate] = yield from run_trial(Trial("probe", candidate, job.probe_s))
     best = max(tried, key=lambda candidate: tried[candidate].metric)
     expected = float(f"{tried[best].metric:.5g}")
     runs = []
     for _ in range(job.confirm_runs):
-        runs.append((yield from _run(Trial("confirm", best, job.confirm_s, expected))))
+        runs.append((yield from run_trial(Trial("confirm", best, job.confirm_s, expected))))
     return _answer(job, tables, best, runs, tried)
 
 
@@ -139,12 +139,6 @@ def _candidates(job: Job, tables: _Tables) -> list[Candidate]:
     found = [first, *(replace(first, slots=more) for more in slots[1:])]
     found += [replace(first, workers=kind) for kind in job.space.workers[1:]]
     return space.distinct(found)
-
-
-def _run(trial: Trial) -> Generator[Ask, Reply, Outcome]:
-    outcome = yield trial
-    assert isinstance(outcome, Outcome)
-    return outcome
 
 
 def _answer(

@@ -5,7 +5,7 @@ A search in the sense of sut.tuner.messages: yields its questions, and never kno
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,7 +14,7 @@ from sut.serve.service_times import Measured
 from sut.tuner import predict
 from sut.tuner.confirm import Claim, confirm, rounded
 from sut.tuner.learning import Lessons
-from sut.tuner.messages import Answer, Curve, Measure, Outcome, Predicted, Trial
+from sut.tuner.messages import Answer, Curve, Measure, Predicted, Trial, run_trial
 from sut.tuner.model import FINE, Model
 from sut.tuner.trace_facts import Learnt
 
@@ -43,14 +43,6 @@ _NEAR_RATE = 0.004
 
 class Unreachable(SutError):
     """No setting meets the bounds; the message says why."""
-
-
-@dataclass(slots=True)
-class _Contender:
-    """A candidate with its probes."""
-
-    candidate: Candidate
-    qps: float = 0.0
 
 
 def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], None]) -> Search:
@@ -91,20 +83,24 @@ def settle(
         f"{predict.flatness(ranked)}"
     )
     lessons = Lessons(job, model)
-    first, *_ = _contenders(ranked)
-    yield from _probe_one(job, first, lessons)
-    if lessons.safe_rate(first.candidate, first.qps) < (1 - _SURPRISE) * first.qps:
+    first, qps = next(iter(_contenders(ranked).items()))
+    yield from _probe(job, lessons, first, qps)
+    if lessons.safe_rate(first, qps) < (1 - _SURPRISE) * qps:
         say("the first runs differ from the prediction; predicting again with their times")
-        corrected = again(lessons.learnt(first.candidate))
+        corrected = again(lessons.learnt(first))
         ranked = corrected if corrected and corrected[0].qps else ranked
-    contenders = yield from _probe_all(job, ranked, lessons)
-    best, *others = contenders
-    best, lost = yield from _other_workers(job, best, lessons)
-    near = [c.candidate for c in others if c.qps >= (1 - _CONTENDER_SHARE) * best.qps]
-    rival = near[0] if near else lost
-    claim = Claim(best.candidate, rounded(best.qps), rival)
+    rates = _contenders(ranked)
+    for candidate, qps in rates.items():
+        if not lessons.measured(candidate):
+            yield from _probe(job, lessons, candidate, qps)
+    rates = {candidate: lessons.safe_rate(candidate, qps) for candidate, qps in rates.items()}
+    best, *others = sorted(rates, key=lambda candidate: -rates[candidate])
+    near = [other for other in others if rates[other] >= (1 - _CONTENDER_SHARE) * rates[best]]
+    chosen = yield from _other_workers(job, lessons, best, rates[best])
+    rival = near[0] if near else best if chosen != best else None
+    claim = Claim(chosen, rounded(lessons.safe_rate(chosen, rates[best])), rival)
     claim = yield from confirm(job, lessons, claim, say)
-    return _answer(job, model, ranked, lessons, claim)
+    return _answer(model, ranked, lessons, claim)
 
 
 def measure(job: Job) -> Generator[Ask, Reply, dict[Variant, Measured]]:
@@ -141,41 +137,16 @@ def unreachable(job: Job, model: Model) -> str:
     )
 
 
-def _probe_all(
-    job: Job, ranked: Sequence[Predicted], lessons: Lessons
-) -> Generator[Ask, Reply, list[_Contender]]:
-    """Probe the best few; return them, best first by their results."""
-    chosen = _contenders(ranked)
-    for contender in chosen:
-        if not lessons.measured(contender.candidate):
-            yield from _probe_one(job, contender, lessons)
-    for contender in chosen:
-        contender.qps = lessons.safe_rate(contender.candidate, contender.qps)
-    return sorted(chosen, key=lambda contender: -contender.qps)
-
-
-def _probe_one(job: Job, contender: _Contender, lessons: Lessons) -> Generator[Ask, Reply, None]:
-    """Probe a candidate until its rate settles."""
-    hint = contender.qps
-    for _ in range(_PROBES):
-        qps = lessons.safe_rate(contender.candidate, hint)
-        outcome = yield from probe(job, contender.candidate, qps, lessons)
-        hint = qps
-        after = lessons.safe_rate(contender.candidate, hint)
-        if outcome.valid and abs(after - qps) <= _NEAR_RATE * qps:
-            break
-
-
-def _contenders(ranked: Sequence[Predicted]) -> list[_Contender]:
-    """Return the best of each batch size, if it is near the top."""
-    found: list[_Contender] = []
+def _contenders(ranked: Sequence[Predicted]) -> dict[Candidate, float]:
+    """Return the best of each batch size with its rate, if it is near the top."""
+    found: dict[Candidate, float] = {}
     for predicted in ranked:
-        c = predicted.candidate
-        is_near = predicted.qps >= (1 - _CONTENDER_SHARE) * ranked[0].qps
-        is_new = not any(_are_alike(c, other.candidate) for other in found)
+        candidate, qps = predicted.candidate, predicted.qps
+        is_near = qps >= (1 - _CONTENDER_SHARE) * ranked[0].qps
+        is_new = not any(_are_alike(candidate, other) for other in found)
         if predicted.is_fine == ranked[0].is_fine and is_near and is_new:
-            found.append(_Contender(c, predicted.qps))
-    return found[:_CONTENDERS]
+            found[candidate] = qps
+    return dict(list(found.items())[:_CONTENDERS])
 
 
 def _are_alike(one: Candidate, other: Candidate) -> bool:
@@ -184,51 +155,40 @@ def _are_alike(one: Candidate, other: Candidate) -> bool:
     return one.variant == other.variant and bool(one.caps) == bool(other.caps) and near
 
 
-def probe(
-    job: Job, candidate: Candidate, qps: float, lessons: Lessons
-) -> Generator[Ask, Reply, Outcome]:
-    """Run one probe and learn from it."""
-    outcome = yield Trial("probe", candidate, job.probe_s, rounded(qps))
-    assert isinstance(outcome, Outcome)
-    lessons.learn(candidate, rounded(qps), outcome, "probe")
-    return outcome
+def _probe(
+    job: Job, lessons: Lessons, candidate: Candidate, qps: float
+) -> Generator[Ask, Reply, None]:
+    """Probe a candidate until its rate settles, and learn from it."""
+    for _ in range(_PROBES):
+        qps = rounded(lessons.safe_rate(candidate, qps))
+        outcome = yield from run_trial(Trial("probe", candidate, job.probe_s, qps))
+        lessons.learn(candidate, qps, outcome, "probe")
+        if outcome.valid and abs(lessons.safe_rate(candidate, qps) - qps) <= _NEAR_RATE * qps:
+            break
 
 
 def _other_workers(
-    job: Job, best: _Contender, lessons: Lessons
-) -> Generator[Ask, Reply, tuple[_Contender, Candidate | None]]:
-    """Probe the other kinds of worker at the best rate; return the winner and the loser."""
-    lost = None
-    name = job.bound.name
-    for kind in job.space.workers:
-        if kind == best.candidate.workers:
-            continue
-        other = _Contender(replace(best.candidate, workers=kind))
-        outcome = yield Trial("probe", other.candidate, job.probe_s, rounded(best.qps))
-        mine = yield Trial("probe", best.candidate, job.probe_s, rounded(best.qps))
-        assert isinstance(outcome, Outcome)
-        assert isinstance(mine, Outcome)
-        lessons.learn(best.candidate, rounded(best.qps), mine, "probe")
-        is_fair = outcome.is_disturbed <= mine.is_disturbed and not outcome.stopped
-        if is_fair and outcome.latency_ns[name] < mine.latency_ns[name]:
-            lessons.learn(other.candidate, rounded(best.qps), outcome, "probe")
-            lost, best = best.candidate, _rated(other, lessons, best.qps)
-    return best, lost
+    job: Job, lessons: Lessons, best: Candidate, qps: float
+) -> Generator[Ask, Reply, Candidate]:
+    """Probe the other kinds of worker in turns with the best; return the one that is faster."""
+    qps, name = rounded(qps), job.bound.name
+    for kind in [kind for kind in job.space.workers if kind != best.workers]:
+        other = replace(best, workers=kind)
+        theirs = yield from run_trial(Trial("probe", other, job.probe_s, qps))
+        mine = yield from run_trial(Trial("probe", best, job.probe_s, qps))
+        lessons.learn(best, qps, mine, "probe")
+        is_fair = theirs.is_disturbed <= mine.is_disturbed and not theirs.stopped
+        if is_fair and theirs.latency_ns[name] < mine.latency_ns[name]:
+            lessons.learn(other, qps, theirs, "probe")
+            best = other
+    return best
 
 
-def _rated(other: _Contender, lessons: Lessons, hint: float) -> _Contender:
-    """Return the contender with its own rate."""
-    other.qps = lessons.safe_rate(other.candidate, hint)
-    return other
-
-
-def _answer(
-    job: Job, model: Model, ranked: Sequence[Predicted], lessons: Lessons, claim: Claim
-) -> Answer:
+def _answer(model: Model, ranked: Sequence[Predicted], lessons: Lessons, claim: Claim) -> Answer:
     return Answer(
         candidate=claim.candidate,
         target_qps=claim.qps,
-        value=min((run.metric for run in claim.runs), default=0.0),
+        value=min(run.metric for run in claim.runs),
         confirmed=tuple(claim.runs),
         is_valid=claim.is_proven,
         confidence=claim.confidence,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sut.tuner import server, space
 from sut.tuner.job import Candidate, Variant
-from sut.tuner.messages import Answer, Outcome, Predicted, Trial
+from sut.tuner.messages import Answer, Predicted, Trial, run_trial
 from sut.tuner.model import Model
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sut.config.settings import WorkerKind
     from sut.tuner.job import Job
-    from sut.tuner.messages import Ask, Reply, Search
+    from sut.tuner.messages import Ask, Outcome, Reply, Search
 
 # Predicted settings to try, and measured ones to confirm.
 _TRIED, _CONFIRMED = 3, 2
@@ -81,9 +81,7 @@ def _probe(
     for candidate in space.distinct([first, *kinds, *others]):
         if candidate.workers == "inline" and candidate.variant.instances > 1:
             continue
-        outcome = yield Trial("probe", candidate, job.probe_s)
-        assert isinstance(outcome, Outcome)
-        found[candidate] = outcome
+        found[candidate] = yield from run_trial(Trial("probe", candidate, job.probe_s))
     return found
 
 
@@ -99,8 +97,7 @@ def _confirm(
     runs: dict[Candidate, list[Outcome]] = {candidate: [] for candidate in candidates}
     for _ in range(job.confirm_runs):
         for candidate in candidates:
-            run = yield Trial("confirm", candidate, job.confirm_s)
-            assert isinstance(run, Outcome)
+            run = yield from run_trial(Trial("confirm", candidate, job.confirm_s))
             runs[candidate].append(run)
     return runs
 

@@ -98,9 +98,16 @@ class Model:
         """Return the largest batch size that was measured on any device."""
         return max(max(points) for _, points in self.measured[variant].workers)
 
+    def by_device(self, variant: Variant) -> dict[str, Curve]:
+        """Return S(b) of the first worker of every device; the others of one differ by noise."""
+        found: dict[str, Curve] = {}
+        for device, curve in self.curves(variant):
+            found.setdefault(device, curve)
+        return found
+
     def is_uneven(self, variant: Variant) -> bool:
         """Whether the devices need their own caps."""
-        curves = [curve for _, curve in self.curves(variant)]
+        curves = self.by_device(variant).values()
         for size in (1, *(2**k for k in range(1, 11) if 2**k <= self.largest(variant))):
             times = [curve.service_ns(size) for curve in curves]
             if max(times) > (1 + EQUAL_DEVICES) * min(times):

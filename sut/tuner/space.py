@@ -179,13 +179,13 @@ def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _caps(model: Model, variant: Variant, batch: int) -> tuple[tuple[str, int], ...]:
-    curves = model.curves(variant)
-    time_ns = min(curve.service_ns(batch) for _, curve in curves)
-    found: dict[str, int] = {}
-    for device, curve in curves:
+    curves = model.by_device(variant)
+    time_ns = min(curve.service_ns(batch) for curve in curves.values())
+    found = []
+    for device, curve in curves.items():
         within = (b for b in range(batch, 0, -1) if curve.service_ns(b) <= time_ns)
-        found[device] = min(next(within, 1), found.get(device, batch))
-    return tuple((device, cap) for device, cap in found.items() if cap < batch)
+        found.append((device, next(within, 1)))
+    return tuple((device, cap) for device, cap in found if cap < batch)
 
 
 def grid(job: Job, model: Model) -> Iterator[Candidate]:

@@ -54,7 +54,7 @@ def check_system(submitter: Submitter, name: str, findings: Findings) -> None:
     for problem in system_json.problems(system):
         findings.error("system-field", path, problem, "Correct it")
     for field in system_json.blanks(system):
-        findings.error("system-blank", path, f'field "{field}" says nothing', "Fill it in")
+        findings.error("system-blank", path, f'field "{field}" is empty', "Fill it in")
     for field, expected in (("submitter", submitter.name), ("division", submitter.division)):
         found = str(system.get(field, ""))
         if found.lower() != expected.lower():
@@ -114,7 +114,7 @@ def check_measurements(result: Result, findings: Findings) -> None:
             findings.error(
                 "measurements-field",
                 path,
-                f'field "{field}" says nothing',
+                f'field "{field}" is empty',
                 "Fill it in",
             )
         elif result.measured[field] == NOT_STATED:

@@ -98,15 +98,8 @@ class Lessons:
         It uses all runs of the candidate, even INVALID ones at other rates. To use only the last
         ones, after others failed, would select the lucky ones.
         """
-        base = self._base()
-        needed_ns = self.limit_ns(candidate, qps)
-        slowest = math.log(self._model.fitting_ratio(candidate, qps, base, needed_ns))
+        slowest = math.log(self._model.slowest_ratio(candidate, qps, self._base()))
         return self._forecast(candidate).chance_below(slowest)
-
-    def limit_ns(self, candidate: Candidate, qps: float) -> float:
-        """Return the highest percentile of a VALID run; early stopping lowers the bound."""
-        allowance = self._model.allowance(candidate, qps, self.learnt(candidate))
-        return self._job.bound.limit_ns * allowance
 
     def room(self, outcome: Outcome) -> float:
         """Return the logarithm of the bound over the run's percentile."""

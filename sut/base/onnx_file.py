@@ -5,6 +5,7 @@ Knows no inference library, and imports onnx, which is slow, only when a file is
 
 from __future__ import annotations
 
+import mmap
 from collections import Counter
 from math import prod
 from pathlib import Path
@@ -26,6 +27,9 @@ TAKEN_FOR_MODELS = (
     (b"\x1f\x8b", "compressed with gzip. Unpack it"),
     (b"<", "a web page or XML. Download the model again"),
 )
+
+# The key under which a tensor names the file of its weights (onnx.proto, external_data).
+_LOCATION = b"location"
 
 # Names in onnx.TensorProto.DataType to the word for a precision. Other types hold no weights.
 PRECISIONS = {
@@ -83,8 +87,44 @@ def check_onnx(path: Path) -> None:
         ) from error
     if not graph.node or not graph.output:
         raise DataError(
-            f"{path}: is is is an ONNX model without nodes or outputs; expected a whole model."
+            f"{path}: is an ONNX model without nodes or outputs; expected a whole model."
         )
+
+
+def external_files(path: Path) -> tuple[Path, ...]:
+    """Return the files beside an ONNX file that hold weights of it, in order of their names.
+
+    Most models have none, which shows without parsing them.
+
+    Raises:
+        DataError: one is missing.
+    """
+    if not _mentions(path, _LOCATION):
+        return ()
+    try:
+        graph = _graph(path)
+    except ValueError:  # ONNX Runtime has formats of its own
+        return ()
+    names = {
+        entry.value
+        for tensor in _weights(graph)
+        for entry in tensor.external_data
+        if entry.key == _LOCATION.decode()
+    }
+    found = tuple(path.parent / name for name in sorted(names))
+    for file in found:
+        if not file.is_file():
+            raise DataError(
+                f"{file}: no such file; {path} keeps weights in it. Copy it beside the model."
+            )
+    return found
+
+
+def _mentions(path: Path, word: bytes) -> bool:
+    if not path.stat().st_size:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(word) >= 0
 
 
 def precision_of(path: str, input_dtype: str) -> str:

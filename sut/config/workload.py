@@ -5,12 +5,14 @@ Plain data; sut.config.prepare makes it. It says nothing of devices, batches or 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 # Needed at run time: msgspec reads the annotations to decode a request.
 from backends.base import EngineSpec, TensorSpec
 from data.tasks import AnyPostprocess
+from sut.base.files import sha256_file
+from sut.base.onnx_file import external_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,11 +30,13 @@ class Model:
         path: absolute.
         sha256: of its content.
         origin: where it comes from, in words for a report.
+        files: SHA-256 of every other file that holds weights of it, by path.
     """
 
     path: str
     sha256: str
     origin: str
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,5 +113,11 @@ class Workload:
 
 
 def model_of(found: ResolvedModel) -> Model:
-    """Return a model that was found, as plain data."""
-    return Model(str(found.path.absolute()), found.sha256, found.origin)
+    """Return a model that was found, as plain data.
+
+    Raises:
+        DataError: a file of its weights is missing.
+    """
+    path = found.path.absolute()
+    files = {str(file): sha256_file(file) for file in external_files(path)}
+    return Model(str(path), found.sha256, found.origin, files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,10 +51,8 @@ def loadgen_section(
 
 
 def model_section(model: Model | None) -> dict[str, object] | None:
-    """Return the model's file; None for a backend without one."""
-    if model is None:
-        return None
-    return {"path": model.path, "sha256": model.sha256, "origin": model.origin}
+    """Return the model's files; None for a backend without one."""
+    return None if model is None else asdict(model)
 
 
 def data_section(samples: SampleSet | None) -> dict[str, object] | None:

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import onnx
+import pytest
 
 from data.benchmark import load_benchmark
+from sut.base.errors import DataError
+from sut.base.files import sha256_file
 from sut.config.arguments import Arguments
 from sut.config.plan import resolve
 from sut.config.prepare import prepared_workload, resolve_workload
@@ -74,3 +78,36 @@ def test_a_workload_travels_as_json(tmp_path: Path) -> None:
     workload = prepared_workload(benchmark(tmp_path), "onnxruntime", None, None)
 
     assert msgspec.json.decode(msgspec.json.encode(workload), type=Workload) == workload
+
+
+def with_weights_beside(folder: Path) -> Path:
+    """Return a model whose weights lie in a file of their own."""
+    proto = onnx.load(folder / own.MODEL)
+    path = folder / "split.onnx"
+    onnx.save_model(
+        proto, path, save_as_external_data=True, location="weights.bin", size_threshold=0
+    )
+    return path
+
+
+def test_a_model_has_a_hash_of_every_file_of_its_weights(tmp_path: Path) -> None:
+    named = benchmark(tmp_path)
+    split = with_weights_beside(tmp_path)
+
+    whole = resolve_workload(named, "onnxruntime", None).model
+    found = resolve_workload(named, "onnxruntime", split).model
+
+    assert whole is not None
+    assert whole.files == {}
+    weights = tmp_path / "weights.bin"
+    assert found is not None
+    assert found.files == {str(weights): sha256_file(weights)}
+
+
+def test_a_missing_file_of_weights_is_named(tmp_path: Path) -> None:
+    named = benchmark(tmp_path)
+    split = with_weights_beside(tmp_path)
+    (tmp_path / "weights.bin").unlink()
+
+    with pytest.raises(DataError, match=r"weights\.bin: no such file"):
+        resolve_workload(named, "onnxruntime", split)

@@ -26,7 +26,8 @@ SUMMARY_FILE = "mlperf_log_summary.txt"
 
 _MARKER = ":::MLLOG "
 _EFFECTIVE = "effective_"
-_FIRST_KEY = "loadgen_version"  # of every test, once
+_FIRST_KEY = "loadgen_version"
+_ONCE = (_FIRST_KEY, "result_validity")  # no test logs one of them twice
 _COUNTS_ERRORS = (5, 0, 16)  # LoadGen 5.0.15 and older end no performance log with num_errors
 # LoadGen prints numbers as C++ does. The rate of a single query is 0 / 0: "nan", which is not JSON.
 _NOT_A_NUMBER = re.compile(r'("value": )-?(nan|inf)\b')
@@ -41,7 +42,7 @@ class DetailLog(Mapping[str, object]):
         errors: texts of LoadGen's error records, in order.
         warnings: texts of its warnings; "Logging allocation detected" is usual at high rates.
         complete: LoadGen reached the end of the test.
-        runs: how often LoadGen began a test in it; a log of a single test has 1.
+        runs: how many tests began or ended in it; a log of a single test has 1.
     """
 
     records: Mapping[str, object]
@@ -108,7 +109,7 @@ def read_detail(path: Path) -> DetailLog:
         errors=tuple(str(record.value) for record in found if record.metadata.is_error),
         warnings=tuple(str(record.value) for record in found if record.metadata.is_warning),
         complete=whole and _ended(found, values),
-        runs=sum(record.key == _FIRST_KEY for record in found),
+        runs=max(sum(record.key == key for record in found) for key in _ONCE),
     )
 
 

@@ -70,6 +70,8 @@ def _check_speed(result: Result, test: str, folder: Path, findings: Findings) ->
     except SutError as error:
         findings.error("audit-files", run, str(error).strip("."), f"Copy the logs of {test} again")
         return
+    if log.runs > 1:
+        findings.error("audit-files", run, f"its log holds {log.runs} runs", f"Run {test} again")
     if not verified.passed:
         findings.error(
             "audit-differs",

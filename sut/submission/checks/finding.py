@@ -43,13 +43,21 @@ class Findings:
 
     def error(self, code: str, path: Path, what: str, remedy: str) -> None:
         """Add an error."""
-        self.found.append(Finding(code, self._relative(path), what, remedy))
+        self.found.append(Finding(code, self._relative(path), _one_line(what), remedy))
 
     def warn(self, code: str, path: Path, what: str, remedy: str) -> None:
         """Add a warning."""
-        self.found.append(Finding(code, self._relative(path), what, remedy, "warning"))
+        self.found.append(Finding(code, self._relative(path), _one_line(what), remedy, "warning"))
 
     def _relative(self, path: Path) -> str:
         if path == self._root:
             return "."
-        return str(path.relative_to(self._root)) if path.is_relative_to(self._root) else str(path)
+        inside = path.is_relative_to(self._root)
+        return _one_line(str(path.relative_to(self._root) if inside else path))
+
+
+def _one_line(text: str) -> str:
+    """Escape what cannot be printed in a line: other people's files and names hold anything."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sut.base.errors import DataError
-from sut.record.loadgen_logs import SUMMARY_FILE, read_summary_text
+from sut.record.loadgen_logs import DETAIL_FILE, SUMMARY_FILE, read_summary_text
 from sut.record.run_folder import ACCURACY_FILE, USER_CONF_FILE
 from sut.submission import system as system_json
 from sut.submission.checks.reading import figures, read_text
@@ -34,6 +34,7 @@ _SYSTEM = (
     "accelerator_model_name", "accelerator_memory_capacity", "framework", "operating_system",
     "other_software_stack",
 )  # fmt: skip
+_SEED = re.compile(r" : ((?:qsl|sample_index|schedule)_rng_seed) : (\d{1,20})$", re.MULTILINE)
 _PAIR = re.compile(r"^(\w[\w ]*\w) *: (.*)$", re.MULTILINE)
 
 
@@ -90,7 +91,7 @@ def _check_run(result: Result, folder: Path, findings: Findings) -> None:
         findings.error("summary-missing", path, "there is no such run", "Run it")
         return
     pairs = _PAIR.findall(read_summary_text(path).replace("\0", ""))
-    said = dict(pairs)
+    said: dict[str, str] = dict(pairs)
     verdicts = [text.strip() for name, text in pairs if name == "Result is"]
     if not verdicts or set(verdicts) != {"VALID"}:
         what = " and ".join(dict.fromkeys(verdicts)) or "nothing of VALID"
@@ -103,6 +104,8 @@ def _check_run(result: Result, folder: Path, findings: Findings) -> None:
             f"it is a run of {said.get('Scenario')}; expected {result.scenario}",
             "Put the right log there",
         )
+    if "qsl_rng_seed" not in said:  # the summary does not state the settings
+        said |= dict(_SEED.findall(read_text(folder / DETAIL_FILE) or ""))
     for name, expected in asdict(result.round.seeds).items():
         found = said.get(name, "").strip()
         if found != str(expected):

@@ -99,6 +99,15 @@ def test_k6_v0_5_has_its_own_seeds(tmp_path: Path) -> None:
     assert len(report.findings) == len(("qsl", "sample_index", "schedule"))
 
 
+def test_k6_seeds_of_v0_5_may_be_in_the_detail_log_alone(tmp_path: Path) -> None:
+    result = make_old_result(tmp_path)
+    path = result / "performance/run_2" / SUMMARY
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "rng_seed" not in line), "utf-8")
+
+    assert check(tmp_path).findings == []
+
+
 def test_k6_v0_5_describes_its_system(tmp_path: Path) -> None:
     make_old_result(tmp_path)
     path = tmp_path / "closed/Acme/systems/host1.json"
@@ -147,6 +156,22 @@ def test_k6_a_log_of_two_runs_is_broken(part: str, tree: Tree) -> None:
     path.write_text(one.replace('"VALID"', '"INVALID"') + one, "utf-8")
 
     assert f"{part}-log-broken" in codes(check(tree.root))
+
+
+def test_k6_a_verdict_before_the_verdict_is_of_another_run(tree: Tree) -> None:
+    path = tree.run() / DETAIL
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    (verdict,) = (line for line in lines if '"result_validity"' in line)
+    path.write_text("".join([verdict.replace("VALID", "INVALID"), *lines]), "utf-8")
+
+    assert codes(check(tree.root)) == {"performance-log-broken"}
+
+
+def test_k6_a_compliance_log_of_two_runs_is_refused(tree: Tree) -> None:
+    path = tree.run(part="TEST04") / DETAIL
+    path.write_text(path.read_text("utf-8") * 2, "utf-8")
+
+    assert codes(check(tree.root)) == {"audit-files"}
 
 
 def test_k6_a_summary_of_two_runs_is_not_that_of_the_log(tree: Tree) -> None:

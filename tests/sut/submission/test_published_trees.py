@@ -188,6 +188,47 @@ def test_k3_numbers_of_ten_thousand_digits_are_findings(tree: Tree) -> None:
     assert codes(check(tree.root)) == {"system-field", "data-set-size"}
 
 
+def test_k3_a_name_that_is_not_utf_8_can_be_printed(tree: Tree) -> None:
+    (tree.folder / "src" / "caf\udce9 .txt").write_text("x", "utf-8")
+
+    (finding,) = check(tree.root).findings
+
+    assert str(finding).isprintable()
+    assert finding.code == "blank-in-name"
+
+
+ODD: list[object] = [None, [], {}, -1, True, "", "x\ny", "\ud800", 1e308, [[1]], {"a": {}}, 10**30]
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+def test_k3_fields_of_any_type_are_findings(value: object, tree: Tree) -> None:
+    paths = (tree.system_json, tree.result() / "measurements.json")
+    for path in paths:
+        fields = json.loads(path.read_text("utf-8"))
+        path.write_text(json.dumps(dict.fromkeys(fields, value)), "utf-8")
+
+    report = check(tree.root)
+
+    assert report.errors > 0
+    assert all(str(finding).isprintable() for finding in report.findings)
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+@pytest.mark.parametrize("part", ["performance", "accuracy", "TEST01", "TEST04"])
+def test_k3_records_of_any_type_are_findings(part: str, value: object, tree: Tree) -> None:
+    path = tree.run(part=part) / "mlperf_log_detail.txt"
+    lines = [
+        {**json.loads(line.removeprefix(":::MLLOG ")), "value": value}
+        for line in path.read_text("utf-8").splitlines()
+    ]
+    path.write_text("".join(f":::MLLOG {json.dumps(line)}\n" for line in lines), "utf-8")
+
+    report = check(tree.root)
+
+    assert report.errors > 0
+    assert all(str(finding).isprintable() for finding in report.findings)
+
+
 # K4: rounds
 
 

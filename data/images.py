@@ -68,8 +68,8 @@ def _open(path: Path) -> Image.Image:
             return image.convert("RGB")
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; expected an image.") from error
-    except Exception as error:  # a broken file makes Pillow's decoders raise almost anything
-        raise DataError(f"{path}: no image, or a damaged one: {error}.") from error
+    except Exception as error:  # Pillow's decoders raise almost anything for a broken file
+        raise DataError(f"{path}: not an image, or damaged: {error}.") from error
 
 
 def _change(image: Image.Image, step: schema.Step) -> Image.Image:

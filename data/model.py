@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A converter's name to its module and the argument that chooses the variant.
+# Each converter: its module, and the argument that chooses the variant.
 CONVERTERS: Mapping[str, tuple[str, str]] = {
     "efficientnet-lite0": ("data.convert.efficientnet_lite", "lite0"),
     "efficientnet-lite1": ("data.convert.efficientnet_lite", "lite1"),
     "efficientnet-lite2": ("data.convert.efficientnet_lite", "lite2"),
 }
-# A network's name to the module that makes it with random weights.
+# Each network: the module that makes it with random weights.
 MAKERS: Mapping[str, str] = {"resnet50-v1.5": "data.convert.resnet50"}
-# What some backend other than ONNX Runtime reads; only that backend can tell whether it is sound.
+# Files for other backends than ONNX Runtime; only that backend can check them.
 ENGINE_SUFFIXES = frozenset({".plan", ".engine", ".trt", ".pt", ".pt2"})
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """A model file that is there.
+    """A model file on disk.
 
     Attributes:
         path: of the file.
@@ -76,7 +76,7 @@ class Maker(Protocol):
 def resolve_model(
     benchmark: Benchmark, model_file: Path | None, cache_dir: Path | None = None
 ) -> ResolvedModel:
-    """Return the model to run: `model_file` if given, else the first source that is at hand.
+    """Return the model to run: `model_file` if given, else the first available source.
 
     Args:
         benchmark: names the sources.
@@ -141,7 +141,7 @@ def _from_package(source: PackageModel, benchmark: Benchmark, folder: Path) -> R
 
 
 def _converted(source: Path, source_sha256: str, converter: str, folder: Path) -> Path:
-    """Return the ONNX file made of `source`, from the cache if what lies there is still sound."""
+    """Return the ONNX file made from `source`, from the cache if it is intact there."""
     module_name, variant = CONVERTERS[converter]
     module: Converter = import_module(module_name)
     key = sha256(f"{source_sha256} {converter} {module.VERSION}".encode()).hexdigest()[:16]
@@ -163,7 +163,7 @@ def _from_maker(source: MadeModel, benchmark: Benchmark, folder: Path) -> Resolv
 
 
 def _kept(target: Path, make: Callable[[Path], None]) -> Path:
-    """Return `target`, made by `make` unless what lies there is still sound."""
+    """Return `target`; `make` makes it unless it is intact already."""
     folder, note = target.parent, target.with_name(f"{target.stem}.sha256")
     if target.is_file() and note.is_file() and note.read_text("ascii") == sha256_file(target):
         return target
@@ -212,5 +212,5 @@ def _check_model_file(path: Path) -> None:
 def _check_hash(path: Path, found: str, expected: str) -> None:
     if found != expected:
         raise DataError(
-            f"{path}: sha256 is {found}; expected {expected}. It is another file, or a damaged one."
+            f"{path}: sha256 is {found}; expected {expected}. The file is another one, or damaged."
         )

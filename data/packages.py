@@ -1,4 +1,4 @@
-"""Files inside installed packages, found by path: no code of the package runs."""
+"""Files inside installed packages, found by path without running code of the package."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from data.tasks.base import Label
     from sut.base.progress import Progress
 
-VERSION = "1"  # raise it whenever the same images and steps become other samples
+VERSION = "1"  # raise it when the same images and steps give other samples
 
 _SYNTHETIC_INDICES = 128  # int32 and int64 are indices into some table; few tables are shorter
 
@@ -66,7 +66,7 @@ class SampleSet:
     description: str
 
     def open(self) -> NDArray[np.generic]:
-        """Map the samples read-only, [count, *shape]. Processes that do so share the memory."""
+        """Map the samples read-only, [count, *shape]. Processes share the memory."""
         samples: NDArray[np.generic] = np.load(self.path, mmap_mode="r")
         return samples
 
@@ -79,7 +79,7 @@ def prepare(
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> SampleSet:
-    """Return the benchmark's samples, made now or taken from the cache.
+    """Return the benchmark's samples, made now or from the cache.
 
     Args:
         benchmark: says which images and steps.
@@ -100,7 +100,7 @@ def prepare(
     entry = folder / _key(benchmark, listing)
     digest = find_samples(entry, rows)
     if digest is None:
-        # Pillow is imported here: a start from the cache does not need it.
+        # Import Pillow only here: a start from the cache does not need it.
         from data.images import read_sample  # noqa: PLC0415
 
         def read(row: int) -> NDArray[np.generic]:
@@ -196,5 +196,5 @@ def _key(benchmark: Benchmark, listing: Listing) -> str:
 
 
 def _cpus() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    affinity = getattr(os, "sched_getaffinity", None)  # only Linux has it
     return len(affinity(0)) if affinity else os.cpu_count() or 1

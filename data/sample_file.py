@@ -1,4 +1,4 @@
-"""Samples in one .npy file beside their hashes: made in parallel, kept whole or not at all.
+"""Samples in one .npy file with their hashes: made in parallel, kept whole or not at all.
 
 Knows neither images nor benchmarks: a row is what the given function returns.
 """
@@ -31,16 +31,16 @@ log = logging.getLogger(__name__)
 SAMPLES = "samples.npy"
 
 _META = "meta.json"
-_MAX_ERRORS = 20  # broken images after which the rest is not looked at
+_MAX_ERRORS = 20  # broken images after which the rest is skipped
 _NAMED_ERRORS = 3
-# Rows that are hashed again when an entry is used: all, up to this many bytes of them; beyond it
-# evenly spread ones, so that a start takes about a second.
+# Rows to hash again when an entry is used: all, up to this many bytes; beyond that, evenly spread
+# ones, so that a start takes about a second.
 _VERIFIED_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a file of samples holds.
+    """The content of a file of samples.
 
     Attributes:
         count: samples.
@@ -165,7 +165,7 @@ def _raise(errors: list[DataError]) -> None:
 
 
 def _allocate(path: Path, rows: Rows) -> None:
-    """Write an .npy file of zeros with its room on disk: a full disk kills who writes a map."""
+    """Write an .npy file of zeros with its disk space: writing a map to a full disk kills."""
     header = {
         "descr": np.lib.format.dtype_to_descr(rows.dtype),
         "fortran_order": False,
@@ -180,8 +180,8 @@ def _allocate(path: Path, rows: Rows) -> None:
                 os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
         raise DataError(
-            f"{path.parent}: no room for {rows.count * rows.row_bytes} bytes of samples: "
-            f"{error.strerror}. Make room, or choose another cache folder."
+            f"{path.parent}: no space for {rows.count * rows.row_bytes} bytes of samples: "
+            f"{error.strerror}. Free some space, or choose another cache folder."
         ) from error
 
 

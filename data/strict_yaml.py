@@ -1,4 +1,4 @@
-"""Read a YAML file strictly into frozen typed structures: every mistake is one line with its place.
+"""Reads a YAML file strictly into frozen typed structures; a mistake is one line with its place.
 
 Knows nothing of what the files mean: the types say what is expected. Plain words are YAML 1.2's:
 `true`, `false`, `null`, numbers; `yes`, `on`, `1:30` and dates are text.
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LONGEST_INT = 4000  # digits; Python refuses to read somewhat longer ones
+_LONGEST_INT = 4000  # digits; Python refuses to read much longer ones
 
 
 class StrictStruct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -240,7 +240,7 @@ class _Document:
 
 
 def _choose(type_: object, value: object) -> object:
-    """Return the member of a union that `value` is meant for; `type_` itself where that is open."""
+    """Return the member of a union that `value` matches; `type_` itself if that is open."""
     if get_origin(type_) not in (Union, UnionType):
         return type_
     members = [member for member in get_args(type_) if member is not NoneType]

@@ -41,7 +41,7 @@ LOOKS = 1_000
 
 
 class Parts(NamedTuple):
-    """Where the time of a batch went on the device, in ns; their sum is from begin to end.
+    """The parts of a batch's time on the device in ns; their sum is from begin to end.
 
     Attributes:
         copy_in_ns: its rows to the device.
@@ -64,7 +64,7 @@ def open_cuda_engine(  # noqa: PLR0913 - most callers leave the last one out
     where: str,
     stream: Stream = None,
 ) -> CudaEngine:
-    """Open an engine around `kernel`; it closes kernel and stream, also where it fails to open.
+    """Open an engine around `kernel`; it closes kernel and stream, even if it fails to open.
 
     Args:
         driver: of the device.
@@ -156,7 +156,7 @@ class CudaEngine:
 
     def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:
         """See `Engine.infer`."""
-        # The calling thread has nothing else to do, and to be woken takes longer than to look.
+        # The calling thread has nothing else to do, and waking it takes longer than polling.
         spin = self._options.wait != "block"
         self._launch(0, rows, spin=spin)
         return self._collect(0, spin=spin)[0]
@@ -183,7 +183,7 @@ class CudaEngine:
         return self._collect(slot, spin=False)
 
     def parts(self, slot: int) -> Parts:
-        """Return where the time of the batch went that was last waited for in `slot`."""
+        """Return the parts of the time of the last finished batch in `slot`."""
         parts = self._parts[slot]
         if parts is None:
             raise EngineError(f"{self._where}: slot {slot} has had no batch yet. Launch first.")
@@ -195,7 +195,7 @@ class CudaEngine:
             return
         self._closed = True
         with DEVICES:
-            with suppress(CudaError):  # a device that failed refuses this too
+            with suppress(CudaError):  # a failed device refuses this too
                 self._driver.use()
                 self._driver.settle()
             with suppress(CudaError):
@@ -206,7 +206,7 @@ class CudaEngine:
     # launching thread
 
     def _launch(self, slot: int, rows: Sequence[int], *, spin: bool) -> None:
-        """Launch a batch that is waited for awake, or with an event."""
+        """Launch a batch whose end is polled, or signalled by an event."""
         slab = self._slab
         if slab is None:
             self._check_open()
@@ -237,7 +237,7 @@ class CudaEngine:
         return tuple([result[:count] for result in slot.results]), times
 
     def _look(self, slot: Slot) -> None:
-        """Look at the last time until the device has written it."""
+        """Poll the last time until the device has written it."""
         stamps, stream = slot.stamps, self._pipeline.last_stream(slot)
         while not stamps[DONE]:
             self._driver.idle(stream)
@@ -257,7 +257,7 @@ class CudaEngine:
         )  # fmt: skip
         self._clock.observe(slot.launched_ns, begun_ns, done_ns, seen_ns)
         to_host = self._clock.host_ns
-        # What the two clocks may differ by must not put a batch before its launch or after now.
+        # The error between the clocks must not put a batch before its launch or after now.
         started_ns = min(max(to_host(started_ns), slot.launched_ns), seen_ns)
         return started_ns, min(max(to_host(computed_ns), started_ns), seen_ns)
 

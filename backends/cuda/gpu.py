@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Unused streams by device and urgency. Libraries keep a workspace for every stream that they ever
 # saw, so new streams for each engine would fill the device.
 IDLE_STREAMS: dict[tuple[int, bool], list[Stream]] = {}
-# Our kernels, by device: they are loaded once, and stay as long as the process.
+# Our kernels by device: loaded once, and kept as long as the process.
 FUNCTIONS: dict[int, tuple[int, ...]] = {}
 
 
@@ -40,7 +40,7 @@ def open_driver(device: str) -> CudaDriver:
     if not device.isdecimal():
         raise ConfigError(f'device "{device}" does not exist; expected the index of a GPU, as "0".')
     try:
-        # Only this module needs them, and they look for the CUDA libraries.
+        # Only this module needs them, and they load the CUDA libraries.
         from cuda.bindings import driver, runtime  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(
@@ -160,7 +160,7 @@ class CudaDriver:
         """See Driver."""
         self._call("cudaEventDestroy", event)
 
-    # The measured path: no call through a name, and the text of an error only when there is one.
+    # The measured path: no lookup by name, and the text of an error only if there is one.
 
     def record(self, event: Event, stream: Stream) -> None:
         """See Driver."""
@@ -240,7 +240,7 @@ class CudaDriver:
         if error:
             raise self._failure("cuGraphLaunch", error)
 
-    # Outside of it again.
+    # End of the measured path.
 
     def capture(self, enqueue: Callable[[], None], stream: Stream) -> Graph:
         """See Driver. Other threads may go on with work of their own."""

@@ -1,4 +1,4 @@
-"""What was opened on a device, to be freed in reverse order. Knows no engine, batch or model."""
+"""Resources of a device, freed in reverse order. Knows no engine, batch or model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Held:
-    """Everything that was opened on a device; freed in reverse order, whatever its state.
+    """All resources of a device; frees them in reverse order in any state of the device.
 
     A device that failed also refuses to free memory. That error must not hide the first one.
     """
@@ -38,7 +38,7 @@ class Held:
         self._stack.close()
 
     def hand_over(self) -> None:
-        """Free nothing: somebody else has taken all of it."""
+        """Free nothing: somebody else owns everything now."""
         self._stack.pop_all()
 
     def _quietly(self, free: Callable[[T], None], thing: T) -> None:

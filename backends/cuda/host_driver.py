@@ -63,7 +63,7 @@ class HostDriver:
         self._blocks: dict[int, mmap.mmap] = {}
         self._pinned: dict[int, mmap.mmap] = {}
         self._handles: dict[int, object] = {}  # streams, events and graphs that are open
-        self._lock = threading.RLock()  # whoever waits runs the work of all streams
+        self._lock = threading.RLock()  # a waiting thread runs the work of all streams
         self._broken = False
 
     def use(self) -> None:
@@ -243,14 +243,14 @@ class HostDriver:
             stream.waiting.append(work)
 
     def _run_until(self, event: HostEvent) -> None:
-        """Run the event's stream up to it; one that was never recorded is reached."""
+        """Run the event's stream up to the event; one that was never recorded counts as reached."""
         with self._lock:
             stream = event.stream
             while stream is not None and event.reached_ns is None and not self._broken:
                 stream.waiting.popleft()()
 
     def check(self, call: str) -> None:
-        """Raise CudaError if a call of this name fails: on a device that is broken, every one."""
+        """Raise CudaError if a call of this name fails; on a broken device every call fails."""
         if self._broken:
             text = "an illegal instruction was encountered"
             raise failure(self.where, call, "cudaErrorIllegalInstruction", text)

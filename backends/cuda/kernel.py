@@ -1,4 +1,4 @@
-"""What a backend brings to the CUDA worker: a model that can be enqueued on a stream."""
+"""The contract of a backend for the CUDA worker: a model that can be enqueued on a stream."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Kernel(Protocol):
 
     @property
     def sizes(self) -> Sequence[int]:
-        """Batch sizes that it runs, ascending; a batch is padded to the smallest that holds it.
+        """Batch sizes that it runs, ascending; a batch is padded to the next larger one.
 
         Empty: it runs every size.
         """

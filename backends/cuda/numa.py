@@ -1,4 +1,4 @@
-"""Finds the NUMA node that a device hangs on, and puts memory there.
+"""Finds the NUMA node of a device, and places memory there.
 
 A copy over the link between two sockets is slower, and disturbs the other one. On Linux only;
 elsewhere no node is known.
@@ -18,7 +18,7 @@ SYSFS = Path("/sys")
 
 
 def node_of_pci(bus: str, sysfs: Path = SYSFS) -> int | None:
-    """Return the node of a PCI device such as "0000:3b:00.0"; None where there is only one."""
+    """Return the node of a PCI device such as "0000:3b:00.0"; None if there is only one node."""
     try:
         node = int((sysfs / "bus/pci/devices" / bus / "numa_node").read_text("ascii"))
     except (OSError, ValueError):
@@ -27,7 +27,7 @@ def node_of_pci(bus: str, sysfs: Path = SYSFS) -> int | None:
 
 
 def cpus_of_node(node: int, sysfs: Path = SYSFS) -> set[int]:
-    """Return the cores of a node; empty where the kernel does not say."""
+    """Return the cores of a node; empty if the kernel does not show them."""
     try:
         text = (sysfs / f"devices/system/node/node{node}/cpulist").read_text("ascii").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a user sets on a GPU, whatever the backend."""
+"""Options on a GPU for every backend."""
 
 from __future__ import annotations
 

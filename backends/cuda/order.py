@@ -1,4 +1,4 @@
-"""Which rows the device is to gather: written by the host into pinned memory, read by the kernel.
+"""The rows that the device gathers: the host writes them to pinned memory, a kernel reads them.
 
 So one CUDA graph serves every batch. Knows no batches in flight and no streams.
 """
@@ -15,8 +15,8 @@ from backends.cuda.pinned import pinned_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# A gather takes just enough blocks to fill PCIe, so that the model keeps its SMs: so many bytes in
-# flight, of which a block can have the second number, within these limits.
+# A gather uses just enough blocks to fill PCIe, so that the model keeps its SMs: bytes in flight,
+# bytes of one block, and limits of the number of blocks.
 GATHER_BYTES, BLOCK_BYTES = 1 << 17, 1 << 15
 LEAST_BLOCKS, MOST_BLOCKS = 4, 64
 # Address of row 0 and count, as uint64; then the row numbers, as int32.
@@ -52,7 +52,7 @@ class GatherOrder:
         self._rows = pinned_bytes(address + HEAD_BYTES, 4 * most_rows).view(np.int32)
 
     def write(self, base: int, rows: Sequence[int]) -> None:
-        """Ask for these rows of the block at `base`; the gather before is done.
+        """Request these rows of the block at `base`; the previous gather is done.
 
         Args:
             base: address of row 0, on the host or the device.

@@ -1,4 +1,4 @@
-"""The steps of a batch on a device: rows in, model, outputs back; as graphs where that is possible.
+"""The steps of a batch on a device: rows in, model, outputs back; as graphs if possible.
 
 Enqueues only; who waits for what is the engine's. Knows addresses, streams and slots.
 """
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from backends.cuda.slab import Slab
     from backends.cuda.slots import Slot
 
-# Rows that follow each other go by the copy engine from this size on: it is faster, and leaves the
-# model all of the device. For less, what it takes to begin is more than the kernel takes.
+# From this size on, consecutive rows use the copy engine: it is faster, and leaves the whole device
+# to the model. For less, the copy engine takes longer to start than the kernel takes in total.
 COPY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What an engine is opened on.
+    """The resources that an engine is opened with.
 
     Attributes:
         driver: of the device.
@@ -48,7 +48,7 @@ class Device:
 
 
 class Pipeline:
-    """Brings batches through a device.
+    """Runs batches on a device.
 
     Attributes:
         row_bytes: of a sample.
@@ -69,8 +69,8 @@ class Pipeline:
         self.sizes = tuple(kernel.sizes)
         self.on_device = options.gather != "staging" and self.row_bytes % UNIT_BYTES == 0
         self.copies = options.gather == "copies"
-        # With one slot nothing overlaps, and one stream is enough. Outputs that take the copy
-        # engine's time do not hold up the next batch.
+        # With one slot nothing overlaps, and one stream is enough. Outputs that use the copy
+        # engine do not delay the next batch.
         self.overlaps = spec.slots > 1
         most_bytes = spec.max_batch_size * max(self.target_bytes)
         self._delivers_apart = self.overlaps and most_bytes > DELIVER_BYTES
@@ -87,7 +87,7 @@ class Pipeline:
             for slot in slots:
                 captured = driver.capture(partial(self._gather, slot), slot.stream)
                 slot.gather = self._held.keep(captured, driver.destroy_graph)
-        # The largest first: the others fit into its memory.
+        # The largest first, because the others fit into its memory.
         for size in reversed(self.sizes or (self._largest,)):
             for slot in slots:
                 kernel.prepare(size, slot.source, slot.targets, number)
@@ -98,7 +98,7 @@ class Pipeline:
         driver.settle()
 
     def restart_drill(self) -> None:
-        """Count the time of `fail_at_s` from the next batch."""
+        """Start the time of `fail_at_s` at the next batch."""
         self._fail_ns = None
 
     def enqueue(self, slot: Slot, slab: Slab, rows: Sequence[int], *, spin: bool) -> None:
@@ -160,14 +160,14 @@ class Pipeline:
             driver.stamp(slot.stamp_at(COPIED), slot.stream)
 
     def _gather(self, slot: Slot) -> None:
-        """Enqueue the gather of whatever the slot's order says."""
+        """Enqueue the gather of the rows in the slot's order."""
         driver = self._driver
         driver.gather(slot.order, slot.source, slot.stamp_at(BEGUN), slot.stream)
         if self.overlaps:
             driver.stamp(slot.stamp_at(COPIED), slot.stream)
 
     def _compute(self, slot: Slot, size: int) -> None:
-        """Enqueue the model, and the outputs to the host where the next batch need not wait."""
+        """Enqueue the model, and the outputs to the host if the next batch need not wait."""
         self._driver.stamp(slot.stamp_at(STARTED), self._stream)
         self.run_model(slot, size)
         if not self._delivers_apart:

@@ -1,4 +1,4 @@
-"""All loaded samples in one pinned, page-aligned block of host memory, shared by what is near it.
+"""All loaded samples in one pinned, page-aligned block of host memory, shared by near engines.
 
 Samples are read straight into such a block (`PinnedMemory`), so that they lie in memory once; an
 array from elsewhere is copied into one. The engines of a process on GPUs of one NUMA node use the
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from backends.base import Array
     from backends.cuda.driver import Driver
 
-    # What a block is near to: the kind of driver, and the NUMA node.
+    # Where a block is: the kind of driver, and the NUMA node.
     Near = tuple[type, int | None]
 
 
@@ -51,7 +51,7 @@ class PinnedMemory:
 
     def free(self, block: Array) -> None:
         """See `SampleMemory.free`."""
-        # A device that failed refuses also to free.
+        # A failed device also refuses to free memory.
         with DEVICES, suppress(CudaError):
             _blocks[_address(block)].let_go()
 
@@ -83,7 +83,7 @@ class Slab:
             self._block = None
 
     def close(self) -> None:
-        """Let go of the memory. Nothing reads it any more."""
+        """Release the memory. Nothing reads it any more."""
         if self._block is None:
             self._driver.free(self.address)
         else:
@@ -91,7 +91,7 @@ class Slab:
 
 
 class _Block:
-    """Pinned bytes, and how many use them: the driver that pinned them frees them after the last.
+    """Pinned bytes with a count of users; the driver that pinned them frees them after the last.
 
     Attributes:
         source: the array that they are a copy of; None: they were read in. The array is kept:

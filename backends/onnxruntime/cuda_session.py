@@ -202,7 +202,7 @@ class OrtKernel:
 
 
 def with_known_sizes(tensor: TensorSpec, where: str) -> TensorSpec:
-    """Return an output of the model; raise EngineError where a size is left open."""
+    """Return an output of the model; raise EngineError if a size is open."""
     if None in tensor.shape:
         raise EngineError(
             f'{where}: output "{tensor.name}" is {describe(("N", *tensor.shape), tensor.dtype)}, '

@@ -61,7 +61,7 @@ class OnnxRuntimeEngine:
         check_samples(samples, self.inputs[0], self._where)
         self._samples = samples
         if self._staging is NO_ROWS:
-            # Filled, so that the first batches do not wait for the system to map its pages.
+            # Fill it, so that the first batches do not wait for the system to map its pages.
             self._staging = np.full((self.max_batch_size, *samples.shape[1:]), 0, samples.dtype)
 
     def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:

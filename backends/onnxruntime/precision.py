@@ -1,4 +1,4 @@
-"""Makes an fp16 or int8 ONNX model of an fp32 one, with ONNX Runtime's own tools.
+"""Makes an fp16 or int8 ONNX model from an fp32 one, with ONNX Runtime's own tools.
 
 Precision lives in the graph: TensorRT 11 has no fp16 or int8 switch, and ONNX Runtime never had
 one. Knows tensors and files; neither benchmarks nor where the samples come from.
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from backends.base import Array
     from sut.base.progress import Progress
 
-# Quantized and dequantized values are float16 in a graph from this opset on (ONNX, QuantizeLinear).
+# Since this opset, quantized and dequantized values may be float16 (ONNX, QuantizeLinear).
 FP16_QDQ_OPSET = 19
-# Precisions of a whole model, as a plan is asked for.
+# Precisions of a whole model, in requests for a plan.
 BUILDABLE = ("fp32", "fp16", "int8")
 # Names of onnxruntime.quantization.CalibrationMethod.
 METHODS: Mapping[str, str] = {
@@ -71,7 +71,7 @@ FORMS: Mapping[str, Form] = {
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Samples to find the ranges of activations with.
+    """Samples for the ranges of activations.
 
     Attributes:
         input_name: the model's input.
@@ -201,7 +201,7 @@ def _prepared(source: Path, folder: Path, opset: int) -> Path:
 
 
 class _Reader:
-    """What onnxruntime.quantization calls a CalibrationDataReader."""
+    """The CalibrationDataReader of onnxruntime.quantization."""
 
     def __init__(self, calibration: Calibration, progress: Progress | None) -> None:
         self._calibration = calibration
@@ -229,10 +229,10 @@ class _Reader:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the tools' advice off the screen: they print, and log by the root logger."""
+    """Hide the messages of the tools, which print and use the root logger."""
     root = logging.getLogger()
     handler, level = logging.NullHandler(), root.level
-    root.addHandler(handler)  # without one, `logging.warning` would install its own for good
+    root.addHandler(handler)  # without one, `logging.warning` would install its own permanently
     root.setLevel(logging.ERROR)
     try:
         with contextlib.redirect_stdout(io.StringIO()):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 
-# The logger's highest severity: what is worth reading of ONNX Runtime's words is in our errors.
+# Highest severity of the logger: our errors repeat the useful part of ONNX Runtime's messages.
 FATAL_ONLY = 4
 # A number of threads in SessionOptions.
 ORT_CHOOSES = 0
@@ -43,7 +43,7 @@ LEVELS = {
 # Names of onnxruntime.ExecutionMode.
 MODES = {"sequential": "ORT_SEQUENTIAL", "parallel": "ORT_PARALLEL"}
 
-# What NodeArg.type says, to NumPy's name; the types that NumPy lacks are missing on purpose.
+# Each NodeArg.type: NumPy's name. Types that NumPy lacks are missing on purpose.
 DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -57,9 +57,9 @@ DTYPES = {
 REMEDIES = (
     (
         "Protobuf parsing failed",
-        "It is no ONNX model, or it is cut short: export or copy it again.",
+        "It is not an ONNX model, or is incomplete: export or copy it again.",
     ),
-    ("No graph was found", "It is no ONNX model, or it is cut short: export or copy it again."),
+    ("No graph was found", "It is not an ONNX model, or is incomplete: export or copy it again."),
     ("IR version", "Install a newer onnxruntime, or export the model with an older onnx."),
     ("Opset", "Install a newer onnxruntime, or export the model with a lower opset."),
     (
@@ -73,10 +73,10 @@ REMEDIES = (
     ),
 )
 
-# How it says that memory was short, on a CPU (its own arena, C++) and on a GPU (CUDA, cuDNN).
+# How it reports full memory, on a CPU (its own arena, C++) and on a GPU (CUDA, cuDNN).
 FULL = re.compile(r"failed to allocate|bad_alloc|out of memory|ALLOC_FAILED", re.IGNORECASE)
 
-# Its status code, the file that our message names already, and places in its own source.
+# Its status code, the file that our message already names, and places in its own source.
 NOISE = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : "
     r"|Load model from .*? failed:"
@@ -222,7 +222,7 @@ def _declared(nodes: Sequence[NodeArg], where: str) -> list[TensorSpec]:
         return [_tensor(node, where) for node in nodes]
     except UnicodeDecodeError as error:
         raise EngineError(
-            f"{where}: a name in the model is no UTF-8 text, so the file is damaged. "
+            f"{where}: a name in the model is not UTF-8, so the file is damaged. "
             "Export or copy it again."
         ) from error
 
@@ -262,7 +262,7 @@ def _outputs_of(
 
 
 def failed_batch(count: int, error: Exception, where: str) -> EngineError:
-    """Return what to raise when ONNX Runtime failed at a batch: BatchTooLarge without memory."""
+    """Return the error for a failed batch: BatchTooLarge if memory is full."""
     kind = BatchTooLarge if FULL.search(str(error)) else EngineError
     return kind(f"{where}: a batch of {count} failed: {_reason(error)}")
 

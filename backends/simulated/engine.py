@@ -1,4 +1,4 @@
-"""A device that only takes its time: that of a curve S(b), on an absolute timeline, as a GPU does.
+"""A device that only takes time: that of a curve S(b), on an absolute timeline, as on a GPU.
 
 Answers with zeros. Its facts say that it is simulated, so that none of its results is submitted.
 Knows no model. Every engine is a separate device, even if two have the same name.
@@ -44,7 +44,7 @@ Factor = Annotated[float, Meta(gt=0, le=1000)]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options of the simulated backend. `NAME@DEVICE` sets one for that device alone.
+    """Options of the simulated backend. `NAME@DEVICE` sets one only for that device.
 
     S(b) is one of: `curve`, `table`, or `base_ms` and `per_sample_ms`.
 
@@ -201,7 +201,7 @@ class SimulatedEngine:
             time.sleep(self._options.close_s)
 
     def _start(self, now_ns: int) -> None:
-        """Count the time until the device fails or hangs from now on."""
+        """Start the time after which the device fails or hangs."""
         self._started = True
         if self._options.fail_at_s is not None:
             self._fail_ns = now_ns + self._options.fail_at_s * NS_PER_S
@@ -214,7 +214,7 @@ class SimulatedEngine:
 
 
 def open_engine(spec: EngineSpec) -> SimulatedEngine:
-    """Open a simulated device; `model_path` is not looked at.
+    """Open a simulated device; ignores `model_path`.
 
     Raises:
         ConfigError: an option that does not exist or does not fit, or no curve or two.
@@ -231,12 +231,12 @@ def sleep_until(when_ns: int, spin_ns: int) -> None:
     if not getattr(_thread, "is_precise", False):
         _make_precise()
     while (left_ns := when_ns - time.monotonic_ns()) > 0:
-        # A sleep of 0 lets other threads have the interpreter lock, and comes back at once.
+        # A sleep of 0 releases the interpreter lock for other threads, and returns at once.
         time.sleep(max(left_ns - spin_ns, 0) / NS_PER_S)
 
 
 def _make_precise() -> None:
-    """Let this thread's timers fire on time; where the system cannot, they fire a little late."""
+    """Make this thread's timers fire on time; if the system cannot, they fire a little late."""
     _thread.is_precise = True
     if sys.platform == "linux":
         import ctypes  # noqa: PLC0415 - once a thread
@@ -245,7 +245,7 @@ def _make_precise() -> None:
 
 
 def _options(spec: EngineSpec) -> Options:
-    """Read the options of this device; those of the others are read too, so that typos show."""
+    """Read the options of this device, and check those of other devices for typos."""
     common: dict[str, OptionValue] = {}
     own: dict[str, dict[str, OptionValue]] = {spec.device: {}}
     for key, value in spec.options.items():

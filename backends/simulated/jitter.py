@@ -1,4 +1,4 @@
-"""By how much the times of equal batches differ: factors of a named distribution, from a seed.
+"""How much the times of equal batches differ: factors of a named distribution, from a seed.
 
 Every distribution has the mean 1, so that it leaves a rate as it is; outliers come on top.
 """
@@ -44,7 +44,7 @@ class Jitter:
         return spreads or (self.outlier_share > 0 and self.outlier_factor != 1)
 
     def factors(self, *seed: int) -> Iterator[float]:
-        """Yield factors for ever, the same ones for the same numbers `seed`."""
+        """Yield factors without end, the same ones for the same `seed`."""
         generator = np.random.default_rng(seed)
         while True:
             block = self._draw(generator)

@@ -1,4 +1,4 @@
-"""When a device starts and finishes the batches it is given: pure, with the time as an argument.
+"""When a device starts and finishes its batches: pure, with the time as an argument.
 
 Knows no thread and no clock: the simulated backend drives it with the real one, the model of the
 queue with a virtual one.
@@ -66,11 +66,11 @@ class Timeline:
         self._copy_out_ns = copy_out_ns
         self._tail = tail
         self._until_tail = 1
-        # Until when each of the three is taken.
+        # Until when each of the three is busy.
         self._in_ns = self._free_ns = self._out_ns = 0
 
     def submit(self, now_ns: int, batch: int) -> Times:
-        """Take a batch of `batch` samples, after those before it; say when it will be done."""
+        """Add a batch of `batch` samples; return when it will be done."""
         ready_ns = now_ns
         if self._copy_in_ns:
             begin_ns = now_ns if now_ns > self._in_ns else self._in_ns

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from backends.cuda.driver import Driver
     from backends.torch.model import LoadedModel
 
-# A first call compiles and chooses algorithms; the second one shows that nothing is left to do.
+# The first call compiles and chooses algorithms; the second shows that nothing is left to do.
 PREPARING_CALLS = 2
-# What was on devices that failed.
+# Memory on failed devices.
 LOST: list[object] = []
 
 
@@ -156,7 +156,7 @@ class TorchKernel:
         self._functions: dict[int, Callable[[Any], Sequence[Any]]] = {}
         self._tensors: dict[tuple[int, int], Any] = {}
         self._streams: dict[int, Any] = {}
-        # What the graphs use stays in here; batches are in order, so that all share it.
+        # Memory of the graphs; all share it, because batches run in order.
         self._pool = torch.cuda.MemPool() if self._on_gpu else None
         self.facts: Mapping[str, OptionValue] = {
             "backend": "torch",
@@ -203,7 +203,7 @@ class TorchKernel:
         return function
 
     def _compile(self, x: Any) -> Callable[[Any], Sequence[Any]]:
-        """Compile the module for batches like `x`. Nothing of it is kept outside of the result."""
+        """Compile the module for batches like `x`; nothing is kept except the result."""
         torch = self._torch
         if isinstance(self._module.model, torch.jit.ScriptModule):
             return self._freeze(x)
@@ -219,7 +219,7 @@ class TorchKernel:
         return compiled
 
     def _freeze(self, x: Any) -> Callable[[Any], Sequence[Any]]:
-        """TorchScript cannot be compiled by the compiler; it has a freezing of its own."""
+        """Freeze TorchScript, which the compiler cannot compile."""
         torch = self._torch
         wrapped = torch.jit.trace(self._module, x, check_trace=False)
         frozen: Callable[[Any], Sequence[Any]] = torch.jit.freeze(wrapped.eval())
@@ -238,7 +238,7 @@ class TorchKernel:
         return scope
 
     def _at(self, address: int, count: int, tensor: TensorSpec) -> Any:
-        """Return the tensor that lies at an address: always the same object."""
+        """Return the tensor at an address: always the same object."""
         found = self._tensors.get((address, count))
         if found is None:
             shape = (count, *(size or 1 for size in tensor.shape))
@@ -255,7 +255,7 @@ class TorchKernel:
 
 
 class _Block:
-    """Device memory as libraries exchange it: the CUDA array interface, version 3."""
+    """Device memory for exchange between libraries: the CUDA array interface, version 3."""
 
     def __init__(self, address: int, shape: tuple[int, ...], dtype: str) -> None:
         self.__cuda_array_interface__ = {

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from backends.base import EngineSpec
 
 IMAGE_AXES = 4
-# torch.export and the compiler keep their state in globals, and workers open side by side.
+# torch.export and the compiler keep global state, and workers open in parallel.
 TORCH_EXPORT = threading.Lock()
 # Of torch's types, to the word for a precision.
 PRECISIONS = {
@@ -57,7 +57,7 @@ class LoadedModel:
 
 
 class Wrapped(nn.Module):  # type: ignore[misc]  # torch may be absent, then it has no types
-    """A model between what the benchmark feeds and what our buffers take.
+    """A model between the benchmark's inputs and our output buffers.
 
     Args:
         model: returns a tensor, or a sequence of them.
@@ -120,7 +120,7 @@ def load_model(path: str, spec: EngineSpec, device: torch.device, *, half: bool)
 
 
 def _read(path: str, device: torch.device) -> tuple[nn.Module, str]:
-    """Return the model in a file, without gradients, and what the file is."""
+    """Return the model in a file, without gradients, and the kind of the file."""
     if not zipfile.is_zipfile(path):  # both of torch's forms are zip archives
         return _still(OnnxModule(path).to(device)), "ONNX"
     try:
@@ -156,7 +156,7 @@ def _floating(model: nn.Module) -> torch.dtype | None:
 
 
 def _channels_last(model: nn.Module) -> None:
-    """Lay weights of convolutions out as tensor cores want them."""
+    """Change the layout of convolution weights for tensor cores."""
     for tensor in _tensors(model):
         if tensor.dim() == IMAGE_AXES:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
@@ -174,7 +174,7 @@ def _outputs(
             with torch.no_grad():
                 answers = model(zeros)
         except torch.OutOfMemoryError:
-            raise  # told apart by open_engine
+            raise  # open_engine handles it
         except Exception as error:  # torch's exceptions share no other base
             raise EngineError(
                 f"{where}: a first batch of {count} rows of zeros failed: {_line(error)}. If a "
@@ -196,6 +196,6 @@ def _named(tensor: TensorSpec, name: str) -> TensorSpec:
 
 
 def _line(error: Exception) -> str:
-    """Return the first line of torch's message that says something."""
+    """Return the first useful line of torch's message."""
     lines: list[Any] = [line.strip() for line in str(error).splitlines()]
     return next((line.rstrip(".") for line in lines if line), type(error).__name__)

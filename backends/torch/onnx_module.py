@@ -1,4 +1,4 @@
-"""An ONNX file as a torch module: the operators of convolutional classifiers, and no others.
+"""An ONNX file as a torch module: only the operators of convolutional classifiers.
 
 Knows no device, precision or batch.
 """
@@ -46,7 +46,7 @@ class OnnxModule(nn.Module):  # type: ignore[misc]  # torch may be absent, then 
         self._names = {}
         for number, (name, tensor) in enumerate(held.items()):
             value = torch.from_numpy(np.array(numpy_helper.to_array(tensor)))
-            self._names[name] = f"constant_{number}"  # ONNX names may hold dots, torch's may not
+            self._names[name] = f"constant_{number}"  # ONNX names may have dots, torch's may not
             self.register_buffer(self._names[name], value)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -81,7 +81,7 @@ def _load(path: str) -> onnx.ModelProto:
     except Exception as error:  # protobuf's and onnx's exceptions share no other base
         reason = " ".join(str(error).split())
         raise EngineError(
-            f"{path}: it is no ONNX model, or it is cut short: {reason}. Export or copy it again."
+            f"{path}: not an ONNX model, or incomplete: {reason}. Export or copy it again."
         ) from error
 
 

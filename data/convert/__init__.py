@@ -1,1 +1,1 @@
-"""Converters of published weights to ONNX, one file a family; they need NumPy and onnx alone."""
+"""Converters of published weights to ONNX, one file per family; they need only NumPy and onnx."""

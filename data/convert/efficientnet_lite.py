@@ -33,7 +33,7 @@ _STAGE_STRIDES = (1, 2, 2, 2, 1, 2, 1)
 
 @dataclass(frozen=True, slots=True)
 class _Variant:
-    """Blocks a stage, and the side of the input in pixels."""
+    """Blocks per stage, and the side of the input in pixels."""
 
     repeats: tuple[int, ...]
     side: int
@@ -92,7 +92,7 @@ class _Graph:
         return self._model(variant.side)
 
     def _block(self, x: str, name: str, stride: int) -> str:
-        """Expand, filter each channel, project; add the input where the shapes allow it."""
+        """Expand, filter each channel, project; add the input if the shapes allow it."""
         shortcut = x
         channels_in = self._weights[f"{name}._depthwise_conv.weight"].shape[0]
         if f"{name}._expand_conv.weight" in self._weights:

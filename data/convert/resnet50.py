@@ -1,4 +1,4 @@
-"""ResNet-50 v1.5 with random weights, as ONNX: to measure speed where no trained weights are.
+"""ResNet-50 v1.5 with random weights, as ONNX: to measure speed without trained weights.
 
 v1.5 has the stride of a block in its 3x3 convolution. Batch norms are folded into the
 convolutions, as they are for inference: https://arxiv.org/abs/1512.03385, table 1. Input
@@ -26,7 +26,7 @@ _CLASSES = 1000
 _SIDE = 224
 _BLOCKS = (3, 4, 6, 3)
 _EXPANSION = 4
-# What a block adds to its shortcut is scaled by this, so that sixteen of them stay in float16.
+# Scale of what a block adds to its shortcut, so that sixteen of them stay within float16.
 _RESIDUAL_SCALE = 0.25
 
 
@@ -107,7 +107,7 @@ class _Graph:
         return name
 
     def _constant(self, name: str, shape: tuple[int, ...], fan_in: int, scale: float = 1.0) -> str:
-        """Add normal weights after He et al.: a layer leaves the spread as it is."""
+        """Add normal weights after He et al.: a layer does not change the spread."""
         values: NDArray[np.float64] = self._random.standard_normal(shape)
         values *= scale * np.sqrt(2 / fan_in)
         self._constants.append(numpy_helper.from_array(values.astype(self._dtype), name))

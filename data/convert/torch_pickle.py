@@ -24,7 +24,7 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 _ITEM_BYTES = {"FloatStorage": 4, "LongStorage": 8}
 
 
-# What a pickle, or what it describes, does to a reader that expects something else.
+# Errors from a pickle, or from its content, that is not what the reader expects.
 _BROKEN = (
     pickle.UnpicklingError,
     EOFError,
@@ -83,7 +83,7 @@ def _read(file: BinaryIO) -> tuple[dict[str, _Tensor], dict[str, NDArray[np.floa
 
 
 def _read_storage(file: BinaryIO, item_bytes: int) -> NDArray[np.float32]:
-    """Return a storage's elements; those of other types are skipped over, and read as float32."""
+    """Return a storage's elements; skips over those of other types and reads them as float32."""
     size = int.from_bytes(file.read(8), "little") * item_bytes
     data = file.read(size)
     if len(data) != size:
@@ -96,7 +96,7 @@ def _tensor(tensor: _Tensor, storage: NDArray[np.float32]) -> NDArray[np.float32
     last = tensor.offset + sum(
         (size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride, strict=True)
     )
-    # NumPy does not check strides, and those come from the file.
+    # The strides come from the file, and NumPy does not check them.
     if min(tensor.offset, *tensor.shape, *tensor.stride, 0) < 0 or last >= len(storage):
         raise ValueError(f"a tensor of shape {tensor.shape} lies outside its storage")
     strides = [stride * storage.itemsize for stride in tensor.stride]
@@ -108,7 +108,7 @@ class _Unpickler(pickle.Unpickler):
     """Builds tensors' descriptions, ordered dicts and plain values; refuses every other name."""
 
     def find_class(self, module: str, name: str) -> Callable[..., object] | str:
-        """Return our own stand-in for one of the few names that a checkpoint may use."""
+        """Return a stand-in for one of the few names that a checkpoint may use."""
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):

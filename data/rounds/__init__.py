@@ -39,7 +39,7 @@ def round_of_seeds(qsl_seed: object) -> Round | None:
 
 
 def require_loadgen(round_: Round, loadgen_version: str) -> None:
-    """Refuse a round whose seeds the LoadGen at hand does not carry.
+    """Refuse a round whose seeds the installed LoadGen does not have.
 
     The seeds are compiled into LoadGen; nothing else can set them.
 
@@ -48,7 +48,7 @@ def require_loadgen(round_: Round, loadgen_version: str) -> None:
     """
     if round_.loadgen is None:
         raise ConfigError(
-            f"--round {round_.name}: no LoadGen that can be installed carries its seeds, so it "
+            f"--round {round_.name}: no available LoadGen has its seeds, so it "
             "can be checked but not run. Use --round " + LATEST + "."
         )
     if _within(loadgen_version, round_.loadgen):
@@ -58,7 +58,7 @@ def require_loadgen(round_: Round, loadgen_version: str) -> None:
     raise ConfigError(
         f"--round {round_.name}: its seeds are in mlcommons-loadgen {first} to {last}, but "
         f"{loadgen_version} is installed"
-        + (f", which carries those of {fits[0]}. Use --round {fits[0]}" if fits else "")
+        + (f", which has those of {fits[0]}. Use --round {fits[0]}" if fits else "")
         + f', or install "mlcommons-loadgen>={first},<={last}".'
     )
 

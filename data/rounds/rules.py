@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# "flat": measurements and compliance lie in results/ (v6.0 on); "split": beside it; "v0.5" as
+# "flat": measurements and compliance are in results/ (since v6.0); "split": beside it; "v0.5" as
 # split, with other names for the files of measurements/.
 LayoutName = Literal["flat", "split", "v0.5"]
 EDGE, DATACENTER, BOTH = "edge", "datacenter", "datacenter,edge"
@@ -26,7 +26,7 @@ class Seeds:
 
 @dataclass(frozen=True, slots=True)
 class ModelRules:
-    """What one round asks of one benchmark.
+    """The rules of one round for one benchmark.
 
     Attributes:
         name: the checker's.

@@ -21,7 +21,7 @@ _ALIASES = {
     "llama3_1-8b": "llama3.1-8b",
     "llama3_1-8b-edge": "llama3.1-8b-edge",
 }
-# Benchmarks that are not vision: their names alone, so that `sut check` can say it has no rules.
+# Benchmarks that are not vision: only names, so that `sut check` can say that it has no rules.
 _OTHERS_6_1 = frozenset(
     {
         "bert-99", "bert-99.9", "llama3.1-8b", "llama3.1-8b-edge", "llama2-70b-99.9",
@@ -101,14 +101,14 @@ def _by_name(*models: ModelRules) -> dict[str, ModelRules]:
 
 _YOLOS = (_YOLO, replace(_YOLO, name="yolo-95", target=53.4 * 0.95))
 _UNETS = (_UNET, replace(_UNET, name="3d-unet-99.9", target=0.86170 * 0.999))
-# Checkers ask for no retinanet on a system of one type in v6.0, only for "datacenter,edge".
+# In v6.0, checkers require retinanet only on "datacenter,edge", not on a system of one type.
 _RETINANET_6_0 = replace(_RETINANET, scenarios={BOTH: _ALL})
 
 
 def _old(  # noqa: PLR0913 - a row of the table
     name: str, metric: str, target: float, loaded: int, dataset: int, bound_ms: int
 ) -> ModelRules:
-    """Return a benchmark of v0.5, which asked each of them for any scenarios, and for no audit."""
+    """Return a benchmark of v0.5, which required no audit and no particular scenarios."""
     return ModelRules(name, metric, target, loaded, dataset, 24_576, bound_ms, {})
 
 

@@ -157,4 +157,6 @@ def _curve_line(measured: Measured) -> str:
     spread = max(
         (p.high_ns - p.low_ns) / p.median_ns for _, all_ in measured.workers for p in all_.values()
     )
-    return f"S(b) in ms: {shown}; {len(measured.workers)} workers, spread up to {spread:.1%}"
+    count = len(measured.workers)
+    workers = "1 worker" if count == 1 else f"{count} workers"
+    return f"S(b) in ms: {shown}; {workers}, spread up to {spread:.1%}"

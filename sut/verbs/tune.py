@@ -131,9 +131,9 @@ def _make(folder: Path, *, fresh: bool) -> None:
 
 def _tell(answer: Answer, say: Say) -> None:
     say("")
-    rate = "" if answer.target_qps is None else f" at {answer.target_qps:,.6g} queries/s"
+    rate = "" if answer.target_qps is None else f" at {answer.target_qps:,.6g} samples/s"
     verdict = "VALID" if answer.is_valid else "INVALID"
-    say(f"Found: {answer.candidate}{rate}: {verdict} in {_runs(answer)}")
+    say(f"Found: {answer.candidate}{rate}: {verdict}, {_runs(answer)} VALID")
     for constraint, slack in answer.slacks:
         say(f"  {constraint}: slack {slack:.1%}")
     for note in answer.notes:

@@ -230,8 +230,8 @@ def test_a_device_is_refused() -> None:
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"no model at all", "cut short"),
-        (b"\x08\x07", "cut short"),
+        (b"no model at all", "incomplete"),
+        (b"\x08\x07", "incomplete"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "Run git lfs pull"),
         (b"PK\x03\x04...", "Export the model to ONNX"),
         (b"\x80\x02}q", "PyTorch"),

@@ -191,7 +191,7 @@ def test_a_file_that_holds_no_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"\x00no model at all")
 
-    with pytest.raises(EngineError, match=r"no ONNX model"):
+    with pytest.raises(EngineError, match=r"not an ONNX model"):
         open_engine(spec_of(str(path)))
 
 

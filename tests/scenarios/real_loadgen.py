@@ -99,11 +99,18 @@ def main(run: Run, folder: Path) -> None:
     """Run one test; this process runs nothing else."""
     import mlperf_loadgen as lg
 
-    settings = lg.TestSettings()
-    for _ in range(run.configs):
+    def read_conf(settings: lg.TestSettings) -> None:
         code = settings.FromConfig(str(folder / "user.conf"), "mobilenet", run.scenario)
         if code:
             raise SystemExit(f"user.conf refused: {code}")
+
+    def load(indices: list[int]) -> None:
+        # Only now is LoadGen's log open: an error of before may go to standard error instead.
+        for _ in range(run.configs - 1):
+            read_conf(lg.TestSettings())
+
+    settings = lg.TestSettings()
+    read_conf(settings)
     settings.scenario = getattr(lg.TestScenario, run.scenario)
     settings.mode = lg.TestMode.AccuracyOnly if run.accuracy else lg.TestMode.PerformanceOnly
     output = lg.LogOutputSettings()
@@ -112,7 +119,7 @@ def main(run: Run, folder: Path) -> None:
     log.log_output = output
     log.enable_trace = False
     sut = lg.ConstructFastSUT(System(run).issue, lambda: None)
-    qsl = lg.ConstructQSL(TOTAL_SAMPLES, PERFORMANCE_SAMPLES, lambda _: None, lambda _: None)
+    qsl = lg.ConstructQSL(TOTAL_SAMPLES, PERFORMANCE_SAMPLES, load, lambda _: None)
     lg.StartTestWithLogSettings(sut, qsl, settings, log, "no-audit.config")
     lg.DestroyQSL(qsl)
     lg.DestroyFastSUT(sut)

@@ -17,7 +17,7 @@ from data.packages import package_path
 from data.schema import FileModel, MadeModel, ModelSource, PackageModel, UrlModel
 from sut.base.errors import ConfigError, DataError, nearest
 from sut.base.files import CACHE_DIR, sha256_file, temporary_folder
-from sut.base.onnx_file import check_onnx
+from sut.base.onnx_file import check_onnx, model_sha256
 from sut.base.progress import show_progress
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class ResolvedModel:
 
     Attributes:
         path: of the file.
-        sha256: of its content.
+        sha256: of its content, and that of the files of its weights, if any.
         origin: where it comes from, in words for a report.
     """
 
@@ -90,7 +90,7 @@ def resolve_model(
     """
     if model_file is not None:
         _check_model_file(model_file)
-        return ResolvedModel(model_file, sha256_file(model_file), f"--model {model_file}")
+        return ResolvedModel(model_file, model_sha256(model_file), f"--model {model_file}")
     if not benchmark.models:
         raise ConfigError(f"{benchmark.file}: models: none; expected a model, or --model FILE.")
     reasons: list[str] = []
@@ -117,7 +117,7 @@ def _resolve(source: ModelSource, benchmark: Benchmark, folder: Path) -> Resolve
 def _from_file(source: FileModel, benchmark: Benchmark) -> ResolvedModel:
     path = benchmark.file.parent / source.path
     _check_model_file(path)
-    found = sha256_file(path)
+    found = model_sha256(path)
     if source.sha256:
         _check_hash(path, found, source.sha256)
     return ResolvedModel(path, found, f"file {source.path}")
@@ -125,7 +125,7 @@ def _from_file(source: FileModel, benchmark: Benchmark) -> ResolvedModel:
 
 def _from_package(source: PackageModel, benchmark: Benchmark, folder: Path) -> ResolvedModel:
     path = package_path(source.package, source.path)
-    found = sha256_file(path)
+    found = sha256_file(path) if source.converter else model_sha256(path)
     _check_hash(path, found, source.sha256)
     if source.converter is None:
         _check_model_file(path)
@@ -192,7 +192,7 @@ def _from_url(source: UrlModel, folder: Path) -> ResolvedModel:
         expected = Expected(source.sha256, source.md5, source.size_bytes)
         download(source.url, target, expected, progress=progress)
     _check_model_file(target)
-    return ResolvedModel(target, sha256_file(target), source.url)
+    return ResolvedModel(target, model_sha256(target), source.url)
 
 
 def _check_model_file(path: Path) -> None:

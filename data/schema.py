@@ -39,7 +39,7 @@ class PackageModel(StrictStruct, frozen=True, tag_field="kind", tag="package"):
         package: a pip requirement, such as "some-model==0.1.0".
         path: of the file, from the folder that packages are installed in.
         converter: a name of data.model.CONVERTERS; None where the file is ONNX already.
-        sha256: of the file.
+        sha256: of the file, followed by the files of its weights, if any.
     """
 
     package: Text
@@ -49,7 +49,13 @@ class PackageModel(StrictStruct, frozen=True, tag_field="kind", tag="package"):
 
 
 class FileModel(StrictStruct, frozen=True, tag_field="kind", tag="file"):
-    """The user's own model file; a relative `path` starts at the benchmark file's folder."""
+    """The user's own model file; a relative `path` starts at the benchmark file's folder.
+
+    Attributes:
+        path: of the file.
+        sha256: of the file, followed by the files of its weights in order of their names, if any:
+            `cat MODEL WEIGHTS... | sha256sum`. None: any file.
+    """
 
     path: Text
     sha256: Sha256 | None = None

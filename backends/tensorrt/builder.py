@@ -26,7 +26,7 @@ from backends.tensorrt.profiles import Profile
 from backends.tensorrt.progress import make_monitor
 from backends.tensorrt.timing import TimingCache
 from sut.base.errors import ConfigError, EngineError
-from sut.base.files import sha256_file
+from sut.base.onnx_file import model_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,7 +88,7 @@ def plan_path(request: BuildRequest, library: Library) -> Path:
     parts = msgspec.json.encode(
         (
             RECIPE,
-            sha256_file(Path(request.model)),
+            model_sha256(Path(request.model)),
             library.name,
             library.version,
             request.sm,
@@ -170,7 +170,7 @@ def _build(request: BuildRequest, library: Library, path: Path, progress: Progre
         version=library.version,
         sm=request.sm,
         model=request.model.rpartition("/")[2],
-        model_sha256=sha256_file(Path(request.model)),
+        model_sha256=model_sha256(Path(request.model)),
         input=build.input.name,
         shape=tuple(size or 0 for size in build.input.shape),
         dtype=build.input.dtype,

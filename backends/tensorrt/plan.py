@@ -42,7 +42,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
         version: of that package.
         sm: the GPU architecture, such as 75.
         model: name of the ONNX file.
-        model_sha256: of that file.
+        model_sha256: of that file and the files of its weights.
         input: name of the input.
         shape: of one sample.
         dtype: of the input.

@@ -16,11 +16,12 @@ import msgspec
 import numpy as np
 
 from data.datasets import list_samples
+from data.preprocess import MAKERS
 from data.schema import ImagenetData
 from sut.base.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -97,8 +98,8 @@ def of_list(benchmark: Benchmark, data_dir: Path | None, source: str) -> Calibra
             f"or use --calibration {SAMPLES}."
         )
     names = [by_name[name] for name in wanted]
-    shape = (benchmark.preprocess, benchmark.input)
-    steps, dtype = msgspec.json.encode(shape), np.dtype(benchmark.input.dtype)
+    steps = msgspec.json.encode((MAKERS, benchmark.preprocess, benchmark.input))
+    dtype = np.dtype(benchmark.input.dtype)
 
     def read(index: int) -> NDArray[np.generic]:
         path = listing.folder / names[index]
@@ -108,8 +109,17 @@ def of_list(benchmark: Benchmark, data_dir: Path | None, source: str) -> Calibra
         count=len(names),
         read=read,
         description=f"MLPerf's list {LISTS[source]} of {len(names)} images",
-        digest=hashlib.sha256(b"\0".join([*map(str.encode, wanted), steps])).hexdigest(),
+        digest=_digest_of([listing.folder / name for name in names], steps),
     )
+
+
+def _digest_of(images: Sequence[Path], steps: bytes) -> str:
+    """Return the SHA-256 of the steps and of the content of all images."""
+    content = hashlib.sha256(steps)
+    for path in images:
+        with path.open("rb") as file:
+            content.update(hashlib.file_digest(file, "sha256").digest())
+    return content.hexdigest()
 
 
 def list_names(folder: Path, source: str) -> list[str]:

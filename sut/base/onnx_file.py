@@ -5,6 +5,7 @@ Knows no inference library, and imports onnx, which is slow, only when a file is
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 from collections import Counter
 from math import prod
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING
 from sut.base.errors import DataError, EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from onnx import GraphProto, TensorProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 # First bytes of other files that users give as a model, and what to do with each.
 TAKEN_FOR_MODELS = (
@@ -80,7 +81,7 @@ def check_file(path: str | None) -> str:
 def check_onnx(path: Path) -> None:
     """Raise DataError unless `path` parses as an ONNX model with nodes and outputs."""
     try:
-        graph = _graph(path)
+        graph = _model(path).graph
     except ValueError as error:
         raise DataError(
             f"{path}: is not an ONNX model, or is incomplete; expected a whole .onnx file."
@@ -89,6 +90,21 @@ def check_onnx(path: Path) -> None:
         raise DataError(
             f"{path}: is an ONNX model without nodes or outputs; expected a whole model."
         )
+
+
+def model_sha256(path: Path) -> str:
+    """Return the SHA-256 of a model: of its file, followed by its files of weights, if any.
+
+    `cat MODEL WEIGHTS... | sha256sum` prints the same, with the weights in order of their names.
+
+    Raises:
+        DataError: a file of weights is missing.
+    """
+    content = hashlib.sha256()
+    for part in (path, *external_files(path)):
+        with part.open("rb") as file:
+            hashlib.file_digest(file, lambda: content)
+    return content.hexdigest()
 
 
 def external_files(path: Path) -> tuple[Path, ...]:
@@ -102,12 +118,12 @@ def external_files(path: Path) -> tuple[Path, ...]:
     if not _mentions(path, _LOCATION):
         return ()
     try:
-        graph = _graph(path)
+        model = _model(path)
     except ValueError:  # ONNX Runtime has formats of its own
         return ()
     names = {
         entry.value
-        for tensor in _weights(graph)
+        for tensor in _weights(model)
         for entry in tensor.external_data
         if entry.key == _LOCATION.decode()
     }
@@ -137,10 +153,10 @@ def precision_of(path: str, input_dtype: str) -> str:
 
     sizes: Counter[str] = Counter()
     try:
-        graph = _graph(Path(path))
+        model = _model(Path(path))
     except ValueError:  # ONNX Runtime has formats of its own
-        graph = onnx.GraphProto()
-    for tensor in _weights(graph):
+        model = onnx.ModelProto()
+    for tensor in _weights(model):
         precision = PRECISIONS.get(onnx.TensorProto.DataType.Name(tensor.data_type))
         if precision:
             sizes[precision] += prod(tensor.dims)
@@ -149,21 +165,39 @@ def precision_of(path: str, input_dtype: str) -> str:
     return {"float32": "fp32", "float16": "fp16", "float64": "fp64"}.get(input_dtype, input_dtype)
 
 
-def _graph(path: Path) -> GraphProto:
-    """Return the graph without external data; raise ValueError if the file does not parse."""
+def _model(path: Path) -> ModelProto:
+    """Return the model without external data; raise ValueError if the file does not parse."""
     import onnx  # noqa: PLC0415 - slow to import
     from google.protobuf.message import (  # type: ignore[import-untyped]  # noqa: PLC0415 - as onnx
         DecodeError,
     )
 
     try:
-        return onnx.load(path, load_external_data=False).graph
+        return onnx.load(path, load_external_data=False)
     except DecodeError as error:
         raise ValueError(str(error)) from error
 
 
-def _weights(graph: GraphProto) -> Iterator[TensorProto]:
+def _weights(model: ModelProto) -> Iterator[TensorProto]:
+    """Yield every tensor of a model, wherever ONNX allows one."""
+    yield from _in_graph(model.graph)
+    for function in model.functions:
+        yield from _in_nodes(function.node)
+
+
+def _in_graph(graph: GraphProto) -> Iterator[TensorProto]:
     yield from graph.initializer
-    for node in graph.node:
-        if node.op_type == "Constant":
-            yield from (attribute.t for attribute in node.attribute if attribute.name == "value")
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from _in_nodes(graph.node)
+
+
+def _in_nodes(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
+    for attribute in (attribute for node in nodes for attribute in node.attribute):
+        if attribute.HasField("t"):
+            yield attribute.t
+        yield from attribute.tensors
+        for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+            yield from (sparse.values, sparse.indices)
+        for graph in (attribute.g, *attribute.graphs):  # branches and loops
+            yield from _in_graph(graph)

@@ -28,7 +28,7 @@ class Model:
 
     Attributes:
         path: absolute.
-        sha256: of its content.
+        sha256: of its content, and that of the files of its weights, if any.
         origin: where it comes from, in words for a report.
         files: SHA-256 of every other file that holds weights of it, by path.
     """

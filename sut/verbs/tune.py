@@ -13,6 +13,7 @@ from scenarios import scenario
 from scenarios.base import Load
 from sut.base.errors import EXIT_INVALID, EXIT_SIGTERM, EXIT_VALID, ConfigError
 from sut.config.plan import resolve
+from sut.config.prepare import resolve_workload
 from sut.config.system import system_folder
 from sut.config.tuned import Tuned
 from sut.report import tuning as report
@@ -103,8 +104,10 @@ def _settings(arguments: argparse.Namespace, plan: Plan) -> dict[str, object]:
         if name not in _FREE and value not in (None, [])
     }
     harness = plan.harness
+    model = resolve_workload(plan.benchmark, harness.backend, arguments.model).model
     return {
         **kept,
+        **({} if model is None else {"model_sha256": model.sha256}),
         "scenario": plan.scenario,
         "backend": harness.backend,
         "devices": list(harness.devices),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.sut.helpers import own
 from tests.sut.helpers.program import run_here
 from tests.sut.helpers.waiting import wait_until
 
@@ -72,6 +73,17 @@ def test_an_interrupted_tuning_goes_on_and_does_not_measure_twice(tuned: Path) -
     assert "continuing from" in said
     assert re.search(r"S\(b\) in ms: .*\[known\]", said)
     assert "Found: batch" in said
+
+
+def test_n1_a_tuning_does_not_continue_with_another_model(tmp_path: Path) -> None:
+    benchmark, out = own.make_benchmark(tmp_path), tmp_path / "tuning"
+    out.mkdir()
+    (out / "journal.jsonl").write_text('{"settings": {"model_sha256": "0"}}\n', "utf-8")
+
+    done = run_here("tune", "-b", benchmark, "-s", "Server", "--out", out)
+
+    assert done.code == 2
+    assert "model_sha256" in done.err
 
 
 @pytest.mark.slow

@@ -243,6 +243,17 @@ def test_k4_seeds_of_no_round_stop_the_check(tree: Tree) -> None:
     assert "--round" in str(report.findings[0])
 
 
+def test_k4_a_tree_of_v6_0_is_judged_by_its_own_rules(tree: Tree) -> None:
+    for name, seed in asdict(round_named("v6.0").seeds).items():
+        for scenario in SCENARIOS:
+            for part in ("performance", "accuracy", "TEST01", "TEST04"):
+                tree.record(f"effective_{name}", seed, scenario=scenario, part=part)
+
+    report = check(tree.root)
+
+    assert (report.round, report.findings) == ("v6.0", [])
+
+
 def test_k4_a_named_round_is_applied_whatever_the_seeds(tree: Tree) -> None:
     set_seeds(tree, 3066443479025735752)
 

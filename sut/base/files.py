@@ -1,8 +1,13 @@
-"""Where generated files are kept, and how to write them: complete, or not at all."""
+"""Where generated files are kept, and how to write them: complete, or not at all.
+
+One command at a time works in a folder: see `held`.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -10,6 +15,8 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sut.base.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,3 +55,33 @@ def replace_folder(made: Path, target: Path) -> None:
         except OSError:
             if not target.is_dir():
                 raise
+
+
+@contextmanager
+def held(folder: Path, option: str, *, wait: bool = False) -> Iterator[None]:
+    """Let no other command that asks hold the folder meanwhile, not even after a crash of this one.
+
+    Nothing is left in the folder: the lock is on the folder itself.
+
+    Args:
+        folder: it must be there.
+        option: what names the folder on the command line, for the message.
+        wait: for the other command's end.
+
+    Raises:
+        ConfigError: another command holds the folder.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            # Some network file systems lock no folders; there, only `mkdir` keeps two runs apart.
+            if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
+                raise ConfigError(
+                    f"{option}: {folder} is in use by another command. Name another folder, or "
+                    "wait until it ends."
+                ) from error
+        yield
+    finally:
+        os.close(handle)

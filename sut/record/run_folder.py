@@ -6,6 +6,7 @@ Knows file names and formats.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import shutil
 from typing import TYPE_CHECKING, Self
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Self
 import yaml
 
 from sut.base.errors import EXIT_BAD_INPUT, ConfigError, DataError, SutError
+from sut.base.files import held
 from sut.record import result as results
 from sut.record.trace import EMPTY, TraceReader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -54,31 +57,59 @@ def read_result(path: Path) -> Result:
     return results.decode(text, str(file))
 
 
-class RunFolder:
-    """One folder for one run. Enter it before you write into it.
+@contextlib.contextmanager
+def default_folder(path: Path) -> Iterator[Path]:
+    """Claim `path`, or the first of PATH-2, PATH-3, ... that is free, for a command without --out.
+
+    Removes the folder at the end if nothing is in it.
 
     Raises:
-        ConfigError: on entry, if the folder cannot be written or already holds a result.
+        ConfigError: no folder can be made there.
+    """
+    made = [parent for parent in path.parents if not parent.exists()]
+    names = (path.name if k == 1 else f"{path.name}-{k}" for k in itertools.count(1))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = next(folder for name in names if _is_new(folder := path.with_name(name)))
+    except OSError as error:
+        raise _not_writable(path, error) from error
+    try:
+        yield found
+    finally:
+        _remove_empty([found, *made])
+
+
+class RunFolder:
+    """One folder for one run. Enter it before you write into it; no other run gets it meanwhile.
+
+    Raises:
+        ConfigError: on entry, if the folder cannot be written, already holds a result, or is that
+            of a run that has not ended.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._made: list[Path] = []  # folders that did not exist before, innermost first
+        self._hold = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        """Make the folder and test that it can be written."""
-        self._refuse_used()
-        self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
+        """Make the folder, claim it, and test that it can be written."""
+        made = [p for p in (self.path, *self.path.parents) if not p.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._hold.enter_context(held(self.path, "--out"))
+            self._refuse_used()
             probe = self.path / ".writable"
             probe.touch()
             probe.unlink()
         except OSError as error:
-            self._undo()
-            raise ConfigError(
-                f"--out: {self.path} cannot be written: {error.strerror}. Name a writable folder."
-            ) from error
+            self._hold.close()
+            _remove_empty(made)
+            raise _not_writable(self.path, error) from error
+        except ConfigError:
+            self._hold.close()
+            raise
+        self._made = made
         return self
 
     def __exit__(
@@ -92,6 +123,7 @@ class RunFolder:
             self._undo()
         elif error is not None and not (self.path / SUMMARY_FILE).exists():
             self._mark_failed()
+        self._hold.close()
 
     def write_json(self, name: str, value: object) -> None:
         """Write a JSON file in one step: the whole file, or nothing."""
@@ -116,8 +148,6 @@ class RunFolder:
 
     def _refuse_used(self) -> None:
         """Refuse a folder with files in it: a run never changes them."""
-        if not self.path.is_dir():
-            return
         first = next(self.path.iterdir(), None)
         if first is not None:
             raise ConfigError(
@@ -144,6 +174,26 @@ class RunFolder:
         if self.path.is_dir():  # it was empty or did not exist
             for path in self.path.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        with contextlib.suppress(OSError):  # another run uses it
-            for path in self._made:
-                path.rmdir()
+        _remove_empty(self._made)
+
+
+def _is_new(folder: Path) -> bool:
+    """Make a folder; False if something of that name is there already."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders, innermost first, up to one that another run uses."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def _not_writable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"--out: {path} cannot be written: {error.strerror}. Name a writable folder."
+    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from scenarios.base import Load
 from sut.base.errors import ConfigError, DataError
+from sut.base.files import held
 from sut.config import user_conf
 from sut.config.arguments import Arguments
 from sut.config.plan import Plan, resolve
@@ -92,10 +93,17 @@ class ScenarioRuns:
             names: only these; None: all that the scenario needs.
 
         Raises:
-            ConfigError: the settings are not those of the earlier tests.
+            ConfigError: the settings are not those of the earlier tests, or another command runs
+                tests of the scenario in the same folder.
             SutError: a test failed.
         """
         wanted = self.parts() if names is None else names
+        self.plan(None, PERFORMANCE)  # wrong settings leave nothing behind
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with held(self.folder, "--work" if self._order.division else "--out"):
+            self._run_missing(wanted)
+
+    def _run_missing(self, wanted: Sequence[str]) -> None:
         missing = [name for name in wanted if self.done(name) is None]
         self._check_settings()
         for name in missing:
@@ -177,7 +185,6 @@ class ScenarioRuns:
         }
         begun = any(self.done(name) for name in (PERFORMANCE, ACCURACY, *TESTS))
         if not path.exists() or not begun:
-            self.folder.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
             return
         before = system_json.read(path)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sut.base.environment import ROOT
 from sut.base.errors import ConfigError, SutError
+from sut.base.files import held
 from sut.record.loadgen_logs import DETAIL_FILE, SUMMARY_FILE
 from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG, USER_CONF_FILE
 from sut.submission import measurements
@@ -86,7 +87,9 @@ def place_results(order: Order, done: Mapping[str, Mapping[str, Part]]) -> None:
     """
     check_tree(order)
     try:
-        with _staging(order.tree) as staging:
+        order.tree.parent.mkdir(parents=True, exist_ok=True)
+        # Another submission may go into the same tree at the same time.
+        with held(order.tree.parent, "--out", wait=True), _staging(order.tree) as staging:
             for scenario, parts in done.items():
                 _stage_result(order, staging, scenario, parts)
             _stage_common(order, staging, next(iter(done.values())))
@@ -104,7 +107,6 @@ def _staging(tree: Path) -> Iterator[Path]:
 
     It is removed afterwards, unless it holds files of the tree that could not be moved back.
     """
-    tree.parent.mkdir(parents=True, exist_ok=True)
     folder = tempfile.mkdtemp(prefix=f".{tree.name}-", dir=tree.parent)
     path = tree.parent / folder.rpartition("/")[2]
     try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +24,7 @@ from sut.config.prepare import prepared_workload
 from sut.load.interval import StreamsRequest
 from sut.record.run_folder import SUMMARY_FILE, RunFolder
 from sut.tuner.max_streams import Edge, Tried, find_edge, reached
-from sut.verbs.options import add_benchmark, add_options, as_arguments
+from sut.verbs.options import add_benchmark, add_options, as_arguments, out_folder
 
 if TYPE_CHECKING:
     import argparse
@@ -92,8 +91,6 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     _check(arguments)
     plan = resolve(as_arguments(arguments, "MultiStream"))
     bound_ms = arguments.bound_ms or arguments.interval_ms
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    out = arguments.out or Path("runs") / f"{stamp}-{plan.benchmark.name}-max-streams"
     say = sys.stderr if arguments.json else sys.stdout
     print(f"{plan.benchmark.name} on {plan.system}: {GENERATOR}", file=say, flush=True)
     send = _sender(arguments, plan)
@@ -109,7 +106,8 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         )
         return tried
 
-    with RunFolder(out) as folder:
+    name = f"{plan.benchmark.name}-max-streams"
+    with out_folder(arguments.out, name) as out, RunFolder(out) as folder:
         edge = find_edge(measure, arguments.start)
         summary = _summary(arguments, plan, edge, command)
         folder.write_json(SUMMARY_FILE, summary)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +12,11 @@ from backends.base import BACKENDS
 from sut.base.errors import ConfigError
 from sut.config.arguments import Arguments
 from sut.config.settings import WORKER_KINDS
+from sut.record.run_folder import default_folder
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from backends.base import OptionValue
 
@@ -77,6 +80,17 @@ def add_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup, *name
     """Add these of the shared options, in this order: "--system", "--backend" and so on."""
     for name in names:
         parser.add_argument(name, **_OPTIONS[name])
+
+
+@contextmanager
+def out_folder(given: Path | None, name: str) -> Iterator[Path]:
+    """Yield the folder of a run: that of --out, or runs/TIME-NAME, which no other run gets."""
+    if given is not None:
+        yield given
+        return
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    with default_folder(Path("runs") / f"{stamp}-{name}") as folder:
+        yield folder
 
 
 def as_arguments(parsed: argparse.Namespace, scenario: str, **others: Any) -> Arguments:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from sut.record.result import to_dict
 from sut.record.run_folder import RunFolder
 from sut.run.run import Interrupted, run
 from sut.verbs import console
-from sut.verbs.options import add_benchmark, add_options, as_arguments
+from sut.verbs.options import add_benchmark, add_options, as_arguments, out_folder
 
 if TYPE_CHECKING:
     import argparse
@@ -92,7 +91,12 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     names = _scenarios(arguments.scenario)
     base = _arguments(arguments, names[0])
     plans = [resolve(replace(base, scenario=name)) for name in names]
-    out = arguments.out or _default_out(plans[0].benchmark.name, names)
+    with out_folder(arguments.out, _default_name(plans[0].benchmark.name, names)) as out:
+        return _run(arguments, plans, out, command)
+
+
+def _run(arguments: argparse.Namespace, plans: list[Plan], out: Path, command: str) -> int:
+    """Run the plans, print the results, return the exit code."""
     say = sys.stderr if arguments.json else sys.stdout
     for line in _settings(plans):
         print(line, file=say)
@@ -157,9 +161,8 @@ def _device_caps(text: str | None) -> dict[str, int] | None:
     return caps
 
 
-def _default_out(benchmark: str, names: list[str]) -> Path:
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / f"{stamp}-{benchmark}-{names[0] if len(names) == 1 else 'all'}"
+def _default_name(benchmark: str, names: list[str]) -> str:
+    return f"{benchmark}-{names[0] if len(names) == 1 else 'all'}"
 
 
 def _settings(plans: list[Plan]) -> list[str]:

@@ -12,6 +12,7 @@ from data.benchmark import benchmark_names
 from scenarios import scenario
 from scenarios.base import Load
 from sut.base.errors import EXIT_INVALID, EXIT_SIGTERM, EXIT_VALID, ConfigError
+from sut.base.files import held
 from sut.config.plan import resolve
 from sut.config.prepare import resolve_workload
 from sut.config.system import system_folder
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from sut.config.plan import Plan
+    from sut.tuner.job import Job
     from sut.tuner.messages import Answer
+    from sut.tuner.session import MakeSearch
 
     Say = Callable[[str], None]
 
@@ -58,6 +61,15 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     make = search_of(arguments.search, job.rules)
     folder = arguments.out or _default_out(plan)
     _make(folder, fresh=arguments.fresh)
+    with held(folder, "--out"):
+        return _tune(arguments, (plan, job, make), folder, command)
+
+
+def _tune(
+    arguments: argparse.Namespace, wanted: tuple[Plan, Job, MakeSearch], folder: Path, command: str
+) -> int:
+    """Tune in a folder that no other command uses; return the exit code."""
+    plan, job, make = wanted
     out = sys.stderr if arguments.json else sys.stdout
 
     def say(text: str) -> None:
@@ -122,6 +134,8 @@ def _default_out(plan: Plan) -> Path:
 def _make(folder: Path, *, fresh: bool) -> None:
     """Make the folder; with `fresh`, move an existing one beside it."""
     if fresh and folder.exists():
+        with held(folder, "--out"):
+            pass
         numbered = (folder.with_name(f"{folder.name}.{n}") for n in range(1, 10_000))
         folder.rename(next(path for path in numbered if not path.exists()))
     try:
@@ -161,11 +175,13 @@ def _keep(answer: Answer, plan: Plan, folder: Path, say: Say) -> None:
         target_qps=answer.target_qps,
         found=found,
     )
-    paths = [keep_tuned(system, entry)]
-    if answer.target_qps is not None:
-        names = [plan.benchmark.loadgen_name, *benchmark_names()]
-        model = plan.benchmark.loadgen_name
-        paths.append(keep_rate(system, model, plan.scenario, answer.target_qps, names))
+    # Another tuning for the same system may end at the same time.
+    with held(system, "--system", wait=True):
+        paths = [keep_tuned(system, entry)]
+        if answer.target_qps is not None:
+            names = [plan.benchmark.loadgen_name, *benchmark_names()]
+            model = plan.benchmark.loadgen_name
+            paths.append(keep_rate(system, model, plan.scenario, answer.target_qps, names))
     say(f"Written: {', '.join(map(str, paths))}")
 
 

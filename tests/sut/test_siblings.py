@@ -32,7 +32,7 @@ def strangers(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("start", STARTS)
-def test_a_stranger_s_package_in_pythonpath_is_not_imported(
+def test_c6_a_stranger_s_package_in_pythonpath_is_not_imported(
     strangers: Path, tmp_path: Path, start: str
 ) -> None:
     done = subprocess.run(

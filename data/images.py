@@ -1,7 +1,6 @@
 """From one image file to one sample: decode, resize, crop, order channels, normalise.
 
-Pillow decodes and resizes; it applies no orientation tag. Every step gives the same bytes for the
-same file and versions of Pillow and NumPy.
+Pillow resizes. Every step gives the same bytes for the same file and versions of Pillow and NumPy.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from data import schema
+from data.decode import decode
 from sut.base.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,9 +38,10 @@ def read_sample(
     Numbers become integers by rounding to the nearest, and are cut to the integer's range.
 
     Raises:
-        DataError: the file is missing, not an image, cut off, or smaller than its crop.
+        DataError: the file is missing, not an image, cut off, smaller than its crop, or of pixels
+            without an 8-bit form.
     """
-    image = _open(path)
+    image = decode(path, upright=schema.Exif(orientation="ignore") not in steps)
     mean: float | tuple[float, ...] = 0.0
     std: float | tuple[float, ...] = 1.0
     for step in steps:
@@ -59,17 +60,6 @@ def read_sample(
     values /= np.asarray(std, np.float32)
     sample = _cast(values, dtype)
     return sample.transpose(2, 0, 1) if layout == "NCHW" else sample
-
-
-def _open(path: Path) -> Image.Image:
-    """Decode the whole file to RGB."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; expected an image.") from error
-    except Exception as error:  # Pillow's decoders raise almost anything for a broken file
-        raise DataError(f"{path}: not an image, or damaged: {error}.") from error
 
 
 def _change(image: Image.Image, step: schema.Step) -> Image.Image:

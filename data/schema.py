@@ -154,7 +154,17 @@ class Normalize(StrictStruct, frozen=True, tag_field="step", tag="normalize"):
                 )
 
 
-Step = ResizeShorter | Resize | CenterCrop | Color | Normalize
+class Exif(StrictStruct, frozen=True, tag_field="step", tag="exif"):
+    """Whether the orientation that a camera noted in EXIF turns the image; without this step: yes.
+
+    It is the first step. A model that was trained on images as they lie in their files needs
+    "ignore". The orientation in a TIFF's own tags always applies.
+    """
+
+    orientation: Literal["apply", "ignore"] = "apply"
+
+
+Step = Exif | ResizeShorter | Resize | CenterCrop | Color | Normalize
 
 
 # Data sets. A relative folder starts at the benchmark file's folder; `--data DIR` replaces it.
@@ -309,6 +319,8 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
             raise ValueError(
                 "preprocess: normalize is not the last step; expected it once and last"
             )
+        if any(isinstance(step, Exif) for step in self.preprocess[1:]):
+            raise ValueError("preprocess: exif is not the first step; expected it once and first")
         for step in self.preprocess:
             if isinstance(step, Normalize) and Color(order="L") in self.preprocess:
                 step.check_channels(1)

@@ -23,7 +23,7 @@ class TrialFailed(SutError):
     """A trial gave no result: a device died, or the program refused the settings."""
 
 
-def run_apart(module: str, request: bytes, what: str) -> bytes:
+def run_module(module: str, request: bytes, what: str) -> bytes:
     """Run `python -m MODULE`; return what it wrote.
 
     Args:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, MutableMapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -83,30 +82,18 @@ class Journal:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
-class Predictions(MutableMapping[str, float]):
-    """Answers of the model by question, kept on disk for a resumed tuning."""
+class Predictions(dict[str, float]):
+    """Answers of the model by question, kept on disk: a resumed tuning need not compute them."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / PREDICTIONS_FILE
         lines = _whole_lines(self._path) if self._path.exists() else []
-        self._known: dict[str, float] = dict(json.loads(line) for line in lines)
-
-    def __getitem__(self, key: str) -> float:
-        return self._known[key]
+        super().__init__(json.loads(line) for line in lines)
 
     def __setitem__(self, key: str, value: float) -> None:
-        self._known[key] = value
+        super().__setitem__(key, value)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps([key, value]) + "\n")
-
-    def __delitem__(self, key: str) -> None:
-        del self._known[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._known)
-
-    def __len__(self) -> int:
-        return len(self._known)
 
 
 def _whole_lines(path: Path) -> list[str]:

@@ -150,8 +150,8 @@ def _contenders(ranked: Sequence[Predicted]) -> dict[Candidate, float]:
 
 
 def _are_alike(one: Candidate, other: Candidate) -> bool:
-    apart = abs(one.max_batch_size - other.max_batch_size)
-    near = apart < _ALIKE_SHARE * max(one.max_batch_size, other.max_batch_size)
+    difference = abs(one.max_batch_size - other.max_batch_size)
+    near = difference < _ALIKE_SHARE * max(one.max_batch_size, other.max_batch_size)
     return one.variant == other.variant and bool(one.caps) == bool(other.caps) and near
 
 

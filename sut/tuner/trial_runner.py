@@ -14,7 +14,7 @@ import numpy as np
 
 from scenarios import scenario
 from sut.base.errors import SutError
-from sut.base.subprocess_call import TrialFailed, run_apart
+from sut.base.subprocess_call import TrialFailed, run_module
 from sut.config.harness import Setting
 from sut.config.prepare import prepared_workload
 from sut.record import loadgen_logs
@@ -98,7 +98,7 @@ class TrialRunner:
         )
         workload = prepared_workload(plan.benchmark, harness.backend, given.model, given.data)
         request = Request(workload, harness, ask.sizes, ask.bound_ns, ask.alone)
-        answer = run_apart(
+        answer = run_module(
             "sut.serve.measure", msgspec.json.encode(request), "measuring batch times"
         )
         return msgspec.json.decode(answer, type=Measured)

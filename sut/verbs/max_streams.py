@@ -18,7 +18,7 @@ import msgspec
 
 from sut.base import environment
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
-from sut.base.subprocess_call import run_apart
+from sut.base.subprocess_call import run_module
 from sut.config.plan import Plan, resolve
 from sut.config.prepare import prepared_workload
 from sut.load.interval import StreamsRequest
@@ -138,7 +138,7 @@ def _sender(arguments: argparse.Namespace, plan: Plan) -> Send:
     def send(streams: int) -> list[int]:
         harness = _shared(plan.harness, streams, arguments.max_batch_size is not None)
         request = StreamsRequest(workload, harness, streams, interval_ns, queries)
-        answer = run_apart("sut.load.interval", msgspec.json.encode(request), "max-streams")
+        answer = run_module("sut.load.interval", msgspec.json.encode(request), "max-streams")
         return msgspec.json.decode(answer, type=list[int])
 
     return send

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sut.base.environment import ROOT
 from tests.sut.helpers import own
 from tests.sut.helpers.program import run_here
 from tests.sut.helpers.waiting import wait_until
@@ -217,3 +218,28 @@ def test_a_device_that_dies_ends_the_tuning_and_what_was_learnt_is_kept(
     assert "continues from there" in done.err
     assert (out / "report.html").exists()
     assert len((out / "journal.jsonl").read_text("utf-8").splitlines()) == 2
+
+
+@pytest.mark.slow
+def test_a_budget_for_a_batch_is_kept_and_what_was_found_is_written(
+    program: Program, tmp_path: Path
+) -> None:
+    """A published table: batch 64 takes 3.9 ms and batch 128 takes 5.6 ms, by p99."""
+    system = tmp_path / "tft"
+    shutil.copytree(ROOT / "user_confs" / "tft_triton", system)
+
+    done = program.run(
+        *("tune", "-b", "resnet50", "-s", "Offline", "--system", system),
+        *("--devices", "A100-tensorrt-electricity", "--subject-to", "p99<=5ms"),
+        *("--workers", "thread", "--slots", 2, "--batches", "64,128", "--probe-s", 0.2),
+        *("--confirm-s", 0.3, "--confirm-runs", 1, "--quiet-s", 0, "--json"),
+        *("--out", tmp_path / "out"),
+    )
+
+    assert done.code == 0, done.out + done.err
+    tuning = json.loads(done.out)["tuning"]
+    assert tuning["harness"]["max_batch_size"] == 64
+    ((text, slack),) = tuning["slack"].items()
+    assert "p99 <= 5 ms of a batch" in text
+    assert 0 < slack < 0.5
+    assert "max_batch_size: 64" in (system / "tuned.yaml").read_text("utf-8")

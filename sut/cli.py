@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import shlex
-import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from sut import __version__
-from sut.base.errors import EXIT_BAD_INPUT, EXIT_FAILED, SutError, WorkerError
+from sut.base import streams
+from sut.base.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_VALID, SutError, WorkerError
+from sut.base.signals import Stopped, stopped_by_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    Act = Callable[[argparse.Namespace, str], int]
 
 # Each verb: the module with its `add_arguments` and `main`, and what the verb does.
 VERBS = {
@@ -30,6 +34,19 @@ VERBS = {
     "quantize": ("sut.verbs.quantize", "make an fp16 or int8 model and compare it with fp32"),
     "doctor": ("sut.verbs.doctor", "show what this machine has and lacks"),
 }
+# Verbs whose only product is what they print.
+PRINT_ONLY = frozenset({"check", "doctor"})
+# What the system refuses at any time; it is no fault of the program, and needs no traceback.
+BEYOND_US = (OSError, MemoryError, UnicodeError)
+_REMEDIES = {
+    errno.ENOSPC: "Make room there, or name another folder.",
+    errno.EDQUOT: "Make room in your quota, or name another folder.",
+    errno.EFBIG: "Raise the limit on the size of a file (ulimit -f).",
+    errno.EROFS: "Name a writable folder.",
+    errno.EACCES: "Name a folder that you may use.",
+    errno.EMFILE: "Raise the limit on open files (ulimit -n).",
+}
+_NO_REMEDY = "The traceback: --debug."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,15 +61,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = _verb_parser(words[0])
     module.add_arguments(verb)
     arguments = verb.parse_args(words[1:])
-    # A shell starts background jobs with SIGINT ignored, and Python leaves it ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    code = _act(module.main, arguments, shlex.join(["sut", *words]))
+    if (why := streams.lost()) is not None:
+        print(f"sut: standard output cannot be written: {why}", file=sys.stderr)
+        if words[0] in PRINT_ONLY and code == EXIT_VALID:
+            return EXIT_FAILED
+    return code
+
+
+def _act(act: Act, arguments: argparse.Namespace, command: str) -> int:
+    """Run a verb, and turn what it raises into one line and an exit code."""
     try:
-        return int(module.main(arguments, shlex.join(["sut", *words])))
+        with stopped_by_signals():
+            return int(act(arguments, command))
     except SutError as error:
         return _report(error, arguments.debug)
-    except KeyboardInterrupt:
-        print("sut: interrupted", file=sys.stderr)
-        return 130
+    except Stopped as stopped:
+        print(f"sut: {stopped}", file=sys.stderr)
+        return stopped.exit_code
+    except BEYOND_US as error:
+        if arguments.debug:
+            _print_traceback(error)
+        print(f"sut: {_explained(error)}", file=sys.stderr)
+        return EXIT_FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,10 +123,27 @@ def _verb_parser(name: str) -> argparse.ArgumentParser:
 def _report(error: SutError, debug: bool) -> int:
     """Print an error as one line, with the traceback of a failed worker below it."""
     if debug:
-        import traceback  # noqa: PLC0415 - only for an error
-
-        traceback.print_exception(error)
+        _print_traceback(error)
     print(f"sut: {error}", file=sys.stderr)
     if isinstance(error, WorkerError) and error.worker_traceback:
         print(error.worker_traceback, file=sys.stderr, end="")
     return getattr(error, "code", error.exit_code) or EXIT_FAILED
+
+
+def _explained(error: BaseException) -> str:
+    """Say what the system refused."""
+    if isinstance(error, MemoryError):
+        return (
+            "out of memory; expected enough for model and samples. Lower the load or the batches."
+        )
+    if isinstance(error, UnicodeError):
+        return f"a name or a text that is not UTF-8: {error}. Rename or convert it."
+    assert isinstance(error, OSError), "one of BEYOND_US"
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}. {_REMEDIES.get(error.errno or 0, _NO_REMEDY)}"
+
+
+def _print_traceback(error: BaseException) -> None:
+    import traceback  # noqa: PLC0415 - only for an error
+
+    traceback.print_exception(error)

@@ -8,7 +8,7 @@
     `-- WorkerError           1   a batch failed during a run: the device, and its traceback
 
 A message is one line: where, what came, what was expected, what to do. An
-INVALID result is not an error: such a run exits 3, an interrupted one 130 or 143.
+INVALID result is not an error: such a run exits 3, one that signal n ended 128 + n.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ EXIT_VALID = 0
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INVALID = 3
-EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
 
 

@@ -118,8 +118,12 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Remove the files after bad input; after a failure keep them, marked as failed."""
-        if isinstance(error, SutError) and error.exit_code == EXIT_BAD_INPUT:
+        """Remove the files after bad input; after a failure keep them, marked as failed.
+
+        A Ctrl-C is an exception only as long as nothing is measured.
+        """
+        refused = isinstance(error, SutError) and error.exit_code == EXIT_BAD_INPUT
+        if refused or isinstance(error, KeyboardInterrupt):
             self._undo()
         elif error is not None and not (self.path / SUMMARY_FILE).exists():
             self._mark_failed()

@@ -5,16 +5,17 @@ Each test has its own process. The tuner, `sut run` and `sut submit` all call th
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from sut.base.errors import EXIT_SIGINT, EXIT_SIGTERM, SutError
+from sut.base.errors import SutError
+from sut.base.signals import exit_code
 from sut.record.run_folder import RunFolder
 from sut.run.test import Test, Viewing
 
 if TYPE_CHECKING:
+    import signal
     from pathlib import Path
 
     from sut.config.plan import Plan
@@ -28,7 +29,7 @@ class Interrupted(SutError):
     def __init__(self, number: signal.Signals, result: Result) -> None:
         super().__init__(f"interrupted by {number.name}; the results so far are kept")
         self.result = result
-        self.code = EXIT_SIGINT if number is signal.SIGINT else EXIT_SIGTERM
+        self.code = exit_code(number)
 
 
 def run(
@@ -48,7 +49,7 @@ def run(
 
     Raises:
         SutError: bad input, with nothing left behind; or a failure, with the logs kept.
-        Interrupted: by SIGINT or SIGTERM.
+        Interrupted: by SIGINT, SIGTERM or SIGHUP.
     """
     viewing = Viewing(watch, quiet)
     mode = plan.arguments.mode

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Self
 
 import msgspec
 
+from sut.base import signals
 from sut.base.environment import ROOT
 from sut.base.errors import EXIT_BAD_INPUT, EngineError, SutError, WorkerError
 from sut.record.run_folder import LOG_FILE, REQUEST_FILE
@@ -38,17 +39,16 @@ CLOSE_STEP_S = 0.1
 
 
 class Signals:
-    """Records SIGINT and SIGTERM instead of raising, inside a `with`. The first one counts."""
+    """Records SIGINT, SIGTERM and SIGHUP inside a `with`, without raising. The first one counts."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
-        self._before: dict[signal.Signals, object] = {}
+        self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
         """Install the handlers. Only the main thread can; in others nothing changes."""
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
+            self._before = signals.noted(self._note)
         return self
 
     def __exit__(
@@ -58,8 +58,7 @@ class Signals:
         trace: TracebackType | None,
     ) -> None:
         """Restore the previous handlers."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave us
+        signals.restore(self._before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = self.received or signal.Signals(number)

@@ -67,7 +67,7 @@ class Parent:
 
     def samples(self) -> TrialSamples:
         """Wait for the samples, then watch standard input, which ends when the parent is gone."""
-        line = sys.stdin.readline()
+        line = sys.stdin.buffer.readline()  # whatever encoding PYTHONIOENCODING asks for
         if not line:
             os._exit(EXIT_FAILED)
         threading.Thread(target=self._watch, name="parent-watch", daemon=True).start()
@@ -75,7 +75,7 @@ class Parent:
 
     @staticmethod
     def _watch() -> None:
-        while sys.stdin.readline():
+        while sys.stdin.buffer.readline():
             pass
         os._exit(EXIT_FAILED)
 
@@ -188,8 +188,8 @@ class Trial:
     def _finish(self, system: System) -> int:
         """Tell the parent how it ended. Does not wait for a LoadGen that cannot return soon."""
         if self._failure is not None:
-            print(self._failure.traceback, file=sys.stderr, flush=True)
             self._parent.tell("failed", message=self._failure.message, text=self._failure.traceback)
+            print(self._failure.traceback, file=sys.stderr, flush=True)
             self._returned.wait(FAILURE_GRACE_S)
             return EXIT_FAILED
         if self._error is not None:
@@ -211,17 +211,17 @@ def main() -> int:
     try:
         return Trial(request, parent).run()
     except WorkerError as error:
-        traceback.print_exc()
         parent.tell("failed", message=str(error), text=error.worker_traceback)
+        traceback.print_exc()
         return EXIT_FAILED
     except SutError as error:
-        traceback.print_exc()
         parent.tell("error", message=str(error), code=error.exit_code)
+        traceback.print_exc()
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the parent reports it, with this traceback
-        traceback.print_exc()
         text = traceback.format_exc()
         parent.tell("failed", message=f"{type(error).__name__}: {error}", text=text)
+        traceback.print_exc()
         return EXIT_FAILED
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from data.benchmark import benchmark_names
 from scenarios import scenario
 from scenarios.base import Load
-from sut.base.errors import EXIT_INVALID, EXIT_SIGTERM, EXIT_VALID, ConfigError
+from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
 from sut.base.files import held
 from sut.config.plan import resolve
 from sut.config.prepare import resolve_workload
@@ -28,7 +27,6 @@ from sut.verbs.options import as_arguments
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
-    from types import FrameType
 
     from sut.config.plan import Plan
     from sut.tuner.job import Job
@@ -55,7 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Tune; return the exit code: 0 confirmed, 3 found nothing that is VALID."""
-    signal.signal(signal.SIGTERM, _terminate)
     plan = _plan(arguments)
     job = tune_options.job_of(arguments, plan)
     make = search_of(arguments.search, job.rules)
@@ -183,8 +180,3 @@ def _keep(answer: Answer, plan: Plan, folder: Path, say: Say) -> None:
             model = plan.benchmark.loadgen_name
             paths.append(keep_rate(system, model, plan.scenario, answer.target_qps, names))
     say(f"Written: {', '.join(map(str, paths))}")
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """End a tuning after SIGTERM as after Ctrl-C: its results so far are kept."""
-    raise SystemExit(EXIT_SIGTERM)

@@ -93,6 +93,16 @@ class Running:
         """Send a signal to the command's first process alone."""
         self._process.send_signal(number)
 
+    def catches(self, number: signal.Signals) -> bool:
+        """Return whether the command's first process handles a signal by now."""
+        lines = _read(self._process.pid, "status").splitlines()
+        caught = next((line for line in lines if line.startswith(b"SigCgt:")), b"SigCgt: 0")
+        return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+    def has_mapped(self, name: str) -> bool:
+        """Return whether its first process has loaded a library with such a name by now."""
+        return name.encode() in _read(self._process.pid, "maps")
+
     def finish(self, limit_s: float = _LIMIT_S) -> Done:
         """Wait for its end, and kill it after `limit_s`."""
         try:

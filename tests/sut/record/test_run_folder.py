@@ -40,6 +40,14 @@ def test_c3_a_folder_is_free_again_after_a_refused_run(tmp_path: Path) -> None:
     assert folders.contents(tmp_path) == {"out", "out/summary.json"}
 
 
+def test_c9_a_signal_before_the_test_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), RunFolder(tmp_path / "out") as folder:
+        folder.write_json("request.json", {})
+        raise KeyboardInterrupt
+
+    assert folders.contents(tmp_path) == set()
+
+
 def test_c3_a_default_folder_that_is_taken_gets_a_suffix(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "now"
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 END_S = 20.0
 KILL_S = 30.0
 BATCHES = 20  # complete before the signal
-CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ CASES = {
     "Server, SIGINT": Case(signal.SIGINT, "Server", ("--target-qps", 500)),
     "Server, SIGTERM": Case(signal.SIGTERM, "Server", ("--target-qps", 500)),
     "Offline, SIGINT twice": Case(signal.SIGINT, "Offline", ("--target-qps", 500), times=2),
+    "C9 Server, SIGHUP": Case(signal.SIGHUP, "Server", ("--target-qps", 500)),
     "Offline, SIGTERM, accuracy": Case(signal.SIGTERM, "Offline", ("--mode", "accuracy")),
 }
 
@@ -163,6 +164,58 @@ def test_an_interrupted_run_keeps_the_latencies_so_far(
     assert 0 < latencies["p50"] <= latencies["p90"] <= latencies["p99"] <= latencies["p999"]
     assert latencies["mean"] > 0
     assert found["parts_ns"]["compute"]["mean"] >= 2e6
+
+
+@pytest.mark.parametrize("number", CODES)
+@pytest.mark.parametrize("moment", ["at the start", "while modules load", "in the command"])
+def test_c9_a_signal_in_the_first_moments_is_one_line(
+    program: Program, tmp_path: Path, number: signal.Signals, moment: str
+) -> None:
+    with program.start(*command("Offline"), cwd=tmp_path) as running:
+        is_now = {
+            "at the start": lambda: running.catches(signal.SIGTERM),
+            "while modules load": lambda: running.has_mapped("_datetime"),
+            "in the command": (tmp_path / "out").exists,
+        }[moment]
+        outcome = interrupt(running, is_now, moment, Case(number, "Offline"))
+
+    assert outcome.done.code == CODES[number], outcome.done.err
+    assert outcome.end_s < END_S
+    assert outcome.left == {}
+    assert outcome.done.err.splitlines()[-1].startswith(f"sut: interrupted by {number.name}")
+    assert "Traceback" not in outcome.done.err
+
+
+def test_c9_nohup_outlives_its_terminal(program: Program, tmp_path: Path) -> None:
+    words = command("SingleStream", "--min-duration-s", 1, "--min-query-count", 64)
+    with program.start(*words, cwd=tmp_path, before=("nohup",)) as running:
+        out = tmp_path / "out"
+        wait_until(lambda: folders.batches_so_far(out) >= BATCHES, "batches are complete")
+
+        running.send(signal.SIGHUP)
+        done = running.finish(KILL_S)
+
+    assert done.code == 0, done.err
+    assert folders.summary(out)["valid"] is True
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_c9_a_signal_while_a_model_is_made_is_one_line(
+    program: Program, tmp_path: Path, number: signal.Signals
+) -> None:
+    made = program.root / ".cache" / "models"
+    words = ("quantize", "-b", "resnet50-synthetic", "--precision", "fp16")
+
+    def is_made() -> bool:
+        return any(made.glob(".tmp-*"))
+
+    with program.start(*words, cwd=tmp_path) as running:
+        outcome = interrupt(running, is_made, "a model is being made", Case(number, "Offline"))
+
+    assert outcome.done.code == CODES[number], outcome.done.err
+    assert outcome.done.err.splitlines()[-1] == f"sut: interrupted by {number.name}"
+    assert "Traceback" not in outcome.done.err
+    assert not any(made.glob(".tmp-*"))
 
 
 def test_a_signal_before_the_engines_are_open_leaves_no_traceback(

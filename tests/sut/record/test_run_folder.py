@@ -41,9 +41,13 @@ def test_c3_a_folder_is_free_again_after_a_refused_run(tmp_path: Path) -> None:
 
 
 def test_c9_a_signal_before_the_test_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), RunFolder(tmp_path / "out") as folder:
-        folder.write_json("request.json", {})
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with RunFolder(tmp_path / "out") as folder:
+            folder.write_json("request.json", {})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
 
     assert folders.contents(tmp_path) == set()
 

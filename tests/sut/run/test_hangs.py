@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from sut.base.errors import WorkerError
-from sut.config.settings import WORKER_KINDS, Limits, WorkerKind
+from sut.config.settings import WORKER_KINDS, Limits
 from sut.record import loadgen_logs
 from sut.run.supervisor import Supervisor
 from tests.sut.helpers import folders
@@ -18,8 +19,11 @@ from tests.sut.helpers.waiting import wait_until
 from tests.sut.run import trials
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from backends.base import OptionValue
+    from sut.config.settings import WorkerKind
     from tests.sut.helpers.program import Program
 
 pytestmark = pytest.mark.slow
@@ -28,18 +32,57 @@ SHORT = Limits(hang_s=0.5, worker_hang_s=0.5, close_s=0.3)
 # On a busy machine.
 LIMIT_S = 30.0
 LONG_S = 60.0
+AT_ONCE = 3
+# What hangs: options of the simulated device, and seconds of the test.
+HANGS: Mapping[str, tuple[dict[str, OptionValue], float]] = {
+    "batch": ({"hang_at_s": 0.4}, LONG_S),
+    "close": ({"close_s": LONG_S}, 0.3),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a test ended.
+
+    Attributes:
+        out: its folder.
+        error: what `trials.run` raised; None: nothing.
+        seconds: from start to end.
+    """
+
+    out: Path
+    error: WorkerError | None
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    """Engines that hang, in a batch or when they are closed, side by side: they sleep."""
+
+    def run(name: str) -> Ended:
+        what, kind = name.split()
+        out = tmp_path_factory.mktemp("hangs")
+        options, seconds = HANGS[what]
+        made = trials.request(out, cast("WorkerKind", kind), options, SHORT, seconds=seconds)
+        start_s, error = time.monotonic(), None
+        try:
+            trials.run(made)
+        except WorkerError as raised:
+            error = raised
+        return Ended(out, error, time.monotonic() - start_s)
+
+    names = [f"{what} {kind}" for what in HANGS for kind in WORKER_KINDS]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return dict(zip(names, pool.map(run, names), strict=True))
 
 
 @pytest.mark.parametrize("kind", WORKER_KINDS)
-def test_an_engine_that_never_answers_ends_the_run(tmp_path: Path, kind: WorkerKind) -> None:
+def test_an_engine_that_never_answers_ends_the_run(ended: dict[str, Ended], kind: str) -> None:
     """The first batch after warm-up sleeps for a minute; no batch of warm-up does."""
-    made = trials.request(tmp_path, kind, {"hang_at_s": 0.4}, SHORT, seconds=LONG_S)
-    start_s = time.monotonic()
+    found = ended[f"batch {kind}"]
 
-    with pytest.raises(WorkerError, match=r"after 0\.5 s"):
-        trials.run(made)
-
-    assert time.monotonic() - start_s < LIMIT_S
+    assert "after 0.5 s" in str(found.error)
+    assert found.seconds < LIMIT_S
 
 
 @pytest.mark.parametrize("line", ["no JSON", '["done"]', '{"name": "done"}', '{"event": 1}'])
@@ -59,17 +102,15 @@ def test_a_test_s_process_that_cannot_be_understood_ends_the_run(tmp_path: Path,
 
 @pytest.mark.parametrize("kind", WORKER_KINDS)
 def test_an_engine_that_does_not_close_leaves_the_finished_run_valid(
-    tmp_path: Path, kind: WorkerKind
+    ended: dict[str, Ended], kind: str
 ) -> None:
-    made = trials.request(tmp_path, kind, {"close_s": LONG_S}, SHORT, seconds=0.3)
-    start_s = time.monotonic()
+    found = ended[f"close {kind}"]
 
-    trials.run(made)
-
-    detail = loadgen_logs.read_detail(tmp_path / loadgen_logs.DETAIL_FILE)
+    assert found.error is None
+    assert found.seconds < LIMIT_S
+    detail = loadgen_logs.read_detail(found.out / loadgen_logs.DETAIL_FILE)
     assert detail["result_validity"] == "VALID"
-    assert time.monotonic() - start_s < LIMIT_S
-    log = (tmp_path / "run.log").read_text("utf-8")
+    log = (found.out / "run.log").read_text("utf-8")
     assert "device 0: the engine" in log
     assert "close" in log
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sut.tuner import constraints
+from sut.config import constraints
 from sut.tuner.messages import Trial, run_trial
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from backends.base import OptionValue
 from data.schema import HarnessDefaults
 from scenarios import scenario
 from scenarios.base import Scenario
+from sut.config.constraints import Constraint
 from sut.config.settings import WorkerKind
-from sut.tuner.constraints import Constraint
 
 US_PER_MS = 1e3
 

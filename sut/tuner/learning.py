@@ -17,16 +17,16 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sut.tuner.learnt import Learnt
 from sut.tuner.model import FINE
 from sut.tuner.student import PRIOR_SPREAD, forecast, student_quantile
-from sut.tuner.trace_facts import Learnt
 
 if TYPE_CHECKING:
+    from sut.record.trace_facts import TraceFacts
     from sut.tuner.job import Candidate, Job
     from sut.tuner.messages import Outcome, Purpose
     from sut.tuner.model import Model
     from sut.tuner.student import Forecast, Weighted
-    from sut.tuner.trace_facts import TraceFacts
 
 MS = 1e6
 # Expected number of runs in the end; the margin of the first runs assumes it.

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from sut.record.stalls import DISTURBING_SHARE
+from sut.record.trace_facts import TraceFacts
 from sut.serve.service_times import Measured
+from sut.telemetry.neighbours import DISTURBING_CORES
 from sut.tuner.job import Candidate, Variant  # msgspec reads the annotations
-from sut.tuner.neighbours import DISTURBING_CORES
-from sut.tuner.trace_facts import TraceFacts
 
 Purpose = Literal["probe", "search", "confirm"]
 

@@ -19,7 +19,7 @@ from sut.serve.batcher import BatcherSettings
 from sut.serve.queue_model import Device, QueueResult, QueueSetting, simulate
 from sut.serve.service_times import Measured
 from sut.tuner.job import Bound, Candidate, Variant
-from sut.tuner.trace_facts import Learnt
+from sut.tuner.learnt import Learnt
 
 NS_PER_US = 1e3
 Fits = Callable[[float], bool]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from sut.base.errors import ConfigError
 from sut.tuner import predict, server, space
+from sut.tuner.learnt import Learnt
 from sut.tuner.model import Model
-from sut.tuner.trace_facts import Learnt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping, Sequence

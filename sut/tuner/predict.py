@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from sut.tuner import space
 from sut.tuner.learning import usual_room
+from sut.tuner.learnt import Learnt
 from sut.tuner.messages import Predicted
 from sut.tuner.model import FINE, ROUGH
-from sut.tuner.trace_facts import Learnt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

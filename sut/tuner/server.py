@@ -14,9 +14,9 @@ from sut.serve.service_times import Measured
 from sut.tuner import predict
 from sut.tuner.confirm import Claim, confirm, rounded
 from sut.tuner.learning import Lessons
+from sut.tuner.learnt import Learnt
 from sut.tuner.messages import Answer, Curve, Measure, Predicted, Trial, run_trial
 from sut.tuner.model import FINE, Model
-from sut.tuner.trace_facts import Learnt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, MutableMapping, Sequence

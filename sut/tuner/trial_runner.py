@@ -20,14 +20,14 @@ from sut.config.prepare import prepared_workload
 from sut.record import loadgen_logs
 from sut.record.run_folder import BATCHES_FILE, LOG_FILE
 from sut.record.trace import BATCH_FIELDS
+from sut.record.trace_facts import TraceFacts, trace_facts
 from sut.run.run import Interrupted, run
 from sut.serve.measure import Request
 from sut.serve.service_times import Measured
+from sut.telemetry.neighbours import Neighbours, wait_for_quiet
 from sut.tuner.messages import Measure, Outcome, Trial
 from sut.tuner.model import Model
-from sut.tuner.neighbours import Neighbours, wait_for_quiet
 from sut.tuner.space import USUAL_SLOTS
-from sut.tuner.trace_facts import TraceFacts, trace_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

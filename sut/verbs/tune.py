@@ -16,11 +16,11 @@ from sut.config.plan import resolve
 from sut.config.prepare import resolve_workload
 from sut.config.system import system_folder
 from sut.config.tuned import Tuned
+from sut.config.tuned_writer import keep_rate, keep_tuned
 from sut.report import tuning as report
 from sut.report.tuning_charts import Story
 from sut.tuner.session import Session, search_of
 from sut.tuner.trial_runner import TrialRunner
-from sut.tuner.tuned import keep_rate, keep_tuned
 from sut.verbs import tune_options
 from sut.verbs.options import as_arguments
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from scenarios import scenario
 from scenarios.rounds import rules
 from sut.base.errors import ConfigError
+from sut.config import constraints
 from sut.run.figures import has_telemetry
-from sut.tuner import constraints
 from sut.tuner.job import Bound, Job
 from sut.tuner.session import SEARCHES
 from sut.tuner.space import Wishes, space_of
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backends.base import OptionValue
+    from sut.config.constraints import Constraint
     from sut.config.plan import Plan
-    from sut.tuner.constraints import Constraint
 
 OFFICIAL_S = 600.0
 _CONFIRM_S = 60.0

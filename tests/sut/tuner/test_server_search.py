@@ -9,13 +9,14 @@ import pytest
 
 from backends.simulated.curve import formula
 from backends.simulated.jitter import Jitter
+from sut.config import constraints
 from sut.serve.service_times import Measured, Point
-from sut.tuner import bruteforce, constraints, server
+from sut.tuner import bruteforce, server
 from sut.tuner.job import Bound, Space, Variant
+from sut.tuner.learnt import Learnt
 from sut.tuner.messages import Measure, Trial, drive
 from sut.tuner.model import Model
 from sut.tuner.space import with_batch
-from sut.tuner.trace_facts import Learnt
 from tests.sut.tuner.conftest import BOUND_NS, CURVE, MS, Found, find, make_job, make_world
 from tests.sut.tuner.world import World
 

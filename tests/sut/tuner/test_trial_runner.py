@@ -45,6 +45,15 @@ def test_a_candidate_becomes_the_harness_of_its_run(plan: Plan) -> None:
     assert made.settings["backend"] == plan.settings["backend"]
 
 
+def test_a_candidate_is_kept_as_settings_of_a_system() -> None:
+    kept = CANDIDATE.harness()
+
+    assert (kept.max_batch_size, kept.max_queue_delay_us, kept.slots) == (40, 3_750, 4)
+    assert (kept.workers, kept.instances) == ("thread", 2)
+    assert kept.device_max_batch_size == {"3": 20}
+    assert kept.backend_options == {"graphs": False, "threads": 4}
+
+
 def test_options_of_a_variant_keep_their_type(plan: Plan) -> None:
     options = plan_of(trial("confirm"), plan).harness.backend_options
 

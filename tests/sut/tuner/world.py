@@ -15,12 +15,12 @@ import numpy as np
 
 from backends.simulated.jitter import Jitter
 from scenarios.early_stopping import allowed_over
+from sut.record.trace_facts import TraceFacts
 from sut.serve.batcher import BatcherSettings
 from sut.serve.queue_model import Device, Host, QueueSetting, simulate
 from sut.serve.service_times import Measured, Point
 from sut.tuner.messages import Measure, Outcome, Trial
 from sut.tuner.model import Scaled
-from sut.tuner.trace_facts import TraceFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sut.base.errors import ConfigError
-from sut.tuner.constraints import check, objective, parse
+from sut.config.constraints import check, objective, parse
 
 
 def test_constraints_have_units_and_may_share_one_text() -> None:

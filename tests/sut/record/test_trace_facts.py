@@ -9,7 +9,7 @@ import pytest
 
 from backends.simulated.curve import formula
 from sut.record.trace import BATCH_FIELDS
-from sut.tuner.trace_facts import trace_facts
+from sut.record.trace_facts import trace_facts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

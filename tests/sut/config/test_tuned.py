@@ -13,8 +13,7 @@ from sut.base.errors import ConfigError
 from sut.config.arguments import Arguments
 from sut.config.plan import resolve
 from sut.config.tuned import Tuned, read_tuned
-from sut.tuner.job import Candidate, Variant
-from sut.tuner.tuned import keep_rate, keep_tuned
+from sut.config.tuned_writer import keep_rate, keep_tuned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,13 +27,20 @@ benchmarks:
   resnet50:
     Server: {max_batch_size: 26, slots: 8, backend_options: {curve: resnet50-t4}}
 """
-FOUND = Candidate(45, 4200, 4, "thread", Variant(2), (("1", 20),))
+FOUND = HarnessDefaults(
+    max_batch_size=45,
+    device_max_batch_size={"1": 20},
+    max_queue_delay_us=4200,
+    slots=4,
+    instances=2,
+    workers="thread",
+)
 ENTRY = Tuned(
     benchmark="resnet50",
     scenario="Server",
     backend="simulated",
     devices=("0", "1"),
-    harness=FOUND.harness(),
+    harness=FOUND,
     target_qps=20950.5,
     found="3 of 3 runs VALID",
 )

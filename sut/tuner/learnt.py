@@ -1,0 +1,71 @@
+"""What runs showed beyond S(b), in the form in which the queue model takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backends.simulated.jitter import Jitter
+from sut.serve.queue_model import MEASURED_HOST, Host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sut.record.trace_facts import TraceFacts
+
+
+@dataclass(frozen=True)
+class Observed(Jitter):
+    """Factors of a run, drawn from its quantiles.
+
+    Attributes:
+        quantiles: ascending, of mean 1.
+    """
+
+    quantiles: tuple[float, ...] = ()
+
+    @property
+    def acts(self) -> bool:
+        """Whether any factor differs from 1."""
+        return bool(self.quantiles) and self.quantiles[0] != self.quantiles[-1]
+
+    def factors(self, *seed: int) -> Iterator[float]:
+        """See Jitter.factors."""
+        generator = np.random.default_rng(seed)
+        values = np.array(self.quantiles)
+        values /= values.mean()
+        while True:
+            yield from generator.choice(values, 1024).tolist()
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What runs showed beyond S(b).
+
+    Attributes:
+        service_ratio: factor on S(b).
+        jitter: of the devices.
+        host: hops.
+    """
+
+    service_ratio: float = 1.0
+    jitter: Jitter = field(default_factory=Jitter)
+    host: Host = MEASURED_HOST
+
+    def with_facts(self, facts: TraceFacts) -> Learnt:
+        """Learn from the trace of a run."""
+        host = self.host
+        in_ns = host.hop_in_ns if facts.hop_in_ns is None else facts.hop_in_ns
+        hops = Observed(quantiles=facts.hop_factors)
+        return replace(
+            self,
+            service_ratio=facts.service_ratio,
+            jitter=Observed(quantiles=facts.service_factors),
+            host=replace(host, hop_in_ns=in_ns, hop_out_ns=facts.hop_out_ns, jitter=hops),
+        )
+
+    def slower(self, factor: float) -> Learnt:
+        """Return the same with batches that take `factor` times as long."""
+        return replace(self, service_ratio=round(self.service_ratio * factor, 4))

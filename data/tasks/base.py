@@ -47,6 +47,31 @@ class Postprocess(StrictStruct, frozen=True, tag_field="kind"):
         """
         raise NotImplementedError
 
+    def classes(self, shape: Sequence[int | None]) -> int | None:
+        """Return between how many classes a model with such a first output chooses.
+
+        None: the shape does not tell, or answers are no classes.
+
+        Args:
+            shape: of one sample; None is a size that the model leaves open.
+        """
+        return None
+
+    def check_labels(
+        self, labels: Sequence[Label], declared: int | None, classes: int, where: str
+    ) -> None:
+        """Refuse labels that no answer can ever equal.
+
+        Args:
+            labels: of the data set.
+            declared: how many classes the benchmark says the data set has; None: it does not.
+            classes: as `classes` returned it.
+            where: the data set, for messages.
+
+        Raises:
+            DataError: some labels are outside the model's classes.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -61,6 +86,7 @@ class Score:
         line: as MLPerf's accuracy script prints it; the submission checker reads it.
         target: the lowest accepted value; None: no target.
         verdict: value >= target; None without a target, or with too few samples.
+        finding: what is probably wrong with labels or postprocess, with the remedy; None: nothing.
     """
 
     metric: str
@@ -71,6 +97,7 @@ class Score:
     line: str
     target: float | None = None
     verdict: bool | None = None
+    finding: str | None = None
 
     @property
     def cell(self) -> str:

@@ -14,6 +14,7 @@ from data.accuracy import score
 from scenarios import records, scenario
 from scenarios.base import Capacity
 from sut.base import environment
+from sut.base.errors import WorkerError
 from sut.record import loadgen_logs, stalls, summary
 from sut.record.result import STOPPED, Accuracy, HarnessFacts, Latency, Result
 from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
@@ -58,19 +59,30 @@ def complete(plan: Plan, command: str, left: Left, *, accuracy: bool) -> Result:
 
     Raises:
         DataError: LoadGen's logs are damaged.
+        WorkerError: answers of an accuracy run are not numbers.
     """
     rules = scenario(plan.scenario)
     detail = loadgen_logs.read_detail(left.folder / loadgen_logs.DETAIL_FILE)
     reasons = tuple(str(reason) for reason in rules.reasons(detail))
     result = _common(plan, command, left, "accuracy" if accuracy else "performance")
     result = msgspec.structs.replace(result, valid=not reasons, reasons=reasons)
+    bad = _not_finite(left.trial, result.samples)
     if accuracy:
-        return msgspec.structs.replace(result, accuracy=_score(plan, left))
+        if bad is not None:
+            raise WorkerError(bad)
+        score, findings = _score(plan, left)
+        return msgspec.structs.replace(
+            result, accuracy=score, findings=(*result.findings, *findings)
+        )
     return msgspec.structs.replace(
         result,
         metric=rules.metric(detail),
         latency_ns=Latency(**rules.latency_ns(detail)),
-        findings=(*result.findings, *_disturbances(result.issue_stalls, rules, detail)),
+        findings=(
+            *((bad,) if bad else ()),
+            *result.findings,
+            *_disturbances(result.issue_stalls, rules, detail),
+        ),
     )
 
 
@@ -141,14 +153,26 @@ def _disturbances(found: stalls.Stalls | None, rules: Scenario, detail: Detail) 
     return (line,) if line else ()
 
 
-def _score(plan: Plan, left: Left) -> Accuracy | None:
-    """Judge the answers; write the line that MLPerf's script prints."""
+def _not_finite(trial: Supervisor, samples: int) -> str | None:
+    """Return what it means that answers are not numbers; None if all are."""
+    count = cast("int", trial.event("done").get("not_finite", 0))
+    if not count:
+        return None
+    return (
+        f"{count:,} of {samples:,} samples have NaN or infinity in the model's output, so their "
+        "answers mean nothing. Check the model's weights and the preprocess steps; if it computes "
+        "in fp16, try fp32."
+    )
+
+
+def _score(plan: Plan, left: Left) -> tuple[Accuracy | None, tuple[str, ...]]:
+    """Judge the answers; write the line that MLPerf's script prints. Return findings, too."""
     samples = left.samples
     if samples is None or samples.labels is None:
-        return None
+        return None, ()
     found = score(left.folder / ACCURACY_LOG, samples.labels, plan.benchmark.accuracy)
     (left.folder / ACCURACY_FILE).write_text(found.line + "\n", encoding="utf-8")
-    return Accuracy(
+    judged = Accuracy(
         metric=found.metric,
         value=found.value,
         target=found.target,
@@ -157,3 +181,4 @@ def _score(plan: Plan, left: Left) -> Accuracy | None:
         interval_95=found.interval_95,
         verdict=found.verdict,
     )
+    return judged, (found.finding,) if found.finding else ()

@@ -27,9 +27,10 @@ from sut.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from data.benchmark import Benchmark
     from data.preprocess import SampleSet
     from sut.config.harness import Setting
     from sut.config.plan import Plan
@@ -128,11 +129,8 @@ class Test:
                 self._samples = self._prepare(trial)
             except _Stopped:
                 return False
-            if plan.arguments.mode != "performance" and self._samples.labels is None:
-                raise DataError(
-                    f"{self._samples.description}: no labels; an accuracy run needs "
-                    "them. Name a CSV file of labels in the benchmark, or use --mode performance."
-                )
+            if plan.arguments.mode != "performance":
+                _check_labels(plan.benchmark, self._samples, measured.facts(trial))
         samples = workload.with_samples(self._samples).samples
         assert samples is not None, "with_samples sets them"
         self._conf = plan.loadgen_settings(samples.count)
@@ -215,6 +213,23 @@ class Test:
             "data": config_file.data_section(self._samples),
             "command": self._command,
         }
+
+
+def _check_labels(
+    benchmark: Benchmark, samples: SampleSet, engines: Sequence[Mapping[str, object]]
+) -> None:
+    """Refuse an accuracy run whose labels are missing, or are no answers of the model."""
+    where = samples.description
+    if samples.labels is None:
+        raise DataError(
+            f"{where}: no labels; an accuracy run needs them. Name a CSV file of labels in the "
+            "benchmark, or use --mode performance."
+        )
+    for engine in engines:
+        classes = engine.get("classes")
+        if isinstance(classes, int):
+            declared = getattr(benchmark.dataset, "classes", None)
+            benchmark.postprocess.check_labels(samples.labels, declared, classes, where)
 
 
 def _absolute(path: Path | None) -> str | None:

@@ -64,6 +64,9 @@ class System(Protocol):
     def front(self) -> Front:
         """Return what LoadGen drives. Call it once, after warm_up."""
 
+    def not_finite(self) -> int:
+        """Count the samples since warm-up whose answer is not a number; call it after the last."""
+
     def close(self) -> None:
         """Close all engines and end all workers; those that hang are left as they are."""
 
@@ -121,6 +124,10 @@ class InlineSystem:
         """See System."""
         cap = self._request.harness.cap(self._device)
         return InlineSut(self._name, self._opened(), cap, self._outlets)
+
+    def not_finite(self) -> int:
+        """See System."""
+        return self._opened().not_finite
 
     def close(self) -> None:
         """See System."""
@@ -205,6 +212,10 @@ class BatchSystem:
         """See System."""
         self._dispatcher.start(self._workers)
         return self._dispatcher
+
+    def not_finite(self) -> int:
+        """See System."""
+        return sum(_all([worker.not_finite() for worker in self._workers]))
 
     def close(self) -> None:
         """See System."""

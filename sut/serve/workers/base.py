@@ -40,6 +40,9 @@ class Worker(BatchWorker, Protocol):
     ) -> Future[dict[int, Timing]]:
         """See sut.serve.workers.executor.Executor.warm_up."""
 
+    def not_finite(self) -> Future[int]:
+        """Count the samples since warm-up whose answer is not a number."""
+
     def close(self) -> None:
         """Finish the batches that it has, close the engine, and end. Closing twice is allowed.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from backends.base import AsyncEngine, EngineSpec, MemoryEngine, open_engine
 from data.tasks import records_of
 from sut.serve.responses import Responses
+from sut.serve.workers.finite import not_finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,18 +58,23 @@ class Executor:
 
     def __init__(self, spec: ExecutorSpec) -> None:
         self._engine: Engine = open_engine(spec.engine)
-        no_answers = bool(self._engine.facts["simulated"])
-        self._postprocess = records_of(spec.postprocess, simulated=no_answers)
+        self._has_answers = not self._engine.facts["simulated"]
+        self._postprocess = records_of(spec.postprocess, simulated=not self._has_answers)
+        first = self._engine.outputs[0]
+        self._classes = spec.postprocess.classes(first.shape) if self._has_answers else None
         self._row_of: Sequence[int] = ()
         self._async = self._engine if isinstance(self._engine, AsyncEngine) else None
         self.slots = self._async.slots if self._async else 0
         """Batches that `launch` takes at once; 0: the engine has only `run`."""
         self.memory = self._engine.memory if isinstance(self._engine, MemoryEngine) else None
         """Where the engine wants its samples; None: anywhere."""
+        self.not_finite = 0
+        """Samples since warm-up whose answer is not a number."""
 
     def facts(self) -> dict[str, OptionValue]:
-        """Return the engine's facts."""
-        return dict(self._engine.facts)
+        """Return the engine's facts, and between how many classes it chooses, if that is known."""
+        known = {} if self._classes is None else {"classes": self._classes}
+        return {**self._engine.facts, **known}
 
     def load(self, samples: LoadedSamples) -> None:
         """Use these samples from now on."""
@@ -103,7 +109,9 @@ class Executor:
             sizes: batch sizes.
             limit_s: seconds for each size, even if its time is not steady then.
         """
-        return {size: self._steady(indices, size, limit_s) for size in sizes}
+        measured = {size: self._steady(indices, size, limit_s) for size in sizes}
+        self.not_finite = 0
+        return measured
 
     def alone_ns(self, indices: Sequence[int], size: int) -> int:
         """Run one batch while nothing else does; return its time in ns.
@@ -128,6 +136,8 @@ class Executor:
 
     def _responses(self, outputs: tuple[Array, ...], indices: Sequence[int]) -> Responses:
         results = self._postprocess(outputs, indices)
+        if self._has_answers:
+            self.not_finite += not_finite(outputs[0])
         if len(results) != len(indices):
             raise ValueError(
                 f"{len(results)} results for a batch of {len(indices)} samples: the postprocess "

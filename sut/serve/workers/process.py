@@ -117,6 +117,10 @@ class ProcessWorker:
         future.add_done_callback(self._set_limit)
         return future
 
+    def not_finite(self) -> Future[int]:
+        """See Worker."""
+        return self._call("not_finite")
+
     def submit(self, batch: Batch) -> None:
         """See sut.serve.dispatcher.BatchWorker. The frames of all slots fit into the socket."""
         if not self._batches:

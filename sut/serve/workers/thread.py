@@ -67,6 +67,10 @@ class ThreadWorker:
         """See Worker."""
         return self._call("warm_up", lambda executor: executor.warm_up(indices, sizes, limit_s))
 
+    def not_finite(self) -> Future[int]:
+        """See Worker."""
+        return self._call("not_finite", lambda executor: executor.not_finite)
+
     def submit(self, batch: Batch) -> None:
         """See sut.serve.dispatcher.BatchWorker."""
         self._inbox.put(batch)

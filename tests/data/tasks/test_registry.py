@@ -49,7 +49,10 @@ def test_what_a_benchmark_leaves_out_is_the_usual_tasks() -> None:
     [
         ("task: classify", "classification, detection, other"),
         ("accuracy: {metric: top5}", "expected one of top1, mAP"),
-        ("postprocess: {kind: argmin}", 'argmax, detections, raw.*Did you mean "argmax"'),
+        (
+            "postprocess: {kind: argmin}",
+            'argmax, threshold, detections, raw.*Did you mean "argmax"',
+        ),
     ],
 )
 def test_what_no_task_brings_is_refused_with_its_line(line: str, said: str) -> None:

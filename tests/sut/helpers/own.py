@@ -73,16 +73,25 @@ def make_images(folder: Path) -> None:
 
 def answers(folder: Path) -> dict[str, int]:
     """Return the class that the model says for each image, in the order of the labels' file."""
+    names = [path.name for path in _images(folder)]
+    rows = [sample.reshape(-1) for sample in samples(folder)]
+    return {name: int(np.argmax(row @ _weights())) for name, row in zip(names, rows, strict=True)}
+
+
+def samples(folder: Path) -> list[NDArray[np.float32]]:
+    """Return what the benchmark feeds, in the order of the labels' file."""
     top, left = (HEIGHT - SIZE) // 2, (WIDTH - SIZE) // 2
-    found = {}
-    for path in sorted((folder / IMAGES).glob("*.png"), reverse=True):
+    mean, std = np.array(MEAN, np.float32), np.array(STD, np.float32)
+    found: list[NDArray[np.float32]] = []
+    for path in _images(folder):
         pixels = np.asarray(Image.open(path), np.float32)
         crop = pixels[top : top + SIZE, left : left + SIZE]
-        sample = ((crop - np.array(MEAN, np.float32)) / np.array(STD, np.float32)).transpose(
-            2, 0, 1
-        )
-        found[path.name] = int(np.argmax(sample.reshape(-1) @ _weights()))
+        found.append(((crop - mean) / std).astype(np.float32).transpose(2, 0, 1))
     return found
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted((folder / IMAGES).glob("*.png"), reverse=True)
 
 
 def _classifier() -> onnx.ModelProto:

@@ -6,7 +6,7 @@ Runs nothing and opens no engine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from backends.base import WITHOUT_MODEL
@@ -29,6 +29,7 @@ from sut.config.system import DEFAULT_SYSTEM, SYSTEM_FILE, read_system, system_f
 from sut.config.tuned import tuned_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from data.benchmark import Benchmark
@@ -55,6 +56,8 @@ class Plan:
         file: the user.conf in force, or None.
         settings: every value of the harness by name, with its source.
         tuned: what the system's tuned.yaml says to this run.
+        load_sources: the source of each option of `arguments.load` that is not from the command
+            line.
     """
 
     arguments: Arguments
@@ -65,6 +68,7 @@ class Plan:
     file: user_conf.UserConf | None
     settings: dict[str, Setting]
     tuned: Found
+    load_sources: Mapping[str, str] = field(default_factory=dict)
 
     def loadgen_settings(self, dataset_samples: int) -> dict[str, Setting]:
         """Return LoadGen's keys for this model and scenario: the round's, then user.conf's."""

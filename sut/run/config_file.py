@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sut.config.plan import Plan
     from sut.config.workload import Model
 
-# LoadGen's keys that options of the command line set.
+# The option of a load that sets each of LoadGen's keys.
 _OPTIONS = {
     "target_qps": "target_qps",
     "target_latency": "target_latency_ms",
@@ -67,12 +67,13 @@ def data_section(samples: SampleSet | None) -> dict[str, object] | None:
 
 
 def _source(plan: Plan, given: Setting | None, key: str, value: object) -> str:
+    option = _OPTIONS.get(key, "")
+    is_asked = bool(option) and getattr(plan.arguments.load, option) is not None
+    if is_asked and option in plan.load_sources:
+        return plan.load_sources[option]
     if given is not None and given.value == value:
         return given.source
-    option = _OPTIONS.get(key)
-    if option is not None and getattr(plan.arguments.load, option) is not None:
-        return "command line"
-    return "scenario, from warm-up"
+    return "command line" if is_asked else "scenario, from warm-up"
 
 
 def _plain(setting: Setting) -> dict[str, object]:

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 from sut.record.stalls import DISTURBING_SHARE
 from sut.record.trace_facts import TraceFacts
 from sut.serve.service_times import Measured
-from sut.telemetry.neighbours import DISTURBING_CORES
+from sut.telemetry.neighbours import disturbance
 from sut.tuner.job import Candidate, Variant  # msgspec reads the annotations
 
 Purpose = Literal["probe", "search", "confirm"]
@@ -108,9 +108,7 @@ class Outcome:
     @property
     def disturbances(self) -> list[str]:
         """What disturbed the machine so much that the run shows little; empty if nothing."""
-        found = []
-        if self.others is not None and self.others >= DISTURBING_CORES:
-            found.append(f"other processes used {self.others:.1f} cores")
+        found = [loud] if (loud := disturbance(self.others)) else []
         if self.stalled >= DISTURBING_SHARE:
             found.append(f"LoadGen's thread was held up for {self.stalled:.1%} of the run")
         return found

@@ -19,6 +19,7 @@ from sut.config.tuned import Tuned
 from sut.config.tuned_writer import keep_rate, keep_tuned
 from sut.report import tuning as report
 from sut.report.tuning_charts import Story
+from sut.telemetry.neighbours import Quiet
 from sut.tuner.session import Session, search_of
 from sut.tuner.trial_runner import TrialRunner
 from sut.verbs import tune_options
@@ -74,7 +75,7 @@ def _tune(
 
     title = f"{plan.benchmark.name} {plan.scenario} on {plan.system}"
     say(f"tuning {title}; everything is in {folder}")
-    runner = TrialRunner(job, plan, folder, command, (arguments.quiet_s, say))
+    runner = TrialRunner(job, plan, folder, command, Quiet(arguments.quiet_s, say))
     session = Session(job, folder, _settings(arguments, plan), say)
 
     def write(answer: Answer | None, stopped: str = "") -> dict[str, object]:

@@ -99,7 +99,7 @@ def _add_search_options(how: argparse._ArgumentGroup) -> None:
     )
     how.add_argument(
         "--quiet-s", type=float, default=30.0, metavar="S",
-        help="wait up to this long before a run for other processes to be quiet (30)",
+        help="wait up to this long before a measurement for other processes to be quiet (30)",
     )  # fmt: skip
     how.add_argument("--batches", metavar="26,32,40", help="try only these batch sizes")
     how.add_argument("--largest-batch", type=int, metavar="B", help="try no larger batch")

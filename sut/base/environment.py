@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sut import __version__
+from sut.base import cgroup
 
 PACKAGES = (
     "mlcommons-loadgen",
@@ -40,8 +41,13 @@ def versions() -> dict[str, str]:
 
 
 def cores() -> int:
-    """Return the number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Return the number of CPU cores that this process may use, at least 1.
+
+    A quota of 1.5 cores' time counts as 1: a second thread would stand still half of the time.
+    """
+    allowed = len(os.sched_getaffinity(0))
+    quota = cgroup.cpu_quota()
+    return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 
 def fingerprint() -> dict[str, object]:
@@ -53,6 +59,7 @@ def fingerprint() -> dict[str, object]:
         "machine": {
             "cpu": cpu_model(),
             "cores_usable": cores(),
+            "cpu_quota": cgroup.cpu_quota(),
             "cores_total": os.cpu_count(),
             "memory_bytes": memory_bytes(),
             "governor": governor(),
@@ -94,6 +101,16 @@ def os_name() -> str:
 def memory_bytes() -> int:
     """Return the memory installed, in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def memory_left_bytes() -> int:
+    """Return the memory that this process may still take without swapping, in bytes."""
+    found = next(
+        (line for line in (_read("/proc/meminfo") or "").splitlines() if "MemAvailable" in line), ""
+    )
+    free = int(found.split()[1]) << 10 if found else memory_bytes()
+    allowed = cgroup.memory_left_bytes()
+    return free if allowed is None else min(free, allowed)
 
 
 def commit() -> str | None:

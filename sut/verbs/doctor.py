@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.benchmark import benchmark_names
-from sut.base import environment
+from sut.base import cgroup, environment
 from sut.base.errors import EXIT_FAILED, EXIT_VALID
 from sut.config.system import system_names
 from sut.submission import system
@@ -104,6 +104,10 @@ def machine() -> list[Finding]:
         found.append(
             Finding("note", f"{free / GIB:.1f} GiB of disk free", "free some disk space: logs grow")
         )
+    quota = cgroup.cpu_quota()
+    if quota is not None:
+        what = f"a CPU quota of {quota:g} cores: every thread stands still once it is used up"
+        found.append(Finding("note", what, "raise it (docker run --cpus, cpu.max), or remove it"))
     if load > _BUSY_SHARE * cores:
         found.append(
             Finding(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sut.base.errors import ConfigError, DataError
+from sut.base.files import is_full, writing_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +104,7 @@ def download(
         progress: called with (bytes, all bytes).
 
     Raises:
-        ConfigError: no checksum, or no http URL.
+        ConfigError: no checksum, no http URL, or no room.
         DataError: the server refuses, all attempts failed, or the file is not the expected one and
             was deleted.
     """
@@ -113,10 +114,11 @@ def download(
         raise ConfigError(f"{url}: cannot be downloaded; expected an http or https URL.")
     if target.is_file() and expected.fault(target) is None:
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
     transfer = _Transfer(url, part, expected.size_bytes, patience.timeout_s, progress)
-    _fetch_all(transfer, patience)
+    with writing_to(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _fetch_all(transfer, patience)
     if reason := expected.fault(part):
         part.unlink()
         raise DataError(
@@ -152,6 +154,7 @@ class _Transfer:
 
         Raises:
             DataError: the server refuses permanently.
+            OSError: the disk is full.
             _BrokenOffError: the connection failed or ended early.
         """
         done = self.done_bytes()
@@ -164,6 +167,8 @@ class _Transfer:
         except urllib.error.HTTPError as error:
             self._refused(error, done)
         except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, OSError) and is_full(error):
+                raise
             reason = getattr(error, "reason", error)  # urllib wraps the cause in brackets
             raise _BrokenOffError(str(reason) or type(error).__name__) from error
 

@@ -16,7 +16,7 @@ from data.download import Expected, download
 from data.packages import package_path
 from data.schema import FileModel, MadeModel, ModelSource, PackageModel, UrlModel
 from sut.base.errors import ConfigError, DataError, nearest
-from sut.base.files import CACHE_DIR, sha256_file, temporary_folder
+from sut.base.files import cache_folder, sha256_file, temporary_folder
 from sut.base.onnx_file import check_onnx, model_sha256
 from sut.base.progress import show_progress
 
@@ -81,7 +81,7 @@ def resolve_model(
     Args:
         benchmark: names the sources.
         model_file: the user's own choice; None: the benchmark's.
-        cache_dir: None: `.cache` beside the code.
+        cache_dir: None: sut.base.files.cache_folder.
 
     Raises:
         DataError: the file is missing, empty, not ONNX, or has another hash than the benchmark
@@ -96,7 +96,7 @@ def resolve_model(
     reasons: list[str] = []
     for source in benchmark.models:
         try:
-            return _resolve(source, benchmark, (cache_dir or CACHE_DIR) / "models")
+            return _resolve(source, benchmark, (cache_dir or cache_folder()) / "models")
         except DataError as error:
             reasons.append(str(error))
     raise DataError(f"model of {benchmark.name}: {' '.join(reasons)}")

@@ -9,7 +9,6 @@ machine that made the same samples.
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -21,8 +20,9 @@ import numpy as np
 from data.datasets import list_samples
 from data.sample_file import SAMPLES, Rows, find_samples, make_samples
 from data.schema import SyntheticData
+from sut.base.environment import cores
 from sut.base.errors import ConfigError, DataError
-from sut.base.files import CACHE_DIR
+from sut.base.files import cache_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +86,7 @@ def prepare(
     Args:
         benchmark: says which images and steps.
         data_dir: a folder of data instead of the benchmark's own.
-        cache_dir: None: `.cache` beside the code.
+        cache_dir: None: sut.base.files.cache_folder.
         jobs: threads; None: one a CPU that this process may use.
         progress: called with (done, all) in samples, if samples must be made.
 
@@ -94,9 +94,9 @@ def prepare(
         ConfigError: no folder of data is named, or the steps do not end in the input's shape.
         DataError: data is missing or damaged, with the file's name; nothing is left of it.
     """
-    folder = (cache_dir or CACHE_DIR) / "samples"
+    folder = (cache_dir or cache_folder()) / "samples"
     if isinstance(benchmark.dataset, SyntheticData) and data_dir is None:
-        return _prepare_synthetic(benchmark, benchmark.dataset, folder, jobs or _cpus(), progress)
+        return _prepare_synthetic(benchmark, benchmark.dataset, folder, jobs or cores(), progress)
     listing = list_samples(benchmark, data_dir)
     rows = _rows(benchmark, len(listing.names))
     entry = folder / _key(benchmark, listing)
@@ -111,7 +111,7 @@ def prepare(
             _check_shape(sample, benchmark, path)
             return sample
 
-        digest = make_samples(entry, rows, read, jobs or _cpus(), progress)
+        digest = make_samples(entry, rows, read, jobs or cores(), progress)
     return SampleSet(
         path=entry / SAMPLES,
         count=rows.count,
@@ -190,8 +190,3 @@ def _key(benchmark: Benchmark, listing: Listing) -> str:
             ) from error
         content.update(f"{name}\0{status.st_size} {status.st_mtime_ns}\0".encode())
     return f"{benchmark.name}-{content.hexdigest()[:16]}"
-
-
-def _cpus() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # only Linux has it
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

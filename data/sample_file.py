@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from sut.base.errors import DataError
-from sut.base.files import replace_folder, temporary_folder
+from sut.base.files import CACHE_VARIABLE, replace_folder, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,7 +181,7 @@ def _allocate(path: Path, rows: Rows) -> None:
     except OSError as error:
         raise DataError(
             f"{path.parent}: no space for {rows.count * rows.row_bytes} bytes of samples: "
-            f"{error.strerror}. Free some space, or choose another cache folder."
+            f"{error.strerror}. Free some space, or set {CACHE_VARIABLE} to a folder with more."
         ) from error
 
 

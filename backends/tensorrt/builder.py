@@ -21,11 +21,12 @@ from backends.base import TensorSpec, describe
 from backends.interface import fit_input
 from backends.tensorrt.inspection import check_precision, main_precision, network_types
 from backends.tensorrt.log import make_log, reason, refusal
-from backends.tensorrt.plan import PLANS, Note, Plan, read_plan, save_plan
+from backends.tensorrt.plan import Note, Plan, read_plan, save_plan
 from backends.tensorrt.profiles import Profile
 from backends.tensorrt.progress import make_monitor
 from backends.tensorrt.timing import TimingCache
 from sut.base.errors import ConfigError, EngineError
+from sut.base.files import cache_folder, writing_to
 from sut.base.onnx_file import model_sha256
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class BuildRequest:
     precision: str | None = None
     builder_level: int = DEFAULT_LEVEL
     workspace_mib: int | None = None
-    folder: Path = field(default=PLANS)
+    folder: Path = field(default_factory=lambda: cache_folder() / "plans")
 
     @property
     def model(self) -> str:
@@ -107,12 +108,13 @@ def make_plan(request: BuildRequest, library: Library, progress: Progress | None
     """Return the plan of a request: the one that is kept, or a new one.
 
     Raises:
-        ConfigError: the library cannot build for that GPU, or an option is out of range.
+        ConfigError: the library cannot build for that GPU, an option is out of range, or the plan
+            cannot be kept.
         EngineError: the model does not fit, TensorRT refuses it, or it has another precision.
     """
     _check_request(request, library)
     path = plan_path(request, library)
-    with _lock(path):
+    with writing_to(path.parent), _lock(path):
         plan = _kept(path, library)
         if plan is None:
             plan = _build(request, library, path, progress)

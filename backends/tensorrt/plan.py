@@ -17,12 +17,11 @@ import msgspec
 # Needed at run time: msgspec reads the annotations to decode a note.
 from backends.tensorrt.profiles import Profile
 from sut.base.errors import BatchTooLarge, EngineError
-from sut.base.files import CACHE_DIR, sha256_file
+from sut.base.files import sha256_file
 
 if TYPE_CHECKING:
     from backends.tensorrt.library import Library
 
-PLANS = CACHE_DIR / "plans"
 SUFFIXES = frozenset({".plan", ".engine", ".trt"})
 
 # The first bytes of a plan, and where its version stands: TensorRT's own trtexec reads them so

@@ -19,10 +19,41 @@ from typing import TYPE_CHECKING
 from sut.base.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+CACHE_VARIABLE = "SUT_CACHE_DIR"
 # Beside the code, so that removing the checkout removes everything.
-CACHE_DIR = Path(__file__).resolve().parents[2] / ".cache"
+_BESIDE_THE_CODE = Path(__file__).resolve().parents[2] / ".cache"
+# What a disk or its owner refuses, and what to do about it.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_ENTRY = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+
+
+def cache_folder() -> Path:
+    """Return the folder for samples, models and plans: the first of these that can be written.
+
+    $SUT_CACHE_DIR, which alone counts if it is set; `.cache` beside the code; the user's own cache
+    folder, $XDG_CACHE_HOME/loadgen-sut or ~/.cache/loadgen-sut.
+    """
+    return first_writable(os.environ, _BESIDE_THE_CODE)
+
+
+def first_writable(variables: Mapping[str, str], beside: Path) -> Path:
+    """Do what `cache_folder` does, for given variables and a given folder beside the code."""
+    if named := variables.get(CACHE_VARIABLE):
+        # Other processes of the command work in other folders.
+        return Path(named).expanduser().absolute()
+    if _can_be_written(beside):
+        return beside
+    base = variables.get("XDG_CACHE_HOME") or str(Path(variables.get("HOME", "~")) / ".cache")
+    return Path(base).expanduser() / "loadgen-sut"
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Return whether a folder can be written, or made and then written."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
 def sha256_file(path: Path) -> str:
@@ -33,13 +64,46 @@ def sha256_file(path: Path) -> str:
 
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Yield a new folder in `parent`, and remove it afterwards with all that is left in it."""
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
+    """Yield a new folder in `parent`, and remove it afterwards with all that is left in it.
+
+    Raises:
+        ConfigError: the disk is full, or nothing can be written there.
+    """
+    with writing_to(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Say in one line that nothing, or no more, can be written to a folder of the cache.
+
+    Raises:
+        ConfigError: instead of such an OSError.
+    """
     try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        yield
+    except OSError as error:
+        about = Path(error.filename or folder)
+        about_it = about.is_relative_to(folder) or folder.is_relative_to(about)
+        if is_full(error):
+            todo = f"Make room, or set {CACHE_VARIABLE} to a folder with more."
+        elif error.errno in _NO_ENTRY and about_it:
+            todo = f"Set {CACHE_VARIABLE} to a writable folder."
+        else:
+            raise
+        raise ConfigError(
+            f"{folder}: the cache cannot be written: {error.strerror}. {todo}"
+        ) from error
+
+
+def is_full(error: OSError) -> bool:
+    """Return whether the disk, a quota, or the limit on a file's size left no room."""
+    return error.errno in _NO_ROOM
 
 
 def replace_folder(made: Path, target: Path) -> None:

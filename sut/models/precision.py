@@ -17,7 +17,7 @@ from backends.onnxruntime.precision import FORMS, Calibration, convert, graph_pr
 from data.calibration import SAMPLES, of_data_set, of_list
 from data.model import ResolvedModel
 from sut.base.errors import ConfigError, EngineError, nearest
-from sut.base.files import CACHE_DIR, sha256_file, temporary_folder
+from sut.base.files import cache_folder, sha256_file, temporary_folder
 from sut.config.prepare import prepared_samples
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def forms_of(precision: str) -> tuple[str, ...]:
 
 def converted_path(model: Model, form: str, cache_dir: Path | None = None) -> Path:
     """Return where the converted model of `model` is kept."""
-    folder = (cache_dir or CACHE_DIR) / "models"
+    folder = (cache_dir or cache_folder()) / "models"
     return folder / f"{Path(model.path).stem}-{form}-{model.sha256[:8]}.onnx"
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING, Self
 
 import yaml
 
 from sut.base.errors import EXIT_BAD_INPUT, ConfigError, DataError, SutError
-from sut.base.files import held
+from sut.base.files import held, is_full
 from sut.record import result as results
 from sut.record.trace import EMPTY, TraceReader
 
@@ -36,6 +37,9 @@ REQUEST_FILE = "request.json"
 LOG_FILE = "run.log"
 ACCURACY_LOG = "mlperf_log_accuracy.json"
 ACCURACY_FILE = "accuracy.txt"
+# Room for summary.json and the other small files, should the logs of the run fill the disk.
+RESERVE_FILE = ".reserve"
+RESERVE_BYTES = 1 << 20
 
 
 def read_result(path: Path) -> Result:
@@ -91,6 +95,7 @@ class RunFolder:
         self.path = path
         self._made: list[Path] = []  # folders that did not exist before, innermost first
         self._hold = contextlib.ExitStack()
+        self.problems: list[str] = []  # what could not be written
 
     def __enter__(self) -> Self:
         """Make the folder, claim it, and test that it can be written."""
@@ -99,10 +104,10 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._hold.enter_context(held(self.path, "--out"))
             self._refuse_used()
-            probe = self.path / ".writable"
-            probe.touch()
-            probe.unlink()
+            _reserve(self.path / RESERVE_FILE)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                self.free_reserve()
             self._hold.close()
             _remove_empty(made)
             raise _not_writable(self.path, error) from error
@@ -122,12 +127,22 @@ class RunFolder:
 
         A Ctrl-C is an exception only as long as nothing is measured.
         """
+        self.free_reserve()
         refused = isinstance(error, SutError) and error.exit_code == EXIT_BAD_INPUT
         if refused or isinstance(error, KeyboardInterrupt):
             self._undo()
         elif error is not None and not (self.path / SUMMARY_FILE).exists():
             self._mark_failed()
         self._hold.close()
+
+    def free_reserve(self) -> None:
+        """Give back the room that was kept for the result."""
+        (self.path / RESERVE_FILE).unlink(missing_ok=True)
+
+    def space(self) -> str:
+        """Say how much room the disk has, for a message about a damaged file."""
+        free = shutil.disk_usage(self.path).free
+        return f"The logs are kept in {self.path}, whose disk has {free / 1e6:,.1f} MB left."
 
     def write_json(self, name: str, value: object) -> None:
         """Write a JSON file in one step: the whole file, or nothing."""
@@ -142,11 +157,22 @@ class RunFolder:
         self._write(name, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
 
     def save_trace(self) -> Trace:
-        """Turn the trace file into batches.npz; return it, empty if the test never began."""
+        """Turn the trace file into batches.npz; return it, empty if the test never began.
+
+        Keeps the trace file if the disk has no room for the other one, and notes that in
+        `problems`.
+        """
         file = self.path / TRACE_FILE
         began = file.exists() and file.stat().st_size > 0
         trace = TraceReader(file).read() if began else EMPTY
-        trace.save(self.path / BATCHES_FILE)
+        try:
+            trace.save(self.path / BATCHES_FILE)
+        except OSError as error:
+            self.problems.append(
+                f"{BATCHES_FILE} cannot be written: {error.strerror}. The batches are in "
+                f"{TRACE_FILE}."
+            )
+            return trace
         file.unlink(missing_ok=True)
         return trace
 
@@ -181,6 +207,11 @@ class RunFolder:
         _remove_empty(self._made)
 
 
+def _reserve(path: Path) -> None:
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+
+
 def _is_new(folder: Path) -> bool:
     """Make a folder; False if something of that name is there already."""
     try:
@@ -198,6 +229,5 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 def _not_writable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"--out: {path} cannot be written: {error.strerror}. Name a writable folder."
-    )
+    todo = "Make room, or name another folder" if is_full(error) else "Name a writable folder"
+    return ConfigError(f"--out: {path} cannot be written: {error.strerror}. {todo}.")

@@ -10,7 +10,10 @@ arrival of every sample.
 
 from __future__ import annotations
 
+import errno
 import mmap
+import os
+import weakref
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -18,6 +21,8 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from sut.base.errors import ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,9 +53,10 @@ _BATCH = Struct(f"<{len(BATCH_FIELDS)}q")
 _QUERY = Struct(f"<{len(QUERY_FIELDS)}q")
 
 # Most records of each kind; beyond it a run counts but does not trace. The file is sparse: only
-# written records take space (72 and 16 bytes each).
+# the steps that are reserved take space, 4.7 and 4.2 MB each.
 MAX_BATCHES = 4_000_000
 MAX_QUERIES = 16_000_000
+_BATCH_STEP, _QUERY_STEP = 1 << 16, 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +73,81 @@ class Window:
 
 
 class TraceWriter:
-    """Writes records; owned by the process under test. Times are `time.monotonic_ns()`."""
+    """Writes records; owned by the process under test. Times are `time.monotonic_ns()`.
+
+    Whoever writes to a mapped page that the disk has no room for is killed. So room is reserved in
+    steps, before the records that need it; when there is no more, further records are dropped.
+
+    Raises:
+        ConfigError: the disk has no room for the first step.
+    """
 
     def __init__(self, path: Path, batches: int = MAX_BATCHES, queries: int = MAX_QUERIES) -> None:
         self._query_base = batches * _BATCH.size
         size = self._query_base + queries * _QUERY.size
-        with path.open("w+b") as file:
-            file.truncate(size)
-            self._map = mmap.mmap(file.fileno(), size)
         self._batches, self._queries = batches, queries
+        self._batch_room = self._query_room = 0
         self._next_query = 0
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            weakref.finalize(self, os.close, self._file)
+            os.truncate(self._file, size)
+            self._map = mmap.mmap(self._file, size)
+            self._reserve_batches()
+            self._reserve_queries()
+        except OSError as error:
+            raise ConfigError(
+                f"--out: no room for the trace {path}: {error.strerror}. Free some space, raise "
+                "the limit on the size of a file (ulimit -f), or name another folder."
+            ) from error
 
     def query(self, arrival_ns: int, samples: int) -> None:
         """Record one call of IssueQuery. One thread only: LoadGen's."""
         k = self._next_query
-        if k < self._queries:
+        if k < self._query_room or self._has_room_for_query(k):
             _QUERY.pack_into(self._map, self._query_base + k * _QUERY.size, arrival_ns, samples)
         self._next_query = k + 1
 
     def batch(self, number: int, *record: int) -> None:
         """Record batch `number`, its values in the order of BATCH_FIELDS. Any thread, once each."""
-        if number < self._batches:
+        if number < self._batch_room or self._has_room_for_batch(number):
             _BATCH.pack_into(self._map, number * _BATCH.size, *record)
+
+    def _has_room_for_query(self, number: int) -> bool:
+        try:
+            while self._query_room <= number < self._queries:
+                self._reserve_queries()
+        except OSError:  # the disk is full: the run goes on without more records
+            self._queries = self._query_room
+        return number < self._query_room
+
+    def _has_room_for_batch(self, number: int) -> bool:
+        try:
+            while self._batch_room <= number < self._batches:
+                self._reserve_batches()
+        except OSError:  # see above
+            self._batches = self._batch_room
+        return number < self._batch_room
+
+    def _reserve_queries(self) -> None:
+        start, end = self._query_room, min(self._query_room + _QUERY_STEP, self._queries)
+        _reserve(self._file, self._query_base + start * _QUERY.size, (end - start) * _QUERY.size)
+        self._query_room = end
+
+    def _reserve_batches(self) -> None:
+        # Two threads may reserve the same step; that is the same room.
+        start, end = self._batch_room, min(self._batch_room + _BATCH_STEP, self._batches)
+        _reserve(self._file, start * _BATCH.size, (end - start) * _BATCH.size)
+        self._batch_room = max(self._batch_room, end)
+
+
+def _reserve(file: int, offset: int, size: int) -> None:
+    try:
+        os.posix_fallocate(file, offset, size)
+    except OSError as error:
+        if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV}:
+            raise
+        # This file system cannot reserve.
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +180,12 @@ class Trace:
         """Write `batches.npz`: one array a field, the queries' with the prefix `query_`."""
         arrays = {**self.batches, **{f"query_{name}": a for name, a in self.queries.items()}}
         part = path.with_name(path.name + ".part.npz")
-        np.savez(part, **arrays)  # type: ignore[arg-type]  # keyword arrays; allow_pickle is not one
-        part.replace(path)
+        try:
+            np.savez(part, **arrays)  # type: ignore[arg-type]  # keyword arrays, not allow_pickle
+            part.replace(path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
 
 
 EMPTY = Trace(
@@ -130,31 +193,40 @@ EMPTY = Trace(
     {name: np.zeros(0, np.int64) for name in QUERY_FIELDS},
 )
 
-_LOOK = 4_096  # records to read at once; more would touch pages that were never written
+_LOOK = 4_096  # records to read at once
 
 
 class TraceReader:
-    """Reads the file of a running or ended test; each call returns only what is new."""
+    """Reads the file of a running or ended test; each call returns only what is new.
+
+    It copies instead of mapping: on a full tmpfs, even a look at a page without room kills.
+    The file may be removed meanwhile.
+    """
 
     def __init__(self, path: Path, batches: int = MAX_BATCHES, queries: int = MAX_QUERIES) -> None:
-        self._batches = _matrix(path, 0, batches, len(BATCH_FIELDS))
-        self._queries = _matrix(path, batches * _BATCH.size, queries, len(QUERY_FIELDS))
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, file)
+        self._batches = _Records(file, 0, batches, _BATCH.size)
+        self._queries = _Records(file, batches * _BATCH.size, queries, _QUERY.size)
         self._seen = 0
 
     def new_batches(self) -> NDArray[np.int64]:
         """Return the records since the last call up to the first unfinished one, [n, fields]."""
-        start = self._seen
+        start = end = self._seen
         while True:
-            block = self._batches[self._seen : self._seen + _LOOK, -1]
-            unfinished = np.flatnonzero(block == 0)
-            self._seen += int(unfinished[0]) if len(unfinished) else len(block)
-            if len(unfinished) or not len(block):
-                return self._batches[start : self._seen]
+            done = self._batches.read(end, _LOOK)[:, -1] != 0
+            finished = len(done) if done.all() else int(np.argmin(done))
+            end += finished
+            if finished < _LOOK:
+                break
+        self._seen = end
+        # Again: what was copied while it was written may be half a record.
+        return self._batches.read(start, end - start)
 
     def read(self) -> Trace:
         """Return everything recorded so far."""
-        batches = _until_zeros(self._batches, -1)
-        queries = _until_zeros(self._queries, 0)
+        batches = self._batches.until_zeros(-1)
+        queries = self._queries.until_zeros(0)
         batches = batches[batches[:, -1] > 0]
         return Trace(
             {name: np.array(batches[:, k]) for k, name in enumerate(BATCH_FIELDS)},
@@ -162,17 +234,29 @@ class TraceReader:
         )
 
 
-def _matrix(path: Path, offset: int, rows: int, columns: int) -> NDArray[np.int64]:
-    return np.memmap(path, np.dtype("<i8"), "r", offset, (rows, columns))
+@dataclass(frozen=True, slots=True)
+class _Records:
+    """The records of one kind in a file."""
 
+    file: int
+    offset: int
+    most: int
+    record_bytes: int
 
-def _until_zeros(matrix: NDArray[np.int64], column: int) -> NDArray[np.int64]:
-    """Cut `matrix` after its last non-zero record. Holes are shorter than one block of 65,536."""
-    step = 65_536
-    end = 0
-    for start in range(0, len(matrix), step):
-        used = np.flatnonzero(matrix[start : start + step, column])
-        if not len(used):
-            break
-        end = start + int(used[-1]) + 1
-    return matrix[:end]
+    def read(self, start: int, count: int) -> NDArray[np.int64]:
+        """Return up to `count` records, [n, fields]."""
+        count = min(count, self.most - start)
+        content = os.pread(
+            self.file, count * self.record_bytes, self.offset + start * self.record_bytes
+        )
+        return np.frombuffer(content, "<i8").reshape(-1, self.record_bytes // 8)
+
+    def until_zeros(self, column: int) -> NDArray[np.int64]:
+        """Return all up to the last non-zero one. Holes are shorter than one block of 65,536."""
+        step, end = 65_536, 0
+        for start in range(0, self.most, step):
+            used = np.flatnonzero(self.read(start, step)[:, column])
+            if not len(used):
+                break
+            end = start + int(used[-1]) + 1
+        return self.read(0, end)

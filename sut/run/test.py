@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+import msgspec
+
 from backends.base import WITHOUT_MODEL
 from data.preprocess import prepare
 from scenarios import scenario
 from scenarios.base import Expected
 from sut.base import environment
-from sut.base.errors import DataError
+from sut.base.errors import DataError, SutError
 from sut.base.progress import show_progress
 from sut.config.prepare import resolve_workload
 from sut.config.settings import TrialRequest, TrialSamples
@@ -192,6 +194,7 @@ class Test:
     ) -> Result:
         """Write the files of the run folder."""
         trace = folder.save_trace()
+        folder.free_reserve()
         folder.write_yaml(CONFIG_FILE, self._config(trial, workload))
         engines = measured.facts(trial)
         folder.write_json(ENVIRONMENT_FILE, {**environment.fingerprint(), "engines": engines})
@@ -199,7 +202,12 @@ class Test:
         devices = self._recorder.finish(summary.window(trace), samples)
         left = measured.Left(self._out, trial, trace, devices, self._samples)
         tell = measured.complete if done else measured.interrupted
-        result = tell(self._plan, self._command, left, accuracy=self._accuracy)
+        try:
+            result = tell(self._plan, self._command, left, accuracy=self._accuracy)
+        except DataError as error:  # the run's own logs are no bad input: they are kept
+            raise SutError(f"{error} {folder.space()}") from error
+        findings = (*result.findings, *folder.problems, *self._recorder.problems)
+        result = msgspec.structs.replace(result, findings=findings)
         folder.write_result(result)
         return result
 

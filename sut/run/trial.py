@@ -26,6 +26,7 @@ import msgspec
 
 from scenarios import scenario
 from sut.base.errors import EXIT_FAILED, EXIT_SIGTERM, SutError, WorkerError
+from sut.base.files import is_full
 from sut.base.process import before_others, collector_off, fastbins_off
 from sut.config import user_conf
 from sut.config.settings import TrialRequest, TrialSamples
@@ -188,8 +189,8 @@ class Trial:
     def _finish(self, system: System) -> int:
         """Tell the parent how it ended. Does not wait for a LoadGen that cannot return soon."""
         if self._failure is not None:
+            _log(self._failure.traceback)
             self._parent.tell("failed", message=self._failure.message, text=self._failure.traceback)
-            print(self._failure.traceback, file=sys.stderr, flush=True)
             self._returned.wait(FAILURE_GRACE_S)
             return EXIT_FAILED
         if self._error is not None:
@@ -211,18 +212,28 @@ def main() -> int:
     try:
         return Trial(request, parent).run()
     except WorkerError as error:
+        _log(traceback.format_exc())
         parent.tell("failed", message=str(error), text=error.worker_traceback)
-        traceback.print_exc()
         return EXIT_FAILED
     except SutError as error:
+        _log(traceback.format_exc())
         parent.tell("error", message=str(error), code=error.exit_code)
-        traceback.print_exc()
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the parent reports it, with this traceback
+        if isinstance(error, OSError) and is_full(error):
+            said = f"{error.filename or request.out_dir}: {error.strerror}; free some space."
+            parent.tell("error", message=said, code=EXIT_FAILED)
+            return EXIT_FAILED
         text = traceback.format_exc()
+        _log(text)
         parent.tell("failed", message=f"{type(error).__name__}: {error}", text=text)
-        traceback.print_exc()
         return EXIT_FAILED
+
+
+def _log(text: str) -> None:
+    """Write to run.log before the parent knows, which ends this process; a full disk may refuse."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _events_to_parent() -> int:

@@ -72,6 +72,7 @@ class Recorder:
         self._folder = folder
         self._raw = (folder / RAW_FILE).absolute()
         self._process: subprocess.Popen[bytes] | None = None
+        self.problems: list[str] = []  # what could not be written
 
     def __enter__(self) -> Self:
         """Start sampling real devices before the engines open, to see them idle too."""
@@ -141,8 +142,12 @@ class Recorder:
         self._raw.unlink(missing_ok=True)
         if not sampled.facts:
             return Seen()
-        self._write_devices(sampled)
-        self._write_readings(sampled, window)
+        try:
+            self._write_devices(sampled)
+            self._write_readings(sampled, window)
+        except OSError as error:
+            what = f"{DEVICES_FILE} or {TELEMETRY_FILE}"
+            self.problems.append(f"{what} cannot be written whole: {error.strerror}.")
         return _seen(sampled, window, samples)
 
     def _tell(self, line: bytes) -> None:

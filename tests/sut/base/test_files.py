@@ -1,0 +1,67 @@
+"""Where generated files go, and what happens if they cannot be written."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from sut.base.errors import ConfigError
+from sut.base.files import first_writable, temporary_folder, writing_to
+
+
+def test_c2_the_variable_decides_where_the_cache_is(tmp_path: Path) -> None:
+    variables = {"SUT_CACHE_DIR": str(tmp_path / "mine"), "XDG_CACHE_HOME": "/elsewhere"}
+
+    assert first_writable(variables, tmp_path / "checkout" / ".cache") == tmp_path / "mine"
+
+
+def test_c2_a_relative_variable_starts_at_the_current_folder() -> None:
+    assert first_writable({"SUT_CACHE_DIR": "mine"}, Path("/x")) == Path.cwd() / "mine"
+
+
+def test_c2_the_checkout_s_own_cache_comes_before_the_user_s(tmp_path: Path) -> None:
+    beside = tmp_path / "checkout" / ".cache"
+
+    assert first_writable({"XDG_CACHE_HOME": "/elsewhere"}, beside) == beside
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"XDG_CACHE_HOME": "/caches", "HOME": "/home/me"}, "/caches/loadgen-sut"),
+        ({"HOME": "/home/me"}, "/home/me/.cache/loadgen-sut"),
+    ],
+)
+def test_c2_the_user_s_cache_serves_where_the_checkout_cannot_be_written(
+    tmp_path: Path, variables: dict[str, str], expected: str
+) -> None:
+    (tmp_path / "checkout").write_text("not a folder", "utf-8")
+
+    found = first_writable(variables, tmp_path / "checkout" / ".cache")
+
+    assert found == Path(expected)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
+def test_c1_what_the_disk_refuses_names_the_cache_and_the_remedy(
+    tmp_path: Path, number: int
+) -> None:
+    def refused() -> None:
+        with temporary_folder(tmp_path / "cache"):
+            raise OSError(number, "refused")
+
+    with pytest.raises(ConfigError, match=r"cache cannot be written: refused.*SUT_CACHE_DIR"):
+        refused()
+
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_c2_an_error_about_another_file_stays_as_it_is(tmp_path: Path) -> None:
+    def refused() -> None:
+        with writing_to(tmp_path / "cache"):
+            raise PermissionError(errno.EACCES, "refused", "/data/image.png")
+
+    with pytest.raises(PermissionError, match="refused"):
+        refused()

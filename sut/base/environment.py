@@ -26,6 +26,8 @@ PACKAGES = (
     "cuda-python",
     "torch",
 )
+# CUDA uses the GPU numbers of nvidia-smi and NVML, unless the user sets this variable.
+DEVICE_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -38,6 +40,11 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def with_device_order() -> dict[str, str]:
+    """Return the environment of a process that opens engines."""
+    return {**DEVICE_ORDER, **os.environ}
 
 
 def cores() -> int:

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -99,3 +100,8 @@ def parse_affinity(text: str) -> dict[str, str]:
                 raise ConfigError(f'--affinity: device {device} is named twice in "{text}".')
             found[device] = cpus
     return found
+
+
+def exit_words(code: int) -> str:
+    """Return how a process ended in words: `signal SIGKILL`, or `exit code 1`."""
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

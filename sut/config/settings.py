@@ -88,6 +88,19 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Lent:
+    """A worker process that stays when the test ends; see sut.serve.workers.keeper.
+
+    Attributes:
+        fd: the connection to it, which the test's process inherits.
+        pid: its process.
+    """
+
+    fd: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class TrialRequest:
     """One LoadGen test, as its process receives it.
 
@@ -102,6 +115,7 @@ class TrialRequest:
         loadgen_trace: write mlperf_log_trace.json.
         warm_up_s: seconds at most for each batch size.
         limits: when a test that does not go on is ended.
+        lent: kept worker processes, one a worker; empty: the test starts its own.
     """
 
     scenario: str
@@ -114,6 +128,7 @@ class TrialRequest:
     loadgen_trace: bool = False
     warm_up_s: float = 1.0
     limits: Limits = field(default_factory=Limits)
+    lent: tuple[Lent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import msgspec
 from sut.base.errors import SutError
 from sut.base.signals import exit_code
 from sut.record.run_folder import RunFolder
-from sut.run.test import Test, Viewing
+from sut.run.test import Surroundings, Test
 
 if TYPE_CHECKING:
     import signal
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sut.config.plan import Plan
     from sut.record.result import Result
     from sut.run.test import Ended, Watch
+    from sut.serve.workers.keeper import Keeper
 
 
 class Interrupted(SutError):
@@ -32,8 +33,14 @@ class Interrupted(SutError):
         self.code = exit_code(number)
 
 
-def run(
-    plan: Plan, out_dir: Path, command: str, *, watch: Watch | None = None, quiet: bool = False
+def run(  # noqa: PLR0913 - the last three are for callers that run more than one test
+    plan: Plan,
+    out_dir: Path,
+    command: str,
+    *,
+    watch: Watch | None = None,
+    quiet: bool = False,
+    keeper: Keeper | None = None,
 ) -> Result:
     """Run one scenario in the plan's mode; return what its summary.json holds.
 
@@ -46,23 +53,22 @@ def run(
             the test ends early. The result is then not valid, `interrupted` is
             sut.record.result.STOPPED, and `reasons` has the reason. It is returned, not raised.
         quiet: print no live line and no progress.
+        keeper: keeps worker processes, with their engines, for the next test of the same command.
 
     Raises:
         SutError: bad input, with nothing left behind; or a failure, with the logs kept.
         Interrupted: by SIGINT, SIGTERM or SIGHUP.
     """
-    viewing = Viewing(watch, quiet)
+    around = Surroundings(watch, quiet, keeper)
     mode = plan.arguments.mode
     if mode != "submission":
-        return _kept(Test(plan, out_dir, command, viewing, accuracy=mode == "accuracy").run())
+        return _kept(Test(plan, out_dir, command, around, accuracy=mode == "accuracy").run())
     with RunFolder(out_dir) as folder:
         try:
             performance = _kept(
-                Test(plan, out_dir / "performance", command, viewing, accuracy=False).run()
+                Test(plan, out_dir / "performance", command, around, accuracy=False).run()
             )
-            accuracy = _kept(
-                Test(plan, out_dir / "accuracy", command, viewing, accuracy=True).run()
-            )
+            accuracy = _kept(Test(plan, out_dir / "accuracy", command, around, accuracy=True).run())
         except Interrupted as interruption:
             of_both = msgspec.structs.replace(interruption.result, mode=mode, valid=False)
             folder.write_result(of_both)

@@ -19,8 +19,9 @@ from typing import IO, TYPE_CHECKING, Self
 import msgspec
 
 from sut.base import signals
-from sut.base.environment import ROOT
+from sut.base.environment import ROOT, with_device_order
 from sut.base.errors import EXIT_BAD_INPUT, EngineError, SutError, WorkerError
+from sut.base.process import exit_words
 from sut.record.run_folder import LOG_FILE, REQUEST_FILE
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from sut.config.settings import TrialRequest
 
 
-# CUDA uses the GPU numbers of nvidia-smi and NVML, unless the user sets this variable.
-DEVICE_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 # A test's process that does not end within this time after SIGTERM is killed.
 END_GRACE_S = 1.0
 # How often a signal is looked for while the engines close.
@@ -86,10 +85,11 @@ class Supervisor:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", self._module, str(path.resolve())],
                 cwd=ROOT,
-                env={**DEVICE_ORDER, **os.environ},
+                env=with_device_order(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                pass_fds=[lent.fd for lent in self._request.lent],
                 start_new_session=True,  # a Ctrl-C at the terminal reaches the parent alone
             )
         assert self._process.stdout is not None
@@ -176,7 +176,7 @@ class Supervisor:
 
     def _ended_silently(self) -> SutError:
         code = self._process.wait()
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        how = exit_words(code)
         return WorkerError(
             f"the test's process ended with {how} and no result; see its output "
             f"in {self._out / LOG_FILE}."

@@ -5,7 +5,8 @@ Knows files and processes. LoadGen and the engines are in the test's own process
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -20,7 +21,7 @@ from sut.base.progress import show_progress
 from sut.config.prepare import resolve_workload
 from sut.config.settings import TrialRequest, TrialSamples
 from sut.record import summary
-from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, TRACE_FILE, RunFolder
+from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, TRACE_FILE, RunFolder
 from sut.record.trace import TraceReader
 from sut.run import config_file, measured
 from sut.run.live import LiveLine, Progress
@@ -29,31 +30,35 @@ from sut.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from data.benchmark import Benchmark
     from data.preprocess import SampleSet
     from sut.config.harness import Setting
     from sut.config.plan import Plan
+    from sut.config.settings import Lent
     from sut.config.workload import Workload
     from sut.record.result import Result
+    from sut.serve.workers.keeper import Keeper
 
     # Reads what is new in the trace; returns why the test must end now, or None to continue.
     Watch = Callable[[TraceReader], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Viewing:
-    """Who watches a test during the run.
+class Surroundings:
+    """What a test shares with the command that runs it.
 
     Attributes:
         watch: see sut.run.run.run.
         quiet: print nothing.
+        keeper: keeps worker processes for the next test; None: each test starts its own.
     """
 
     watch: Watch | None = None
     quiet: bool = False
+    keeper: Keeper | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +84,16 @@ class Test:
     __test__ = False  # not pytest's
 
     def __init__(
-        self, plan: Plan, out_dir: Path, command: str, viewing: Viewing, *, accuracy: bool
+        self, plan: Plan, out_dir: Path, command: str, surroundings: Surroundings, *, accuracy: bool
     ) -> None:
         self._plan = plan
         self._out = out_dir
         self._command = command
-        self._viewing = viewing
+        self._surroundings = surroundings
         self._accuracy = accuracy
         self._samples: SampleSet | None = None
         self._conf: dict[str, Setting] = {}
+        self._done = False
         self._recorder = Recorder(plan.harness.backend, plan.harness.devices, out_dir)
 
     def run(self) -> Ended:
@@ -100,15 +106,35 @@ class Test:
         workload = resolve_workload(plan.benchmark, plan.harness.backend, plan.arguments.model)
         with RunFolder(self._out) as folder:
             request = self._request(workload)
-            with self._recorder, Supervisor(request) as trial:
-                self._recorder.follow(trial.pid)
+            with (
+                self._recorder,
+                self._lent() as lent,
+                Supervisor(replace(request, lent=lent)) as trial,
+            ):
+                self._recorder.follow([trial.pid, *(worker.pid for worker in lent)])
                 done = trial.wait_for("engines", _nothing)
                 if done:
                     devices = [device for _, device in plan.harness.worker_devices()]
                     self._recorder.engines(measured.facts(trial), devices)
                     done = self._start(trial, workload) and self._watch(trial)
+                self._done = done
                 result = self._finish(folder, trial, workload, done=done)
             return Ended(result, trial.interrupted)
+
+    @contextmanager
+    def _lent(self) -> Iterator[tuple[Lent, ...]]:
+        """Lend kept worker processes to the test; a test that fails or is stopped spoils them."""
+        keeper, harness = self._surroundings.keeper, self._plan.harness
+        if keeper is None or harness.workers != "process":
+            yield ()
+            return
+        workers = [
+            (name, harness.affinity.get(device, "")) for name, device in harness.worker_devices()
+        ]
+        with (self._out / LOG_FILE).open("ab") as log, keeper.lend(workers, log) as lent:
+            yield tuple(lent)
+        if not self._done:
+            keeper.discard(workers)
 
     def _request(self, workload: Workload) -> TrialRequest:
         plan = self._plan
@@ -151,16 +177,16 @@ class Test:
 
             return progress
 
-        if self._viewing.quiet:
+        if self._surroundings.quiet:
             return prepare(plan.benchmark, plan.arguments.data, progress=stop_or(_no_progress))
         with show_progress(f"preparing samples of {plan.benchmark.name}") as show:
             return prepare(plan.benchmark, plan.arguments.data, progress=stop_or(show))
 
     def _watch(self, trial: Supervisor) -> bool:
         """Wait for the end of the test; False if it ended early."""
-        watch = self._viewing.watch
+        watch = self._surroundings.watch
         reader = TraceReader(self._out / TRACE_FILE)
-        line = None if self._viewing.quiet else self._live_line(trial)
+        line = None if self._surroundings.quiet else self._live_line(trial)
 
         def look() -> str | None:
             if line is not None:

@@ -117,7 +117,7 @@ class Trial:
         request, parent = self._request, self._parent
         recorder = TraceWriter(self._out / TRACE_FILE)
         outlets = Outlets(loadgen.complete, recorder, self._fail)
-        system = open_system(request, outlets, request.limits)
+        system = open_system(request, outlets, request.limits, request.lent)
         parent.tell("engines", facts=system.open())
         given = parent.samples()
         library = Library(replace(request.workload, samples=given.samples), system)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from backends.base import OptionValue
-    from sut.config.settings import HarnessSettings
+    from sut.config.settings import HarnessSettings, Lent
     from sut.config.workload import Workload
     from sut.serve.dispatcher import Failure, Outlets
     from sut.serve.samples import SampleSource
@@ -143,7 +143,13 @@ class InlineSystem:
 class BatchSystem:
     """Workers in other threads or processes, behind a dispatcher."""
 
-    def __init__(self, request: SystemRequest, outlets: Outlets, limits: Limits) -> None:
+    def __init__(
+        self,
+        request: SystemRequest,
+        outlets: Outlets,
+        limits: Limits,
+        lent: Sequence[Lent] = (),
+    ) -> None:
         harness = self._harness = request.harness
         self._limits = limits
         named = list(harness.worker_devices())
@@ -157,7 +163,7 @@ class BatchSystem:
         self._workers: Sequence[Worker]
         self._receiver: Receiver | None = None
         if harness.workers == "process":
-            self._workers, self._receiver = self._processes(specs, request)
+            self._workers, self._receiver = self._processes(specs, request, lent)
         else:
             self._workers = self._threads(specs)
 
@@ -168,7 +174,10 @@ class BatchSystem:
         ]
 
     def _processes(
-        self, specs: Sequence[tuple[str, ExecutorSpec]], request: SystemRequest
+        self,
+        specs: Sequence[tuple[str, ExecutorSpec]],
+        request: SystemRequest,
+        lent: Sequence[Lent],
     ) -> tuple[list[ProcessWorker], Receiver]:
         front, affinity, limits = self._dispatcher, request.harness.affinity, self._limits
         parts = [
@@ -179,6 +188,7 @@ class BatchSystem:
                 affinity.get(spec.engine.device, ""),
                 hang_floor_s=limits.worker_hang_s,
                 close_s=limits.close_s,
+                lent=lent[index] if lent else None,
             )
             for index, (name, spec) in enumerate(specs)
         ]
@@ -234,16 +244,24 @@ def _all(calls: Sequence[Future[T]]) -> list[T]:
     return [call.result() for call in calls]
 
 
-def open_system(request: SystemRequest, outlets: Outlets, limits: Limits | None = None) -> System:
+def open_system(
+    request: SystemRequest,
+    outlets: Outlets,
+    limits: Limits | None = None,
+    lent: Sequence[Lent] = (),
+) -> System:
     """Make the system that `request.harness` describes; nothing is opened yet.
 
     Args:
         request: what it is made of.
         outlets: where it sends what it has.
         limits: when what does not go on is ended; None: the usual ones.
+        lent: a kept process for each process worker; empty: the workers start their own.
     """
-    kind = InlineSystem if request.harness.workers == "inline" else BatchSystem
-    return kind(request, outlets, limits or Limits())
+    limits = limits or Limits()
+    if request.harness.workers == "inline":
+        return InlineSystem(request, outlets, limits)
+    return BatchSystem(request, outlets, limits, lent)
 
 
 def executor_spec(request: SystemRequest, device: str) -> ExecutorSpec:

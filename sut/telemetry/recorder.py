@@ -126,9 +126,10 @@ class Recorder:
                 self._process.kill()
             self.finish(None, 0)
 
-    def follow(self, session: int) -> None:
-        """Tell the sampler which session the processes of the test belong to."""
-        self._tell(str(session).encode())
+    def follow(self, sessions: Sequence[int]) -> None:
+        """Tell the sampler which sessions the processes of the test belong to."""
+        for session in sessions:
+            self._tell(str(session).encode())
 
     def finish(self, window: Window | None, samples: int) -> Seen:
         """End the sampler, write the files, and return the part of the result.

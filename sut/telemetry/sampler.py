@@ -64,7 +64,7 @@ class Sampler:
         self._file = file
         self._period_ns = int(period_s * 1e9)
         self._end = threading.Event()
-        self.session: int | None = None  # of the processes of the test
+        self.sessions: set[int] = set()  # of the processes of the test
 
     def end(self) -> None:
         """Make `run` take a last sample and return. Any thread may call it."""
@@ -93,7 +93,7 @@ class Sampler:
 
     def _marked(self, process: Process) -> Process:
         try:
-            own = self.session is not None and os.getsid(process.pid) == self.session
+            own = os.getsid(process.pid) in self.sessions
         except OSError:  # it ended, or is outside this container
             own = False
         return replace(process, own=own)
@@ -135,9 +135,9 @@ def main() -> int:
 
 
 def _listen(sampler: Sampler) -> None:
-    """Read the session of the test, then wait for the end."""
+    """Read the sessions of the test, then wait for the end."""
     for line in sys.stdin.buffer:
-        sampler.session = int(line)
+        sampler.sessions.add(int(line))
     sampler.end()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,13 @@ from sut.config.plan import Plan, resolve
 from sut.record.result import to_dict
 from sut.record.run_folder import RunFolder
 from sut.run.run import Interrupted, run
+from sut.serve.workers.keeper import Keeper
 from sut.verbs import console
 from sut.verbs.options import add_benchmark, add_options, as_arguments, out_folder
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from sut.record.result import Result
 
@@ -102,10 +105,11 @@ def _run(arguments: argparse.Namespace, plans: list[Plan], out: Path, command: s
         print(line, file=say)
     results: list[Result] = []
     try:
-        if len(plans) == 1:
-            results.append(run(plans[0], out, command))
-        else:
-            _run_all(plans, out, command, results)
+        with Keeper() as keeper:
+            if len(plans) == 1:
+                results.append(run(plans[0], out, command, keeper=keeper))
+            else:
+                _run_all(plans, out, partial(run, command=command, keeper=keeper), results)
     except Interrupted as interruption:
         results.append(interruption.result)
         _print_results(results, out, arguments.json)
@@ -114,11 +118,13 @@ def _run(arguments: argparse.Namespace, plans: list[Plan], out: Path, command: s
     return EXIT_VALID if all(result.valid for result in results) else EXIT_INVALID
 
 
-def _run_all(plans: list[Plan], out: Path, command: str, results: list[Result]) -> None:
+def _run_all(
+    plans: list[Plan], out: Path, run_one: Callable[..., Result], results: list[Result]
+) -> None:
     """Run each in its own folder; write results.json after each, so that none is lost."""
     with RunFolder(out) as folder:
         for plan in plans:
-            results.append(run(plan, out / plan.scenario, command))
+            results.append(run_one(plan, out / plan.scenario))
             folder.write_json(RESULTS_FILE, {"results": [to_dict(result) for result in results]})
 
 

@@ -1,7 +1,9 @@
-"""A worker process: opens its own engine, reads its own samples, runs batches from a socket.
+"""A worker process: opens its own engine, reads its own samples, and runs what comes over a socket.
 
-Started as `python -m sut.serve.workers.child FD NAME CPUS`. It ends when the socket closes, so it
-cannot outlive the process that started it. Knows neither LoadGen, response ids nor the policy.
+Started as `python -m sut.serve.workers.child FD NAME CPUS [--keep]`. It ends when the socket does,
+so it cannot outlive the process that started it. With --keep, the socket brings one connection per
+test, and the engine stays open between them: see sut.serve.workers.keeper. Knows no LoadGen, no
+response ids and no policy.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from sut.base.process import collector_off, parse_cpus
 from sut.serve.samples import SampleReader
 from sut.serve.workers.executor import Executor, ExecutorSpec
 from sut.serve.workers.failures import describe
+from sut.serve.workers.keeper import next_test
 from sut.serve.workers.lane import Lane, Outcome
 from sut.serve.workers.wire import (
     Failed,
@@ -50,18 +53,20 @@ class NumberedWork:
 
 
 class Child:
-    """Answers calls and batches until the other end closes."""
+    """Answers calls and batches; its engine stays open from one connection to the next."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._sending = threading.Lock()  # the collecting thread and the main thread both answer
+    def __init__(self) -> None:
+        self._sending = threading.Lock()  # a collector and the main thread both answer
+        self._spec: ExecutorSpec | None = None
+        self._source: SampleSource | None = None
         self._executor: Executor | None = None
         self._lane: Lane[NumberedWork] | None = None
         self._reader = SampleReader()
 
-    def serve(self) -> None:
-        """Work until the socket closes."""
-        reader = Reader(self._sock)
+    def serve(self, sock: socket.socket) -> None:
+        """Work until the other end closes the connection."""
+        self._sock = sock
+        reader = Reader(sock)
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
                 for kind, body in reader.receive():
@@ -70,9 +75,15 @@ class Child:
                         self._lane.run(NumberedWork(*unpack_batch(body)))
                     else:
                         self._send(self._call(body))
-        if self._lane is not None and self._executor is not None:
-            self._lane.close()
-            self._executor.close()
+
+    def close(self) -> None:
+        """Close the engine, if one is open."""
+        lane, executor = self._lane, self._executor
+        self._lane = self._executor = self._spec = self._source = None
+        if lane is not None:
+            lane.close()
+        if executor is not None:
+            executor.close()
             self._reader.close()
 
     def _call(self, body: memoryview) -> bytes:
@@ -85,16 +96,23 @@ class Child:
             return pack_object(Kind.RAISED, describe(error))
 
     def call_open(self, spec: ExecutorSpec) -> dict[str, OptionValue]:
-        """Open the engine; return its facts."""
+        """Open the engine, unless the very same is open already; return its facts."""
+        if self._executor is not None and spec == self._spec:
+            return self._executor.facts()
+        self.close()
         self._executor = Executor(spec)
+        self._spec = spec
         self._lane = Lane(self._executor, self._report, _end_now)
         self._lane.open()
         return self._executor.facts()
 
     def call_load(self, source: SampleSource) -> None:
         """Read this process's own copy of the samples."""
-        executor = self._opened()
+        if source == self._source:
+            return
+        self._source, executor = None, self._opened()
         executor.load(self._reader.read(source, executor.memory))
+        self._source = source
         collector_off()
 
     def call_warm_up(
@@ -125,16 +143,26 @@ class Child:
 
 def main() -> None:
     """Serve the socket whose descriptor is argv[1], on the cores in argv[3]."""
-    descriptor, name, cpus = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    descriptor, name, cpus, *keep = int(sys.argv[1]), *sys.argv[2:]
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if cpus:
         os.sched_setaffinity(0, parse_cpus(cpus))
     threading.current_thread().name = name
     try:
-        Child(socket.socket(fileno=descriptor)).serve()
+        _serve(socket.socket(fileno=descriptor), keep=bool(keep))
     except BaseException as error:  # noqa: BLE001 - the parent waits for this process to end
         _end_now(error)
+
+
+def _serve(sock: socket.socket, *, keep: bool) -> None:
+    child = Child()
+    if not keep:
+        child.serve(sock)
+    while keep and (connection := next_test(sock)) is not None:
+        with connection:
+            child.serve(connection)
+    child.close()
 
 
 def _end_now(error: BaseException) -> None:

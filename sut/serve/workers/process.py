@@ -11,7 +11,6 @@ import contextlib
 import os
 import pickle
 import selectors
-import signal
 import socket
 import subprocess
 import sys
@@ -24,8 +23,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sut.base.environment import ROOT
 from sut.base.errors import WorkerError
+from sut.base.process import exit_words
 from sut.serve.workers.base import settle
 from sut.serve.workers.failures import Raised, describe, named, naming, one_line
+from sut.serve.workers.keeper import SOCKET_BYTES, LentProcess
 from sut.serve.workers.lane import Outcome
 from sut.serve.workers.wire import Failed, Kind, Reader, pack_batch, pack_object, unpack_answer
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from backends.base import OptionValue
+    from sut.config.settings import Lent
     from sut.serve.dispatcher import Batch
     from sut.serve.samples import SampleSource
     from sut.serve.workers.base import Done, Fail
@@ -42,8 +44,6 @@ if TYPE_CHECKING:
 HANG_FACTOR = 10.0
 # How often the receiver checks for hanging workers.
 LOOK_S = 0.25
-# Room for the frames of all slots, so that sending never waits. An index takes 4 bytes.
-SOCKET_BYTES = 1 << 22
 # A process whose socket closed is killed after this long.
 END_GRACE_S = 0.5
 
@@ -59,6 +59,7 @@ class ProcessSpec:
         cpus: its cores, such as "0-3"; empty for all.
         hang_floor_s: a batch may take this long, in seconds, however short warm-up's were.
         close_s: the process is killed when its engine takes longer to close.
+        lent: a kept process to use; None: a process of this worker's own.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ProcessSpec:
     cpus: str = ""
     hang_floor_s: float = 1.0
     close_s: float = 5.0
+    lent: Lent | None = None
 
 
 class ProcessWorker:
@@ -83,16 +85,25 @@ class ProcessWorker:
         self._batches: dict[int, Batch] = {}
         self._since_ns = 0  # when the oldest batch was sent, or the one before it answered
         self._limit_ns: float | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | LentProcess | None = None
         self._closing = False
 
     def open(self) -> Future[dict[str, OptionValue]]:
-        """See Worker. The process starts here."""
+        """See Worker. The process starts here, unless it is a kept one."""
+        lent = self._spec.lent
+        if lent is None:
+            self._process, self.socket = self._start()
+        else:
+            self._process, self.socket = LentProcess(lent.pid), socket.socket(fileno=lent.fd)
+        self.reader = Reader(self.socket)
+        return self._call("open", self._spec.executor)
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         with theirs:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "sut.serve.workers.child"),
                     *(str(theirs.fileno()), self.name, self._spec.cpus),
@@ -101,9 +112,7 @@ class ProcessWorker:
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
-        self.socket = ours
-        self.reader = Reader(ours)
-        return self._call("open", self._spec.executor)
+        return process, ours
 
     def load(self, source: SampleSource) -> Future[None]:
         """See Worker. The process reads its own copy."""
@@ -142,6 +151,10 @@ class ProcessWorker:
         if self._process is None:
             return
         self.socket.close()
+        if isinstance(self._process, LentProcess):
+            self._process.close()  # it stays, for the next test
+            self._process = None
+            return
         if not self._ends_within(self._spec.close_s):
             raise WorkerError(
                 f"it took longer than {self._spec.close_s:g} s, and its process was killed"
@@ -173,8 +186,7 @@ class ProcessWorker:
             return None
         self._ends_within(END_GRACE_S)
         code = self._process.wait()
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return f"{self.name}: its process ended with {how}; see run.log for the reason"
+        return f"{self.name}: its process ended{_how(code)}; see run.log for the reason"
 
     def hangs(self, now_ns: int) -> str | None:
         """Return a message if the oldest batch takes too long."""
@@ -235,6 +247,13 @@ class ProcessWorker:
         if not measured.exception():
             worst_ns = max(timing.median_ns for timing in measured.result().values())
             self._limit_ns = max(HANG_FACTOR * worst_ns, self._spec.hang_floor_s * 1e9)
+
+
+def _how(code: int | None) -> str:
+    """Say how a process ended; the exit code of a kept one is not known."""
+    if code is None:
+        return ""
+    return f" with {exit_words(code)}"
 
 
 class Receiver:

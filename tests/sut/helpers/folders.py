@@ -31,6 +31,12 @@ def config(folder: Path) -> dict[str, Any]:
     return dict(yaml.safe_load((folder / "config.yaml").read_text("utf-8")))
 
 
+def request(folder: Path) -> dict[str, Any]:
+    """Return request.json: what the test's process received."""
+    found: dict[str, Any] = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    return found
+
+
 def batches(folder: Path) -> dict[str, NDArray[np.int64]]:
     """Return the arrays of batches.npz."""
     with np.load(folder / "batches.npz", allow_pickle=False) as file:

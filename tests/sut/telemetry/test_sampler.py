@@ -46,7 +46,7 @@ def sampled(path: Path, meters: Sequence[CountingMeter], period_s: float, rounds
     """Sample until the first meter was asked so often, then end."""
     with path.open("wb") as file:
         sampler = Sampler(meters, file, period_s)
-        sampler.session = os.getsid(0)
+        sampler.sessions = {os.getsid(0)}
         thread = threading.Thread(target=sampler.run)
         thread.start()
         while meters[0].asked < rounds:

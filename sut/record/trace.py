@@ -35,6 +35,7 @@ class Close(Enum):
     DELAY = 1
     IDLE = 2
     FLUSH = 3
+    LATE = 5  # 4 was never written
 
 
 BATCH_FIELDS = (

@@ -23,11 +23,12 @@ class BatcherSettings:
     Attributes:
         max_batch_size: samples; never exceeded.
         max_queue_delay_ns: how long a sample may wait while a slot is free. 0 sends all waiting
-            samples as soon as a slot is free.
+            samples as soon as a slot is free. None closes as late as possible: just before the
+            device is free.
     """
 
     max_batch_size: int
-    max_queue_delay_ns: int = 0
+    max_queue_delay_ns: int | None = 0
 
 
 class Batcher:
@@ -60,25 +61,29 @@ class Batcher:
         """Send everything without delay: the series has no more samples (FlushQueries)."""
         self._flushed = True
 
-    def can_close(self, now_ns: int, least_cap: int) -> bool:
+    def can_close(self, now_ns: int, least_cap: int, device_due_ns: float) -> bool:
         """Whether `close` can return a reason for a worker that takes `least_cap` or more.
 
         Cheap, because it runs at every query, and mostly there is nothing to do.
         """
-        pending, settings = self.pending, self._settings
+        pending = self.pending
+        if not pending:
+            return False
         if pending >= least_cap or self._flushed:
-            return pending > 0
-        return pending > 0 and now_ns + self._gap_ns >= (
-            self._runs[0][0] + settings.max_queue_delay_ns
-        )
+            return True
+        delay_ns = self._settings.max_queue_delay_ns
+        if delay_ns is None:
+            return now_ns >= device_due_ns
+        return now_ns + self._gap_ns >= self._runs[0][0] + delay_ns
 
-    def close(self, now_ns: int, cap: int, idle: bool) -> Close | None:
+    def close(self, now_ns: int, cap: int, idle: bool, device_due_ns: float = 0.0) -> Close | None:
         """Return why to close a batch of min(pending, cap) samples now; None to wait.
 
         Args:
             now_ns: the time.
             cap: the most samples that the worker takes.
             idle: the worker has nothing in flight.
+            device_due_ns: when that worker needs its next batch; late closing waits until then.
         """
         if not self.pending:
             return None
@@ -86,18 +91,24 @@ class Batcher:
             return Close.FULL
         if self._flushed:
             return Close.FLUSH
-        due_ns = self._runs[0][0] + self._settings.max_queue_delay_ns
+        delay_ns = self._settings.max_queue_delay_ns
+        if delay_ns is None:
+            return Close.LATE if now_ns >= device_due_ns else None
+        return self._by_delay(now_ns, self._runs[0][0] + delay_ns, idle)
+
+    def _by_delay(self, now_ns: int, due_ns: int, idle: bool) -> Close | None:
         if now_ns >= due_ns:
             return Close.DELAY
         if idle and now_ns + self._gap_ns > due_ns:
             return Close.IDLE  # the next query is expected only after the delay is over
         return None
 
-    def due_ns(self) -> int | None:
+    def due_ns(self, device_due_ns: float = 0.0) -> int | None:
         """Return when `close` gives a reason without another event; None if nothing waits."""
         if not self._runs:
             return None
-        return self._runs[0][0] + self._settings.max_queue_delay_ns
+        delay_ns = self._settings.max_queue_delay_ns
+        return int(device_due_ns) if delay_ns is None else self._runs[0][0] + delay_ns
 
     def take(self, samples: int) -> int:
         """Remove the `samples` oldest of those pending; return the arrival of the oldest in ns."""

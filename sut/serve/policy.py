@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 SERVICE_WEIGHT = 1 / 8
 # Workers count as equal if their predicted finish times differ by less than this share of the wait.
 EQUAL_SHARE = 0.05
+# Late closing closes a batch this long before its device is free: what it takes to bring the batch
+# there, the hop to the worker and the copy. It is learnt per device; this is the first guess.
+FIRST_LEAD_NS = 300_000.0
+# A device that stood idle for longer than this before a batch got it too late.
+GAP_NS = 20_000
+# The lead grows after each batch that came too late and shrinks after every other one. The two
+# steps are in balance when one batch in twenty comes too late.
+LEAD_UP_NS, LEAD_DOWN_NS = 38_000.0, 2_000.0
 # The shortest timer: to wake a thread takes this long anyway.
 MIN_WAIT_NS = 20_000
 
@@ -103,27 +111,46 @@ class Assignment:
 
 
 class _Worker:
-    __slots__ = ("cap", "curve", "free_ns", "in_flight", "index", "slots")
+    __slots__ = ("cap", "curve", "finished_ns", "free_ns", "in_flight", "index", "lead_ns", "slots")
 
     def __init__(self, index: int, limits: WorkerLimits, cap: int) -> None:
         self.index = index
         self.slots = limits.slots
         self.cap = min(cap, limits.max_batch_size)
         self.curve = ServiceCurve(self.cap)
-        self.in_flight: deque[int] = deque()  # sizes, oldest first
+        self.in_flight: deque[tuple[int, int]] = deque()  # (samples, closed_ns), oldest first
+        self.finished_ns = 0  # when its last batch finished
+        self.lead_ns = FIRST_LEAD_NS  # how long before that a batch must be closed
         self.free_ns = 0.0  # predicted end of all its batches
+
+    @property
+    def due_ns(self) -> float:
+        """When the next batch must be closed, to start right after those in flight."""
+        return self.free_ns - self.lead_ns
+
+    def learn_lead(self, closed_ns: int, started_ns: int) -> None:
+        """Adapt the lead to a batch that was closed while the device ran the one before."""
+        if closed_ns >= self.finished_ns:
+            return  # the device was free before there was a batch
+        gap_ns = started_ns - self.finished_ns
+        if gap_ns > GAP_NS:
+            self.lead_ns += max(LEAD_UP_NS, gap_ns / 2)
+        else:
+            self.lead_ns = max(0.0, self.lead_ns - LEAD_DOWN_NS)
 
 
 class Policy:
     """The state of the queue and of the workers; decides which batch goes where."""
 
-    __slots__ = ("_batcher", "_credit", "_least_cap", "_workers")
+    __slots__ = ("_batcher", "_credit", "_due_ns", "_is_late", "_least_cap", "_workers")
 
     def __init__(self, settings: BatcherSettings, workers: Sequence[WorkerLimits]) -> None:
         self._batcher = Batcher(settings)
         self._workers = [_Worker(i, w, settings.max_batch_size) for i, w in enumerate(workers)]
         self._credit = sum(w.slots for w in workers)
         self._least_cap = min((w.cap for w in self._workers), default=0)
+        self._is_late = settings.max_queue_delay_ns is None
+        self._due_ns = 0.0  # late closing: no device with a free slot needs its next batch before
 
     @property
     def has_credit(self) -> bool:
@@ -145,30 +172,46 @@ class Policy:
     def next_batch(self, now_ns: int) -> Assignment | None:
         """Close the next batch and reserve its slot; None if there is nothing to send now."""
         batcher = self._batcher
-        if not self._credit or not batcher.can_close(now_ns, self._least_cap):
+        if not self._credit or not batcher.can_close(now_ns, self._least_cap, self._due_ns):
             return None
         worker = self._best(now_ns)
         samples = min(batcher.pending, worker.cap)
-        why = batcher.close(now_ns, worker.cap, not worker.in_flight)
+        due_ns = worker.due_ns
+        why = batcher.close(now_ns, worker.cap, not worker.in_flight, due_ns)
         if why is None:
+            self._due_ns = due_ns  # the device that would answer first is not the first to be free
             return None
-        worker.in_flight.append(samples)
+        worker.in_flight.append((samples, now_ns))
         worker.free_ns = max(now_ns, worker.free_ns) + worker.curve.predict_ns(samples)
         self._credit -= 1
+        if self._is_late:
+            self._find_due()
         return Assignment(worker.index, samples, batcher.take(samples), why)
 
     def due_ns(self, now_ns: int) -> int | None:
         """When to call `next_batch` again without another event; None: only after an event."""
-        due_ns = self._batcher.due_ns() if self._credit else None
+        due_ns = self._batcher.due_ns(self._due_ns) if self._credit else None
         return None if due_ns is None else max(due_ns, now_ns + MIN_WAIT_NS)
 
     def finish(self, worker_index: int, now_ns: int, service_ns: float) -> None:
         """The oldest batch of a worker finished after `service_ns` on its device."""
         worker = self._workers[worker_index]
-        worker.curve.observe(worker.in_flight.popleft(), service_ns)
+        samples, closed_ns = worker.in_flight.popleft()
+        worker.curve.observe(samples, service_ns)
+        if self._is_late:
+            worker.learn_lead(closed_ns, now_ns - int(service_ns))
+        worker.finished_ns = now_ns
         self._credit += 1
         predict = worker.curve.predict_ns
-        worker.free_ns = now_ns + sum(predict(samples) for samples in worker.in_flight)
+        worker.free_ns = now_ns + sum(predict(samples) for samples, _ in worker.in_flight)
+        if self._is_late:
+            self._find_due()
+
+    def _find_due(self) -> None:
+        """Find when the first device that has a free slot needs its next batch."""
+        self._due_ns = min(
+            (w.due_ns for w in self._workers if len(w.in_flight) < w.slots), default=0.0
+        )
 
     def _best(self, now_ns: int) -> _Worker:
         """The worker with a free slot that should finish first; among equals, the one free longest.

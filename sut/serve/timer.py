@@ -9,18 +9,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# No time is later.
+NEVER_NS = 1 << 63
+
+
 class Timer:
     """Calls `wake` at the armed time, on its own thread.
 
-    Arming needs the lock only while the thread sleeps without a time. Due times only grow, because
-    they count from the oldest sample, so a thread that sleeps until an earlier time wakes in time.
+    Arming needs the lock only if the thread would sleep too long. Mostly due times grow, and a
+    thread that sleeps until an earlier time wakes in time.
     """
 
     def __init__(self, wake: Callable[[], None], clock: Callable[[], int]) -> None:
         self._wake = wake
         self._clock = clock
         self._due_ns: int | None = None
-        self._asleep = False
+        self._until_ns = NEVER_NS  # the thread sleeps until then
         self._closed = False
         self._bell = threading.Semaphore(0)
         self._thread = threading.Thread(target=self._run, name="batch-timer", daemon=True)
@@ -39,18 +43,20 @@ class Timer:
     def arm(self, due_ns: int) -> None:
         """Wake at `due_ns`; the latest call counts."""
         self._due_ns = due_ns
-        if self._asleep:
-            self._asleep = False
+        if due_ns < self._until_ns:
+            self._until_ns = due_ns
             self._bell.release()
 
     def _run(self) -> None:
         while not self._closed:
-            self._asleep = True
+            self._until_ns = NEVER_NS
             due_ns = self._due_ns
             if due_ns is None:
                 self._bell.acquire()
                 continue
-            self._asleep = False
+            self._until_ns = due_ns
+            if self._due_ns != due_ns:  # armed meanwhile, perhaps for an earlier time
+                continue
             wait_ns = due_ns - self._clock()
             if wait_ns > 0:
                 self._bell.acquire(timeout=wait_ns / 1e9)

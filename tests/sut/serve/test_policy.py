@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sut.record.trace import Close
 from sut.serve.batcher import BatcherSettings
 from sut.serve.policy import Policy, ServiceCurve, WorkerLimits
 
@@ -157,3 +158,104 @@ def test_all_samples_are_served_within_caps_and_none_waits_beyond_the_delay_besi
             assert due_ns <= now_ns + delay_ns + 20_000
 
     assert served == total
+
+
+# Late closing
+
+
+def late(cap: int = 8, workers: int = 1, slots: int = 2) -> Policy:
+    made = Policy(BatcherSettings(cap, None), [WorkerLimits(slots, cap) for _ in range(workers)])
+    for worker in range(workers):
+        made.prime(worker, {1: 10 * MS, cap: 10 * MS})
+    return made
+
+
+def test_late_closing_sends_to_an_idle_device_at_once() -> None:
+    made = late()
+    made.arrive(3 * MS, 1)
+
+    sent = made.next_batch(3 * MS)
+
+    assert sent is not None
+    assert (sent.samples, sent.why) == (1, Close.LATE)
+
+
+def test_late_closing_waits_until_the_device_is_about_to_be_free() -> None:
+    made = late()
+    made.arrive(0, 1)
+    assert made.next_batch(0) is not None
+    made.arrive(1 * MS, 2)
+
+    due_ns = made.due_ns(1 * MS)
+
+    assert due_ns is not None
+    assert 9 * MS < due_ns < 10 * MS
+    assert made.next_batch(due_ns - 1) is None
+    made.arrive(due_ns - 1, 3)
+    sent = made.next_batch(due_ns)
+    assert sent is not None
+    assert sent.samples == 5
+
+
+def test_late_closing_sends_a_full_batch_at_once() -> None:
+    made = late(cap=4)
+    made.arrive(0, 1)
+    assert made.next_batch(0) is not None
+    made.arrive(1 * MS, 4)
+
+    sent = made.next_batch(1 * MS)
+
+    assert sent is not None
+    assert (sent.samples, sent.why) == (4, Close.FULL)
+
+
+def test_late_closing_looks_again_earlier_when_a_batch_ends_early() -> None:
+    made = late(slots=3)
+    for _ in range(2):
+        made.arrive(0, 8)
+        assert made.next_batch(0) is not None
+    made.arrive(1 * MS, 1)
+    before_ns = made.due_ns(1 * MS)
+
+    made.finish(0, 5 * MS, 5 * MS)
+
+    after_ns = made.due_ns(5 * MS)
+    assert before_ns is not None
+    assert after_ns is not None
+    assert after_ns < before_ns
+
+
+def test_the_lead_grows_until_the_device_waits_for_few_batches() -> None:
+    """A hop of 1 ms to the device: batches closed later than that leave it idle."""
+    made = late(cap=100)
+    hop_ns, service_ns = 1 * MS, 10 * MS
+    gaps_ns: list[int] = []
+    now_ns = free_ns = 0
+    running: list[int] = []
+    for _ in range(400):
+        made.arrive(now_ns, 5)
+        while made.next_batch(now_ns) is None:
+            due_ns = made.due_ns(now_ns)
+            if due_ns is None or (running and running[0] <= due_ns):
+                now_ns = running.pop(0)
+                made.finish(0, now_ns, service_ns)
+            else:
+                now_ns = due_ns
+        started_ns = max(now_ns + hop_ns, free_ns)
+        gaps_ns.append(started_ns - free_ns)
+        free_ns = started_ns + service_ns
+        running.append(free_ns)
+
+    late_share = sum(gap > 20_000 for gap in gaps_ns[-100:]) / 100
+    assert sum(gaps_ns[:5]) > MS
+    assert late_share <= 0.1
+
+
+def test_without_a_delay_no_lead_is_learnt_and_none_is_waited_for() -> None:
+    made = policy(cap=8, delay_ns=0, slots=2)
+    made.prime(0, {8: 10 * MS})
+    made.arrive(0, 1)
+    assert made.next_batch(0) is not None
+    made.arrive(1, 1)
+
+    assert made.next_batch(1) is not None

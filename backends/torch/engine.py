@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from backends.cuda.ladder import read_sizes
 from backends.cuda.options import CudaOptions
 from backends.options import read_options
 from sut.base.errors import ConfigError, EngineError
+from sut.base.files import CACHE_DIR
 from sut.base.onnx_file import check_file
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 # The first call compiles and chooses algorithms; the second shows that nothing is left to do.
 PREPARING_CALLS = 2
+# What the compiler makes is kept here. Its own key has the graph, options, versions and the GPU's
+# kind in it; weights are not in it, because they are frozen in when it is loaded.
+COMPILED = CACHE_DIR / "torch"
 # Memory on failed devices.
 LOST: list[object] = []
 
@@ -75,7 +80,9 @@ def open_engine(spec: EngineSpec) -> CudaEngine:
     place = torch.device("cpu" if spec.device == "cpu" else f"cuda:{spec.device}")
     compiled = options.compile == "inductor" or (options.compile == "auto" and place.type != "cpu")
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = options.tf32
-    torch.backends.cudnn.benchmark = True
+    # Trying every algorithm out takes half a second a batch size, for the same speed (ResNet-50).
+    torch.backends.cudnn.benchmark = options.autotune
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(COMPILED))
 
     from backends.torch.model import load_model  # noqa: PLC0415 - it imports torch
 
@@ -203,7 +210,7 @@ class TorchKernel:
         return function
 
     def _compile(self, x: Any) -> Callable[[Any], Sequence[Any]]:
-        """Compile the module for batches like `x`; nothing is kept except the result."""
+        """Compile the module for batches like `x`; the compiler keeps its work on disk."""
         torch = self._torch
         if isinstance(self._module.model, torch.jit.ScriptModule):
             return self._freeze(x)
@@ -213,9 +220,10 @@ class TorchKernel:
 
         with TORCH_EXPORT:
             graph = torch.export.export(self._module, (x,)).module()
-            compiled: Callable[[Any], Sequence[Any]] = _inductor.compile(
-                graph, [x], options=self._inductor
-            )
+            with _cacheable():
+                compiled: Callable[[Any], Sequence[Any]] = _inductor.compile(
+                    graph, [x], options=self._inductor
+                )
         return compiled
 
     def _freeze(self, x: Any) -> Callable[[Any], Sequence[Any]]:
@@ -252,6 +260,18 @@ class TorchKernel:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         block = memoryview((ctypes.c_uint8 * size).from_address(address))
         return torch.frombuffer(block, dtype=getattr(torch, dtype)).reshape(shape)
+
+
+def _cacheable() -> contextlib.AbstractContextManager[object]:
+    """Compile inside a tracing context: without one the compiler does not use its cache on disk."""
+    from torch._guards import TracingContext, tracing  # noqa: PLC0415 - slow, and only for this
+    from torch._subclasses import FakeTensorMode  # noqa: PLC0415
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv  # noqa: PLC0415
+
+    context: contextlib.AbstractContextManager[object] = tracing(
+        TracingContext(FakeTensorMode(shape_env=ShapeEnv()))
+    )
+    return context
 
 
 class _Block:

@@ -15,7 +15,7 @@ from tests.backends.models import CLASSES, SHAPE, floats, linear, linear_answers
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from onnx import helper  # noqa: E402 - after the check that torch is there
+from onnx import helper, numpy_helper  # noqa: E402 - after the check that torch is there
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 if TYPE_CHECKING:
@@ -113,6 +113,24 @@ def test_a_compiled_model_answers_the_same(tmp_path: Path, form: str) -> None:
     found = answers_of(spec_of(path, compile="inductor", graph_sizes="1"), samples)
 
     np.testing.assert_array_equal(found, linear_answers(samples)[0])
+
+
+def test_what_the_compiler_kept_of_one_model_does_not_answer_for_another(tmp_path: Path) -> None:
+    """The same graph with other weights: the kept code is used again, the weights are not."""
+    samples = np.random.default_rng(4).integers(-8, 9, (2, *SHAPE)).astype(np.float32)
+    found = []
+    for factor in (1, 3):
+        proto = linear()
+        held = proto.graph.initializer[0]
+        held.CopyFrom(
+            numpy_helper.from_array(numpy_helper.to_array(held) * np.float32(factor), "w")
+        )
+        (folder := tmp_path / str(factor)).mkdir()
+        path = save(proto, folder)
+        found.append(answers_of(spec_of(path, compile="inductor", graph_sizes="1"), samples))
+
+    np.testing.assert_array_equal(found[1], 3 * found[0])
+    np.testing.assert_array_equal(found[0], linear_answers(samples)[0])
 
 
 def test_half_precision_is_computed_and_said(tmp_path: Path) -> None:

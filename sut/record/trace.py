@@ -35,7 +35,7 @@ class Close(Enum):
     DELAY = 1
     IDLE = 2
     FLUSH = 3
-    LATE = 5  # 4 was never written
+    LATE = 4
 
 
 BATCH_FIELDS = (

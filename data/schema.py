@@ -254,13 +254,19 @@ class RoundRules(StrictStruct, frozen=True):
     target_latency_ms: PositiveFloat | None = None
 
 
+# How long a sample may wait for its batch to fill, in us; "late" closes each batch when its device
+# is about to be free.
+QueueDelay = int | Literal["late"]
+
+
 class HarnessDefaults(StrictStruct, frozen=True):
     """Harness settings, unless the command line or a system file has others.
 
     Attributes:
         max_batch_size: samples.
         device_max_batch_size: samples, for devices with smaller batches.
-        max_queue_delay_us: how long the oldest sample may wait for its batch to fill.
+        max_queue_delay_us: how long the oldest sample may wait for its batch to fill; "late" closes
+            a batch when its device is about to be free.
         slots: batches in flight per worker.
         instances: workers per device; "cores": one for each CPU core that the process may use.
         workers: the kind of worker.
@@ -269,7 +275,7 @@ class HarnessDefaults(StrictStruct, frozen=True):
 
     max_batch_size: Positive | None = None
     device_max_batch_size: Mapping[str, Positive] | None = None
-    max_queue_delay_us: Annotated[int, Meta(ge=0)] | None = None
+    max_queue_delay_us: Annotated[int, Meta(ge=0)] | Literal["late"] | None = None
     slots: Positive | None = None
     instances: Positive | Literal["cores"] | None = None
     workers: Literal["inline", "thread", "process"] | None = None

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backends.base import OptionValue
+    from data.schema import QueueDelay
 
 Mode = Literal["performance", "accuracy", "submission"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -37,7 +38,7 @@ class Arguments:
     instances: int | None = None
     max_batch_size: int | None = None
     device_max_batch_size: Mapping[str, int] | None = None
-    max_queue_delay_us: int | None = None
+    max_queue_delay_us: QueueDelay | None = None
     slots: int | None = None
     affinity: str | None = None
     backend_options: Mapping[str, OptionValue] = field(default_factory=dict)

@@ -20,6 +20,8 @@ from sut.config.settings import WORKER_KINDS, HarnessSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from data.schema import QueueDelay
+
     # Source and values by name, the strongest layer first.
     Layers = Sequence[tuple[str, Mapping[str, object]]]
 
@@ -36,10 +38,10 @@ DEFAULTS: Mapping[str, object] = {
     "instances": 1,
     "max_batch_size": 8,
     "device_max_batch_size": {},
-    "max_queue_delay_us": 0,
+    "max_queue_delay_us": "late",
     "slots": 1,
 }
-_AT_LEAST = {"instances": 1, "max_batch_size": 1, "max_queue_delay_us": 0, "slots": 1}
+_AT_LEAST = {"instances": 1, "max_batch_size": 1, "slots": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def harness_of(settings: Mapping[str, Setting]) -> HarnessSettings:
         devices=_as(tuple[str, ...], settings, "devices"),
         instances=_as(int, settings, "instances"),
         max_batch_size=_as(int, settings, "max_batch_size"),
-        max_queue_delay_us=_as(int, settings, "max_queue_delay_us"),
+        max_queue_delay_us=_queue_delay(settings["max_queue_delay_us"]),
         slots=_as(int, settings, "slots"),
         affinity=parse_affinity(_as(str, settings, "affinity")),
         backend_options=_as(dict[str, str | int | float | bool], settings, "backend_options"),
@@ -115,6 +117,17 @@ def _as(kind: type[T], settings: Mapping[str, Setting], name: str) -> T:
         return msgspec.convert(setting.value, kind)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{name} is {setting.value} ({setting.source}): {error}.") from error
+
+
+def _queue_delay(setting: Setting) -> QueueDelay:
+    value = setting.value
+    if value == "late":
+        return "late"
+    if isinstance(value, int) and value >= 0:
+        return value
+    raise ConfigError(
+        f"max_queue_delay_us is {value} ({setting.source}); expected microseconds from 0, or late."
+    )
 
 
 def _check_devices(harness: HarnessSettings, settings: Mapping[str, Setting]) -> None:

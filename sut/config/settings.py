@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 # Needed at run time: msgspec reads the annotations to decode a request.
 from backends.base import OptionValue
+from data.schema import QueueDelay
 from scenarios.base import Load, Number
 from sut.config.workload import Samples, Workload
 
@@ -32,7 +33,8 @@ class HarnessSettings:
         devices: one or more devices, as the backend names them.
         instances: engines on each device, each with its own worker.
         max_batch_size: samples.
-        max_queue_delay_us: how long a sample may wait for its batch to fill, in us.
+        max_queue_delay_us: how long a sample may wait for its batch to fill, in us; "late" closes a
+            batch when its device is about to be free.
         slots: batches in flight for each worker.
         affinity: cores of each device, such as {"0": "0-15"}; a device that is not named may use
             all. For process workers.
@@ -45,7 +47,7 @@ class HarnessSettings:
     devices: tuple[str, ...]
     instances: int
     max_batch_size: int
-    max_queue_delay_us: int
+    max_queue_delay_us: QueueDelay
     slots: int
     affinity: dict[str, str] = field(default_factory=dict)
     backend_options: dict[str, OptionValue] = field(default_factory=dict)
@@ -54,6 +56,12 @@ class HarnessSettings:
     def cap(self, device: str) -> int:
         """Return the largest batch of a device, in samples."""
         return min(self.max_batch_size, self.device_max_batch_size.get(device, self.max_batch_size))
+
+    @property
+    def max_queue_delay_ns(self) -> int | None:
+        """The delay in ns; None for late closing."""
+        delay_us = self.max_queue_delay_us
+        return None if isinstance(delay_us, str) else delay_us * 1_000
 
     def engine(self, workload: Workload, device: str) -> EngineSpec:
         """Return what opens the engine of a worker on `device`."""

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
     from sut.config.plan import Plan
     from sut.serve.service_times import Point
-    from sut.tuner.job import Job, Variant
+    from sut.tuner.job import Candidate, Job, Variant
     from sut.tuner.messages import Answer, Ask, Reply
 
 MS = 1e6
 _MANY_WORKERS = 6
+# Where late closing, which has no delay, is shown among the delays, in ms.
+LATE_ROW = -1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +152,19 @@ def _surface(answer: Answer) -> str:
     shown: dict[tuple[float, float], tuple[float, str]] = {}
     for p in answer.predictions:
         c = p.candidate
-        place = float(c.max_batch_size), c.max_queue_delay_us / 1e3
+        place = _place(c)
         if p.first_qps > shown.get(place, (0.0, ""))[0]:
             shown[place] = p.first_qps, f"{c}: {p.first_qps:,.0f}/s, rough"
     cells = [(x, y, value, word) for (x, y), (value, word) in shown.items()]
-    axes = Axes("batch, samples", "queue delay, ms", "log")
-    place = float(chosen.max_batch_size), chosen.max_queue_delay_us / 1e3
-    return heat("Highest rate by batch and queue delay", axes, cells, place)
+    axes = Axes("batch, samples", f"queue delay, ms ({LATE_ROW:g}: late closing)", "log")
+    return heat("Highest rate by batch and queue delay", axes, cells, _place(chosen))
+
+
+def _place(candidate: Candidate) -> tuple[float, float]:
+    """Return where a candidate is in the picture of batches and delays."""
+    delay_us = candidate.max_queue_delay_us
+    row = LATE_ROW if isinstance(delay_us, str) else delay_us / 1e3
+    return float(candidate.max_batch_size), row
 
 
 def _trials(story: Story) -> str:

@@ -153,7 +153,7 @@ class BatchSystem:
         harness = self._harness = request.harness
         self._limits = limits
         named = list(harness.worker_devices())
-        settings = BatcherSettings(harness.max_batch_size, harness.max_queue_delay_us * 1_000)
+        settings = BatcherSettings(harness.max_batch_size, harness.max_queue_delay_ns)
         self._policy = Policy(
             settings, [WorkerLimits(harness.slots, harness.cap(device)) for _, device in named]
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 # Needed at run time: msgspec reads the annotations to decode the journal.
 from backends.base import OptionValue
-from data.schema import HarnessDefaults
+from data.schema import HarnessDefaults, QueueDelay
 from scenarios import scenario
 from scenarios.base import Scenario
 from sut.config.constraints import Constraint
@@ -42,7 +42,7 @@ class Candidate:
 
     Attributes:
         max_batch_size: samples.
-        max_queue_delay_us: how long the oldest sample may wait for its batch to fill.
+        max_queue_delay_us: how long the oldest sample may wait for its batch to fill, or "late".
         slots: batches in flight per worker.
         workers: kind of worker.
         variant: engines.
@@ -50,7 +50,7 @@ class Candidate:
     """
 
     max_batch_size: int
-    max_queue_delay_us: int
+    max_queue_delay_us: QueueDelay
     slots: int
     workers: WorkerKind
     variant: Variant = Variant()
@@ -73,12 +73,16 @@ class Candidate:
         caps = f" ({', '.join(f'device {d}: {n}' for d, n in self.caps)})" if self.caps else ""
         parts = [
             f"batch {self.max_batch_size}{caps}",
-            f"delay {self.max_queue_delay_us / US_PER_MS:g} ms",
+            _delay_words(self.max_queue_delay_us),
             f"{self.slots} slot{'s' if self.slots > 1 else ''}",
             f"{self.workers} workers",
             str(self.variant),
         ]
         return ", ".join(filter(None, parts))
+
+
+def _delay_words(delay_us: QueueDelay) -> str:
+    return "closing late" if isinstance(delay_us, str) else f"delay {delay_us / US_PER_MS:g} ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class Space:
         workers: kinds; the first is the system's own.
         sizes: batch sizes to measure S(b) at, ascending.
         batches: batch sizes to try, ascending; empty: chosen from S(b).
-        delays_us: queue delays to try; empty: chosen from the time that a batch takes to fill.
+        delays_us: queue delays to try; empty: late closing, and delays by the time a batch fills in.
         slots: batches in flight; empty: chosen by kind of engine.
         largest_batch: no larger batch is tried.
     """
@@ -115,7 +119,7 @@ class Space:
     workers: tuple[WorkerKind, ...] = ("thread",)
     sizes: tuple[int, ...] = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
     batches: tuple[int, ...] = ()
-    delays_us: tuple[int, ...] = ()
+    delays_us: tuple[QueueDelay, ...] = ()
     slots: tuple[int, ...] = ()
     largest_batch: int | None = None
 

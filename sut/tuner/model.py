@@ -242,9 +242,9 @@ class Model:
             )
             for device, curve in self.curves(candidate.variant)
         )
-        batcher = BatcherSettings(
-            candidate.max_batch_size, int(candidate.max_queue_delay_us * NS_PER_US)
-        )
+        delay_us = candidate.max_queue_delay_us
+        delay_ns = None if isinstance(delay_us, str) else int(delay_us * NS_PER_US)
+        batcher = BatcherSettings(candidate.max_batch_size, delay_ns)
         return QueueSetting(devices, batcher, qps=qps, samples=samples, host=learnt.host, seed=seed)
 
 

@@ -40,7 +40,7 @@ _THREADS_OPTION = {"onnxruntime": "intra_op_threads"}
 # Batch sizes to try first; neighbours differ by about a quarter.
 _GRID = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 26, 32, 40, 52, 64, 80, 104, 128, 160, 208, 256)
 # Delays in units of the time that a batch takes to fill; below 1 it never fills.
-DELAYS_IN_FILLS = (0.0, 1.0, 1.5, 2.0, 3.0)
+DELAYS_IN_FILLS = (None, 0.0, 1.0, 1.5, 2.0, 3.0)
 # With a second batch in flight, the hops to and from a device cost nothing. With two more, a stall
 # of the host does not stop the device either. An engine with one batch at a time gains nothing.
 USUAL_SLOTS, ASYNC_SLOTS = 2, 4
@@ -120,14 +120,16 @@ def with_batch(job: Job, model: Model, variant: Variant, batch: int) -> Candidat
         caps = _caps(model, variant, batch)
     usual = ASYNC_SLOTS if model.measured[variant].is_async else USUAL_SLOTS
     slots = job.space.slots[0] if job.space.slots else usual
-    made = Candidate(batch, 0, slots, job.space.workers[0], variant, caps)
-    return with_delay(job, model, made, 2.0)
+    made = Candidate(batch, "late", slots, job.space.workers[0], variant, caps)
+    return with_delay(job, model, made, None)
 
 
-def with_delay(job: Job, model: Model, candidate: Candidate, fills: float) -> Candidate:
-    """Return the candidate with a delay of this many times the fill time of its batch."""
+def with_delay(job: Job, model: Model, candidate: Candidate, fills: float | None) -> Candidate:
+    """Return the candidate with a delay of this many fill times of its batch; None: closing late."""
     if job.space.delays_us:
         return replace(candidate, max_queue_delay_us=job.space.delays_us[0])
+    if fills is None:
+        return replace(candidate, max_queue_delay_us="late")
     if candidate.max_batch_size == 1:
         return replace(candidate, max_queue_delay_us=0)
     delay_us = fills * model.fill_ns(candidate, model.rate(candidate)) / _NS_PER_US
@@ -144,7 +146,7 @@ def first_look(job: Job, model: Model) -> list[Candidate]:
             made = with_batch(job, model, variant, batch)
             found.append(made)
             if made.caps:
-                found.append(with_delay(job, model, replace(made, caps=()), 2.0))
+                found.append(replace(made, caps=()))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import time
 from contextlib import contextmanager
@@ -15,10 +16,20 @@ from sut.config.settings import WORKER_KINDS
 from sut.record.run_folder import default_folder
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator, Mapping
 
     from backends.base import OptionValue
+    from data.schema import QueueDelay
+
+
+def _queue_delay(text: str) -> QueueDelay:
+    """Read `--max-queue-delay-us`."""
+    if text == "late":
+        return "late"
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f'"{text}"; expected microseconds, such as 2000, or late')
+
 
 # Each shared option and what argparse needs to know of it.
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -36,9 +47,9 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--instances": {"type": int, "metavar": "N", "help": "engines on each device"},
     "--max-batch-size": {"type": int, "metavar": "B", "help": "largest batch, in samples"},
     "--max-queue-delay-us": {
-        "type": int,
+        "type": _queue_delay,
         "metavar": "U",
-        "help": "how long a sample may wait for a fuller batch",
+        "help": "how long a sample may wait for a fuller batch; late: until its device is free",
     },
     "--slots": {"type": int, "metavar": "K", "help": "batches in flight per worker"},
     "--set": {

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sut.tuner.job import Candidate
     from sut.tuner.messages import Ask, Reply
 
 MS = 1e6
@@ -81,7 +82,7 @@ class OtherWorld:
         noise = np.random.default_rng(self.seed)
         slowness = math.exp(noise.normal(0.0, self.drift))
         done_ms, sizes, end_ms = self._serve(
-            due_ms.tolist(), candidate.max_batch_size, candidate.max_queue_delay_us / 1e3,
+            due_ms.tolist(), candidate.max_batch_size, delay_us(candidate) / 1e3,
             slowness, noise,
         )  # fmt: skip
         latencies_ms = np.sort(np.array(done_ms) - due_ms)
@@ -139,6 +140,12 @@ class OtherWorld:
             if ask.bound_ns is not None and points[size].median_ns > ask.bound_ns:
                 break
         return Measured(tuple((str(device), points) for device in range(self.devices)))
+
+
+def delay_us(candidate: Candidate) -> int:
+    """Return how long this world's batcher waits: it closes late when it does not wait at all."""
+    delay = candidate.max_queue_delay_us
+    return 0 if isinstance(delay, str) else delay
 
 
 def _after(stalls_ms: Sequence[tuple[float, float]], at_ms: float) -> float:

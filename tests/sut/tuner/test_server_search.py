@@ -67,12 +67,13 @@ def test_few_short_runs_come_before_the_confirmation(found: Found) -> None:
     assert all(run.seconds == found.job.confirm_s for run in trials(found.world, "confirm"))
 
 
-def test_the_queue_delay_is_longer_than_the_time_in_which_a_batch_fills(found: Found) -> None:
+def test_it_closes_late_or_waits_for_longer_than_a_batch_fills_in(found: Found) -> None:
     answer = found.answer
     assert answer.target_qps is not None
 
+    delay_us = answer.candidate.max_queue_delay_us
     fill_us = answer.candidate.max_batch_size / answer.target_qps * 1e6
-    assert answer.candidate.max_queue_delay_us >= fill_us
+    assert delay_us == "late" or delay_us >= fill_us
 
 
 def test_a_batch_that_never_fills_is_predicted_worse(found: Found) -> None:

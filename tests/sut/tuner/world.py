@@ -142,7 +142,9 @@ class World:
             )
             for index, curve in enumerate(self.curves)
         )
-        batcher = BatcherSettings(candidate.max_batch_size, candidate.max_queue_delay_us * 1000)
+        delay_us = candidate.max_queue_delay_us
+        delay_ns = None if isinstance(delay_us, str) else delay_us * 1000
+        batcher = BatcherSettings(candidate.max_batch_size, delay_ns)
         return QueueSetting(devices, batcher, qps=qps, host=self._host(candidate), seed=seed)
 
     def _host(self, candidate: Candidate) -> Host:

@@ -110,7 +110,7 @@ class Space:
         workers: kinds; the first is the system's own.
         sizes: batch sizes to measure S(b) at, ascending.
         batches: batch sizes to try, ascending; empty: chosen from S(b).
-        delays_us: queue delays to try; empty: late closing, and delays by the time a batch fills in.
+        delays_us: queue delays to try; empty: late closing, and delays by the fill time.
         slots: batches in flight; empty: chosen by kind of engine.
         largest_batch: no larger batch is tried.
     """

@@ -15,6 +15,7 @@ from backends.base import WITHOUT_MODEL
 from scenarios import scenario
 from sut.base.environment import cores
 from sut.base.errors import ConfigError
+from sut.tuner.constraints import FOLLOWED
 from sut.tuner.job import Candidate, Space, Variant
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _MOST_SPLITS = 4
 _THREADS_OPTION = {"onnxruntime": "intra_op_threads"}
 # Batch sizes to try first; neighbours differ by about a quarter.
 _GRID = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 26, 32, 40, 52, 64, 80, 104, 128, 160, 208, 256)
-# Delays in units of the time that a batch takes to fill; below 1 it never fills.
+# Delays in units of the time that a batch takes to fill; below 1 it never fills. None: late.
 DELAYS_IN_FILLS = (None, 0.0, 1.0, 1.5, 2.0, 3.0)
 # With a second batch in flight, the hops to and from a device cost nothing. With two more, a stall
 # of the host does not stop the device either. An engine with one batch at a time gains nothing.
@@ -120,12 +121,12 @@ def with_batch(job: Job, model: Model, variant: Variant, batch: int) -> Candidat
         caps = _caps(model, variant, batch)
     usual = ASYNC_SLOTS if model.measured[variant].is_async else USUAL_SLOTS
     slots = job.space.slots[0] if job.space.slots else usual
-    made = Candidate(batch, "late", slots, job.space.workers[0], variant, caps)
-    return with_delay(job, model, made, None)
+    made = Candidate(batch, 0, slots, job.space.workers[0], variant, caps)
+    return with_delay(job, model, made, 2.0)
 
 
 def with_delay(job: Job, model: Model, candidate: Candidate, fills: float | None) -> Candidate:
-    """Return the candidate with a delay of this many fill times of its batch; None: closing late."""
+    """Return the candidate with a delay of this many fill times of its batch; None: late."""
     if job.space.delays_us:
         return replace(candidate, max_queue_delay_us=job.space.delays_us[0])
     if fills is None:
@@ -146,7 +147,7 @@ def first_look(job: Job, model: Model) -> list[Candidate]:
             made = with_batch(job, model, variant, batch)
             found.append(made)
             if made.caps:
-                found.append(replace(made, caps=()))
+                found.append(with_delay(job, model, replace(made, caps=()), 2.0))
     return found
 
 
@@ -162,12 +163,17 @@ def around(job: Job, model: Model, best: Candidate, step: int) -> list[Candidate
 
 
 def delays(job: Job, model: Model, candidate: Candidate) -> list[Candidate]:
-    """Return the candidate with other queue delays."""
+    """Return the candidate with other queue delays, and closing late.
+
+    Late closing keeps a device busy at any load, so it does not help where that is limited.
+    """
     if job.space.delays_us:
         return [replace(candidate, max_queue_delay_us=us) for us in job.space.delays_us]
     if candidate.max_batch_size == 1:
         return []
-    return [with_delay(job, model, candidate, fills) for fills in DELAYS_IN_FILLS]
+    is_limited = any(constraint.name in FOLLOWED for constraint in job.constraints)
+    closings = DELAYS_IN_FILLS[1:] if is_limited else DELAYS_IN_FILLS
+    return [with_delay(job, model, candidate, fills) for fills in closings]
 
 
 def slots(job: Job, candidate: Candidate) -> list[Candidate]:

@@ -210,7 +210,7 @@ def test_k7_a_harmless_line_of_a_user_conf_is_refused_only_if_the_user_wants_it(
 MISTAKES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
     "workers": ({"workers": "threads"}, ('"threads"', "command line", 'mean "thread"?')),
     "batch size": ({"max_batch_size": 0}, ("max_batch_size is 0", "command line", "at least 1")),
-    "delay": ({"max_queue_delay_us": -1}, ("max_queue_delay_us is -1", "at least 0")),
+    "delay": ({"max_queue_delay_us": -1}, ("max_queue_delay_us is -1", "or late")),
     "slots": ({"slots": 0}, ("slots is 0", "at least 1")),
     "instances": ({"instances": 0}, ("instances is 0", "at least 1")),
     "inline": ({"workers": "inline", "instances": 2}, ("inline", "2 instance(s)", "thread")),

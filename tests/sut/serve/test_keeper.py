@@ -75,7 +75,7 @@ def test_another_setting_opens_another_engine_in_the_same_process(tmp_path: Path
             first = lent.pid
         with keeper.lend(WORKERS, log) as (lent,), connected(dup(lent), spec(8)) as worker:
             timings = worker.warm_up([0], [8], 0.0)
-            with pytest.raises(WorkerError, match="warm_up"):  # it is new: it has no samples
+            with pytest.raises(WorkerError, match="warm-up"):  # it is new: it has no samples
                 timings.result()
 
     assert lent.pid == first

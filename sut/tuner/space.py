@@ -15,7 +15,7 @@ from backends.base import WITHOUT_MODEL
 from scenarios import scenario
 from sut.base.environment import cores
 from sut.base.errors import ConfigError
-from sut.tuner.constraints import FOLLOWED
+from sut.config.constraints import FOLLOWED
 from sut.tuner.job import Candidate, Space, Variant
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from backends.cuda.ladder import read_sizes
 from backends.cuda.options import CudaOptions
 from backends.options import read_options
 from sut.base.errors import ConfigError, EngineError
-from sut.base.files import CACHE_DIR
+from sut.base.files import cache_folder
 from sut.base.onnx_file import check_file
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 # The first call compiles and chooses algorithms; the second shows that nothing is left to do.
 PREPARING_CALLS = 2
-# What the compiler makes is kept here. Its own key has the graph, options, versions and the GPU's
-# kind in it; weights are not in it, because they are frozen in when it is loaded.
-COMPILED = CACHE_DIR / "torch"
+# What the compiler makes is kept in this folder of the cache. Its own key has the graph, options,
+# versions and the GPU's kind in it; weights are not, because they are frozen in when it is loaded.
+COMPILED = "torch"
 # Memory on failed devices.
 LOST: list[object] = []
 
@@ -82,7 +82,7 @@ def open_engine(spec: EngineSpec) -> CudaEngine:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = options.tf32
     # Trying every algorithm out takes half a second a batch size, for the same speed (ResNet-50).
     torch.backends.cudnn.benchmark = options.autotune
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(COMPILED))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / COMPILED))
 
     from backends.torch.model import load_model  # noqa: PLC0415 - it imports torch
 

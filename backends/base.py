@@ -63,6 +63,8 @@ class EngineSpec:
         device: "cpu", "0" (a GPU index), or another name that the backend understands.
         options: backend options by name, such as {"intra_op_threads": 1}; unknown ones are refused.
         slots: batches that an asynchronous engine keeps in flight.
+        cores: CPU cores that are meant for this engine, because others share the rest; None: all
+            that the calling thread may use.
     """
 
     backend: str
@@ -73,6 +75,7 @@ class EngineSpec:
     device: str = "cpu"
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     slots: int = 1
+    cores: int | None = None
 
 
 @runtime_checkable

@@ -18,6 +18,7 @@ from backends.onnxruntime.session import (
     import_runtime,
     open_session,
     providers,
+    with_threads,
 )
 from backends.options import read_options
 from backends.rows import gather
@@ -95,7 +96,7 @@ def open_engine(spec: EngineSpec) -> Engine:
         from backends.onnxruntime.cuda_session import open_on_gpu  # noqa: PLC0415 - it needs this module
 
         return open_on_gpu(spec)
-    options = read_options(spec.options, Options, "onnxruntime backend")
+    options = with_threads(read_options(spec.options, Options, "onnxruntime backend"), spec.cores)
     runtime = import_runtime()
     path = check_file(spec.model_path)
     session = open_session(runtime, path, options, wanted)
@@ -105,7 +106,7 @@ def open_engine(spec: EngineSpec) -> Engine:
         "version": runtime.__version__,
         "provider": CPU,
         "precision": precision_of(path, model.input.dtype),
-        "intra_op_threads": options.intra_op_threads or "one a physical core",
+        "intra_op_threads": options.intra_op_threads or 0,
         "batch_axis": "fixed" if isinstance(session.get_inputs()[0].shape[0], int) else "open",
         "simulated": False,
     }

@@ -6,7 +6,7 @@ Knows no batches: `backends.onnxruntime.engine` and `backends.onnxruntime.cuda_s
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from backends.base import TensorSpec
 from backends.interface import check_answers, first_answers, fit_input, order_outputs
+from sut.base.environment import physical_cores
 from sut.base.errors import BatchTooLarge, ConfigError, EngineError
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ CUDA = "CUDAExecutionProvider"
 
 # Highest severity of the logger: our errors repeat the useful part of ONNX Runtime's messages.
 FATAL_ONLY = 4
-# A number of threads in SessionOptions.
-ORT_CHOOSES = 0
 
 # Names of onnxruntime.GraphOptimizationLevel.
 LEVELS = {
@@ -92,7 +91,8 @@ class Options:
     """Options of the onnxruntime backend; each is a setting of ONNX Runtime's SessionOptions.
 
     Attributes:
-        intra_op_threads: threads inside one operator; None is one a physical core.
+        intra_op_threads: threads inside one operator; None is one a physical core of those that
+            the engine may use.
         inter_op_threads: threads across operators, in execution mode "parallel" only.
         graph_optimization: how far the graph is rewritten when the model is loaded.
         execution_mode: "parallel" runs branches of the graph side by side.
@@ -175,11 +175,32 @@ def check_provider(runtime: ModuleType, device: str, provider: str) -> None:
         )
 
 
+def with_threads(options: Options, cores: int | None) -> Options:
+    """Return the options with a number of threads: one a physical core, if none is set.
+
+    ONNX Runtime's own choice counts the cores of the machine and binds a thread to each, also to
+    cores that this process may not use. With a number, its threads inherit the allowed ones.
+
+    Args:
+        options: of the user.
+        cores: see EngineSpec.
+    """
+    threads = options.intra_op_threads or cores or physical_cores()
+    return replace(
+        options,
+        intra_op_threads=threads,
+        inter_op_threads=options.inter_op_threads or threads,
+    )
+
+
 def _session_options(runtime: ModuleType, options: Options) -> SessionOptions:
+    options = with_threads(options, None)
+    assert options.intra_op_threads, "with_threads sets both"
+    assert options.inter_op_threads, "with_threads sets both"
     settings = runtime.SessionOptions()
     settings.log_severity_level = FATAL_ONLY
-    settings.intra_op_num_threads = options.intra_op_threads or ORT_CHOOSES
-    settings.inter_op_num_threads = options.inter_op_threads or ORT_CHOOSES
+    settings.intra_op_num_threads = options.intra_op_threads
+    settings.inter_op_num_threads = options.inter_op_threads
     settings.graph_optimization_level = getattr(
         runtime.GraphOptimizationLevel, LEVELS[options.graph_optimization]
     )

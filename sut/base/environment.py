@@ -57,6 +57,13 @@ def cores() -> int:
     return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 
+def physical_cores() -> int:
+    """Return the cores that the calling thread may use; hyperthreads of one count once."""
+    topology = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    allowed = os.sched_getaffinity(0)
+    return min(cores(), len({_read(topology.format(cpu)) or str(cpu) for cpu in allowed}))
+
+
 def fingerprint() -> dict[str, object]:
     """Return environment.json's content: machine, operating system, software, load."""
     return {

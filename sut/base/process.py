@@ -61,6 +61,16 @@ def collector_off() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
+def bind_process(cpus: set[int]) -> None:
+    """Bind every thread of this process to these cores; new threads inherit them.
+
+    NumPy's matrix library starts threads when it is imported, before anybody knows the cores.
+    """
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+            os.sched_setaffinity(int(task), cpus)
+
+
 def parse_cpus(text: str) -> set[int]:
     """Return the cores of a list such as "0-3,8".
 

@@ -6,6 +6,7 @@ setting the strongest layer that has a value decides.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,8 +15,8 @@ import msgspec
 from data.schema import HarnessDefaults
 from sut.base.environment import cores
 from sut.base.errors import ConfigError, nearest
-from sut.base.process import parse_affinity
-from sut.config.settings import WORKER_KINDS, HarnessSettings
+from sut.base.process import parse_affinity, parse_cpus
+from sut.config.settings import CPU, WORKER_KINDS, HarnessSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,7 +70,7 @@ def first(layers: Layers, name: str) -> Setting:
 def settings_of(layers: Layers) -> dict[str, Setting]:
     """Return every setting with its source."""
     settings = {name: first(layers, name) for name in DEFAULTS}
-    settings["instances"] = _instances(settings)
+    settings["instances"] = _instances(settings, _affinity(settings))
     settings["backend_options"] = _merged(layers, "backend_options")
     return settings
 
@@ -102,7 +103,7 @@ def harness_of(settings: Mapping[str, Setting]) -> HarnessSettings:
         max_batch_size=_as(int, settings, "max_batch_size"),
         max_queue_delay_us=_queue_delay(settings["max_queue_delay_us"]),
         slots=_as(int, settings, "slots"),
-        affinity=parse_affinity(_as(str, settings, "affinity")),
+        affinity=_affinity(settings),
         backend_options=_as(dict[str, str | int | float | bool], settings, "backend_options"),
         device_max_batch_size=_as(dict[str, int], settings, "device_max_batch_size"),
     )
@@ -156,15 +157,35 @@ def _check_devices(harness: HarnessSettings, settings: Mapping[str, Setting]) ->
             )
 
 
-def _instances(settings: Mapping[str, Setting]) -> Setting:
+def _affinity(settings: Mapping[str, Setting]) -> dict[str, str]:
+    """Return the cores of each device, all of which this process may use."""
+    found = parse_affinity(_as(str, settings, "affinity"))
+    allowed = os.sched_getaffinity(0)
+    for device in _as(tuple[str, ...], settings, "devices"):
+        outside = parse_cpus(found.get(device, "")) - allowed if device in found else set()
+        if outside:
+            raise ConfigError(
+                f"affinity of device {device} names cores {_listed(outside)} "
+                f"({settings['affinity'].source}); this process may use {_listed(allowed)}. Name "
+                "some of those, or start it without taskset and with more cores in its container."
+            )
+    return found
+
+
+def _listed(cpus: set[int]) -> str:
+    return ",".join(map(str, sorted(cpus)))
+
+
+def _instances(settings: Mapping[str, Setting], affinity: Mapping[str, str]) -> Setting:
     """Turn "cores" into a number: one engine a core on the CPU, one on any other device."""
     found = settings["instances"]
     if found.value != "cores":
         return found
     if settings["workers"].value == "inline":
         return Setting(1, "inline workers run one engine")
-    on_cpu = settings["devices"].value == ("cpu",)
-    return Setting(cores() if on_cpu else 1, f"{found.source}: one per CPU core")
+    on_cpu = settings["devices"].value == (CPU,)
+    usable = len(parse_cpus(affinity[CPU])) if CPU in affinity else cores()
+    return Setting(usable if on_cpu else 1, f"{found.source}: one per CPU core")
 
 
 def _merged(layers: Layers, name: str) -> Setting:

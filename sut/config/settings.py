@@ -5,13 +5,15 @@ Names contain the unit. sut.config.plan keeps the source of each value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 # Needed at run time: msgspec reads the annotations to decode a request.
 from backends.base import OptionValue
 from data.schema import QueueDelay
 from scenarios.base import Load, Number
+from sut.base.environment import cores
+from sut.base.process import parse_cpus
 from sut.config.workload import Samples, Workload
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from backends.base import EngineSpec
 
+CPU = "cpu"  # the name of this device in every backend that has it
 WorkerKind = Literal["inline", "thread", "process"]
 WORKER_KINDS: tuple[WorkerKind, ...] = ("inline", "thread", "process")
 
@@ -36,8 +39,8 @@ class HarnessSettings:
         max_queue_delay_us: how long a sample may wait for its batch to fill, in us; "late" closes a
             batch when its device is about to be free.
         slots: batches in flight for each worker.
-        affinity: cores of each device, such as {"0": "0-15"}; a device that is not named may use
-            all. For process workers.
+        affinity: cores of the workers of each device, such as {"0": "0-15"}; those of a device that
+            is not named may use all. An inline worker takes LoadGen's thread along.
         backend_options: passed to the backend, which refuses unknown ones.
         device_max_batch_size: samples, of devices that take fewer than `max_batch_size`.
     """
@@ -66,7 +69,15 @@ class HarnessSettings:
     def engine(self, workload: Workload, device: str) -> EngineSpec:
         """Return what opens the engine of a worker on `device`."""
         cap, options = self.cap(device), self.backend_options
-        return workload.engine(self.backend, cap, device, options, self.slots)
+        spec = workload.engine(self.backend, cap, device, options, self.slots)
+        if device != CPU or self.instances == 1:
+            return spec
+        return replace(spec, cores=max(1, self.cores(device) // self.instances))
+
+    def cores(self, device: str) -> int:
+        """Return how many CPU cores the workers of a device may use."""
+        named = self.affinity.get(device)
+        return len(parse_cpus(named)) if named else cores()
 
     def worker_devices(self) -> Iterator[tuple[str, str]]:
         """Yield (worker name, device) for every worker."""

@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,9 @@ from sut.serve.workers.closing import close_all
 from sut.serve.workers.executor import Executor, ExecutorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
     from backends.base import EngineSpec
-    from data.tasks import AnyPostprocess
 
     Open = Callable[[ExecutorSpec], Executor]
 
@@ -72,13 +72,18 @@ class Request:
         devices = (device for _, device in largest.worker_devices())
         return [largest.engine(self.workload, device) for device in devices]
 
+    def executor(self, engine: EngineSpec) -> ExecutorSpec:
+        """Return what opens the executor of a worker."""
+        cpus = self.harness.affinity.get(engine.device, "")
+        return ExecutorSpec(engine, self.workload.postprocess, cpus)
+
 
 class _Station:
     """One worker's engine under measurement."""
 
-    def __init__(self, spec: EngineSpec, postprocess: AnyPostprocess, open_: Open) -> None:
+    def __init__(self, request: Request, spec: EngineSpec, open_: Open) -> None:
+        self._request = request
         self._spec = spec
-        self._postprocess = postprocess
         self._open = open_
         self.device = spec.device
         self.points: dict[int, Point] = {}
@@ -91,7 +96,7 @@ class _Station:
         while True:
             spec = replace(self._spec, max_batch_size=largest)
             try:
-                self._executor = self._open(ExecutorSpec(spec, self._postprocess))
+                self._executor = self._open(self._request.executor(spec))
             except BatchTooLarge as error:
                 if largest == 1:
                     raise
@@ -109,8 +114,9 @@ class _Station:
         self._indices = source.indices
         self._executor.load(reader.read(source, self._executor.memory))
 
-    def time(self, size: int, request: Request) -> None:
+    def time(self, size: int) -> None:
         """Time one batch size."""
+        request = self._request
         bound_ns = request.bound_ns
         if self.is_done or size > self.largest:
             self.is_done = True
@@ -182,26 +188,28 @@ def measure(request: Request, open_: Open = Executor) -> Measured:
     Raises:
         SutError: an engine does not open, or not even its smallest batch works.
     """
-    postprocess = request.workload.postprocess
-    stations = [_Station(spec, postprocess, open_) for spec in request.engines()]
+    stations = [_Station(request, spec, open_) for spec in request.engines()]
     samples = request.workload.samples
     assert samples is not None, "samples are prepared before S(b) is measured"
     source = SampleSource.of(request.workload, range(min(samples.count, _MOST_SAMPLES)))
     reader = SampleReader()
-    with ThreadPoolExecutor(len(stations)) as pool:
-        _all(pool, stations, _Station.open)
-        _all(pool, stations, lambda station: station.load(source, reader))
+    with ExitStack() as pools:
+        # A thread for each station, because cores are bound to it.
+        threads = {station: pools.enter_context(ThreadPoolExecutor(1)) for station in stations}
+        _all(threads, _Station.open)
+        _all(threads, lambda station: station.load(source, reader))
         collector_off()
         for size in request.sizes:
-            _all(pool, stations, lambda station, n=size: station.time(n, request))
+            _all(threads, lambda station, n=size: station.time(n))
         is_async = any(station.is_async for station in stations)
         close_all({f"device {s.device}, {k}": s.close for k, s in enumerate(stations)}, CLOSE_S)
     notes = tuple(dict.fromkeys(station.note for station in stations if station.note))
     return Measured(tuple((s.device, s.points) for s in stations), is_async, notes)
 
 
-def _all(pool: ThreadPoolExecutor, stations: Sequence[_Station], act: Callable[..., None]) -> None:
-    list(pool.map(act, stations))
+def _all(threads: Mapping[_Station, ThreadPoolExecutor], act: Callable[..., None]) -> None:
+    for call in [thread.submit(act, station) for station, thread in threads.items()]:
+        call.result()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from concurrent.futures import wait
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from scenarios.base import Capacity
+from sut.base.process import bind_process, parse_cpus
 from sut.config.settings import Limits
 from sut.serve.batcher import BatcherSettings
 from sut.serve.dispatcher import Dispatcher
@@ -102,8 +103,11 @@ class InlineSystem:
 
     def open(self) -> list[dict[str, OptionValue]]:
         """See System."""
+        spec = executor_spec(self._request, self._device)
+        if spec.cpus:
+            bind_process(parse_cpus(spec.cpus))  # LoadGen's thread, which runs the engine, too
         with naming(self._name, "open"):
-            self._executor = Executor(executor_spec(self._request, self._device))
+            self._executor = Executor(spec)
             return [self._executor.facts()]
 
     def load(self, source: SampleSource) -> None:
@@ -163,7 +167,7 @@ class BatchSystem:
         self._workers: Sequence[Worker]
         self._receiver: Receiver | None = None
         if harness.workers == "process":
-            self._workers, self._receiver = self._processes(specs, request, lent)
+            self._workers, self._receiver = self._processes(specs, lent)
         else:
             self._workers = self._threads(specs)
 
@@ -174,18 +178,15 @@ class BatchSystem:
         ]
 
     def _processes(
-        self,
-        specs: Sequence[tuple[str, ExecutorSpec]],
-        request: SystemRequest,
-        lent: Sequence[Lent],
+        self, specs: Sequence[tuple[str, ExecutorSpec]], lent: Sequence[Lent]
     ) -> tuple[list[ProcessWorker], Receiver]:
-        front, affinity, limits = self._dispatcher, request.harness.affinity, self._limits
+        front, limits = self._dispatcher, self._limits
         parts = [
             ProcessSpec(
                 name,
                 index,
                 spec,
-                affinity.get(spec.engine.device, ""),
+                spec.cpus,
                 hang_floor_s=limits.worker_hang_s,
                 close_s=limits.close_s,
                 lent=lent[index] if lent else None,
@@ -267,7 +268,9 @@ def open_system(
 def executor_spec(request: SystemRequest, device: str) -> ExecutorSpec:
     """Return what a worker on `device` needs to open its engine."""
     workload = request.workload
-    return ExecutorSpec(request.harness.engine(workload, device), workload.postprocess)
+    harness = request.harness
+    cpus = harness.affinity.get(device, "")
+    return ExecutorSpec(harness.engine(workload, device), workload.postprocess, cpus)
 
 
 def warm_up_sizes(cap: int, samples_per_query: int) -> tuple[int, ...]:

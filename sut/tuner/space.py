@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from backends.base import WITHOUT_MODEL
 from scenarios import scenario
-from sut.base.environment import cores
 from sut.base.errors import ConfigError
 from sut.config.constraints import FOLLOWED
+from sut.config.settings import CPU
 from sut.tuner.job import Candidate, Space, Variant
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def space_of(plan: Plan, wishes: Wishes) -> Space:
         ConfigError: a number of instances is not a positive integer.
     """
     held, rules = plan.arguments, scenario(plan.scenario)
-    is_cpu = plan.harness.backend in _THREADS_OPTION and set(plan.harness.devices) == {"cpu"}
+    is_cpu = plan.harness.backend in _THREADS_OPTION and set(plan.harness.devices) == {CPU}
     is_bounded = rules.has_bound or rules.objective == "latency"
     sizes: tuple[int, ...] = BOUNDED_SIZES if is_bounded else UNBOUNDED_SIZES
     sizes = BUDGET_SIZES if wishes.has_budget else sizes
@@ -222,7 +222,7 @@ def _variants(plan: Plan, is_cpu: bool, is_single: bool) -> tuple[Variant, ...]:
     if plan.harness.backend in WITHOUT_MODEL or is_held:
         return (Variant(own),)
     if is_cpu:
-        total = cores()
+        total = plan.harness.cores(CPU)
         counts = [1] if is_single else _splits(total)
         return tuple(Variant(n, ((option, total // n),)) for n in counts)
     return tuple(dict.fromkeys(Variant(n) for n in (own, *_GPU_INSTANCES)))

@@ -84,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_options(harness, "--max-queue-delay-us", "--slots")
     harness.add_argument(
-        "--affinity", metavar="0:0-15&1:16-31", help="cores of each device's worker process"
+        "--affinity", metavar="0:0-15&1:16-31", help="cores of each device's workers"
     )
     add_options(harness, "--set")
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sut.base.errors import EXIT_FAILED
-from sut.base.process import collector_off, parse_cpus
+from sut.base.process import bind_process, collector_off, parse_cpus
 from sut.serve.samples import SampleReader
 from sut.serve.workers.executor import Executor, ExecutorSpec
 from sut.serve.workers.failures import describe
@@ -147,7 +147,7 @@ def main() -> None:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if cpus:
-        os.sched_setaffinity(0, parse_cpus(cpus))
+        bind_process(parse_cpus(cpus))
     threading.current_thread().name = name
     try:
         _serve(socket.socket(fileno=descriptor), keep=bool(keep))

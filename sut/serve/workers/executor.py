@@ -5,6 +5,7 @@ Every kind of worker has one. Knows no response ids, threads or queues.
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from backends.base import AsyncEngine, EngineSpec, MemoryEngine, open_engine
 from data.tasks import records_of
+from sut.base.process import parse_cpus
 from sut.serve.responses import Responses
 from sut.serve.workers.finite import not_finite
 
@@ -43,10 +45,17 @@ class Timing(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ExecutorSpec:
-    """All that a worker needs to open its executor, as plain picklable data."""
+    """All that a worker needs to open its executor, as plain picklable data.
+
+    Attributes:
+        engine: what to open.
+        postprocess: of the benchmark.
+        cpus: cores of the calling thread and those that it starts, such as "0-3"; empty: all.
+    """
 
     engine: EngineSpec
     postprocess: Postprocess
+    cpus: str = ""
 
 
 class Executor:
@@ -57,6 +66,8 @@ class Executor:
     """
 
     def __init__(self, spec: ExecutorSpec) -> None:
+        if spec.cpus:  # before the engine starts threads, which inherit them
+            os.sched_setaffinity(0, parse_cpus(spec.cpus))
         self._engine: Engine = open_engine(spec.engine)
         self._has_answers = not self._engine.facts["simulated"]
         self._postprocess = records_of(spec.postprocess, simulated=not self._has_answers)

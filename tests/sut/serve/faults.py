@@ -52,6 +52,8 @@ class MuteSamples:
 class QuittingSpec:
     """An executor's parts, of which the engine asks the interpreter to end."""
 
+    cpus = ""
+
     @property
     def engine(self) -> NoReturn:
         raise SystemExit(EXIT_CODE)

@@ -65,6 +65,8 @@ class EngineSpec:
         slots: batches that an asynchronous engine keeps in flight.
         cores: CPU cores that are meant for this engine, because others share the rest; None: all
             that the calling thread may use.
+        model_sha256: the identity of the model, so that an engine that is kept open is not taken
+            for one of other weights at the same path; None where nobody keeps it.
     """
 
     backend: str
@@ -76,6 +78,7 @@ class EngineSpec:
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     slots: int = 1
     cores: int | None = None
+    model_sha256: str | None = None
 
 
 @runtime_checkable

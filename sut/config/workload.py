@@ -99,6 +99,7 @@ class Workload:
             device=device,
             options=options or {},
             slots=slots,
+            model_sha256=None if self.model is None else self.model.sha256,
         )
 
     def with_model(self, model: ResolvedModel) -> Workload:

@@ -104,6 +104,22 @@ def test_a_model_has_a_hash_of_every_file_of_its_weights(tmp_path: Path) -> None
     assert found.files == {str(weights): sha256_file(weights)}
 
 
+def test_n1_an_engine_that_is_kept_open_is_not_taken_for_one_of_other_weights(
+    tmp_path: Path,
+) -> None:
+    named = benchmark(tmp_path)
+    split = with_weights_beside(tmp_path)
+    before = resolve_workload(named, "onnxruntime", split).engine("onnxruntime", 4)
+    again = resolve_workload(named, "onnxruntime", split).engine("onnxruntime", 4)
+
+    weights = tmp_path / "weights.bin"
+    weights.write_bytes(bytes(len(weights.read_bytes())))
+    after = resolve_workload(named, "onnxruntime", split).engine("onnxruntime", 4)
+
+    assert before == again
+    assert before != after
+
+
 def test_a_missing_file_of_weights_is_named(tmp_path: Path) -> None:
     named = benchmark(tmp_path)
     split = with_weights_beside(tmp_path)

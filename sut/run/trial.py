@@ -25,12 +25,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from scenarios import scenario
+from sut.base import environment
 from sut.base.errors import EXIT_FAILED, EXIT_SIGTERM, SutError, WorkerError
 from sut.base.files import is_full
 from sut.base.process import before_others, collector_off, fastbins_off
 from sut.config import user_conf
 from sut.config.settings import TrialRequest, TrialSamples
 from sut.load import loadgen
+from sut.load.schedule import check_fits
 from sut.record.run_folder import TRACE_FILE, USER_CONF_FILE
 from sut.record.trace import TraceWriter
 from sut.serve.dispatcher import Failure, Outlets
@@ -163,6 +165,8 @@ class Trial:
         self._hang_s = max(request.limits.hang_s, HANG_FACTOR * longest_s)
         derived = rules.settings(request.load, measured, given, request.accuracy)
         conf = {**given, **derived}
+        if not request.accuracy:  # which issues each sample once
+            check_fits(rules, conf, environment.memory_left_bytes())
         text = user_conf.render(request.workload.loadgen_model, request.scenario, conf)
         (self._out / USER_CONF_FILE).write_text(text, encoding="utf-8")
         return conf

@@ -29,7 +29,7 @@ from sut.config.system import DEFAULT_SYSTEM, SYSTEM_FILE, read_system, system_f
 from sut.config.tuned import tuned_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from data.benchmark import Benchmark
@@ -179,10 +179,24 @@ def _layers(
         (f"{shown}, harness", given(file.harness, of_system)),
         machine,
         (f"benchmark {benchmark.name}", given(benchmark.harness_defaults(name), of_benchmark)),
-        ("scenario", {"workers": asked.default_workers}),
+        ("scenario", _of_scenario(asked, str(backend), devices)),
         default,
     )
     return layers, tuned
+
+
+def _of_scenario(asked: Scenario, backend: str, devices: Sequence[str]) -> dict[str, object]:
+    """Return what the scenario and the kind of device decide where nobody else does.
+
+    Engines on a GPU run in processes of their own: their threads do not wait for LoadGen's, and
+    they stay open from test to test. A closed loop never has more than one query to batch.
+    """
+    workers = asked.default_workers
+    on_gpu = backend not in WITHOUT_MODEL and set(devices) != {"cpu"}
+    found: dict[str, object] = {"workers": "process" if on_gpu and workers == "thread" else workers}
+    if asked.arrivals == "closed_loop":
+        found["max_batch_size"] = asked.samples_per_query
+    return found
 
 
 def _check_accuracy(arguments: Arguments, benchmark: Benchmark, backend: str) -> None:

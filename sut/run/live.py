@@ -68,18 +68,16 @@ class Progress:
         return float(2 ** ((found + 1) / _BINS_PER_OCTAVE))
 
 
-class LiveLine:
-    """Prints the progress of one test. Call it several times a second."""
+class WaitingLine:
+    """Says how long something has taken, such as `opening 2 engines: 20 s`. Call it now and then.
+
+    Without a terminal it prints a line every ten seconds, so nothing for what takes less.
+    """
 
     def __init__(
-        self,
-        label: str,
-        progress: Progress,
-        expected: Expected,
-        out: TextIO | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, label: str, out: TextIO | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._label, self._progress, self._expected = label, progress, expected
+        self._label = label
         self._out = out or sys.stderr
         self._clock = clock
         self._start_s = clock()
@@ -87,8 +85,7 @@ class LiveLine:
         self._next_s = self._start_s + (0.0 if self._terminal else _PLAIN_STEP_S)
 
     def __call__(self) -> None:
-        """Read the trace, and print if it is time to."""
-        self._progress.update()
+        """Print if it is time to."""
         now_s = self._clock()
         if now_s < self._next_s:
             return
@@ -102,9 +99,39 @@ class LiveLine:
 
     def text(self, elapsed_s: float) -> str:
         """Return the current line."""
+        return f"{self._label}: {elapsed_s:.0f} s"
+
+    def close(self) -> None:
+        """End the line."""
+        if self._terminal:
+            self._out.write("\r\x1b[K")
+            self._out.flush()
+
+
+class LiveLine(WaitingLine):
+    """Prints the progress of one test. Call it several times a second."""
+
+    def __init__(
+        self,
+        label: str,
+        progress: Progress,
+        expected: Expected,
+        out: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(label, out, clock)
+        self._progress, self._expected = progress, expected
+
+    def __call__(self) -> None:
+        """Read the trace, and print if it is time to."""
+        self._progress.update()
+        super().__call__()
+
+    def text(self, elapsed_s: float) -> str:
+        """Return the current line."""
         progress = self._progress
         parts = [
-            f"{self._label}: {elapsed_s:.0f} s",
+            super().text(elapsed_s),
             f"{progress.samples:,} samples",
             f"{progress.rate:,.1f}/s",
             f"p99 {progress.percentile_ns(0.99) / 1e6:.2f} ms",
@@ -113,12 +140,6 @@ class LiveLine:
         if left_s is not None:
             parts.append(f"about {left_s:.0f} s left")
         return ", ".join(parts)
-
-    def close(self) -> None:
-        """End the line."""
-        if self._terminal:
-            self._out.write("\r\x1b[K")
-            self._out.flush()
 
     def _left_s(self, elapsed_s: float) -> float | None:
         expected, progress = self._expected, self._progress

@@ -24,7 +24,7 @@ from sut.record import summary
 from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, TRACE_FILE, RunFolder
 from sut.record.trace import TraceReader
 from sut.run import config_file, measured
-from sut.run.live import LiveLine, Progress
+from sut.run.live import LiveLine, Progress, WaitingLine
 from sut.run.supervisor import Supervisor
 from sut.telemetry.recorder import Recorder
 
@@ -112,7 +112,7 @@ class Test:
                 Supervisor(replace(request, lent=lent)) as trial,
             ):
                 self._recorder.follow([trial.pid, *(worker.pid for worker in lent)])
-                done = trial.wait_for("engines", _nothing)
+                done = self._open(trial)
                 if done:
                     devices = [device for _, device in plan.harness.worker_devices()]
                     self._recorder.engines(measured.facts(trial), devices)
@@ -120,6 +120,22 @@ class Test:
                 self._done = done
                 result = self._finish(folder, trial, workload, done=done)
             return Ended(result, trial.interrupted)
+
+    def _open(self, trial: Supervisor) -> bool:
+        """Wait until the engines are open; it can take minutes when something is compiled."""
+        workers = len(list(self._plan.harness.worker_devices()))
+        count = f"{workers} engines" if workers > 1 else "the engine"
+        return self._wait(trial, "engines", f"{self._plan.scenario}: opening {count}")
+
+    def _wait(self, trial: Supervisor, event: str, label: str) -> bool:
+        """Wait for an event, and say how long it takes."""
+        if self._surroundings.quiet:
+            return trial.wait_for(event, _nothing)
+        line = WaitingLine(label)
+        try:
+            return trial.wait_for(event, line)
+        finally:
+            line.close()
 
     @contextmanager
     def _lent(self) -> Iterator[tuple[Lent, ...]]:
@@ -164,7 +180,7 @@ class Test:
         self._conf = plan.loadgen_settings(samples.count)
         values = {key: cast("float", setting.value) for key, setting in self._conf.items()}
         trial.send(TrialSamples(samples, values))
-        return trial.wait_for("start", _nothing)
+        return self._wait(trial, "start", f"{plan.scenario}: loading samples and warming up")
 
     def _prepare(self, trial: Supervisor) -> SampleSet:
         plan = self._plan

@@ -77,6 +77,28 @@ def test_the_scenario_chooses_the_kind_of_worker(files: Files, scenario: str, ki
     assert plan.settings["workers"].source == "scenario"
 
 
+def test_engines_on_a_gpu_run_in_processes_unless_loadgen_waits_for_them(files: Files) -> None:
+    found = {
+        name: files.resolve(name, backend="torch", devices=("0",)).harness.workers
+        for name in ("Server", "Offline", "SingleStream")
+    }
+
+    assert found == {"Server": "process", "Offline": "process", "SingleStream": "inline"}
+
+
+@pytest.mark.parametrize(("scenario", "cap"), [("SingleStream", 1), ("MultiStream", 8)])
+def test_a_closed_loop_batches_no_more_than_a_query(files: Files, scenario: str, cap: int) -> None:
+    plan = files.resolve(scenario, backend="torch", devices=("0",))
+
+    assert plan.harness.max_batch_size == cap
+    assert plan.settings["max_batch_size"].source == "scenario"
+
+
+def test_a_batch_is_closed_late_unless_a_delay_is_given(files: Files) -> None:
+    assert files.resolve().harness.max_queue_delay_ns is None
+    assert files.resolve(max_queue_delay_us=2000).harness.max_queue_delay_ns == 2_000_000
+
+
 # From the weakest layer to the strongest: what sets the batch size there, and its source.
 Layer = tuple[Callable[[Files], dict[str, object]], str]
 

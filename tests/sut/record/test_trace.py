@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scenarios.base import Expected
 from sut.record import summary
 from sut.record.trace import BATCH_FIELDS, Close, Trace, TraceReader, TraceWriter
-from sut.run.live import LiveLine, Progress
+from sut.run.live import LiveLine, Progress, WaitingLine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -192,3 +192,13 @@ def test_without_a_terminal_lines_are_plain_and_rare(tmp_path: Path) -> None:
 
     assert tape.text.count("\n") == 2
     assert "\r" not in tape.text
+
+
+def test_a_long_wait_is_said_every_ten_seconds() -> None:
+    now, tape = [0.0], Tape(terminal=False)
+    line = WaitingLine("opening 2 engines", tape, lambda: now[0])  # type: ignore[arg-type]  # a stream by behaviour
+
+    for now[0] in (0.0, 5.0, 10.0, 12.0, 20.0):
+        line()
+
+    assert tape.text.splitlines() == ["opening 2 engines: 10 s", "opening 2 engines: 20 s"]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from sut.report.svg import COLOURS, Axes, Mark, Series, chart, heat
 from sut.serve.service_times import Measured
 from sut.tuner.messages import Outcome, Trial
-from sut.tuner.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,9 +100,8 @@ def _service(story: Story) -> str:
 
 def _different(variant: Variant, measured: Measured) -> list[tuple[str, dict[int, Point]]]:
     """Return (name, points) of the workers; only the first of equal ones."""
-    model = Model({variant: measured}, ())
     suffix = f", {variant}" if str(variant) else ""
-    if len(measured.workers) > 1 and not model.is_uneven(variant):
+    if len(measured.workers) > 1 and not measured.is_uneven:
         return [(f"{len(measured.workers)} equal workers{suffix}", measured.workers[0][1])]
     return [(f"device {d}{suffix}", points) for d, points in measured.workers[:_MANY_WORKERS]]
 

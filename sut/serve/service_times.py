@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
+
+from backends.simulated.curve import NS_PER_MS, Curve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Devices whose S(b) differs by more than this share at any size are uneven.
+EQUAL_DEVICES = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +46,44 @@ class Measured:
     workers: tuple[tuple[str, dict[int, Point]], ...]
     is_async: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def curves(self) -> list[tuple[str, Curve]]:
+        """(device, S(b)) of every worker."""
+        return [
+            (device, curve_of({size: point.median_ns for size, point in points.items()}))
+            for device, points in self.workers
+        ]
+
+    @property
+    def by_device(self) -> dict[str, Curve]:
+        """S(b) of the first worker of every device; the others of one differ by noise."""
+        found: dict[str, Curve] = {}
+        for device, curve in self.curves:
+            found.setdefault(device, curve)
+        return found
+
+    @property
+    def largest(self) -> int:
+        """The largest batch size that was measured on any device."""
+        return max(max(points) for _, points in self.workers)
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether the devices are not equally fast."""
+        curves = self.by_device.values()
+        for size in (1, *(2**k for k in range(1, 11) if 2**k <= self.largest)):
+            times = [curve.service_ns(size) for curve in curves]
+            if max(times) > (1 + EQUAL_DEVICES) * min(times):
+                return True
+        return False
+
+
+def curve_of(times_ns: Mapping[int, float]) -> Curve:
+    """Return the curve through times in ns by batch size."""
+    return _curve(tuple(sorted(times_ns.items())))
+
+
+@cache
+def _curve(points: tuple[tuple[int, float], ...]) -> Curve:
+    return Curve(tuple((size, ns / NS_PER_MS) for size, ns in points), "measured")

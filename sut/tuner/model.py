@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from backends.simulated.curve import NS_PER_MS, Curve
+from backends.simulated.curve import Curve
 from scenarios.early_stopping import allowed_over
 from sut.serve.batcher import BatcherSettings
 from sut.serve.queue_model import Device, QueueResult, QueueSetting, simulate
@@ -24,8 +24,6 @@ from sut.tuner.learnt import Learnt
 NS_PER_US = 1e3
 Fits = Callable[[float], bool]
 NS_PER_S = 1e9
-# Devices whose S(b) differs by more than this at any size get their own caps.
-EQUAL_DEVICES = 0.05
 # `peak` searches its bracket in steps that start with this share of a hint or of the capacity.
 _HINTED_STEP, _FIRST_STEP = 0.004, 0.02
 _LEAST_QPS_SHARE = 0.01
@@ -87,38 +85,11 @@ class Model:
     known: MutableMapping[str, float] = field(default_factory=dict)
     _lately: dict[object, float] = field(default_factory=dict, repr=False)
 
-    def curves(self, variant: Variant) -> list[tuple[str, Curve]]:
-        """Return (device, S(b)) of every worker."""
-        return [
-            (device, curve_of({size: point.median_ns for size, point in points.items()}))
-            for device, points in self.measured[variant].workers
-        ]
-
-    def largest(self, variant: Variant) -> int:
-        """Return the largest batch size that was measured on any device."""
-        return max(max(points) for _, points in self.measured[variant].workers)
-
-    def by_device(self, variant: Variant) -> dict[str, Curve]:
-        """Return S(b) of the first worker of every device; the others of one differ by noise."""
-        found: dict[str, Curve] = {}
-        for device, curve in self.curves(variant):
-            found.setdefault(device, curve)
-        return found
-
-    def is_uneven(self, variant: Variant) -> bool:
-        """Whether the devices need their own caps."""
-        curves = self.by_device(variant).values()
-        for size in (1, *(2**k for k in range(1, 11) if 2**k <= self.largest(variant))):
-            times = [curve.service_ns(size) for curve in curves]
-            if max(times) > (1 + EQUAL_DEVICES) * min(times):
-                return True
-        return False
-
     def rate(self, candidate: Candidate) -> float:
         """Return samples/s with every device busy with full batches."""
         caps = dict(candidate.caps)
         total = 0.0
-        for device, curve in self.curves(candidate.variant):
+        for device, curve in self.measured[candidate.variant].curves:
             cap = min(candidate.max_batch_size, caps.get(device, candidate.max_batch_size))
             total += cap / curve.service_ns(cap)
         return total * NS_PER_S
@@ -240,7 +211,7 @@ class Model:
                 learnt.jitter,
                 max_batch_size=caps.get(device),
             )
-            for device, curve in self.curves(candidate.variant)
+            for device, curve in self.measured[candidate.variant].curves
         )
         delay_us = candidate.max_queue_delay_us
         delay_ns = None if isinstance(delay_us, str) else int(delay_us * NS_PER_US)
@@ -309,13 +280,3 @@ def _bracket(fits: Fits, hint: float, capacity: float) -> tuple[float, float]:
         if low < _LEAST_QPS_SHARE * capacity:
             return 0.0, high
     return low, high
-
-
-def curve_of(times_ns: Mapping[int, float]) -> Curve:
-    """Return the curve through times in ns by batch size."""
-    return _curve(tuple(sorted(times_ns.items())))
-
-
-@cache
-def _curve(points: tuple[tuple[int, float], ...]) -> Curve:
-    return Curve(tuple((size, ns / NS_PER_MS) for size, ns in points), "measured")

@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from sut.serve.service_times import Point, curve_of
 from sut.tuner import server, space
 from sut.tuner.batch_choice import Choice, Row, choose
 from sut.tuner.job import Bound, Candidate
 from sut.tuner.messages import Answer, Predicted, Trial, run_trial
-from sut.tuner.model import Model, curve_of
+from sut.tuner.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
-    from sut.serve.service_times import Point
     from sut.tuner.job import Job, Variant
     from sut.tuner.messages import Outcome, Search
 

@@ -96,7 +96,7 @@ def _candidate(trial: Trial, job: Job, model: Model, variant: Variant) -> Candid
         batch = trial.suggest_int("batch", 1, largest, log=True)
     fills = trial.suggest_categorical("fills", list(space.DELAYS_IN_FILLS))
     slots = trial.suggest_categorical("slots", list(job.space.slots or space.MORE_SLOTS))
-    if batch > model.largest(variant) or not space.leaves_room(job, model, variant, batch):
+    if batch > model.measured[variant].largest or not space.leaves_room(job, model, variant, batch):
         return None
     made = space.with_batch(job, model, variant, batch)
     return replace(space.with_delay(job, model, made, fills), slots=slots)

@@ -126,8 +126,8 @@ def unreachable(job: Job, model: Model) -> str:
     bound = job.bound
     alone = {
         device: curve.service_ns(1)
-        for variant in model.measured
-        for device, curve in model.curves(variant)
+        for measured in model.measured.values()
+        for device, curve in measured.curves
     }
     device, least_ns = min(alone.items(), key=lambda pair: pair[1])
     return (

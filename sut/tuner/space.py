@@ -7,7 +7,7 @@ functions make candidates. Predicts nothing itself.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -50,25 +50,22 @@ _DELAY_STEP_US = 50
 _NS_PER_US = 1e3
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """The user's limits of the space, besides fixed settings.
+def space_of(
+    plan: Plan,
+    named: tuple[int, ...] = (),
+    largest: int | None = None,
+    varied: Mapping[str, Sequence[OptionValue]] | None = None,
+    *,
+    has_budget: bool = False,
+) -> Space:
+    """Return what the search may vary; values on the command line are fixed.
 
-    Attributes:
-        batches: batch sizes to try; empty: the usual ones.
+    Args:
+        plan: the system and the command line.
+        named: batch sizes to try; empty: the usual ones.
         largest: the largest batch to try; None for no limit.
         varied: values to try for backend options, or for `instances`, by name.
         has_budget: the time of a batch that runs alone is bounded.
-    """
-
-    batches: tuple[int, ...] = ()
-    largest: int | None = None
-    varied: Mapping[str, Sequence[OptionValue]] = field(default_factory=dict)
-    has_budget: bool = False
-
-
-def space_of(plan: Plan, wishes: Wishes) -> Space:
-    """Return what the search may vary; values on the command line are fixed.
 
     Raises:
         ConfigError: a number of instances is not a positive integer.
@@ -77,14 +74,14 @@ def space_of(plan: Plan, wishes: Wishes) -> Space:
     is_cpu = plan.harness.backend in _THREADS_OPTION and set(plan.harness.devices) == {CPU}
     is_bounded = rules.has_bound or rules.objective == "latency"
     sizes: tuple[int, ...] = BOUNDED_SIZES if is_bounded else UNBOUNDED_SIZES
-    sizes = BUDGET_SIZES if wishes.has_budget else sizes
-    most = min(wishes.largest or max(sizes), _CPU_LARGEST if is_cpu else max(sizes))
-    named = wishes.batches if held.max_batch_size is None else (held.max_batch_size,)
+    sizes = BUDGET_SIZES if has_budget else sizes
+    most = min(largest or max(sizes), _CPU_LARGEST if is_cpu else max(sizes))
+    named = named if held.max_batch_size is None else (held.max_batch_size,)
     if named:
         sizes, most = (1, *named), max(named)
     is_single = rules.objective == "latency" and rules.samples_per_query == 1
     return Space(
-        variants=_combined(_variants(plan, is_cpu, is_single), wishes.varied),
+        variants=_combined(_variants(plan, is_cpu, is_single), varied or {}),
         workers=_workers(plan, is_single),
         sizes=tuple(sorted({size for size in sizes if size <= most})),
         batches=tuple(sorted(named)),
@@ -96,7 +93,7 @@ def space_of(plan: Plan, wishes: Wishes) -> Space:
 
 def batches(job: Job, model: Model, variant: Variant) -> list[int]:
     """Return the batch sizes whose own time leaves room below the bound, ascending."""
-    largest = min(model.largest(variant), job.space.largest_batch or math.inf)
+    largest = min(model.measured[variant].largest, job.space.largest_batch or math.inf)
     sizes = job.space.batches or [*(b for b in _GRID if b < largest), int(largest)]
     return [b for b in sizes if b <= largest and leaves_room(job, model, variant, b)]
 
@@ -105,7 +102,7 @@ def leaves_room(job: Job, model: Model, variant: Variant, batch: int) -> bool:
     """Whether a batch that fills and runs at once can finish within the bound on any device."""
     if not job.bounds:
         return True
-    curves = [curve for _, curve in model.curves(variant)]
+    curves = [curve for _, curve in model.measured[variant].curves]
     rate = sum(batch / curve.service_ns(batch) for curve in curves)
     fastest_ns = min(curve.service_ns(batch) for curve in curves)
     return fastest_ns + batch / rate / 2 <= job.bound.limit_ns
@@ -117,7 +114,7 @@ def with_batch(job: Job, model: Model, variant: Variant, batch: int) -> Candidat
     Slower devices get as many samples as they can process in the time of the fastest.
     """
     caps: tuple[tuple[str, int], ...] = ()
-    if model.is_uneven(variant):
+    if model.measured[variant].is_uneven:
         caps = _caps(model, variant, batch)
     usual = ASYNC_SLOTS if model.measured[variant].is_async else USUAL_SLOTS
     slots = job.space.slots[0] if job.space.slots else usual
@@ -157,7 +154,7 @@ def around(job: Job, model: Model, best: Candidate, step: int) -> list[Candidate
         return []
     near = [best.max_batch_size - step, best.max_batch_size + step]
     allowed = [b for b in near if 1 <= b <= (job.space.largest_batch or math.inf)]
-    largest = model.largest(best.variant)
+    largest = model.measured[best.variant].largest
     made = [with_batch(job, model, best.variant, b) for b in allowed if b <= largest]
     return made if best.caps else [replace(c, caps=()) for c in made]
 
@@ -187,7 +184,7 @@ def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _caps(model: Model, variant: Variant, batch: int) -> tuple[tuple[str, int], ...]:
-    curves = model.by_device(variant)
+    curves = model.measured[variant].by_device
     time_ns = min(curve.service_ns(batch) for curve in curves.values())
     found = []
     for device, curve in curves.items():

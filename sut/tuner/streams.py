@@ -55,7 +55,7 @@ def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], Non
 
 def latency_ns(model: Model, variant: Variant, batch: int, samples: int) -> float:
     """Return the time of a query of `samples`, cut into batches on the fastest workers."""
-    curves = [curve for _, curve in model.curves(variant)]
+    curves = [curve for _, curve in model.measured[variant].curves]
     batches = math.ceil(samples / batch)
     each = [math.ceil(batches / len(curves)) * c.service_ns(min(batch, samples)) for c in curves]
     return max(each) if batches >= len(curves) else sorted(each)[batches - 1]
@@ -64,7 +64,7 @@ def latency_ns(model: Model, variant: Variant, batch: int, samples: int) -> floa
 def _sizes(job: Job, model: Model, variant: Variant, samples: int) -> list[int]:
     """Return the batch sizes that cut a query evenly."""
     allowed = job.space.batches or range(1, samples + 1)
-    largest = min(model.largest(variant), job.space.largest_batch or samples)
+    largest = min(model.measured[variant].largest, job.space.largest_batch or samples)
     cuts = {math.ceil(samples / parts) for parts in range(1, samples + 1)}
     return sorted(b for b in cuts if b in allowed and b <= largest)
 

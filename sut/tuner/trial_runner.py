@@ -5,7 +5,6 @@ Each has its own process. Knows plans, run folders and results; chooses nothing.
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,42 +14,33 @@ import numpy as np
 from scenarios import scenario
 from sut.base.errors import SutError
 from sut.base.subprocess_call import TrialFailed, run_module
-from sut.config.harness import Setting
+from sut.config.harness import HARNESS, Setting, given, harness_of
 from sut.config.prepare import prepared_workload
 from sut.record import loadgen_logs
 from sut.record.run_folder import BATCHES_FILE, LOG_FILE
 from sut.record.trace import BATCH_FIELDS
 from sut.record.trace_facts import TraceFacts, trace_facts
+from sut.run.hopeless import Hopeless
 from sut.run.run import Interrupted, run
 from sut.serve.measure import Request
 from sut.serve.service_times import Measured
 from sut.telemetry.neighbours import disturbance
 from sut.tuner.messages import Measure, Outcome, Trial
-from sut.tuner.model import Model
 from sut.tuner.space import USUAL_SLOTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from sut.config.plan import Plan
     from sut.record.result import Result
-    from sut.record.trace import TraceReader
     from sut.telemetry.neighbours import Quiet
     from sut.tuner.job import Job, Variant
     from sut.tuner.messages import Ask, Reply
 
 TRIALS = "trials"
-# A run is hopeless if for this long every batch answered its oldest sample later than this many
-# times the bound: the queue grows, and answering it takes longer than the run.
-_HOPELESS_S, _HOPELESS_FACTOR = 2.0, 2.0
 # Least number of queries in a probe, which early stopping does not judge.
 _PROBE_QUERIES = 100
-# Settings of a plan that a candidate decides, and options of the load that a trial decides.
-_DECIDED = (
-    "max_batch_size", "device_max_batch_size", "max_queue_delay_us", "slots", "workers",
-    "instances", "backend_options",
-)  # fmt: skip
+# Options of the load that a trial decides.
 _DECIDED_LOAD = ("min_duration_s", "target_qps", "min_query_count")
 _DECIDED_BY = "sut tune"
 
@@ -100,14 +90,14 @@ class TrialRunner:
     def _measure_once(self, ask: Measure) -> tuple[Measured, float | None]:
         """Measure S(b); return it with the cores that others used meanwhile."""
         self._quiet.wait()
-        plan, given = self._plan, self._plan.arguments
+        plan, typed = self._plan, self._plan.arguments
         harness = replace(
             plan.harness,
             instances=ask.variant.instances,
             backend_options={**plan.harness.backend_options, **dict(ask.variant.options)},
             slots=USUAL_SLOTS,
         )
-        workload = prepared_workload(plan.benchmark, harness.backend, given.model, given.data)
+        workload = prepared_workload(plan.benchmark, harness.backend, typed.model, typed.data)
         request = Request(workload, harness, ask.sizes, ask.bound_ns, ask.alone)
         neighbours = self._quiet.watch()
         answer = run_module(
@@ -123,7 +113,7 @@ class TrialRunner:
         out = trials / f"{max(numbers, default=0) + 1:03}"
         watch = None
         if self._job.rules.has_bound:
-            watch = Hopeless(_HOPELESS_FACTOR * self._job.bound.limit_ns)
+            watch = Hopeless(self._job.bound.limit_ns)
         neighbours = self._quiet.watch()
         try:
             result = run(plan_of(trial, self._plan), out, self._command, watch=watch, quiet=True)
@@ -159,7 +149,7 @@ class TrialRunner:
         variant = trial.candidate.variant
         if variant not in self._measured:
             return None
-        curves = [curve for _, curve in Model(self._measured, self._job.bounds).curves(variant)]
+        curves = [curve for _, curve in self._measured[variant].curves]
         with np.load(out / BATCHES_FILE) as arrays:
             return trace_facts({name: arrays[name] for name in BATCH_FIELDS}, curves)
 
@@ -170,48 +160,20 @@ def plan_of(trial: Trial, plan: Plan) -> Plan:
     load = replace(plan.arguments.load, min_duration_s=trial.seconds, target_qps=trial.target_qps)
     if trial.purpose != "confirm" and scenario(plan.scenario).has_bound:
         load = replace(load, min_query_count=_PROBE_QUERIES)
-    harness = replace(
-        plan.harness,
-        max_batch_size=candidate.max_batch_size,
-        device_max_batch_size=dict(candidate.caps),
-        max_queue_delay_us=candidate.max_queue_delay_us,
-        slots=candidate.slots,
-        workers=candidate.workers,
-        instances=candidate.variant.instances,
-        backend_options={**plan.harness.backend_options, **dict(candidate.variant.options)},
-    )
-    decided = {name: Setting(getattr(harness, name), _DECIDED_BY) for name in _DECIDED}
+    wanted = {
+        **given(candidate.harness(), HARNESS),
+        "device_max_batch_size": dict(candidate.caps),
+        "backend_options": {**plan.harness.backend_options, **dict(candidate.variant.options)},
+    }
+    decided = {name: Setting(value, _DECIDED_BY) for name, value in wanted.items()}
+    settings = {**plan.settings, **decided}
     return replace(
         plan,
         arguments=replace(plan.arguments, load=load),
-        harness=harness,
-        settings={**plan.settings, **decided},
+        harness=harness_of(settings),
+        settings=settings,
         load_sources=dict.fromkeys(_DECIDED_LOAD, _DECIDED_BY),
     )
-
-
-class Hopeless:
-    """Detects a running test that can no longer meet the bound."""
-
-    def __init__(self, limit_ns: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limit_ns = limit_ns
-        self._clock = clock
-        self._since_s: float | None = None
-
-    def __call__(self, reader: TraceReader) -> str | None:
-        """Read the new batches; return why the test should end, or None."""
-        new = reader.new_batches()
-        if len(new):
-            oldest, completed = (
-                new[:, BATCH_FIELDS.index(name)] for name in ("oldest_ns", "completed_ns")
-            )
-            if int((completed - oldest).min()) <= self._limit_ns:
-                self._since_s = None
-            elif self._since_s is None:
-                self._since_s = self._clock()
-        if self._since_s is None or self._clock() - self._since_s < _HOPELESS_S:
-            return None
-        return f"the queue grew: every batch took more than {_HOPELESS_FACTOR:g} times the bound"
 
 
 def _failure(trial: Trial, error: SutError, out: Path) -> str:

@@ -12,7 +12,7 @@ from sut.config import constraints
 from sut.run.figures import has_telemetry
 from sut.tuner.job import Bound, Job
 from sut.tuner.session import SEARCHES
-from sut.tuner.space import Wishes, space_of
+from sut.tuner.space import space_of
 from sut.verbs.options import add_benchmark, add_options, parse_option
 
 if TYPE_CHECKING:
@@ -116,17 +116,18 @@ def job_of(arguments: argparse.Namespace, plan: Plan) -> Job:
     bounds, budget = _bounds(arguments, plan, asked)
     largest = [int(c.limit) for c in asked if c.name == "batch" and c.at_most]
     largest += [arguments.largest_batch] if arguments.largest_batch is not None else []
-    wishes = Wishes(
-        batches=_sizes(arguments.batches),
-        largest=min(largest, default=None),
-        varied=_varied(arguments.vary),
+    space = space_of(
+        plan,
+        _sizes(arguments.batches),
+        min(largest, default=None),
+        _varied(arguments.vary),
         has_budget=budget is not None,
     )
     return Job(
         scenario=plan.scenario,
         bounds=bounds,
         budget=budget,
-        space=space_of(plan, wishes),
+        space=space,
         constraints=asked,
         probe_s=arguments.probe_s,
         confirm_s=arguments.confirm_s or (OFFICIAL_S if arguments.official else _CONFIRM_S),

@@ -1,8 +1,7 @@
-"""What a trial runs, and when a run is hopeless."""
+"""What a trial runs, and what disturbs a measurement."""
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,13 +10,12 @@ from scenarios.base import Load
 from sut.config.arguments import Arguments
 from sut.config.harness import Setting
 from sut.config.plan import resolve
-from sut.record.trace import BATCH_FIELDS, TraceReader, TraceWriter
 from sut.run.config_file import loadgen_section
 from sut.serve.service_times import Measured
 from sut.telemetry.neighbours import Quiet
 from sut.tuner.job import Bound, Candidate, Job, Variant
 from sut.tuner.messages import Measure, Trial
-from sut.tuner.trial_runner import Hopeless, TrialRunner, plan_of
+from sut.tuner.trial_runner import TrialRunner, plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,24 +129,3 @@ def test_batch_times_of_a_quiet_machine_have_no_note(plan: Plan, tmp_path: Path)
 
 def test_a_probe_is_as_short_as_it_says_and_not_as_long_as_early_stopping_asks(plan: Plan) -> None:
     assert plan_of(trial("probe"), plan).arguments.load.min_query_count == 100
-
-
-def test_a_run_whose_batches_are_all_late_for_two_seconds_is_hopeless(tmp_path: Path) -> None:
-    writer = TraceWriter(tmp_path / "trace", batches=10, queries=1)
-    reader = TraceReader(tmp_path / "trace", batches=10, queries=1)
-    numbers = itertools.count()
-    now_s = [0.0]
-    hopeless = Hopeless(30 * MS, lambda: now_s[0])
-
-    def look(*latencies_ms: int) -> str | None:
-        for latency_ms in latencies_ms:
-            number = next(numbers)
-            times_ns = dict.fromkeys(BATCH_FIELDS, 1) | {"completed_ns": 1 + latency_ms * MS}
-            writer.batch(number, *times_ns.values())
-        return hopeless(reader)
-
-    assert look(50, 20) is None
-    assert look(50, 40) is None
-    now_s[0] = 2.5
-    assert "the queue grew" in str(look(50))
-    assert look(50, 10) is None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sut.base.errors import ConfigError
 from sut.tuner import predict, server, space
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sut.tuner.job import Candidate, Job, Variant
     from sut.tuner.messages import Search
 
+T = TypeVar("T")
 # Proposals; at least a few for each variant.
 _LEAST_PROPOSALS, _PROPOSALS_A_VARIANT, _MOST_PROPOSALS = 60, 4, 200
 # Candidates whose prediction is refined, and repeated if runs differ from it.
@@ -77,8 +78,7 @@ def _variant(trial: Trial, variants: Sequence[Variant]) -> Variant:
             axes.setdefault(key, []).append(value)
     axes = {key: list(dict.fromkeys(values)) for key, values in axes.items()}
     if math.prod(map(len, axes.values())) != len(variants):
-        number: int = trial.suggest_categorical("variant", list(range(len(variants))))
-        return variants[number]
+        return _one_of(trial, "variant", variants)
     chosen = {key: trial.suggest_categorical(key, values) for key, values in axes.items()}
     return next(
         v
@@ -94,12 +94,18 @@ def _candidate(trial: Trial, job: Job, model: Model, variant: Variant) -> Candid
     else:
         largest = int(min(job.space.largest_batch or math.inf, max(job.space.sizes)))
         batch = trial.suggest_int("batch", 1, largest, log=True)
-    fills = trial.suggest_categorical("fills", list(space.DELAYS_IN_FILLS))
+    fills = _one_of(trial, "fills", space.delays_in_fills(job))
     slots = trial.suggest_categorical("slots", list(job.space.slots or space.MORE_SLOTS))
     if batch > model.measured[variant].largest or not space.leaves_room(job, model, variant, batch):
         return None
     made = space.with_batch(job, model, variant, batch)
     return replace(space.with_delay(job, model, made, fills), slots=slots)
+
+
+def _one_of(trial: Trial, name: str, values: Sequence[T]) -> T:
+    """Let Optuna choose a value of any type."""
+    number: int = trial.suggest_categorical(name, list(range(len(values))))
+    return values[number]
 
 
 def _optuna() -> ModuleType:

@@ -41,7 +41,7 @@ _THREADS_OPTION = {"onnxruntime": "intra_op_threads"}
 # Batch sizes to try first; neighbours differ by about a quarter.
 _GRID = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 26, 32, 40, 52, 64, 80, 104, 128, 160, 208, 256)
 # Delays in units of the time that a batch takes to fill; below 1 it never fills. None: late.
-DELAYS_IN_FILLS = (None, 0.0, 1.0, 1.5, 2.0, 3.0)
+_DELAYS_IN_FILLS = (None, 0.0, 1.0, 1.5, 2.0, 3.0)
 # With a second batch in flight, the hops to and from a device cost nothing. With two more, a stall
 # of the host does not stop the device either. An engine with one batch at a time gains nothing.
 USUAL_SLOTS, ASYNC_SLOTS = 2, 4
@@ -160,17 +160,21 @@ def around(job: Job, model: Model, best: Candidate, step: int) -> list[Candidate
 
 
 def delays(job: Job, model: Model, candidate: Candidate) -> list[Candidate]:
-    """Return the candidate with other queue delays, and closing late.
-
-    Late closing keeps a device busy at any load, so it does not help where that is limited.
-    """
+    """Return the candidate with other queue delays, and closing late."""
     if job.space.delays_us:
         return [replace(candidate, max_queue_delay_us=us) for us in job.space.delays_us]
     if candidate.max_batch_size == 1:
         return []
+    return [with_delay(job, model, candidate, fills) for fills in delays_in_fills(job)]
+
+
+def delays_in_fills(job: Job) -> Sequence[float | None]:
+    """Return the delays to try, in fill times of a batch; None: late.
+
+    Late closing keeps a device busy at any load, so it does not help where that is limited.
+    """
     is_limited = any(constraint.name in FOLLOWED for constraint in job.constraints)
-    closings = DELAYS_IN_FILLS[1:] if is_limited else DELAYS_IN_FILLS
-    return [with_delay(job, model, candidate, fills) for fills in closings]
+    return _DELAYS_IN_FILLS[1:] if is_limited else _DELAYS_IN_FILLS
 
 
 def slots(job: Job, candidate: Candidate) -> list[Candidate]:

@@ -1,9 +1,9 @@
 """Make a benchmark's samples once, as one memory-mapped .npy file that every worker shares.
 
-A cache entry is found by the names, sizes and times of the images, and by the steps: hashing the
-content of ImageNet's 50,000 files takes minutes, asking for their sizes a second. What the entry
-holds is named by a hash of the samples themselves (`SampleSet.digest`), which is the same on every
-machine that made the same samples.
+A cache entry is found by the steps, by the names, sizes, times and inodes of the images, and by the
+content of some of them: to read all of ImageNet's 50,000 files takes minutes, to ask for their
+sizes a second. What the entry holds is named by a hash of the samples themselves
+(`SampleSet.digest`), which is the same on every machine that made the same samples.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from data.content import digest_of_some
 from data.datasets import list_samples
 from data.sample_file import SAMPLES, Rows, find_samples, make_samples
 from data.schema import SyntheticData
@@ -181,6 +182,7 @@ def _key(benchmark: Benchmark, listing: Listing) -> str:
     for part in (*MAKERS, str(listing.folder.resolve())):
         content.update(part.encode() + b"\0")
     content.update(msgspec.json.encode((benchmark.preprocess, benchmark.input)))
+    sizes = []
     for name in listing.names:
         try:
             status = (listing.folder / name).stat()
@@ -188,5 +190,9 @@ def _key(benchmark: Benchmark, listing: Listing) -> str:
             raise DataError(
                 f"{listing.folder / name}: {error.strerror}; expected an image."
             ) from error
-        content.update(f"{name}\0{status.st_size} {status.st_mtime_ns}\0".encode())
+        # A copy may keep size and time, but not the inode and the time of its last change.
+        facts = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        content.update(f"{name}\0{facts}\0".encode())
+        sizes.append(status.st_size)
+    content.update(digest_of_some([listing.folder / name for name in listing.names], sum(sizes)))
     return f"{benchmark.name}-{content.hexdigest()[:16]}"

@@ -375,3 +375,50 @@ def test_synthetic_samples_come_from_a_seed(
     assert len({row.tobytes() for row in array}) == 5
     assert (array != other.open()).any()
     assert synthetic(make_benchmark, tmp_path / "again", dtype, 1).digest == samples.digest
+
+
+def swap_contents(one: Path, other: Path) -> None:
+    """Exchange the contents of two files; names, sizes, times and inodes stay."""
+    contents = one.read_bytes(), other.read_bytes()
+    length = max(map(len, contents))
+    for path, content in ((one, contents[1]), (other, contents[0])):
+        path.write_bytes(content.ljust(length, b"\0"))
+        os.utime(path, ns=(1, 1))
+
+
+def padded(folder: Path) -> None:
+    """Give all images the same size and time; decoders ignore what follows an image."""
+    paths = sorted(folder.glob("*.png"))
+    length = max(path.stat().st_size for path in paths)
+    for path in paths:
+        path.write_bytes(path.read_bytes().ljust(length, b"\0"))
+        os.utime(path, ns=(1, 1))
+
+
+def test_n8_images_replaced_in_place_with_equal_sizes_and_times_are_made_again(
+    three: Path, make_benchmark: MakeBenchmark, tmp_path: Path
+) -> None:
+    padded(three)
+    first = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+    before = first.open().copy()
+
+    swap_contents(three / "a.png", three / "b.png")
+    again = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+
+    assert again.digest != first.digest
+    assert again.open()[[1, 0, 2]].tobytes() == before.tobytes()
+
+
+def test_n8_images_exchanged_by_renaming_are_made_again(
+    three: Path, make_benchmark: MakeBenchmark, tmp_path: Path
+) -> None:
+    padded(three)
+    first = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+    before = first.open().copy()
+
+    (three / "a.png").rename(three / "aside")
+    (three / "b.png").rename(three / "a.png")
+    (three / "aside").rename(three / "b.png")
+    again = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+
+    assert again.open()[[1, 0, 2]].tobytes() == before.tobytes()

@@ -9,6 +9,7 @@ sizes a second. What the entry holds is named by a hash of the samples themselve
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -180,7 +181,7 @@ def _key(benchmark: Benchmark, listing: Listing) -> str:
     """Return the name of the cache entry for these images and steps, as this code makes them."""
     content = hashlib.sha256()
     for part in (*MAKERS, str(listing.folder.resolve())):
-        content.update(part.encode() + b"\0")
+        content.update(os.fsencode(part) + b"\0")
     content.update(msgspec.json.encode((benchmark.preprocess, benchmark.input)))
     sizes = []
     for name in listing.names:
@@ -192,7 +193,7 @@ def _key(benchmark: Benchmark, listing: Listing) -> str:
             ) from error
         # A copy may keep size and time, but not the inode and the time of its last change.
         facts = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-        content.update(f"{name}\0{facts}\0".encode())
+        content.update(os.fsencode(f"{name}\0{facts}\0"))
         sizes.append(status.st_size)
     content.update(digest_of_some([listing.folder / name for name in listing.names], sum(sizes)))
     return f"{benchmark.name}-{content.hexdigest()[:16]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from data.datasets.listing import Listing, check_folder, check_present
+from data.datasets.listing import Listing, check_folder, check_present, plain_name
 from sut.base.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def list_imagenet(options: ImagenetData, folder: Path, read_label: ReadLabel) ->
     check_folder(folder)
     path = folder / options.val_map
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: cannot be read; expected lines such as "
@@ -42,9 +42,10 @@ def list_imagenet(options: ImagenetData, folder: Path, read_label: ReadLabel) ->
             continue
         if len(columns) != _COLUMNS:
             raise DataError(f'{where}: "{line}"; expected a file name and a label.')
-        if columns[0] in samples:
-            raise DataError(f"{where}: {columns[0]} is repeated; expected each image once.")
-        samples[columns[0]] = read_label(columns[1], options.classes, where)
+        name = plain_name(columns[0], folder, {})
+        if name in samples:
+            raise DataError(f"{where}: {name} is repeated; expected each image once.")
+        samples[name] = read_label(columns[1], options.classes, where)
     if not samples:
         raise DataError(f"{path}: the file is empty; expected a line for each image.")
     names = tuple(samples)

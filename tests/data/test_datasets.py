@@ -8,6 +8,7 @@ from data.benchmark import load_benchmark
 from data.datasets import list_samples
 from data.datasets.folder import list_folder
 from data.datasets.imagenet import list_imagenet
+from data.preprocess import prepare
 from data.schema import FolderData, ImagenetData
 from data.tasks.classification import read_label
 from sut.base.errors import ConfigError, DataError
@@ -150,6 +151,127 @@ def test_a_folder_without_labels_is_sorted(make_images: MakeImages) -> None:
 
     assert listing.names == ("a.PNG", "b.png", "c.jpeg")
     assert listing.labels is None
+
+
+def test_c10_folders_below_are_walked(make_images: MakeImages) -> None:
+    folder = make_images("cat/b.png", "dog/a.png", "c.png")
+    (folder / "link").symlink_to(folder / "cat")
+    (folder / "cat" / "loop").symlink_to(folder)
+
+    listing = list_folder(FolderData(), folder, read_label)
+
+    assert sorted(listing.names) == ["c.png", "cat/b.png", "dog/a.png"]
+    assert listing.names == tuple(sorted(listing.names))
+
+
+def test_c10_hidden_files_and_unknown_kinds_are_left_out_and_named(make_images: MakeImages) -> None:
+    folder = make_images("a.png", "b.jfif.png")
+    for name in (
+        "._a.png",
+        ".DS_Store",
+        ".thumbs/a.png",
+        "__MACOSX/a.png",
+        "x.HEIC",
+        "y.heic",
+        "z",
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"none")
+    (folder / "labels.csv").write_text("a.png,1\nb.jfif.png,2\n", "utf-8")
+
+    listing = list_folder(LABELLED, folder, read_label)
+
+    assert listing.names == ("a.png", "b.jfif.png")
+    assert "4 hidden" in listing.description
+    assert "2 .heic" in listing.description
+    assert "1 without a suffix" in listing.description
+    assert ".csv" not in listing.description
+
+
+def test_c10_a_folder_of_unknown_kinds_names_them(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").touch()
+    (tmp_path / "._b.png").touch()
+
+    with pytest.raises(DataError, match=r"no images in it \(left out: 1 hidden; .*1 \.heic"):
+        list_folder(FolderData(), tmp_path, read_label)
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".gif", ".pgm", ".JPEG"])
+def test_c10_other_suffixes_of_images_are_taken(make_images: MakeImages, suffix: str) -> None:
+    folder = make_images("a.jpg")
+    (folder / "a.jpg").rename(folder / f"a{suffix}")
+
+    assert list_folder(FolderData(), folder, read_label).names == (f"a{suffix}",)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "./cat/é.png",
+        "cat//é.png",
+        "cat/../cat/é.png",
+        "cat\\é.png",
+        "cat/e\u0301.png",
+        "{}/cat/é.png",
+    ],
+)
+def test_c10_the_path_of_an_image_may_be_written_in_any_way(
+    make_images: MakeImages, written: str
+) -> None:
+    folder = make_images("cat/é.png")
+    (folder / "labels.csv").write_text(f"{written.format(folder)},3\n", "utf-8")
+
+    listing = list_folder(LABELLED, folder, read_label)
+
+    assert (listing.names, listing.labels) == (("cat/é.png",), (3,))
+
+
+def test_c10_one_image_written_in_two_ways_is_repeated(make_images: MakeImages) -> None:
+    folder = make_images("a.png")
+    (folder / "labels.csv").write_text("a.png,1\n./a.png,1\n", "utf-8")
+
+    with pytest.raises(DataError, match=r"a\.png is repeated"):
+        list_folder(LABELLED, folder, read_label)
+
+
+def test_c10_folders_that_the_labels_do_not_mention_are_left_out(make_images: MakeImages) -> None:
+    folder = make_images("a.png", "old/b.png")
+    (folder / "labels.csv").write_text("a.png,1\n", "utf-8")
+
+    listing = list_folder(LABELLED, folder, read_label)
+
+    assert listing.names == ("a.png",)
+    assert "1 more in folders without labels" in listing.description
+
+
+def test_c10_imagenets_map_may_begin_with_a_mark_and_name_paths(make_images: MakeImages) -> None:
+    folder = make_images("val/b.JPEG", "a.JPEG")
+    (folder / "val_map.txt").write_bytes("\ufeff./val/b.JPEG 65\r\na.JPEG 970\r\n".encode())
+
+    listing = list_imagenet(ImagenetData(), folder, read_label)
+
+    assert (listing.names, listing.labels) == (("val/b.JPEG", "a.JPEG"), (65, 970))
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".png", "a\0.png", "..", "/", "con\udce9.png"])
+def test_c10_a_name_that_no_file_can_have_is_missing(make_images: MakeImages, name: str) -> None:
+    folder = make_images("a.png")
+    content = f'a.png,1\n"{name}",2\n'.encode("utf-8", "surrogateescape")
+    (folder / "labels.csv").write_bytes(content)
+
+    with pytest.raises(DataError, match=r"labels\.csv"):
+        list_folder(LABELLED, folder, read_label)
+
+
+def test_c4_an_image_whose_name_is_not_utf8_is_prepared(
+    make_benchmark: MakeBenchmark, make_images: MakeImages, tmp_path: Path
+) -> None:
+    folder = make_images("a.png")
+    (folder / "a.png").rename(folder / "caf\udce9.png")
+
+    samples = prepare(make_benchmark(), folder, cache_dir=tmp_path / "cache")
+
+    assert samples.names == ("caf\udce9.png",)
 
 
 def test_a_folder_that_is_no_folder_of_images_is_refused(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ VERBS = {
 # Verbs whose only product is what they print.
 PRINT_ONLY = frozenset({"check", "doctor"})
 # What the system refuses at any time; it is no fault of the program, and needs no traceback.
-BEYOND_US = (OSError, MemoryError, UnicodeError)
+BEYOND_US = (OSError, MemoryError, UnicodeEncodeError, UnicodeDecodeError)
+_SHOWN = 200  # characters of a text that is not UTF-8
 _REMEDIES = {
     errno.ENOSPC: "Make room there, or name another folder.",
     errno.EDQUOT: "Make room in your quota, or name another folder.",
@@ -83,7 +84,7 @@ def _act(act: Act, arguments: argparse.Namespace, command: str) -> int:
         if arguments.debug:
             _print_traceback(error)
         print(f"sut: {_explained(error)}", file=sys.stderr)
-        return EXIT_FAILED
+        return EXIT_BAD_INPUT if isinstance(error, UnicodeError) else EXIT_FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -136,8 +137,10 @@ def _explained(error: BaseException) -> str:
         return (
             "out of memory; expected enough for model and samples. Lower the load or the batches."
         )
-    if isinstance(error, UnicodeError):
-        return f"a name or a text that is not UTF-8: {error}. Rename or convert it."
+    if isinstance(error, UnicodeEncodeError | UnicodeDecodeError):
+        return (
+            f"{ascii(error.object)[:_SHOWN]}: is not UTF-8 ({error.reason}). Rename or convert it."
+        )
     assert isinstance(error, OSError), "one of BEYOND_US"
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}. {_REMEDIES.get(error.errno or 0, _NO_REMEDY)}"

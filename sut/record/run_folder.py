@@ -187,7 +187,9 @@ class RunFolder:
 
     def _write(self, name: str, text: str) -> None:
         part = self.path / (name + ".part")
-        part.write_text(text, encoding="utf-8")
+        # A name of a file may be no UTF-8; readers of these files expect nothing else.
+        shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        part.write_text(shown, encoding="utf-8")
         part.replace(self.path / name)
 
     def _mark_failed(self) -> None:

@@ -20,7 +20,7 @@ import msgspec
 
 from sut.base import signals
 from sut.base.environment import ROOT, with_device_order
-from sut.base.errors import EXIT_BAD_INPUT, EngineError, SutError, WorkerError
+from sut.base.errors import EXIT_BAD_INPUT, ConfigError, EngineError, SutError, WorkerError
 from sut.base.process import exit_words
 from sut.record.run_folder import LOG_FILE, REQUEST_FILE
 
@@ -78,7 +78,7 @@ class Supervisor:
     def __enter__(self) -> Self:
         """Start the process."""
         path = self._out / REQUEST_FILE
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(self._request)) + b"\n")
+        path.write_bytes(msgspec.json.format(_encoded(self._request)) + b"\n")
         self._signals.__enter__()
         log = (self._out / LOG_FILE).open("ab")
         with log:
@@ -212,6 +212,16 @@ class Supervisor:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(CLOSE_STEP_S)
                 return
+
+
+def _encoded(request: TrialRequest) -> bytes:
+    try:
+        return msgspec.json.encode(request)
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{error.object!a}: the path is not UTF-8, which the test's process needs for "
+            "its own files. Rename it, or use a link with another name."
+        ) from error
 
 
 def _event(line: bytes) -> dict[str, object]:

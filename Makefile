@@ -130,8 +130,9 @@ check-corpus: $(DEV) ## Run sut check over published results, a checkout in RESU
 bench-cpu: $(DEV) ## Measure this machine's CPU, alone and through the harness
 	@$(BIN)/python -m tests.benchmarks.cpu $(ARGS)
 
-bench-model: $(DEV) ## Compare the queue model with the real program
+bench-model: $(DEV) ## Compare the queue model with the real program, and late closing with delays
 	@$(BIN)/python -m tests.benchmarks.queue_model $(ARGS)
+	@$(BIN)/python -m tests.benchmarks.closing
 
 bench-tuner: $(DEV) ## Compare the tuner with bisection and brute force, in the queue model
 	@$(BIN)/python -m tests.benchmarks.tuner $(ARGS)

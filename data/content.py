@@ -1,4 +1,4 @@
-"""A look at the content of many files that costs little: all of a small set, some of a large one."""
+"""A cheap look at the content of many files: all of a small set, some of a large one."""
 
 from __future__ import annotations
 

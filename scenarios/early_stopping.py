@@ -53,6 +53,13 @@ def allowed_over(percentile: float, queries: int) -> int | None:
     return allowed
 
 
+@lru_cache(maxsize=1024)
+def needed_share(percentile: float, queries: int) -> float:
+    """Return the share of queries in time that a run needs to pass; all in very short runs."""
+    allowed = allowed_over(percentile, queries) or 0
+    return min(1 - allowed / queries, 1 - 1 / queries)
+
+
 def queries_at_share(percentile: float, queries: int, over: int) -> int | None:
     """Return the length of run that passes if the share of late queries stays over / queries.
 

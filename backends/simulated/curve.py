@@ -60,6 +60,18 @@ class Curve:
         return (low_ms + slope * (batch - low)) * NS_PER_MS
 
 
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A curve that is slower or faster by a factor."""
+
+    curve: Curve
+    factor: float
+
+    def service_ns(self, batch: int) -> float:
+        """Return S(b) in ns."""
+        return self.curve.service_ns(batch) * self.factor
+
+
 def formula(base_ms: float, per_sample_ms: float) -> Curve:
     """Return S(b) = base_ms + per_sample_ms * b.
 

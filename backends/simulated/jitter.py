@@ -62,3 +62,27 @@ class Jitter:
             return generator.gamma(spread**-2, spread**2, BLOCK)
         sigma = np.log1p(spread**2) ** 0.5
         return generator.lognormal(-(sigma**2) / 2, sigma, BLOCK)
+
+
+@dataclass(frozen=True)
+class Observed(Jitter):
+    """Factors that were observed in a run, drawn from their quantiles.
+
+    Attributes:
+        quantiles: ascending, of mean 1.
+    """
+
+    quantiles: tuple[float, ...] = ()
+
+    @property
+    def acts(self) -> bool:
+        """Whether any factor differs from 1."""
+        return bool(self.quantiles) and self.quantiles[0] != self.quantiles[-1]
+
+    def factors(self, *seed: int) -> Iterator[float]:
+        """See Jitter.factors."""
+        generator = np.random.default_rng(seed)
+        values = np.array(self.quantiles)
+        values /= values.mean()
+        while True:
+            yield from generator.choice(values, BLOCK).tolist()

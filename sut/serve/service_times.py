@@ -47,6 +47,16 @@ class Measured:
     is_async: bool = False
     notes: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        """Return S(b) of the first worker, and how the others differ."""
+        _, first = self.workers[0]
+        shown = ", ".join(f"{size}: {p.median_ns / NS_PER_MS:.3g}" for size, p in first.items())
+        points = [point for _, of_worker in self.workers for point in of_worker.values()]
+        spread = max((p.high_ns - p.low_ns) / p.median_ns for p in points)
+        count = len(self.workers)
+        workers = "1 worker" if count == 1 else f"{count} workers"
+        return f"S(b) in ms: {shown}; {workers}, spread up to {spread:.1%}"
+
     @property
     def curves(self) -> list[tuple[str, Curve]]:
         """(device, S(b)) of every worker."""

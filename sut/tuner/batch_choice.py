@@ -46,13 +46,11 @@ class Choice:
     Attributes:
         row: the batch.
         peak: the highest rate within the budget.
-        is_knife_edge: measuring again may well lead to a very different choice.
         notes: the reasons.
     """
 
     row: Row
     peak: Row
-    is_knife_edge: bool
     notes: tuple[str, ...]
 
 
@@ -66,39 +64,39 @@ def choose(
         budget_ns: the highest allowed latency; None for no budget.
         near: as a share of the best rate.
     """
+    rows = sorted(rows, key=lambda row: row.batch)
     fitting = [row for row in rows if budget_ns is None or row.latency_ns <= budget_ns]
     if not fitting:
         return None
     peak = max(fitting, key=lambda row: row.rate)
-    row = min(
-        (row for row in fitting if row.rate >= (1 - near) * peak.rate), key=lambda row: row.batch
-    )
-    notes = [*_fall(rows, peak, budget_ns), *_doubt(rows, row, peak, near)]
-    edge = None if budget_ns is None else _knife_edge(rows, row, budget_ns)
-    if edge:
-        notes.append(edge)
-    return Choice(row, peak, edge is not None, tuple(notes))
+    row = next(row for row in fitting if row.rate >= (1 - near) * peak.rate)
+    notes = _doubt(rows, row, peak, near)
+    if budget_ns is None:
+        notes = [*_fall(rows, peak), *notes]
+    else:
+        notes += _knife_edge(rows, row, budget_ns)
+    return Choice(row, peak, tuple(notes))
 
 
-def _knife_edge(rows: Sequence[Row], row: Row, budget_ns: float) -> str | None:
+def _knife_edge(rows: Sequence[Row], row: Row, budget_ns: float) -> list[str]:
     """Name batch sizes whose latency is too uncertain to compare with the budget."""
-    width = _SIGMAS * max(USUAL_UNCERTAINTY, scatter([r.latency_ns for r in _by_batch(rows)]))
+    width = _SIGMAS * max(USUAL_UNCERTAINTY, scatter([r.latency_ns for r in rows]))
     certain = [r.rate for r in rows if r.latency_ns * (1 + width) <= budget_ns]
     possible = [r.rate for r in rows if r.latency_ns * (1 - width) <= budget_ns]
     least, most = max(certain, default=0.0), max([*possible, row.rate])
     if least * KNIFE_EDGE >= most:
-        return None
-    cut = [r for r in _by_batch(rows) if abs(r.latency_ns - budget_ns) <= width * r.latency_ns]
+        return []
+    cut = [r for r in rows if abs(r.latency_ns - budget_ns) <= width * r.latency_ns]
     worth = (
         f"change the rate {most / (least or row.rate):.0f}-fold"
         if most > (least or row.rate)
         else "decide whether any fits"
     )
-    return (
+    return [
         f"Knife-edge: latencies are known to within {width:.0%}, and the limit of "
         f"{budget_ns / 1e6:g} ms is within that of batch {', '.join(str(r.batch) for r in cut)}. "
         f"Noise alone can {worth}. Measure again, or allow a little more latency."
-    )
+    ]
 
 
 def scatter(latencies_ns: Sequence[float]) -> float:
@@ -121,13 +119,9 @@ def scatter(latencies_ns: Sequence[float]) -> float:
     return math.sqrt(squares / freedom) if freedom else 0.0
 
 
-def _by_batch(rows: Sequence[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: row.batch)
-
-
-def _fall(rows: Sequence[Row], peak: Row, budget_ns: float | None) -> list[str]:
+def _fall(rows: Sequence[Row], peak: Row) -> list[str]:
     after = [r for r in rows if r.batch > peak.batch and r.rate < peak.rate]
-    if not after or budget_ns is not None:
+    if not after:
         return []
     least = min(after, key=lambda r: r.rate)
     return [
@@ -148,7 +142,7 @@ def _doubt(rows: Sequence[Row], row: Row, peak: Row, near: float) -> list[str]:
     ]
     if not doubtful:
         return []
-    least = min(doubtful, key=lambda r: r.batch)
+    least = doubtful[0]
     return [
         f"Batch {least.batch} may also be within {near:.0%} of the peak: {least.rate:,.6g} and "
         f"{peak.rate:,.6g} samples/s, known to within {least.rate_uncertainty:.1%}."

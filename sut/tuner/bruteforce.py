@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sut.tuner import server, space
+from sut.tuner import predict, space
+from sut.tuner.asking import Unreachable, confirm_in_turns, measured_model, run_trial
 from sut.tuner.confirm import rounded
-from sut.tuner.messages import Answer, Predicted, Trial, run_trial
-from sut.tuner.model import Model
+from sut.tuner.messages import Answer, Predicted, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, MutableMapping
+    from collections.abc import Callable, Sequence
 
     from sut.tuner.job import Candidate, Job
-    from sut.tuner.messages import Ask, Reply, Search
+    from sut.tuner.messages import Known, Say, Search, Steps
+    from sut.tuner.model import Model
 
 # Bisections of each candidate's rate between a VALID and an INVALID one: within 1 %.
 _BISECTIONS = 5
@@ -27,47 +28,42 @@ _WIDEN = 1.25
 _LEAST_SHARE = 0.05
 
 
-def grid(job: Job, known: MutableMapping[str, float], say: Callable[[str], None]) -> Search:
+def grid(job: Job, known: Known, say: Say) -> Search:
     """Search every candidate."""
-    measured = yield from server.measure(job)
-    model = Model(measured, job.bounds, job.confirm_s, known)
-    return (yield from _search(job, model, space.distinct(list(space.grid(job, model))), say))
+    return _search(job, known, say, space.grid)
 
 
-def bisect(job: Job, known: MutableMapping[str, float], say: Callable[[str], None]) -> Search:
+def bisect(job: Job, known: Known, say: Say) -> Search:
     """Search every batch size, with one delay."""
-    measured = yield from server.measure(job)
-    model = Model(measured, job.bounds, job.confirm_s, known)
-    return (yield from _search(job, model, space.first_look(job, model), say))
+    return _search(job, known, say, space.first_look)
 
 
 def _search(
-    job: Job, model: Model, candidates: Iterable[Candidate], say: Callable[[str], None]
+    job: Job,
+    known: Known,
+    say: Say,
+    candidates_of: Callable[[Job, Model], Sequence[Candidate]],
 ) -> Search:
+    model = yield from measured_model(job, known)
     peaks: dict[Candidate, float] = {}
-    for candidate in candidates:
+    for candidate in candidates_of(job, model):
         peaks[candidate] = yield from _peak(job, candidate, model.rate(candidate))
         say(f"{candidate}: {peaks[candidate]:,.6g} queries/s")
     ranked = sorted(peaks, key=lambda c: -peaks[c])
     if not ranked or not peaks[ranked[0]]:
-        raise server.Unreachable(server.unreachable(job, model))
+        raise Unreachable(predict.why_unreachable(job, model))
     best = ranked[0]
-    runs = []
-    for _ in range(job.confirm_runs):
-        runs.append((yield from run_trial(Trial("confirm", best, job.confirm_s, peaks[best]))))
+    runs = (yield from confirm_in_turns(job, [best], peaks[best]))[best]
     return Answer(
         candidate=best,
-        target_qps=peaks[best],
-        value=min(run.metric for run in runs),
         confirmed=tuple(runs),
         is_valid=all(run.valid for run in runs),
-        confidence=None,
+        target_qps=peaks[best],
         predictions=tuple(Predicted(c, peaks[c], model.fill_ns(c, peaks[c])) for c in ranked),
-        measured=tuple(model.measured.items()),
     )
 
 
-def _peak(job: Job, candidate: Candidate, capacity: float) -> Generator[Ask, Reply, float]:
+def _peak(job: Job, candidate: Candidate, capacity: float) -> Steps[float]:
     """Widen until one rate is VALID and one is not, then halve the distance; 0.0: none is."""
     low, high, left = 0.0, 0.0, _BISECTIONS
     qps = rounded(_START_SHARE * capacity)

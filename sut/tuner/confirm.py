@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sut.config import constraints
-from sut.tuner.messages import Trial, run_trial
+from sut.tuner.asking import confirm_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Sequence
 
     from sut.tuner.job import Candidate, Job
     from sut.tuner.learning import Lessons
-    from sut.tuner.messages import Ask, Outcome, Reply
+    from sut.tuner.messages import Outcome, Say, Steps
 
 # Smallest gain for which the rate is raised, and smallest step by which it is lowered.
 _LEAST_GAIN, _LEAST_STEP = 0.002, 0.002
@@ -62,9 +62,7 @@ class Claim:
     notes: list[str] = field(default_factory=list)
 
 
-def confirm(
-    job: Job, lessons: Lessons, claim: Claim, say: Callable[[str], None]
-) -> Generator[Ask, Reply, Claim]:
+def confirm(job: Job, lessons: Lessons, claim: Claim, say: Say) -> Steps[Claim]:
     """Find the rate that holds, and prove it; the rival runs in between at the same rate."""
     claim = yield from _Proof(job, lessons, claim, say).search()
     _judge(job, lessons, claim)
@@ -81,9 +79,7 @@ def confirm(
 class _Proof:
     """Looks for the rate of one candidate that holds."""
 
-    def __init__(
-        self, job: Job, lessons: Lessons, claim: Claim, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, job: Job, lessons: Lessons, claim: Claim, say: Say) -> None:
         self._job = job
         self._lessons = lessons
         self._claim = claim
@@ -92,7 +88,7 @@ class _Proof:
         self._failed_qps = self._ceiling_qps = math.inf
         self._broke: dict[str, list[tuple[float, float]]] = defaultdict(list)
 
-    def search(self) -> Generator[Ask, Reply, Claim]:
+    def search(self) -> Steps[Claim]:
         """Run until enough runs in a row are VALID at one rate, or the rate changed too often."""
         while len(self._claim.runs) < self._job.confirm_runs:
             claim = self._claim
@@ -111,9 +107,8 @@ class _Proof:
                 claim.rival_runs.append((yield from self._run(claim.rival, claim.qps)))
         return self._claim
 
-    def _run(self, candidate: Candidate, qps: float) -> Generator[Ask, Reply, Outcome]:
-        trial = Trial("confirm", candidate, self._job.confirm_s, qps)
-        outcome = yield from run_trial(trial)
+    def _run(self, candidate: Candidate, qps: float) -> Steps[Outcome]:
+        outcome = yield from confirm_once(self._job, candidate, qps)
         self._lessons.learn(candidate, qps, outcome, "confirm")
         return outcome
 
@@ -165,8 +160,7 @@ class _Proof:
 
     def _why(self, run: Outcome) -> str:
         bound = self._job.bound
-        reached_ms = run.latency_ns[bound.name] / 1e6
-        return f"{bound.name} {reached_ms:.4g} of {bound.limit_ns / 1e6:g} ms"
+        return bound.reached(run.latency_ns[bound.name])
 
 
 def rounded(qps: float) -> float:
@@ -195,7 +189,7 @@ def _rate_within(limit: float, points: Sequence[tuple[float, float]]) -> float:
 
 def _judge(job: Job, lessons: Lessons, claim: Claim) -> None:
     """Note how sure the claim is, and how near the edge."""
-    name, limit_ms = job.bound.name, job.bound.limit_ns / 1e6
+    name, limit_ms = job.bound.name, job.bound.limit_ms
     claim.is_proven = len(claim.runs) >= job.confirm_runs and all(r.valid for r in claim.runs)
     values_ms = [run.latency_ns[name] / 1e6 for run in claim.runs]
     claim.notes.append(

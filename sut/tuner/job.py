@@ -15,7 +15,7 @@ from scenarios.base import Scenario
 from sut.config.constraints import Constraint
 from sut.config.settings import WorkerKind
 
-US_PER_MS = 1e3
+US_PER_MS, NS_PER_MS = 1e3, 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,10 @@ class Candidate:
     workers: WorkerKind
     variant: Variant = Variant()
     caps: tuple[tuple[str, int], ...] = ()
+
+    def cap(self, device: str) -> int:
+        """Return the largest batch of a device, in samples."""
+        return min(self.max_batch_size, dict(self.caps).get(device, self.max_batch_size))
 
     def harness(self) -> HarnessDefaults:
         """Return it in the form of a system file."""
@@ -99,6 +103,15 @@ class Bound:
     name: str
     limit_ns: float
     share: float | None = None
+
+    @property
+    def limit_ms(self) -> float:
+        """The limit in ms."""
+        return self.limit_ns / NS_PER_MS
+
+    def reached(self, latency_ns: float) -> str:
+        """Return a latency beside its limit: `p99 14.2 of 15 ms`."""
+        return f"{self.name} {latency_ns / NS_PER_MS:.4g} of {self.limit_ms:g} ms"
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,5 @@ def _key(plain: Mapping[str, object]) -> str:
 
 
 def _reply(ask: Mapping[str, object], plain: object) -> Reply:
-    if ask["kind"] == "measure":
-        return msgspec.convert(plain, Measured, strict=False)
-    return msgspec.convert(plain, Outcome, strict=False)
+    kind: type[Reply] = Measured if ask["kind"] == "measure" else Outcome
+    return msgspec.convert(plain, kind, strict=False)

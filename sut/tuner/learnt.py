@@ -5,39 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from backends.simulated.jitter import Jitter
+from backends.simulated.jitter import Jitter, Observed
 from sut.serve.queue_model import MEASURED_HOST, Host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sut.record.trace_facts import TraceFacts
-
-
-@dataclass(frozen=True)
-class Observed(Jitter):
-    """Factors of a run, drawn from its quantiles.
-
-    Attributes:
-        quantiles: ascending, of mean 1.
-    """
-
-    quantiles: tuple[float, ...] = ()
-
-    @property
-    def acts(self) -> bool:
-        """Whether any factor differs from 1."""
-        return bool(self.quantiles) and self.quantiles[0] != self.quantiles[-1]
-
-    def factors(self, *seed: int) -> Iterator[float]:
-        """See Jitter.factors."""
-        generator = np.random.default_rng(seed)
-        values = np.array(self.quantiles)
-        values /= values.mean()
-        while True:
-            yield from generator.choice(values, 1024).tolist()
 
 
 @dataclass(frozen=True, slots=True)

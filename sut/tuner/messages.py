@@ -7,9 +7,9 @@ Everything except `drive` is plain data, which the journal keeps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, MutableMapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from sut.record.stalls import DISTURBING_SHARE
 from sut.record.trace_facts import TraceFacts
@@ -17,6 +17,11 @@ from sut.serve.service_times import Measured
 from sut.telemetry.neighbours import disturbance
 from sut.tuner.job import Candidate, Variant  # msgspec reads the annotations
 
+T = TypeVar("T")
+# Receives progress lines.
+Say: TypeAlias = Callable[[str], None]
+# Predictions of the model by question; whoever starts a search keeps them.
+Known: TypeAlias = MutableMapping[str, float]
 Purpose = Literal["probe", "search", "confirm"]
 
 
@@ -159,14 +164,12 @@ class Answer:
 
     Attributes:
         candidate: the settings found.
-        target_qps: Server: the rate.
-        value: the objective, as confirmed.
         confirmed: the runs that prove it.
         is_valid: enough of them, and all VALID.
+        target_qps: the rate; None for a scenario without one.
         confidence: that another run will be VALID, 0 to 1; None if nothing was proven, or a run
             cannot be INVALID.
         predictions: of all candidates, best first.
-        measured: S(b) by variant.
         curve: latency against rate.
         notes: for the user, one line each.
         slacks: every bound and constraint as text, with the room in the worst confirmation run as
@@ -174,13 +177,11 @@ class Answer:
     """
 
     candidate: Candidate
-    target_qps: float | None
-    value: float
     confirmed: tuple[Outcome, ...]
     is_valid: bool
-    confidence: float | None
+    target_qps: float | None = None
+    confidence: float | None = None
     predictions: tuple[Predicted, ...] = ()
-    measured: tuple[tuple[Variant, Measured], ...] = ()
     curve: Curve = Curve()
     notes: tuple[str, ...] = ()
     slacks: tuple[tuple[str, float], ...] = ()
@@ -188,14 +189,9 @@ class Answer:
 
 Ask: TypeAlias = Measure | Trial
 Reply: TypeAlias = Measured | Outcome
-Search: TypeAlias = "Generator[Ask, Reply, Answer]"
-
-
-def run_trial(trial: Trial) -> Generator[Ask, Reply, Outcome]:
-    """Ask for one trial and return its outcome, with `yield from`."""
-    outcome = yield trial
-    assert isinstance(outcome, Outcome)
-    return outcome
+# A part of a search that ends with a value, and a whole one.
+Steps: TypeAlias = Generator[Ask, Reply, T]
+Search: TypeAlias = Steps[Answer]
 
 
 def drive(search: Search, answer: Callable[[Ask], Reply]) -> Answer:

@@ -9,12 +9,11 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 
-from backends.simulated.curve import Curve
-from scenarios.early_stopping import allowed_over
+from backends.simulated.curve import Scaled
+from scenarios.early_stopping import needed_share
 from sut.serve.batcher import BatcherSettings
 from sut.serve.queue_model import Device, QueueResult, QueueSetting, simulate
 from sut.serve.service_times import Measured
@@ -56,18 +55,6 @@ QUICK = Effort(30_000, (1, 2), 1e-3)
 FINE = Effort(60_000, (1, 2), 1e-3)
 
 
-@dataclass(frozen=True, slots=True)
-class Scaled:
-    """A curve that is slower or faster by a factor."""
-
-    curve: Curve
-    factor: float
-
-    def service_ns(self, batch: int) -> float:
-        """Return S(b) in ns."""
-        return self.curve.service_ns(batch) * self.factor
-
-
 @dataclass
 class Model:
     """The measured devices of every variant, and the bounds.
@@ -87,12 +74,9 @@ class Model:
 
     def rate(self, candidate: Candidate) -> float:
         """Return samples/s with every device busy with full batches."""
-        caps = dict(candidate.caps)
-        total = 0.0
-        for device, curve in self.measured[candidate.variant].curves:
-            cap = min(candidate.max_batch_size, caps.get(device, candidate.max_batch_size))
-            total += cap / curve.service_ns(cap)
-        return total * NS_PER_S
+        curves = self.measured[candidate.variant].curves
+        full = [(candidate.cap(device), curve) for device, curve in curves]
+        return sum(cap / curve.service_ns(cap) for cap, curve in full) * NS_PER_S
 
     def fill_ns(self, candidate: Candidate, qps: float) -> float:
         """Return the time in which the largest batch fills at a rate."""
@@ -183,14 +167,13 @@ class Model:
         return self._lately[question]
 
     def _fits(self, candidate: Candidate, qps: float, learnt: Learnt, effort: Effort) -> bool:
-        room = {b.name: b.limit_ns * len(effort.seeds) for b in self.bounds}
-        by_name = {bound.name: bound for bound in self.bounds}
+        room_ns = {bound: bound.limit_ns * len(effort.seeds) for bound in self.bounds}
         queries = self._queries(qps, effort)
         for seed in effort.seeds:
             result = self.simulate(candidate, qps, learnt, effort.samples, seed)
-            for name in room:
-                room[name] -= _reached_ns(result, by_name[name], queries)
-            if min(room.values()) < 0:
+            for bound in self.bounds:
+                room_ns[bound] -= _reached_ns(result, bound, queries)
+            if min(room_ns.values()) < 0:
                 return False
         return True
 
@@ -203,13 +186,12 @@ class Model:
     def _setting(
         self, candidate: Candidate, qps: float, learnt: Learnt, samples: int, seed: int
     ) -> QueueSetting:
-        caps = dict(candidate.caps)
         devices = tuple(
             Device(
                 Scaled(curve, learnt.service_ratio),
                 candidate.slots,
                 learnt.jitter,
-                max_batch_size=caps.get(device),
+                max_batch_size=candidate.cap(device),
             )
             for device, curve in self.measured[candidate.variant].curves
         )
@@ -223,14 +205,7 @@ def _reached_ns(result: QueueResult, bound: Bound, queries: int) -> float:
     """Return the latency that must be within a bound: its percentile, or what LoadGen asks for."""
     if bound.share is None:
         return result.latency_ns[bound.name]
-    return result.percentile_ns(_needed_share(bound.share, queries))
-
-
-@cache
-def _needed_share(share: float, queries: int) -> float:
-    """Return the share of queries in time that makes a run VALID; all in very short runs."""
-    allowed = allowed_over(share, queries) or 0
-    return min(1 - allowed / queries, 1 - 1 / queries)
+    return result.percentile_ns(needed_share(bound.share, queries))
 
 
 def _largest_ratio(fits: Fits) -> float:
@@ -253,30 +228,34 @@ def _halved(fits: Fits, low: float, high: float, resolution: float) -> tuple[flo
 
 
 def _from_above(fits: Fits, capacity: float) -> tuple[float, float]:
-    """Go down from the capacity in growing steps; with a long delay, low rates may not fit."""
-    low = high = capacity
-    step = _FIRST_STEP * capacity
-    while not fits(low):
-        low, high, step = low - step, low, 1.5 * step
-        if low < _LEAST_QPS_SHARE * capacity:
-            return 0.0, high
-    return low, high
+    """Go down from the capacity; with a long delay, low rates may not fit."""
+    if fits(capacity):
+        return capacity, capacity
+    return _below(fits, capacity, _FIRST_STEP * capacity, 1.5, capacity)
 
 
 def _bracket(fits: Fits, hint: float, capacity: float) -> tuple[float, float]:
     """Widen around a hint."""
     step = _HINTED_STEP * hint
-    if fits(hint):
-        low = high = min(hint, capacity)
-        while high < capacity:
-            high = min(low + step, capacity)
-            if not fits(high):
-                break
-            low, step = high, 2 * step
-        return low, high
-    low, high = hint - step, hint
-    while not fits(low):
-        low, high, step = low - 2 * step, low, 2 * step
-        if low < _LEAST_QPS_SHARE * capacity:
-            return 0.0, high
+    if not fits(hint):
+        return _below(fits, hint, step, 2, capacity)
+    low = high = min(hint, capacity)
+    while high < capacity:
+        high = min(low + step, capacity)
+        if not fits(high):
+            break
+        low, step = high, 2 * step
     return low, high
+
+
+def _below(
+    fits: Fits, high: float, step: float, growth: float, capacity: float
+) -> tuple[float, float]:
+    """Go down from a value that does not fit, in growing steps, to one that does, else to 0."""
+    low = high - step
+    while low >= _LEAST_QPS_SHARE * capacity:
+        if fits(low):
+            return low, high
+        step *= growth
+        low, high = low - step, low
+    return 0.0, high

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sut.base.errors import ConfigError
 from sut.tuner import predict, server, space
+from sut.tuner.asking import measure
 from sut.tuner.learnt import Learnt
 from sut.tuner.model import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping, Sequence
+    from collections.abc import Sequence
     from types import ModuleType
 
     from optuna import Trial
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from backends.base import OptionValue
     from sut.serve.service_times import Measured
     from sut.tuner.job import Candidate, Job, Variant
-    from sut.tuner.messages import Search
+    from sut.tuner.messages import Known, Say, Search
 
 T = TypeVar("T")
 # Proposals; at least a few for each variant.
@@ -38,7 +39,7 @@ _USUAL_SHARE = 0.9
 _SEED = 1
 
 
-def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], None]) -> Search:
+def search(job: Job, known: Known, say: Say) -> Search:
     """Search; see sut.tuner.server.search.
 
     Raises:
@@ -58,7 +59,7 @@ def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], Non
         trial = study.ask()
         variant = _variant(trial, job.space.variants)
         if variant not in measured:
-            measured[variant] = yield from server.measure_one(job, variant)
+            measured[variant] = yield from measure(job, variant)
         candidate = _candidate(trial, job, model, variant)
         if candidate is not None and candidate not in found:
             hint = _USUAL_SHARE * model.rate(candidate)
@@ -66,8 +67,8 @@ def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], Non
         study.tell(trial, 0.0 if candidate is None else found[candidate])
     best = sorted(found, key=lambda c: -found[c])[:_KEPT]
     say(f"{len(measured)} variants measured, {len(found)} settings predicted")
-    again = partial(predict.rank_only, job, model, best)
-    return (yield from server.settle(job, model, again(Learnt()), again, say))
+    rank = partial(predict.rank_only, job, model, best)
+    return (yield from server.settle(job, model, rank, say))
 
 
 def _variant(trial: Trial, variants: Sequence[Variant]) -> Variant:

@@ -15,9 +15,10 @@ from sut.tuner.messages import Predicted
 from sut.tuner.model import FINE, ROUGH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sut.tuner.job import Candidate, Job
+    from sut.tuner.messages import Say
     from sut.tuner.model import Model
 
 # Candidates to refine: those within this share of the best rough rate, but at most this many. A
@@ -27,11 +28,9 @@ _NEAR_SHARE, _REFINED = 0.02, 5
 FLAT_SHARE = 0.005
 
 
-def rank(
-    job: Job, model: Model, say: Callable[[str], None], learnt: Learnt | None = None
-) -> list[Predicted]:
+def rank(job: Job, model: Model, say: Say, learnt: Learnt) -> list[Predicted]:
     """Return every predicted candidate, best first; one with a rate of 0 does not fit."""
-    look = _Look(job, model, learnt or Learnt())
+    look = _Look(job, model, learnt)
     firsts = space.first_look(job, model)
     say(f"predicting {len(firsts)} batch sizes")
     look.at(firsts)
@@ -131,4 +130,20 @@ def flatness(ranked: Sequence[Predicted]) -> str:
     return (
         f"Several are as good: batches {min(near)} to {max(near)} are predicted within "
         f"{FLAT_SHARE:.1%} of the best."
+    )
+
+
+def why_unreachable(job: Job, model: Model) -> str:
+    """Explain why nothing fits."""
+    bound = job.bound
+    alone = {
+        device: curve.service_ns(1)
+        for measured in model.measured.values()
+        for device, curve in measured.curves
+    }
+    device, least_ns = min(alone.items(), key=lambda pair: pair[1])
+    return (
+        f"{bound.name} of {bound.limit_ms:g} ms cannot be met: a batch of one takes "
+        f"{least_ns / 1e6:.3g} ms on the fastest device, {device}, plus the time to wait and to "
+        "get there and back. Allow more latency, or use a faster engine."
     )

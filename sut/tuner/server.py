@@ -7,25 +7,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from sut.base.errors import SutError
-from sut.serve.service_times import Measured
 from sut.tuner import predict
+from sut.tuner.asking import Unreachable, measured_model, probe
 from sut.tuner.confirm import Claim, confirm, rounded
 from sut.tuner.learning import Lessons
 from sut.tuner.learnt import Learnt
-from sut.tuner.messages import Answer, Curve, Measure, Predicted, Trial, run_trial
-from sut.tuner.model import FINE, Model
+from sut.tuner.messages import Answer, Curve
+from sut.tuner.model import FINE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, MutableMapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from sut.tuner.job import Candidate, Job, Variant
-    from sut.tuner.messages import Ask, Reply, Search
+    from sut.tuner.job import Candidate, Job
+    from sut.tuner.messages import Known, Predicted, Say, Search, Steps
+    from sut.tuner.model import Model
 
-MS = 1e6
-Say: TypeAlias = "Callable[[str], None]"
 # Candidates to probe, and probes of each; later ones use what the first showed.
 _CONTENDERS, _PROBES = 3, 2
 # A candidate predicted this far below the best is not probed: a correction moves all of them.
@@ -34,50 +32,40 @@ _CONTENDER_SHARE = 0.02
 _ALIKE_SHARE = 0.1
 # If the first candidate is this far from its prediction, all candidates are predicted again.
 _SURPRISE = 0.03
-# Sizes are measured until one takes this many times the budget, because times of similar sizes
-# differ by noise, and a larger one may be within the budget again.
-_BEYOND_BUDGET = 1.5
 # One probe is enough if it is VALID this close to the rate that follows from it.
 _NEAR_RATE = 0.004
 
 
-class Unreachable(SutError):
-    """No setting meets the bounds; the message says why."""
-
-
-def search(job: Job, known: MutableMapping[str, float], say: Callable[[str], None]) -> Search:
+def search(job: Job, known: Known, say: Say) -> Search:
     """Search; `known` keeps predictions, `say` receives progress lines.
 
     Raises:
         Unreachable: no setting meets the bounds.
     """
-    measured = yield from measure(job)
-    model = Model(measured, job.bounds, job.confirm_s, known)
-    ranked = predict.rank(job, model, say)
-    return (yield from settle(job, model, ranked, partial(predict.rank, job, model, say), say))
+    model = yield from measured_model(job, known)
+    return (yield from settle(job, model, partial(predict.rank, job, model, say), say))
 
 
 def settle(
     job: Job,
     model: Model,
-    ranked: Sequence[Predicted],
-    again: Callable[[Learnt], list[Predicted]],
-    say: Callable[[str], None],
+    rank: Callable[[Learnt], list[Predicted]],
+    say: Say,
 ) -> Search:
     """Probe the best predictions, and confirm the best of them.
 
     Args:
         job: what is tuned.
         model: of the variants measured.
-        ranked: predictions, the best first.
-        again: predicts again with the results of the first runs.
+        rank: predicts with what runs showed; the best first.
         say: receives progress lines.
 
     Raises:
         Unreachable: no predicted setting meets the bounds.
     """
+    ranked = rank(Learnt())
     if not ranked or not ranked[0].qps:
-        raise Unreachable(unreachable(job, model))
+        raise Unreachable(predict.why_unreachable(job, model))
     say(
         f"predicted: {ranked[0].qps:,.0f} queries/s with {ranked[0].candidate}. "
         f"{predict.flatness(ranked)}"
@@ -87,7 +75,7 @@ def settle(
     yield from _probe(job, lessons, first, qps)
     if lessons.safe_rate(first, qps) < (1 - _SURPRISE) * qps:
         say("the first runs differ from the prediction; predicting again with their times")
-        corrected = again(lessons.learnt(first))
+        corrected = rank(lessons.learnt(first))
         ranked = corrected if corrected and corrected[0].qps else ranked
     rates = _contenders(ranked)
     for candidate, qps in rates.items():
@@ -101,40 +89,6 @@ def settle(
     claim = Claim(chosen, rounded(lessons.safe_rate(chosen, rates[best])), rival)
     claim = yield from confirm(job, lessons, claim, say)
     return _answer(model, ranked, lessons, claim)
-
-
-def measure(job: Job) -> Generator[Ask, Reply, dict[Variant, Measured]]:
-    """Ask for S(b) of every variant."""
-    found = {}
-    for variant in job.space.variants:
-        found[variant] = yield from measure_one(job, variant)
-    return found
-
-
-def measure_one(job: Job, variant: Variant) -> Generator[Ask, Reply, Measured]:
-    """Ask for S(b) of one variant, and with a budget also for batches that run alone."""
-    limit_ns = min((bound.limit_ns for bound in job.bounds), default=None)
-    if job.budget is not None:
-        limit_ns = _BEYOND_BUDGET * job.budget.limit_ns
-    reply = yield Measure(variant, job.space.sizes, limit_ns, job.budget is not None)
-    assert isinstance(reply, Measured)
-    return reply
-
-
-def unreachable(job: Job, model: Model) -> str:
-    """Explain why nothing fits."""
-    bound = job.bound
-    alone = {
-        device: curve.service_ns(1)
-        for measured in model.measured.values()
-        for device, curve in measured.curves
-    }
-    device, least_ns = min(alone.items(), key=lambda pair: pair[1])
-    return (
-        f"{bound.name} of {bound.limit_ns / MS:g} ms cannot be met: a batch of one takes "
-        f"{least_ns / MS:.3g} ms on the fastest device, {device}, plus the time to wait and to get "
-        "there and back. Allow more latency, or use a faster engine."
-    )
 
 
 def _contenders(ranked: Sequence[Predicted]) -> dict[Candidate, float]:
@@ -155,27 +109,23 @@ def _are_alike(one: Candidate, other: Candidate) -> bool:
     return one.variant == other.variant and bool(one.caps) == bool(other.caps) and near
 
 
-def _probe(
-    job: Job, lessons: Lessons, candidate: Candidate, qps: float
-) -> Generator[Ask, Reply, None]:
+def _probe(job: Job, lessons: Lessons, candidate: Candidate, qps: float) -> Steps[None]:
     """Probe a candidate until its rate settles, and learn from it."""
     for _ in range(_PROBES):
         qps = rounded(lessons.safe_rate(candidate, qps))
-        outcome = yield from run_trial(Trial("probe", candidate, job.probe_s, qps))
+        outcome = yield from probe(job, candidate, qps)
         lessons.learn(candidate, qps, outcome, "probe")
         if outcome.valid and abs(lessons.safe_rate(candidate, qps) - qps) <= _NEAR_RATE * qps:
             break
 
 
-def _other_workers(
-    job: Job, lessons: Lessons, best: Candidate, qps: float
-) -> Generator[Ask, Reply, Candidate]:
+def _other_workers(job: Job, lessons: Lessons, best: Candidate, qps: float) -> Steps[Candidate]:
     """Probe the other kinds of worker in turns with the best; return the one that is faster."""
     qps, name = rounded(qps), job.bound.name
     for kind in [kind for kind in job.space.workers if kind != best.workers]:
         other = replace(best, workers=kind)
-        theirs = yield from run_trial(Trial("probe", other, job.probe_s, qps))
-        mine = yield from run_trial(Trial("probe", best, job.probe_s, qps))
+        theirs = yield from probe(job, other, qps)
+        mine = yield from probe(job, best, qps)
         lessons.learn(best, qps, mine, "probe")
         is_fair = theirs.is_disturbed <= mine.is_disturbed and not theirs.stopped
         if is_fair and theirs.latency_ns[name] < mine.latency_ns[name]:
@@ -187,13 +137,11 @@ def _other_workers(
 def _answer(model: Model, ranked: Sequence[Predicted], lessons: Lessons, claim: Claim) -> Answer:
     return Answer(
         candidate=claim.candidate,
-        target_qps=claim.qps,
-        value=min(run.metric for run in claim.runs),
         confirmed=tuple(claim.runs),
         is_valid=claim.is_proven,
+        target_qps=claim.qps,
         confidence=claim.confidence,
         predictions=tuple(ranked),
-        measured=tuple(model.measured.items()),
         curve=_curve(model, lessons, claim),
         notes=(predict.flatness(ranked), *lessons.notes(claim.candidate), *claim.notes),
     )

@@ -17,15 +17,15 @@ from sut.tuner.messages import Measure, Outcome, Trial, drive
 from sut.tuner.verdict import judged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from scenarios.base import Scenario
     from sut.tuner.job import Job
-    from sut.tuner.messages import Answer, Ask, Reply, Search
+    from sut.tuner.messages import Answer, Ask, Known, Reply, Say, Search
     from sut.tuner.trial_runner import TrialRunner
 
-    MakeSearch = Callable[[Job, MutableMapping[str, float], Callable[[str], None]], Search]
+    MakeSearch = Callable[[Job, Known, Say], Search]
 
 MS = 1e6
 SEARCHES = ("model", "grid", "bisect", "optuna")
@@ -66,9 +66,7 @@ def search_of(name: str, scenario: Scenario) -> MakeSearch:
 class Session:
     """A tuning and its folder."""
 
-    def __init__(
-        self, job: Job, folder: Path, settings: Mapping[str, object], say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, job: Job, folder: Path, settings: Mapping[str, object], say: Say) -> None:
         self._job = job
         self._folder = folder
         self._journal = Journal(folder, settings)
@@ -111,7 +109,7 @@ class Session:
 
     def _tell(self, ask: Ask, reply: Reply, took: str) -> None:
         if isinstance(reply, Measured):
-            for line in (_curve_line(reply), *reply.notes):
+            for line in (str(reply), *reply.notes):
                 self._say(f"  {line} [{took}]")
         if isinstance(ask, Trial) and isinstance(reply, Outcome):
             self._runs[ask.purpose] += 1
@@ -140,23 +138,10 @@ def _result(job: Job, outcome: Outcome) -> str:
     verdict = "VALID" if outcome.valid else "INVALID"
     parts = [f"{outcome.metric:,.6g} samples/s"] if job.is_for_throughput else []
     for bound in job.bounds:
-        value_ms = outcome.latency_ns[bound.name] / MS
-        parts.append(f"{bound.name} {value_ms:.4g} of {bound.limit_ns / MS:g} ms")
+        parts.append(bound.reached(outcome.latency_ns[bound.name]))
     if outcome.over is not None and job.bounds:
         parts.append(f"{outcome.over:,} of {outcome.samples:,} late")
     if not job.bounds and not job.is_for_throughput:
         parts.append(f"{outcome.metric / MS:.4g} ms")
     parts += outcome.disturbances
     return f"{', '.join(parts)}, {verdict}"
-
-
-def _curve_line(measured: Measured) -> str:
-    """Return S(b) of the first worker, and how the others differ."""
-    _, points = measured.workers[0]
-    shown = ", ".join(f"{size}: {point.median_ns / MS:.3g}" for size, point in points.items())
-    spread = max(
-        (p.high_ns - p.low_ns) / p.median_ns for _, all_ in measured.workers for p in all_.values()
-    )
-    count = len(measured.workers)
-    workers = "1 worker" if count == 1 else f"{count} workers"
-    return f"S(b) in ms: {shown}; {workers}, spread up to {spread:.1%}"

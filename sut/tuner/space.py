@@ -19,7 +19,7 @@ from sut.config.settings import CPU
 from sut.tuner.job import Candidate, Space, Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from backends.base import OptionValue
     from sut.config.plan import Plan
@@ -197,11 +197,13 @@ def _caps(model: Model, variant: Variant, batch: int) -> tuple[tuple[str, int], 
     return tuple((device, cap) for device, cap in found if cap < batch)
 
 
-def grid(job: Job, model: Model) -> Iterator[Candidate]:
-    """Yield every batch size with every delay and number of slots: brute force."""
+def grid(job: Job, model: Model) -> list[Candidate]:
+    """Return every batch size with every delay and number of slots: brute force."""
+    found = []
     for candidate in first_look(job, model):
-        for delayed in distinct([candidate, *delays(job, model, candidate)]):
-            yield from distinct([delayed, *(slots(job, delayed) if job.space.slots else [])])
+        for delayed in [candidate, *delays(job, model, candidate)]:
+            found += [delayed, *(slots(job, delayed) if job.space.slots else [])]
+    return distinct(found)
 
 
 def _workers(plan: Plan, is_single: bool) -> tuple[WorkerKind, ...]:

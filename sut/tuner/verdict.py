@@ -32,7 +32,7 @@ def _slacks(job: Job, answer: Answer) -> list[tuple[str, float]]:
     found = []
     for bound in job.bounds:
         worst = max((run.latency_ns[bound.name] for run in runs), default=bound.limit_ns)
-        text = f"{bound.name} {worst / MS:.4g} <= {bound.limit_ns / MS:g} ms"
+        text = f"{bound.name} {worst / MS:.4g} <= {bound.limit_ms:g} ms"
         found.append((text, 1 - worst / bound.limit_ns))
     bounded = {bound.name for bound in (*job.bounds, job.budget) if bound is not None}
     for constraint in job.constraints:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from backends.simulated.curve import formula
+from sut.serve.service_times import Measured
 from sut.tuner import server
-from sut.tuner.job import Bound, Job, Space
-from sut.tuner.messages import drive
+from sut.tuner.job import Bound, Job, Space, Variant
+from sut.tuner.messages import Measure, drive
+from sut.tuner.model import Model
 from tests.sut.tuner.world import World
 
 if TYPE_CHECKING:
@@ -60,6 +62,13 @@ def find(world: World, job: Job) -> Found:
     said: list[str] = []
     answer = drive(server.search(job, {}, said.append), world)
     return Found(world, job, answer, said)
+
+
+def model_of(world: World, job: Job) -> Model:
+    """Return the model of a world, from its own S(b)."""
+    measured = replace(world, asked=[])(Measure(Variant(), job.space.sizes))
+    assert isinstance(measured, Measured)
+    return Model({Variant(): measured}, job.bounds, job.confirm_s)
 
 
 @pytest.fixture(scope="session")

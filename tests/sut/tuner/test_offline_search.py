@@ -9,9 +9,9 @@ import pytest
 from backends.simulated.curve import Curve, from_file
 from sut.serve.service_times import Measured, Point
 from sut.tuner import offline
+from sut.tuner.asking import Unreachable
 from sut.tuner.job import Bound, Job, Space
 from sut.tuner.messages import Answer, Ask, Measure, Outcome, Reply, Trial, drive
-from sut.tuner.server import Unreachable
 from sut.tuner.space import BUDGET_SIZES
 from sut.tuner.verdict import judged
 

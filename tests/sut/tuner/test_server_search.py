@@ -12,12 +12,22 @@ from backends.simulated.jitter import Jitter
 from sut.config import constraints
 from sut.serve.service_times import Measured, Point
 from sut.tuner import bruteforce, server
+from sut.tuner.asking import Unreachable
 from sut.tuner.job import Bound, Space, Variant
 from sut.tuner.learnt import Learnt
 from sut.tuner.messages import Measure, Trial, drive
 from sut.tuner.model import Model
 from sut.tuner.space import with_batch
-from tests.sut.tuner.conftest import BOUND_NS, CURVE, MS, Found, find, make_job, make_world
+from tests.sut.tuner.conftest import (
+    BOUND_NS,
+    CURVE,
+    MS,
+    Found,
+    find,
+    make_job,
+    make_world,
+    model_of,
+)
 from tests.sut.tuner.world import World
 
 if TYPE_CHECKING:
@@ -45,7 +55,7 @@ def test_the_rate_found_is_near_the_best_of_every_batch_size(found: Found) -> No
     """The truth: for every batch, the highest rate whose verdict in this very world is VALID."""
     world, qps = found.world, found.answer.target_qps
     assert qps is not None
-    model = Model(dict(found.answer.measured), found.job.bounds)
+    model = model_of(world, found.job)
 
     def is_valid(batch: int, rate: float) -> bool:
         variant = found.answer.candidate.variant
@@ -138,7 +148,7 @@ def test_a_machine_that_wanders_leaves_settings_that_hold() -> None:
 def test_a_bound_that_no_batch_meets_is_one_clear_line() -> None:
     job = replace(make_job(), bounds=(Bound("p99", 9 * MS, 0.99),))
 
-    with pytest.raises(server.Unreachable, match="takes 14 ms"):
+    with pytest.raises(Unreachable, match="takes 14 ms"):
         find(World([formula(10.0, 4.0)], 9 * MS), job)
 
 
@@ -195,7 +205,7 @@ def test_unequal_devices_get_caps_of_their_own_and_come_near_the_best() -> None:
 
     caps = dict(answer.candidate.caps)
     assert caps["2"] < caps["0"] < answer.candidate.max_batch_size
-    model = Model(dict(answer.measured), job.bounds, job.confirm_s)
+    model = model_of(world, job)
     assert answer.target_qps is not None
     best = max(
         model.peak(with_batch(job, model, answer.candidate.variant, b), Learnt())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backends.simulated.curve import Scaled
 from backends.simulated.jitter import Jitter
 from scenarios.early_stopping import allowed_over
 from sut.record.trace_facts import TraceFacts
@@ -20,7 +21,6 @@ from sut.serve.batcher import BatcherSettings
 from sut.serve.queue_model import Device, Host, QueueSetting, simulate
 from sut.serve.service_times import Measured, Point
 from sut.tuner.messages import Measure, Outcome, Trial
-from sut.tuner.model import Scaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,11 +12,11 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backends.simulated.curve import Curve, from_file
+from backends.simulated.curve import Curve, Scaled, from_file
 from sut.serve.service_times import Measured, Point
 from sut.tuner.job import Bound, Candidate, Variant
 from sut.tuner.learnt import Learnt
-from sut.tuner.model import QUICK, Model, Scaled
+from sut.tuner.model import QUICK, Model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

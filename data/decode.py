@@ -6,6 +6,7 @@ notes in EXIF. Both are done here as OpenCV's `imread` does, with which MLPerf's
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,10 @@ from sut.base.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+# Pillow warns of odd EXIF, palettes and sizes on the screen, once for each image. An image either
+# gives its pixels or is refused by name. The filter is the process's, because decoding has threads.
+warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
 
 # Modes of 8 bits or fewer, whose conversion to RGB changes no pixel that is seen. LAB is not one of
 # them: Pillow takes its values for another colour.

@@ -40,6 +40,7 @@ VERSION = "2"  # raise it when the same images and steps give other samples
 # What makes samples of images; another version may make others.
 MAKERS = (VERSION, metadata.version("pillow"), np.__version__)
 
+_COLOURS = 3  # channels of a decoded image
 _SYNTHETIC_INDICES = 128  # int32 and int64 are indices into some table; few tables are shorter
 
 
@@ -169,12 +170,21 @@ def _rows(benchmark: Benchmark, count: int) -> Rows:
 
 
 def _check_shape(sample: NDArray[np.generic], benchmark: Benchmark, path: Path) -> None:
-    if sample.shape != benchmark.input.shape:
+    shape, layout = benchmark.input.shape, benchmark.input.layout
+    if sample.shape == shape:
+        return
+    where = f"{benchmark.file}: preprocess makes {list(sample.shape)} of {path}; expected "
+    one_channel = 1 in (shape[0], shape[-1])
+    if one_channel and sorted(sample.shape) == sorted((_COLOURS, *sorted(shape)[1:])):
+        named = "" if layout or shape[-1] == 1 else " And add `layout: NCHW` to the input."
         raise ConfigError(
-            f"{benchmark.file}: preprocess makes {list(sample.shape)} of {path}; expected "
-            f"input.shape {list(benchmark.input.shape)}. End the steps in a resize or "
-            "center_crop of that size, and name the layout."
+            f"{where}one channel, as in input.shape {list(shape)}. Add the step "
+            f"{{step: color, order: L}}.{named}"
         )
+    raise ConfigError(
+        f"{where}input.shape {list(shape)}. End the steps in a resize or center_crop of that size, "
+        "and name the layout."
+    )
 
 
 def _key(benchmark: Benchmark, listing: Listing) -> str:

@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from sut.base.errors import EngineError
-from sut.base.onnx_file import precision_of
+from sut.base.errors import DataError, EngineError
+from sut.base.onnx_file import load_whole, precision_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -120,7 +120,7 @@ def convert(
             else:
                 assert calibration is not None, f"{form} is calibrated"
                 _to_int8(source, target, form, calibration, progress)
-    except EngineError:
+    except (EngineError, DataError):
         raise
     except Exception as error:  # the tools raise whatever comes, without a common base
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -140,7 +140,7 @@ def graph_precision(path: Path) -> str:
 def _to_fp16(source: Path, target: Path) -> None:
     import onnx  # noqa: PLC0415 - slow to import
 
-    onnx.save(_half(onnx.load(str(source))), str(target))
+    onnx.save(_half(load_whole(source)), str(target))
 
 
 def _half(model: ModelProto) -> ModelProto:
@@ -191,10 +191,12 @@ def _prepared(source: Path, folder: Path, opset: int) -> Path:
     from onnx import version_converter  # noqa: PLC0415 - slow to import
     from onnxruntime.quantization import shape_inference  # noqa: PLC0415 - slow to import
 
-    model = onnx.load(str(source))
+    model = load_whole(source)
     if max(entry.version for entry in model.opset_import if entry.domain == "") < opset:
-        source = folder / "newer.onnx"
-        onnx.save(version_converter.convert_version(model, opset), str(source))
+        model = version_converter.convert_version(model, opset)
+    # One file: the tools of ONNX Runtime follow no links to weights, such as in a hub's cache.
+    source = folder / "whole.onnx"
+    onnx.save(model, str(source))
     prepared = folder / "prepared.onnx"
     shape_inference.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
     return prepared

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 from collections import Counter
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,9 @@ TAKEN_FOR_MODELS = (
 
 # The key under which a tensor names the file of its weights (onnx.proto, external_data).
 _LOCATION = b"location"
+
+# What protobuf reads at once, and so the most that one ONNX file can hold.
+MOST_BYTES = (1 << 31) - 1
 
 # Names in onnx.TensorProto.DataType to the word for a precision. Other types hold no weights.
 PRECISIONS = {
@@ -80,6 +84,12 @@ def check_file(path: str | None) -> str:
 
 def check_onnx(path: Path) -> None:
     """Raise DataError unless `path` parses as an ONNX model with nodes and outputs."""
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise DataError(
+            f"{path}: has {size / 1e9:.1f} GB; expected at most 2 GB, the limit of one "
+            "ONNX file. Export it with its weights in a file of their own."
+        )
     try:
         graph = _model(path).graph
     except ValueError as error:
@@ -113,7 +123,7 @@ def external_files(path: Path) -> tuple[Path, ...]:
     Most models have none, which shows without parsing them.
 
     Raises:
-        DataError: one is missing.
+        DataError: one is missing or cut short.
     """
     if not _mentions(path, _LOCATION):
         return ()
@@ -121,19 +131,69 @@ def external_files(path: Path) -> tuple[Path, ...]:
         model = _model(path)
     except ValueError:  # ONNX Runtime has formats of its own
         return ()
-    names = {
-        entry.value
-        for tensor in _weights(model)
-        for entry in tensor.external_data
-        if entry.key == _LOCATION.decode()
-    }
-    found = tuple(path.parent / name for name in sorted(names))
-    for file in found:
+    ends: dict[str, int] = {}
+    for place in filter(None, map(_place, _weights(model))):
+        ends[place.name] = max(ends.get(place.name, 0), place.offset + place.size)
+    for name, end in sorted(ends.items()):
+        file = path.parent / name
         if not file.is_file():
             raise DataError(
                 f"{file}: no such file; {path} keeps weights in it. Copy it beside the model."
             )
-    return found
+        if file.stat().st_size < end:
+            raise DataError(
+                f"{file}: has {file.stat().st_size} bytes; expected {end} or more, because {path} "
+                "keeps so many weights in it. It was cut short: copy or download it again."
+            )
+    return tuple(path.parent / name for name in sorted(ends))
+
+
+def load_whole(path: Path) -> ModelProto:
+    """Return a model with all its weights inside, also where links lead to them.
+
+    Raises:
+        EngineError: they are more than one ONNX file can hold.
+        DataError: a file of weights is missing or cut short.
+    """
+    size = sum(part.stat().st_size for part in (path, *external_files(path)))
+    if size > MOST_BYTES:
+        raise EngineError(
+            f"{path}: has {size / 1e9:.1f} GB with its weights; expected at most 2 GB, which one "
+            "ONNX file can hold. Convert it with the tool that exported it, and give the result "
+            "with --model."
+        )
+    model = _model(path)
+    for tensor in _weights(model):
+        place = _place(tensor)
+        if place is None:
+            continue
+        with (path.parent / place.name).open("rb") as file:
+            file.seek(place.offset)
+            tensor.raw_data = file.read(place.size or -1)
+        tensor.ClearField("external_data")
+        tensor.data_location = tensor.DEFAULT
+    return model
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the weights of a tensor lie; size 0 is up to the end of the file."""
+
+    name: str
+    offset: int
+    size: int
+
+
+def _place(tensor: TensorProto) -> _Place | None:
+    """Return where a tensor's weights lie; None: in the model's own file."""
+    found = {entry.key: entry.value for entry in tensor.external_data}
+    if _LOCATION.decode() not in found:
+        return None
+    try:
+        offset, size = int(found.get("offset", 0)), int(found.get("length", 0))
+    except ValueError:  # the engine says what is wrong with it
+        offset = size = 0
+    return _Place(found[_LOCATION.decode()], max(0, offset), max(0, size))
 
 
 def _mentions(path: Path, word: bytes) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     Progress: TypeAlias = Callable[[int, "int | None"], None]
 
 _PLAIN_LINES = 10  # lines for a whole step without a terminal
+_MINUTES_FROM = 5  # shorter times are shown in seconds
 _QUIET_S = 1.0  # a step that ends sooner prints nothing
 
 
@@ -35,6 +36,15 @@ def show_progress(
     with Bar(console=Console(file=stream), transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people: `45 s`, `12 min`, `28 h 32 min`."""
+    minutes = round(seconds / 60)
+    if minutes < _MINUTES_FROM:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 class _PlainLines:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
+from sut.base.progress import duration
 from sut.record.trace import BATCH_FIELDS
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class LiveLine(WaitingLine):
         ]
         left_s = self._left_s(elapsed_s)
         if left_s is not None:
-            parts.append(f"about {left_s:.0f} s left")
+            parts.append(f"about {duration(left_s)} left")
         return ", ".join(parts)
 
     def _left_s(self, elapsed_s: float) -> float | None:

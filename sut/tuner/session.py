@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from sut.base.errors import ConfigError
+from sut.base.progress import duration
 from sut.serve.service_times import Measured
 from sut.tuner import bruteforce, offline, optuna_search, server, streams
 from sut.tuner.journal import Journal, Predictions
@@ -129,7 +130,7 @@ class Session:
         wanted = 2 * job.confirm_runs - 1 if has_rate else job.confirm_runs
         left_s = probes * (job.probe_s + _BETWEEN_S)
         left_s += max(0, wanted - done["confirm"]) * (job.confirm_s + _BETWEEN_S)
-        return f"{best}, about {left_s:.0f} s left" if left_s else best
+        return f"{best}, about {duration(left_s)} left" if left_s else best
 
 
 def _result(job: Job, outcome: Outcome) -> str:

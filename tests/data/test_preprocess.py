@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -422,3 +424,39 @@ def test_n8_images_exchanged_by_renaming_are_made_again(
     again = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
 
     assert again.open()[[1, 0, 2]].tobytes() == before.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("tensor", "says"),
+    [
+        ({"shape": [1, 8, 8], "layout": "NCHW"}, r"order: L\}\.$"),
+        ({"shape": [8, 8, 1], "layout": "NHWC"}, r"order: L\}\.$"),
+        ({"shape": [1, 8, 8]}, r"order: L\}\. And add `layout: NCHW`"),
+    ],
+)
+def test_c11_a_model_of_one_channel_is_told_the_step(
+    make_benchmark: MakeBenchmark,
+    make_images: MakeImages,
+    tmp_path: Path,
+    tensor: dict[str, object],
+    says: str,
+) -> None:
+    make_images("a.png")
+    benchmark = make_benchmark(input={"name": "x", "dtype": "float32", **tensor})
+
+    with pytest.raises(ConfigError, match=says):
+        prepare(benchmark, None, cache_dir=tmp_path / "cache")
+
+
+def test_c11_what_pillow_warns_of_does_not_reach_the_screen(tmp_path: Path) -> None:
+    image = Image.new("P", (8, 8))
+    image.info["transparency"] = bytes(range(16))
+    image.save(tmp_path / "a.png")
+    code = "import pathlib, sut, data.decode; data.decode.decode(pathlib.Path('a.png'))"
+
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", code], cwd=tmp_path,
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 
-from sut.base.progress import show_progress
+import pytest
+
+from sut.base.progress import duration, show_progress
 
 
 class Terminal(io.StringIO):
@@ -46,3 +48,11 @@ def test_a_terminal_gets_a_bar() -> None:
         progress(3, 4)
 
     assert "reading" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.2, "0 s"), (45, "45 s"), (240, "240 s"), (720, "12 min"), (102_728, "28 h 32 min")],
+)
+def test_c11_a_long_time_is_shown_in_hours(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from scenarios.base import Load
+from sut.record.thinning import DEFAULT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,3 +45,4 @@ class Arguments:
     backend_options: Mapping[str, OptionValue] = field(default_factory=dict)
     audit_config: Path | None = None
     loadgen_trace: bool = False
+    trace_bytes: float | None = DEFAULT_BYTES

@@ -15,6 +15,7 @@ from scenarios.base import Load, Number
 from sut.base.environment import cores
 from sut.base.process import parse_cpus
 from sut.config.workload import Samples, Workload
+from sut.record.thinning import DEFAULT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +133,7 @@ class TrialRequest:
         harness: how batches are made.
         audit_config: an audit.config to apply, or None.
         loadgen_trace: write mlperf_log_trace.json.
+        trace_bytes: bound on the size of the trace of batches; None: record all.
         warm_up_s: seconds at most for each batch size.
         limits: when a test that does not go on is ended.
         lent: kept worker processes, one a worker; empty: the test starts its own.
@@ -145,6 +147,7 @@ class TrialRequest:
     harness: HarnessSettings
     audit_config: str | None = None
     loadgen_trace: bool = False
+    trace_bytes: float | None = DEFAULT_BYTES
     warm_up_s: float = 1.0
     limits: Limits = field(default_factory=Limits)
     lent: tuple[Lent, ...] = ()

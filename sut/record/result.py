@@ -84,6 +84,23 @@ class Parts(msgspec.Struct, frozen=True):
     total: Part
 
 
+class Recorded(msgspec.Struct, frozen=True):
+    """How much of a run its trace has.
+
+    Attributes:
+        batches: that are recorded.
+        queries: that are recorded.
+        one_in: of how many batches one is recorded, in blocks of consecutive ones; 1: all.
+        parts_from_samples: samples that `parts_ns`, and `latency_ns` of an interrupted or accuracy
+            run, are computed from.
+    """
+
+    batches: int
+    queries: int
+    one_in: int
+    parts_from_samples: int
+
+
 class HarnessFacts(msgspec.Struct, frozen=True):
     """What the harness knows about its workers.
 
@@ -145,6 +162,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         accuracy: of an accuracy run with labels.
         device_telemetry: None if no device could be asked.
         findings: what makes the result doubtful, each with its remedy.
+        trace: how much of the run is recorded; None in results of older versions.
         issue_stalls: of LoadGen's thread; None where they cannot be recognized.
         closed_problems: lines of user.conf that the closed division does not allow.
         versions: of the software, by name.
@@ -174,6 +192,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     device_telemetry: DeviceTelemetry | None = None
     findings: tuple[str, ...] = ()
     issue_stalls: Stalls | None = None
+    trace: Recorded | None = None
     closed_problems: tuple[str, ...]
     versions: dict[str, str]
     command: str

@@ -17,7 +17,8 @@ import yaml
 from sut.base.errors import EXIT_BAD_INPUT, ConfigError, DataError, SutError
 from sut.base.files import held, is_full
 from sut.record import result as results
-from sut.record.trace import EMPTY, TraceReader
+from sut.record.trace import EMPTY
+from sut.record.trace_reader import TraceReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,8 @@ ACCURACY_FILE = "accuracy.txt"
 # Room for summary.json and the other small files, should the logs of the run fill the disk.
 RESERVE_FILE = ".reserve"
 RESERVE_BYTES = 1 << 20
+# A trace of this size takes a second to save.
+_LONG_TRACE_BYTES = 50_000_000
 
 
 def read_result(path: Path) -> Result:
@@ -155,6 +158,11 @@ class RunFolder:
     def write_yaml(self, name: str, value: object) -> None:
         """Write a YAML file in one step."""
         self._write(name, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+
+    def has_long_trace(self) -> bool:
+        """Say whether saving the trace takes a while."""
+        file = self.path / TRACE_FILE
+        return file.exists() and file.stat().st_blocks * 512 > _LONG_TRACE_BYTES
 
     def save_trace(self) -> Trace:
         """Turn the trace file into batches.npz; return it, empty if the test never began.

@@ -45,7 +45,9 @@ class Stalls:
     least_ns: float
 
 
-def find(arrival_ns: NDArray[np.int64], queries: int) -> Stalls | None:
+def find(
+    arrival_ns: NDArray[np.int64], queries: int, follows: NDArray[np.bool_] | None = None
+) -> Stalls | None:
     """Return the stalls of a Server run; None with too few arrivals to tell.
 
     N arrivals of a Poisson process with rate r have N exp(-r t) pauses longer than t on average.
@@ -53,14 +55,18 @@ def find(arrival_ns: NDArray[np.int64], queries: int) -> Stalls | None:
 
     Args:
         arrival_ns: of every call of IssueQuery, [Q], ascending.
-        queries: number in each call; LoadGen may issue several at once.
+        queries: number in all calls; LoadGen may issue several at once.
+        follows: arrivals whose predecessor is recorded, [Q - 1]; None: all but the first. With
+            gaps, counts and shares are those of the recorded part.
     """
     if len(arrival_ns) < _LEAST_QUERIES:
         return None
-    whole_ns = int(arrival_ns[-1] - arrival_ns[0])
+    pauses_ns = np.diff(arrival_ns)
+    if follows is not None:
+        pauses_ns = np.where(follows, pauses_ns, 0)
+    whole_ns = int(pauses_ns.sum())
     if whole_ns <= 0:
         return None
-    pauses_ns = np.diff(arrival_ns)
     least_ns = math.log(_RUNS_PER_FALSE_ALARM * queries) * whole_ns / queries
     found_ns = pauses_ns[pauses_ns > least_ns]
     if not len(found_ns):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sut.record.result import PERCENTILES, Batches, Latency, Part, Parts
+from sut.record.result import PERCENTILES, Batches, Latency, Part, Parts, Recorded
 from sut.record.trace import Close, Window
 
 if TYPE_CHECKING:
@@ -17,14 +18,20 @@ if TYPE_CHECKING:
     from sut.record.trace import Trace
 
 
+# Samples for the parts of the latency and for percentiles: more take seconds and gigabytes.
+_MOST_SAMPLES = 4_000_000
+# With fewer known arrivals, samples without one count from the oldest sample of their batch.
+_LEAST_KNOWN = 1_000
+
+
 def batches(trace: Trace) -> Batches:
-    """Count the batches, their sizes, and what closed them."""
+    """Count the batches, their sizes, and what closed them; the latter two as recorded."""
     sizes = trace.batches["samples"]
     values, counts = np.unique(sizes, return_counts=True)
     reasons = np.bincount(trace.batches["why"], minlength=len(Close))
     return Batches(
-        count=len(sizes),
-        mean_size=float(sizes.mean()) if len(sizes) else 0.0,
+        count=trace.total_batches,
+        mean_size=trace.total_samples / trace.total_batches if len(sizes) else 0.0,
         histogram={int(v): int(c) for v, c in zip(values, counts, strict=True)},
         closed_by={
             why.name.lower(): int(reasons[why.value]) for why in Close if reasons[why.value]
@@ -40,17 +47,47 @@ def parts_ns(trace: Trace) -> Parts | None:
     compute: the engine and the postprocess. completion: until QuerySamplesComplete returns.
     LoadGen counts from the scheduled time, which is earlier than IssueQuery if LoadGen was late.
     """
-    b = trace.batches
-    samples = b["samples"]
+    b, samples, arrivals, known = _judged(trace)
     if not len(samples):
         return None
-    arrivals = trace.sample_arrivals_ns()
+
+    def part(later: NDArray[np.int64], earlier: NDArray[np.int64] | None = None) -> Part:
+        ends = np.repeat(later, samples)[known]
+        return _part(ends - (arrivals if earlier is None else np.repeat(earlier, samples)[known]))
+
     return Parts(
-        queue=_part(np.repeat(b["closed_ns"], samples) - arrivals),
-        dispatch=_part(np.repeat(b["started_ns"] - b["closed_ns"], samples)),
-        compute=_part(np.repeat(b["finished_ns"] - b["started_ns"], samples)),
-        completion=_part(np.repeat(b["completed_ns"] - b["finished_ns"], samples)),
-        total=_part(np.repeat(b["completed_ns"], samples) - arrivals),
+        queue=part(b["closed_ns"]),
+        dispatch=part(b["started_ns"], b["closed_ns"]),
+        compute=part(b["finished_ns"], b["started_ns"]),
+        completion=part(b["completed_ns"], b["finished_ns"]),
+        total=part(b["completed_ns"]),
+    )
+
+
+def recorded(trace: Trace) -> Recorded:
+    """Say how much of the run the trace has, and how many samples stand for all."""
+    return Recorded(
+        batches=len(trace.batches["samples"]),
+        queries=len(trace.queries["samples"]),
+        one_in=trace.one_in,
+        parts_from_samples=int(_judged(trace)[3].sum()),
+    )
+
+
+def finding(found: Recorded, trace: Trace) -> str | None:
+    """Return what a trace that is not whole means; None for a whole one."""
+    if trace.is_whole:
+        return None
+    what = f"The trace has {found.batches:,} of {trace.total_batches:,} batches"
+    if found.one_in == 1:
+        return (
+            f"{what}, those at the beginning: its disk was full. `parts_ns` and the busy fractions "
+            "know nothing of the rest. Free some space, and run again."
+        )
+    return (
+        f"{what}, evenly spread in blocks, because it reached its bound; totals are of all. "
+        f"`parts_ns` is of {found.parts_from_samples:,} of {trace.total_samples:,} samples. "
+        "--trace-mb sets the bound; `--trace-mb all` records all."
     )
 
 
@@ -59,10 +96,10 @@ def latency_ns(trace: Trace) -> Latency | None:
 
     For an interrupted run, for which LoadGen reports none.
     """
-    b = trace.batches
-    if not len(b["samples"]):
+    b, samples, arrivals, known = _judged(trace)
+    if not len(samples):
         return None
-    values = np.sort(np.repeat(b["completed_ns"], b["samples"]) - trace.sample_arrivals_ns())
+    values = np.sort(np.repeat(b["completed_ns"], samples)[known] - arrivals)
     by_name = {
         name: float(values[min(int(len(values) * share), len(values) - 1)])
         for name, share in PERCENTILES.items()
@@ -75,7 +112,8 @@ def window(trace: Trace) -> Window | None:
     completed_ns = trace.batches["completed_ns"]
     if not len(completed_ns):
         return None
-    return Window(int(trace.queries["arrival_ns"].min()), int(completed_ns.max()))
+    end_ns = max(int(completed_ns.max()), trace.last_ns)
+    return Window(int(trace.queries["arrival_ns"].min()), end_ns)
 
 
 def duration_s(trace: Trace) -> float:
@@ -91,7 +129,28 @@ def busy_fractions(trace: Trace, workers: Sequence[str]) -> dict[str, float]:
         return dict.fromkeys(workers, 0.0)
     total_ns = duration_s(trace) * 1e9
     busy_ns = np.bincount(b["worker"], b["finished_ns"] - b["started_ns"], minlength=len(workers))
-    return {name: float(busy_ns[k] / total_ns) for k, name in enumerate(workers)}
+    share = len(b["samples"]) / trace.total_batches if trace.one_in > 1 else 1.0
+    return {name: float(busy_ns[k] / share / total_ns) for k, name in enumerate(workers)}
+
+
+def _judged(
+    trace: Trace,
+) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return what the latencies are computed from.
+
+    Returns:
+        Batches by field, their sizes, the arrivals of those of their samples that count, and
+        which of their samples these are.
+    """
+    b = trace.batches
+    step = max(1, -(-int(b["samples"].sum()) // _MOST_SAMPLES))
+    if step > 1:
+        b = {name: values[::step] for name, values in b.items()}
+    samples = b["samples"]
+    arrivals, known = replace(trace, batches=b).sample_arrivals_ns()
+    if trace.is_whole or known.sum() < _LEAST_KNOWN:
+        known = np.ones(len(arrivals), np.bool_)
+    return b, samples, arrivals[known], known
 
 
 def _part(values: NDArray[np.int64]) -> Part:

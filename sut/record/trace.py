@@ -3,9 +3,9 @@
 The process under test writes, and its parent reads during the run. The records survive if that
 process is killed. Knows only times and sizes.
 
-A batch record is written once, when the batch is complete; from then on its `completed_ns` is not
-zero. Batches take samples in order of arrival. So `first_sample` and the query records give the
-arrival of every sample.
+A batch record is written once, when the batch is complete. Batches take samples in order of
+arrival. So `first_sample` and the query records give the arrival of every sample. A trace that is
+full thins itself: see sut.record.thinning. sut.record.trace_reader reads it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sut.base.errors import ConfigError
+from sut.record.thinning import BATCH_BYTES, DEFAULT_ROOMS, QUERY_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
+
+    from sut.record.thinning import Rooms
 
 
 class Close(Enum):
@@ -50,14 +55,37 @@ BATCH_FIELDS = (
     "completed_ns",  # QuerySamplesComplete returned
 )
 QUERY_FIELDS = ("arrival_ns", "samples")
-_BATCH = Struct(f"<{len(BATCH_FIELDS)}q")
-_QUERY = Struct(f"<{len(QUERY_FIELDS)}q")
+BATCH_RECORD = Struct(f"<{len(BATCH_FIELDS) + 1}q")  # and the number of the batch
+QUERY_RECORD = Struct(f"<{len(QUERY_FIELDS)}q")
+# Blocks and block size of batches and of queries; then batches and samples that were completed, and
+# the last completion, as far as they are counted.
+HEADER = Struct("<7q")
+_COUNTS = Struct("<3q")
+_COUNTS_AT = HEADER.size - _COUNTS.size
+# For each place of a block of queries: its number, and its first sample in order of arrival.
+BLOCK_RECORD = Struct("<2q")
+_BATCH_STEP, _QUERY_STEP = 1 << 16, 1 << 18  # records whose room is reserved at once
 
-# Most records of each kind; beyond it a run counts but does not trace. The file is sparse: only
-# the steps that are reserved take space, 4.7 and 4.2 MB each.
-MAX_BATCHES = 4_000_000
-MAX_QUERIES = 16_000_000
-_BATCH_STEP, _QUERY_STEP = 1 << 16, 1 << 18
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the parts of a trace file begin, in bytes."""
+
+    rooms: Rooms
+    batches: int
+    queries: int
+    blocks: int
+    end: int
+
+    @classmethod
+    def of(cls, rooms: Rooms) -> Layout:
+        """Return the layout for these rooms."""
+        batches = mmap.PAGESIZE
+        queries = batches + rooms.batches.records * BATCH_BYTES
+        blocks = queries + rooms.queries.records * QUERY_BYTES
+        return cls(
+            rooms, batches, queries, blocks, blocks + rooms.queries.blocks * BLOCK_RECORD.size
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +107,32 @@ class TraceWriter:
     Whoever writes to a mapped page that the disk has no room for is killed. So room is reserved in
     steps, before the records that need it; when there is no more, further records are dropped.
 
+    Args:
+        path: of the file.
+        rooms: for how many records; a full trace thins itself.
+
     Raises:
         ConfigError: the disk has no room for the first step.
     """
 
-    def __init__(self, path: Path, batches: int = MAX_BATCHES, queries: int = MAX_QUERIES) -> None:
-        self._query_base = batches * _BATCH.size
-        size = self._query_base + queries * _QUERY.size
-        self._batches, self._queries = batches, queries
+    def __init__(self, path: Path, rooms: Rooms = DEFAULT_ROOMS) -> None:
+        self._layout = layout = Layout.of(rooms)
+        self._batch_base, self._query_base = layout.batches, layout.queries
         self._batch_room = self._query_room = 0
         self._next_query = 0
+        self._issued = 0  # samples of the queries in full steps, and of all that followed them
+        self._is_full = False  # of the disk
+        self._last_ns = 0  # a completion beyond the room
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
             weakref.finalize(self, os.close, self._file)
-            os.truncate(self._file, size)
-            self._map = mmap.mmap(self._file, size)
+            kinds = (rooms.batches, rooms.queries)
+            sizes = (value for room in kinds for value in (room.blocks, room.block))
+            os.pwrite(self._file, HEADER.pack(*sizes, 0, 0, 0), 0)
+            _reserve(self._file, 0, mmap.PAGESIZE)
+            _reserve(self._file, layout.blocks, layout.end - layout.blocks)
+            os.truncate(self._file, layout.end)
+            self._map = mmap.mmap(self._file, layout.end)
             self._reserve_batches()
             self._reserve_queries()
         except OSError as error:
@@ -105,40 +144,94 @@ class TraceWriter:
     def query(self, arrival_ns: int, samples: int) -> None:
         """Record one call of IssueQuery. One thread only: LoadGen's."""
         k = self._next_query
-        if k < self._query_room or self._has_room_for_query(k):
-            _QUERY.pack_into(self._map, self._query_base + k * _QUERY.size, arrival_ns, samples)
+        if k < self._query_room:
+            QUERY_RECORD.pack_into(self._map, self._query_base + k * 16, arrival_ns, samples)
+        else:
+            self._query_beyond(k, arrival_ns, samples)
         self._next_query = k + 1
 
     def batch(self, number: int, *record: int) -> None:
         """Record batch `number`, its values in the order of BATCH_FIELDS. Any thread, once each."""
-        if number < self._batch_room or self._has_room_for_batch(number):
-            _BATCH.pack_into(self._map, number * _BATCH.size, *record)
+        if number < self._batch_room:
+            BATCH_RECORD.pack_into(self._map, self._batch_base + number * 80, *record, number)
+        else:
+            self._batch_beyond(number, record)
 
-    def _has_room_for_query(self, number: int) -> bool:
-        try:
-            while self._query_room <= number < self._queries:
-                self._reserve_queries()
-        except OSError:  # the disk is full: the run goes on without more records
-            self._queries = self._query_room
-        return number < self._query_room
+    def count(self, batches: int, samples: int) -> None:
+        """Note how many batches and samples are complete. Only now and then: one thread."""
+        _COUNTS.pack_into(self._map, _COUNTS_AT, batches, samples, self._last_ns)
 
-    def _has_room_for_batch(self, number: int) -> bool:
+    def _batch_beyond(self, number: int, record: tuple[int, ...]) -> None:
+        self._last_ns = record[-1]
+        room = self._layout.rooms.batches
+        slot = number
+        if number < room.records:
+            if not self._grows(number, self._reserve_batches, lambda: self._batch_room):
+                return
+        else:
+            block, within = divmod(number, room.block)
+            if self._is_full or block % room.one_in(block):
+                return
+            slot = room.slot(block) * room.block + within
+        BATCH_RECORD.pack_into(self._map, self._batch_base + slot * BATCH_BYTES, *record, number)
+
+    def _query_beyond(self, k: int, arrival_ns: int, samples: int) -> None:
+        room = self._layout.rooms.queries
+        slot = k
+        if k < room.records:
+            if not self._grows(k, self._reserve_queries, lambda: self._query_room):
+                return
+        elif self._is_full:
+            return
+        else:
+            if k == room.records:
+                self._count_step(k - min(_QUERY_STEP, k), k)
+            first, self._issued = self._issued, self._issued + samples
+            block, within = divmod(k, room.block)
+            if block % room.one_in(block):
+                return
+            place = room.slot(block)
+            if not within:
+                offset = self._layout.blocks + place * BLOCK_RECORD.size
+                BLOCK_RECORD.pack_into(self._map, offset, block, first)
+            slot = place * room.block + within
+        QUERY_RECORD.pack_into(
+            self._map, self._query_base + slot * QUERY_BYTES, arrival_ns, samples
+        )
+
+    def _grows(self, number: int, reserve: Callable[[], None], room: Callable[[], int]) -> bool:
+        """Reserve room up to a record; False: the disk is full, so the run goes on without it."""
         try:
-            while self._batch_room <= number < self._batches:
-                self._reserve_batches()
-        except OSError:  # see above
-            self._batches = self._batch_room
-        return number < self._batch_room
+            while not self._is_full and room() <= number:
+                reserve()
+        except OSError:
+            self._is_full = True
+        return number < room()
 
     def _reserve_queries(self) -> None:
-        start, end = self._query_room, min(self._query_room + _QUERY_STEP, self._queries)
-        _reserve(self._file, self._query_base + start * _QUERY.size, (end - start) * _QUERY.size)
+        start = self._query_room
+        end = min(start + _QUERY_STEP, self._layout.rooms.queries.records)
+        _reserve(self._file, self._query_base + start * QUERY_BYTES, (end - start) * QUERY_BYTES)
+        if start:
+            self._count_step(max(0, start - _QUERY_STEP), start)
         self._query_room = end
+
+    def _count_step(self, start: int, end: int) -> None:
+        """Note the first sample of each block of a step that is complete: 0.3 ms."""
+        block = self._layout.rooms.queries.block
+        offset = self._query_base + start * QUERY_BYTES
+        records = np.frombuffer(self._map, "<i8", 2 * (end - start), offset).reshape(-1, 2)
+        sums = records[:, 1].reshape(-1, block).sum(axis=1)
+        for place, samples in enumerate(sums.tolist(), start // block):
+            offset = self._layout.blocks + place * BLOCK_RECORD.size
+            BLOCK_RECORD.pack_into(self._map, offset, place, self._issued)
+            self._issued += samples
 
     def _reserve_batches(self) -> None:
         # Two threads may reserve the same step; that is the same room.
-        start, end = self._batch_room, min(self._batch_room + _BATCH_STEP, self._batches)
-        _reserve(self._file, start * _BATCH.size, (end - start) * _BATCH.size)
+        start = self._batch_room
+        end = min(start + _BATCH_STEP, self._layout.rooms.batches.records)
+        _reserve(self._file, self._batch_base + start * BATCH_BYTES, (end - start) * BATCH_BYTES)
         self._batch_room = max(self._batch_room, end)
 
 
@@ -158,28 +251,63 @@ class Trace:
     Attributes:
         batches: by field of BATCH_FIELDS, each [B] int64, complete batches only.
         queries: by field of QUERY_FIELDS, each [Q] int64.
+        first_samples: number of the first sample of each query, [Q] int64; None: none is missing.
+        one_in: of how many batches, in blocks of consecutive ones, one is recorded.
+        counted: batches and samples that were completed, recorded or not; None: all are recorded.
+        last_ns: a completion after the recorded ones; 0: none.
     """
 
     batches: dict[str, NDArray[np.int64]]
     queries: dict[str, NDArray[np.int64]]
+    first_samples: NDArray[np.int64] | None = None
+    one_in: int = 1
+    counted: tuple[int, int] | None = None
+    last_ns: int = 0
 
-    def sample_arrivals_ns(self) -> NDArray[np.int64]:
-        """Arrival of every sample of every complete batch, [S] int64, in the batches' order."""
-        ends = np.cumsum(self.queries["samples"])
+    @property
+    def total_batches(self) -> int:
+        """Batches that were completed."""
+        return len(self.batches["samples"]) if self.counted is None else self.counted[0]
+
+    @property
+    def total_samples(self) -> int:
+        """Samples that were completed."""
+        return int(self.batches["samples"].sum()) if self.counted is None else self.counted[1]
+
+    @property
+    def is_whole(self) -> bool:
+        """Every batch is recorded."""
+        return len(self.batches["samples"]) == self.total_batches
+
+    def follows(self) -> NDArray[np.bool_] | None:
+        """Say which queries but the first have their predecessor recorded; None: all."""
+        firsts, sizes = self.first_samples, self.queries["samples"]
+        return None if firsts is None else firsts[1:] == firsts[:-1] + sizes[:-1]
+
+    def sample_arrivals_ns(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Arrival of every sample of every recorded batch, in the batches' order.
+
+        Returns:
+            [S] int64, and [S] bool: the query is recorded. Elsewhere it is the arrival of the
+            oldest sample of the batch.
+        """
+        queries, sizes = self.queries["arrival_ns"], self.queries["samples"]
+        starts = np.cumsum(sizes) - sizes if self.first_samples is None else self.first_samples
         first, samples = self.batches["first_sample"], self.batches["samples"]
         offsets = np.arange(int(samples.sum())) - np.repeat(np.cumsum(samples) - samples, samples)
-        numbers = np.repeat(first, samples) + offsets
-        query = np.searchsorted(ends, numbers, side="right")
-        known = query < len(ends)  # a run beyond MAX_QUERIES has batches without query records
         oldest = np.repeat(self.batches["oldest_ns"], samples)
-        if not len(ends):
-            return oldest
-        arrivals = self.queries["arrival_ns"][np.minimum(query, len(ends) - 1)]
-        return np.where(known, arrivals, oldest)
+        if not len(queries):
+            return oldest, np.zeros(len(oldest), np.bool_)
+        numbers = np.repeat(first, samples) + offsets
+        query = np.maximum(np.searchsorted(starts, numbers, side="right") - 1, 0)
+        known = (numbers >= starts[query]) & (numbers < starts[query] + sizes[query])
+        return np.where(known, queries[query], oldest), known
 
     def save(self, path: Path) -> None:
         """Write `batches.npz`: one array a field, the queries' with the prefix `query_`."""
         arrays = {**self.batches, **{f"query_{name}": a for name, a in self.queries.items()}}
+        if self.first_samples is not None:
+            arrays["query_first_sample"] = self.first_samples
         part = path.with_name(path.name + ".part.npz")
         try:
             np.savez(part, **arrays)  # type: ignore[arg-type]  # keyword arrays, not allow_pickle
@@ -193,71 +321,3 @@ EMPTY = Trace(
     {name: np.zeros(0, np.int64) for name in BATCH_FIELDS},
     {name: np.zeros(0, np.int64) for name in QUERY_FIELDS},
 )
-
-_LOOK = 4_096  # records to read at once
-
-
-class TraceReader:
-    """Reads the file of a running or ended test; each call returns only what is new.
-
-    It copies instead of mapping: on a full tmpfs, even a look at a page without room kills.
-    The file may be removed meanwhile.
-    """
-
-    def __init__(self, path: Path, batches: int = MAX_BATCHES, queries: int = MAX_QUERIES) -> None:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        weakref.finalize(self, os.close, file)
-        self._batches = _Records(file, 0, batches, _BATCH.size)
-        self._queries = _Records(file, batches * _BATCH.size, queries, _QUERY.size)
-        self._seen = 0
-
-    def new_batches(self) -> NDArray[np.int64]:
-        """Return the records since the last call up to the first unfinished one, [n, fields]."""
-        start = end = self._seen
-        while True:
-            done = self._batches.read(end, _LOOK)[:, -1] != 0
-            finished = len(done) if done.all() else int(np.argmin(done))
-            end += finished
-            if finished < _LOOK:
-                break
-        self._seen = end
-        # Again: what was copied while it was written may be half a record.
-        return self._batches.read(start, end - start)
-
-    def read(self) -> Trace:
-        """Return everything recorded so far."""
-        batches = self._batches.until_zeros(-1)
-        queries = self._queries.until_zeros(0)
-        batches = batches[batches[:, -1] > 0]
-        return Trace(
-            {name: np.array(batches[:, k]) for k, name in enumerate(BATCH_FIELDS)},
-            {name: np.array(queries[:, k]) for k, name in enumerate(QUERY_FIELDS)},
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Records:
-    """The records of one kind in a file."""
-
-    file: int
-    offset: int
-    most: int
-    record_bytes: int
-
-    def read(self, start: int, count: int) -> NDArray[np.int64]:
-        """Return up to `count` records, [n, fields]."""
-        count = min(count, self.most - start)
-        content = os.pread(
-            self.file, count * self.record_bytes, self.offset + start * self.record_bytes
-        )
-        return np.frombuffer(content, "<i8").reshape(-1, self.record_bytes // 8)
-
-    def until_zeros(self, column: int) -> NDArray[np.int64]:
-        """Return all up to the last non-zero one. Holes are shorter than one block of 65,536."""
-        step, end = 65_536, 0
-        for start in range(0, self.most, step):
-            used = np.flatnonzero(self.read(start, step)[:, column])
-            if not len(used):
-                break
-            end = start + int(used[-1]) + 1
-        return self.read(0, end)

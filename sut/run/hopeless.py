@@ -10,7 +10,7 @@ from sut.record.trace import BATCH_FIELDS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sut.record.trace import TraceReader
+    from sut.record.trace_reader import TraceReader
 
 # A run is hopeless if for this long every batch answered its oldest sample later than this many
 # times the bound: the queue grows, and answering it takes longer than the run.

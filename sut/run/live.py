@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scenarios.base import Expected
-    from sut.record.trace import TraceReader
+    from sut.record.trace_reader import TraceReader
 
-_SAMPLES, _OLDEST, _COMPLETED = (
-    BATCH_FIELDS.index(n) for n in ("samples", "oldest_ns", "completed_ns")
+_FIRST, _SAMPLES, _OLDEST, _COMPLETED = (
+    BATCH_FIELDS.index(n) for n in ("first_sample", "samples", "oldest_ns", "completed_ns")
 )
 # Sixteen bins for each doubling of the latency: p99 within 4.4 %.
 _BINS_PER_OCTAVE = 16
@@ -48,10 +48,12 @@ class Progress:
             self._first_ns = int(new[0, _OLDEST])
         samples = new[:, _SAMPLES]
         self._last_ns = max(self._last_ns, int(new[:, _COMPLETED].max()))
-        self.samples += int(samples.sum())
+        # All batches before the last one are complete, also those that are not recorded.
+        self.samples = int(new[-1, _FIRST]) + int(samples[-1])
         latency_ns = np.maximum(new[:, _COMPLETED] - new[:, _OLDEST], 1)
         bins = (np.log2(latency_ns) * _BINS_PER_OCTAVE).astype(np.int64)
-        self._bins += np.bincount(bins, samples, len(self._bins)).astype(np.int64)
+        counts = np.bincount(bins, samples, len(self._bins)).astype(np.int64)
+        self._bins += counts * self._reader.one_in
 
     @property
     def rate(self) -> float:
@@ -138,8 +140,10 @@ class LiveLine(WaitingLine):
             f"p99 {progress.percentile_ns(0.99) / 1e6:.2f} ms",
         ]
         left_s = self._left_s(elapsed_s)
-        if left_s is not None:
+        if left_s:
             parts.append(f"about {duration(left_s)} left")
+        elif left_s is not None:
+            parts.append("waiting for LoadGen, which judges the latencies and writes its logs")
         return ", ".join(parts)
 
     def _left_s(self, elapsed_s: float) -> float | None:

@@ -106,6 +106,8 @@ def _common(
     """Return what a complete and an interrupted test have in common; not valid yet."""
     trace, trial = left.trace, left.trial
     workers = [name for name, _ in plan.harness.worker_devices()]
+    recorded = summary.recorded(trace)
+    partial = summary.finding(recorded, trace)
     warm_up = trial.event("warm").get("capacity")
     return Result(
         benchmark=plan.benchmark.name,
@@ -121,7 +123,7 @@ def _common(
         reasons=(),
         metric=None,
         latency_ns=summary.latency_ns(trace),
-        samples=int(trace.batches["samples"].sum()),
+        samples=trace.total_samples,
         duration_s=summary.duration_s(trace),
         batches=summary.batches(trace),
         parts_ns=summary.parts_ns(trace),
@@ -131,7 +133,8 @@ def _common(
         ),
         accuracy=None,
         device_telemetry=left.devices.telemetry,
-        findings=left.devices.findings,
+        findings=(*left.devices.findings, *((partial,) if partial else ())),
+        trace=recorded,
         issue_stalls=_stalls(plan, trace),
         closed_problems=tuple(plan.closed_problems()),
         versions=environment.versions(),
@@ -143,7 +146,8 @@ def _stalls(plan: Plan, trace: Trace) -> stalls.Stalls | None:
     """Find the stalls, if LoadGen's thread only issues queries and runs no engine."""
     if scenario(plan.scenario).arrivals != "poisson" or plan.harness.workers == "inline":
         return None
-    return stalls.find(trace.queries["arrival_ns"], int(trace.queries["samples"].sum()))
+    queries = int(trace.queries["samples"].sum())
+    return stalls.find(trace.queries["arrival_ns"], queries, trace.follows())
 
 
 def _disturbances(found: stalls.Stalls | None, rules: Scenario, detail: Detail) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from sut.config.prepare import resolve_workload
 from sut.config.settings import TrialRequest, TrialSamples
 from sut.record import summary
 from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, TRACE_FILE, RunFolder
-from sut.record.trace import TraceReader
+from sut.record.trace_reader import TraceReader
 from sut.run import config_file, measured
 from sut.run.live import LiveLine, Progress, WaitingLine
 from sut.run.supervisor import Supervisor
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sut.config.settings import Lent
     from sut.config.workload import Workload
     from sut.record.result import Result
+    from sut.record.trace import Trace
     from sut.serve.workers.keeper import Keeper
 
     # Reads what is new in the trace; returns why the test must end now, or None to continue.
@@ -163,6 +164,7 @@ class Test:
             harness=plan.harness,
             audit_config=_absolute(plan.arguments.audit_config),
             loadgen_trace=plan.arguments.loadgen_trace,
+            trace_bytes=plan.arguments.trace_bytes,
         )
 
     def _start(self, trial: Supervisor, workload: Workload) -> bool:
@@ -235,13 +237,12 @@ class Test:
         self, folder: RunFolder, trial: Supervisor, workload: Workload, *, done: bool
     ) -> Result:
         """Write the files of the run folder."""
-        trace = folder.save_trace()
+        trace = self._saved_trace(folder)
         folder.free_reserve()
         folder.write_yaml(CONFIG_FILE, self._config(trial, workload))
         engines = measured.facts(trial)
         folder.write_json(ENVIRONMENT_FILE, {**environment.fingerprint(), "engines": engines})
-        samples = int(trace.batches["samples"].sum())
-        devices = self._recorder.finish(summary.window(trace), samples)
+        devices = self._recorder.finish(summary.window(trace), trace.total_samples)
         left = measured.Left(self._out, trial, trace, devices, self._samples)
         tell = measured.complete if done else measured.interrupted
         try:
@@ -252,6 +253,13 @@ class Test:
         result = msgspec.structs.replace(result, findings=findings)
         folder.write_result(result)
         return result
+
+    def _saved_trace(self, folder: RunFolder) -> Trace:
+        if self._surroundings.quiet or not folder.has_long_trace():
+            return folder.save_trace()
+        with show_progress("reading and saving the trace") as show:
+            show(0, 1)
+            return folder.save_trace()
 
     def _config(self, trial: Supervisor, workload: Workload) -> dict[str, object]:
         written = cast("Mapping[str, object]", trial.event("start").get("user_conf", {}))

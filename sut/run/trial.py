@@ -34,13 +34,14 @@ from sut.config.settings import TrialRequest, TrialSamples
 from sut.load import loadgen
 from sut.load.schedule import check_fits
 from sut.record.run_folder import TRACE_FILE, USER_CONF_FILE
+from sut.record.thinning import Rooms
 from sut.record.trace import TraceWriter
 from sut.serve.dispatcher import Failure, Outlets
 from sut.serve.pool import open_system
 from sut.serve.samples import SampleSource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from scenarios.base import Number
     from sut.config.workload import Workload
@@ -113,11 +114,12 @@ class Trial:
         self._failure: Failure | None = None
         self._error: BaseException | None = None
         self._hang_s = request.limits.hang_s
+        self._count: Callable[[], None] = _nothing
 
     def run(self) -> int:
         """Run the test; return the process's exit code."""
         request, parent = self._request, self._parent
-        recorder = TraceWriter(self._out / TRACE_FILE)
+        recorder = TraceWriter(self._out / TRACE_FILE, Rooms.of_bytes(request.trace_bytes))
         outlets = Outlets(loadgen.complete, recorder, self._fail)
         system = open_system(request, outlets, request.limits, request.lent)
         parent.tell("engines", facts=system.open())
@@ -125,6 +127,7 @@ class Trial:
         library = Library(replace(request.workload, samples=given.samples), system)
         conf = self._prepare(system, library, given.user_conf)
         front = system.front()
+        self._count = lambda: recorder.count(*front.completed)
         parent.tell("start", user_conf=conf)
 
         def start() -> None:
@@ -139,8 +142,15 @@ class Trial:
         # Not on the main thread, which must receive signals while LoadGen runs.
         threading.Thread(target=start, name="loadgen", daemon=True).start()
         while not self._ended.wait(LOOK_S):
+            self._count()
             self._look(front)
+        self._count()
         return self._finish(system)
+
+    def end_now(self, signum: int, frame: object) -> None:
+        """Exit, because LoadGen cannot be stopped. The trace is already in its file."""
+        self._count()
+        os._exit(EXIT_SIGTERM)
 
     def _look(self, front: Front) -> None:
         """Fail the run if a batch takes much longer than the longest in warm-up."""
@@ -212,9 +222,10 @@ def main() -> int:
     request = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=TrialRequest)
     parent = Parent(_events_to_parent())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and sends SIGTERM
-    signal.signal(signal.SIGTERM, _end_now)
+    trial = Trial(request, parent)
+    signal.signal(signal.SIGTERM, trial.end_now)
     try:
-        return Trial(request, parent).run()
+        return trial.run()
     except WorkerError as error:
         _log(traceback.format_exc())
         parent.tell("failed", message=str(error), text=error.worker_traceback)
@@ -247,9 +258,8 @@ def _events_to_parent() -> int:
     return events
 
 
-def _end_now(signum: int, frame: object) -> None:
-    """Exit, because LoadGen cannot be stopped. The trace is already in its file."""
-    os._exit(EXIT_SIGTERM)
+def _nothing() -> None:
+    """Count nothing: no query has come yet."""
 
 
 if __name__ == "__main__":

@@ -189,6 +189,12 @@ class Dispatcher:
         """When the oldest batch in flight was sent; None without one."""
         return min((batch.closed_ns for batch in list(self._in_flight.values())), default=None)
 
+    @property
+    def completed(self) -> tuple[int, int]:
+        """Batches and samples that are complete."""
+        flying = list(self._in_flight.values())
+        return self._batches - len(flying), self._samples - sum(len(b.ids) for b in flying)
+
     # whoever holds the lock
 
     def _post(self, event: Event) -> None:

@@ -83,6 +83,10 @@ class Front(Protocol):
     def waiting_since_ns(self) -> int | None:
         """When the oldest batch without an answer was sent; None without one."""
 
+    @property
+    def completed(self) -> tuple[int, int]:
+        """Batches and samples that are complete."""
+
     def issue_query(self, ids: list[int], indices: list[int]) -> None:
         """See sut.load.loadgen.QuerySink."""
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sut.record.trace import BATCH_FIELDS, TraceReader
+from sut.record.trace import BATCH_FIELDS
+from sut.record.trace_reader import TraceReader
 from sut.telemetry.meter import Facts, Process, Reading
 
 if TYPE_CHECKING:
@@ -74,4 +75,4 @@ class SimulatedMeter:
             self._reader = TraceReader(self._path)
         new = self._reader.new_batches()
         mine = new[np.isin(new[:, _WORKER], self._power.workers)]
-        return float((mine[:, _FINISHED] - mine[:, _STARTED]).sum())
+        return float((mine[:, _FINISHED] - mine[:, _STARTED]).sum()) * self._reader.one_in

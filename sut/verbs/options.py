@@ -14,6 +14,7 @@ from sut.base.errors import ConfigError
 from sut.config.arguments import Arguments
 from sut.config.settings import WORKER_KINDS
 from sut.record.run_folder import default_folder
+from sut.record.thinning import DEFAULT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +30,15 @@ def _queue_delay(text: str) -> QueueDelay:
     if text.isdecimal():
         return int(text)
     raise argparse.ArgumentTypeError(f'"{text}"; expected microseconds, such as 2000, or late')
+
+
+def _trace_bytes(text: str) -> float | None:
+    """Read `--trace-mb`."""
+    if text == "all":
+        return None
+    if text.isdecimal() and int(text):
+        return int(text) * 1e6
+    raise argparse.ArgumentTypeError(f'"{text}"; expected megabytes, such as 200, or all')
 
 
 # Each shared option and what argparse needs to know of it.
@@ -52,6 +62,13 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "help": "how long a sample may wait for a fuller batch; late: until its device is free",
     },
     "--slots": {"type": int, "metavar": "K", "help": "batches in flight per worker"},
+    "--trace-mb": {
+        "type": _trace_bytes,
+        "default": DEFAULT_BYTES,
+        "dest": "trace_bytes",
+        "metavar": "MB",
+        "help": "bound on the trace of batches, which thins itself beyond it (200), or all",
+    },
     "--set": {
         "action": "append",
         "default": [],
@@ -77,6 +94,7 @@ _SAME_NAME = (
     "affinity",
     "audit_config",
     "loadgen_trace",
+    "trace_bytes",
 )
 
 

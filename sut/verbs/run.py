@@ -76,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--loadgen-trace", action="store_true", help="write LoadGen's own trace (slow)"
     )
+    add_options(parser, "--trace-mb")
     harness = parser.add_argument_group("harness (default: from the system, then the benchmark)")
     add_options(harness, "--system", "--backend", "--workers", "--devices", "--instances")
     add_options(harness, "--max-batch-size")

@@ -131,7 +131,8 @@ def _run_here(test: Test, folder: Path) -> Result:
     from sut.config import user_conf
     from sut.load import loadgen
     from sut.record import loadgen_logs
-    from sut.record.trace import TraceReader, TraceWriter
+    from sut.record.trace import TraceWriter
+    from sut.record.trace_reader import TraceReader
     from sut.serve.dispatcher import Outlets
     from sut.serve.pool import System, open_system
     from sut.serve.samples import SampleSource

@@ -44,6 +44,11 @@ class InlineSut:
         """When the running batch was started; None without one."""
         return self._since_ns
 
+    @property
+    def completed(self) -> tuple[int, int]:
+        """Batches and samples that are complete."""
+        return self._batches, self._samples
+
     def issue_query(self, ids: list[int], indices: list[int]) -> None:
         """Run the query in batches up to the cap, and complete it before returning."""
         arrived_ns = time.monotonic_ns()

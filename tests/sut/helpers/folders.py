@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from sut.record.trace import TraceReader
+from sut.record.trace_reader import TraceReader
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sut.record.trace import TraceReader
+from sut.record.trace_reader import TraceReader
 from tests.sut.helpers import folders
 from tests.sut.helpers.program import Done, Program
 

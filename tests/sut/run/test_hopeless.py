@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from sut.record.trace import BATCH_FIELDS, TraceReader, TraceWriter
+from sut.record.trace import BATCH_FIELDS, TraceWriter
+from sut.record.trace_reader import TraceReader
 from sut.run.hopeless import Hopeless
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ MS = 1_000_000
 
 
 def test_a_run_whose_batches_are_all_late_for_two_seconds_is_hopeless(tmp_path: Path) -> None:
-    writer = TraceWriter(tmp_path / "trace", batches=10, queries=1)
-    reader = TraceReader(tmp_path / "trace", batches=10, queries=1)
+    writer = TraceWriter(tmp_path / "trace")
+    reader = TraceReader(tmp_path / "trace")
     numbers = itertools.count()
     now_s = [0.0]
     hopeless = Hopeless(15 * MS, lambda: now_s[0])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sut.config.plan import Plan
-    from sut.record.trace import TraceReader
+    from sut.record.trace_reader import TraceReader
 
 
 def plan(min_duration_s: float) -> Plan:

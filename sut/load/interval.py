@@ -139,6 +139,17 @@ def _send(
     return due_ns
 
 
+def percentile_ns(latencies_ns: Sequence[int], share: float) -> float:
+    """Return the latency that a share of the queries does not exceed; at 1 the longest.
+
+    Args:
+        latencies_ns: of every query; negative for one without all its answers.
+        share: above 0, up to 1.
+    """
+    whole = sorted(latency if latency >= 0 else float("inf") for latency in latencies_ns)
+    return whole[min(int(share * len(whole)), len(whole) - 1)]
+
+
 if __name__ == "__main__":
     code = answer_request(StreamsRequest, measure)
     sys.stderr.flush()

@@ -75,6 +75,12 @@ class DetailLog(Mapping[str, object]):
         value = self.records.get("result_validity")
         return value if isinstance(value, str) else None
 
+    @property
+    def over_latency(self) -> int | None:
+        """How many queries were later than the bound; None for a scenario without one."""
+        value = self.records.get("result_overlatency_query_count")
+        return int(value) if isinstance(value, int | float) else None
+
 
 class _Metadata(msgspec.Struct, frozen=True):
     is_error: bool

@@ -32,6 +32,11 @@ class Point:
     high_ns: float
     alone_ns: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def spread(self) -> float:
+        """How far the rounds are apart, as a share of the median."""
+        return (self.high_ns - self.low_ns) / self.median_ns
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -51,8 +56,7 @@ class Measured:
         """Return S(b) of the first worker, and how the others differ."""
         _, first = self.workers[0]
         shown = ", ".join(f"{size}: {p.median_ns / NS_PER_MS:.3g}" for size, p in first.items())
-        points = [point for _, of_worker in self.workers for point in of_worker.values()]
-        spread = max((p.high_ns - p.low_ns) / p.median_ns for p in points)
+        spread = max(point.spread for _, points in self.workers for point in points.values())
         count = len(self.workers)
         workers = "1 worker" if count == 1 else f"{count} workers"
         return f"S(b) in ms: {shown}; {workers}, spread up to {spread:.1%}"

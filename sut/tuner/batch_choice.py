@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# How far below the peak the chosen batch may be, as a share.
+NEAR_PEAK = 0.01
 # Relative standard uncertainty of a single measured percentile, if nothing better is known.
 USUAL_UNCERTAINTY = 0.03
 # A choice is a knife-edge if the uncertainty of the latencies decides about more than two steps of
@@ -55,7 +57,7 @@ class Choice:
 
 
 def choose(
-    rows: Sequence[Row], budget_ns: float | None = None, near: float = 0.01
+    rows: Sequence[Row], budget_ns: float | None = None, near: float = NEAR_PEAK
 ) -> Choice | None:
     """Return the smallest batch whose rate is within `near` of the best; None if none fits.
 

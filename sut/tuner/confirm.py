@@ -125,7 +125,7 @@ class _Proof:
     def _below(self, run: Outcome) -> float:
         """Return a lower rate after an INVALID run."""
         qps = self._claim.qps
-        self._say(f"INVALID at {qps:,.6g} queries/s: {self._why(run)}; trying a lower rate")
+        self._say(f"INVALID at {qps:,.6g} queries/s: {self._reached(run)}; trying a lower rate")
         self._failed_qps = min(self._failed_qps, qps)
         excess = min(max(1.0, math.exp(-self._lessons.room(run))), _MOST_EXCESS)
         most = _MOST_STEP * 2**self._failures * excess
@@ -152,15 +152,14 @@ class _Proof:
             safe, gain = min(safe, rounded(math.sqrt(qps * self._failed_qps))), _GAIN_AFTER_FAILURE
         if safe <= qps * (1 + gain):
             return None
-        self._say(f"room at {qps:,.6g} queries/s: {self._why(run)}; trying a higher rate")
+        self._say(f"room at {qps:,.6g} queries/s: {self._reached(run)}; trying a higher rate")
         return safe
 
     def _safe_rate(self) -> float:
         return rounded(self._lessons.safe_rate(self._claim.candidate, self._claim.qps))
 
-    def _why(self, run: Outcome) -> str:
-        bound = self._job.bound
-        return bound.reached(run.latency_ns[bound.name])
+    def _reached(self, run: Outcome) -> str:
+        return self._job.bound.reached(run.latency_ns[self._job.bound.name])
 
 
 def rounded(qps: float) -> float:

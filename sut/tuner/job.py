@@ -151,7 +151,6 @@ class Job:
         confirm_s: length of a confirmation run.
         confirm_runs: how many must be VALID in a row.
         confidence: required probability that the next run is VALID, from 0 to 1.
-        near_peak: Offline: how far below the peak the smallest batch may be, as a share.
     """
 
     scenario: str
@@ -163,7 +162,6 @@ class Job:
     confirm_s: float = 60.0
     confirm_runs: int = 3
     confidence: float = 0.95
-    near_peak: float = 0.01
 
     @property
     def bound(self) -> Bound:

@@ -87,7 +87,21 @@ class Model:
     ) -> QueueResult:
         """Run the queue model once, for at most `run_s`."""
         count = int(max(min(samples, qps * self.run_s), _LEAST_SAMPLES))
-        return simulate(self._setting(candidate, qps, learnt, count, seed))
+        devices = tuple(
+            Device(
+                Scaled(curve, learnt.service_ratio),
+                candidate.slots,
+                learnt.jitter,
+                max_batch_size=candidate.cap(device),
+            )
+            for device, curve in self.measured[candidate.variant].curves
+        )
+        delay_us = candidate.max_queue_delay_us
+        delay_ns = None if isinstance(delay_us, str) else int(delay_us * NS_PER_US)
+        batcher = BatcherSettings(candidate.max_batch_size, delay_ns)
+        return simulate(
+            QueueSetting(devices, batcher, qps=qps, samples=count, host=learnt.host, seed=seed)
+        )
 
     def percentile_ns(
         self, candidate: Candidate, qps: float, learnt: Learnt, effort: Effort = FINE
@@ -135,11 +149,7 @@ class Model:
     ) -> float:
         """Return the highest rate whose latencies are within all bounds; 0.0 if there is none.
 
-        Args:
-            candidate: the settings.
-            learnt: from runs.
-            effort: how exact.
-            hint: a rate near the answer.
+        A `hint`, a rate near the answer, makes it faster.
         """
         question = (candidate, learnt, effort, hint)
 
@@ -182,23 +192,6 @@ class Model:
         if math.isinf(self.run_s):
             return effort.samples
         return int(max(min(qps * self.run_s, _MANY_QUERIES), _LEAST_SAMPLES))
-
-    def _setting(
-        self, candidate: Candidate, qps: float, learnt: Learnt, samples: int, seed: int
-    ) -> QueueSetting:
-        devices = tuple(
-            Device(
-                Scaled(curve, learnt.service_ratio),
-                candidate.slots,
-                learnt.jitter,
-                max_batch_size=candidate.cap(device),
-            )
-            for device, curve in self.measured[candidate.variant].curves
-        )
-        delay_us = candidate.max_queue_delay_us
-        delay_ns = None if isinstance(delay_us, str) else int(delay_us * NS_PER_US)
-        batcher = BatcherSettings(candidate.max_batch_size, delay_ns)
-        return QueueSetting(devices, batcher, qps=qps, samples=samples, host=learnt.host, seed=seed)
 
 
 def _reached_ns(result: QueueResult, bound: Bound, queries: int) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sut.serve.service_times import Point, curve_of
 from sut.tuner import asking, space
-from sut.tuner.batch_choice import Choice, Row, choose
+from sut.tuner.batch_choice import NEAR_PEAK, Choice, Row, choose
 from sut.tuner.job import Bound, Candidate
 from sut.tuner.messages import Answer, Predicted
 
@@ -40,7 +40,7 @@ def search(job: Job, known: Known, say: Say) -> Search:
     within = f" within {_words(job.budget)}" if job.budget else ""
     say(
         f"batch {row.batch} ({row.rate:,.6g} samples/s) is the smallest within "
-        f"{job.near_peak:.0%} of the peak{within}, {peak.rate:,.6g} samples/s at batch {peak.batch}"
+        f"{NEAR_PEAK:.0%} of the peak{within}, {peak.rate:,.6g} samples/s at batch {peak.batch}"
     )
     for note in choice.notes:
         say(f"  {note}")
@@ -72,9 +72,7 @@ def _choose(job: Job, tables: Mapping[Variant, Sequence[Row]]) -> tuple[Variant,
         raise asking.Unreachable(asking.NOTHING_MEASURED)
     budget_ns = job.budget.limit_ns if job.budget else None
     choices = {
-        variant: choice
-        for variant, rows in tables.items()
-        if (choice := choose(rows, budget_ns, job.near_peak))
+        variant: choice for variant, rows in tables.items() if (choice := choose(rows, budget_ns))
     }
     if not choices:
         assert job.budget is not None, "without a budget every batch fits"
@@ -97,11 +95,7 @@ def rows_of(job: Job, model: Model, variant: Variant) -> list[Row]:
         if size not in allowed or size > (job.space.largest_batch or size):
             continue
         candidate = space.with_batch(job, model, variant, size)
-        spreads = [
-            (points[size].high_ns - points[size].low_ns) / points[size].median_ns
-            for points in workers
-            if size in points
-        ]
+        spreads = [points[size].spread for points in workers if size in points]
         latency_ns = _alone_ns(model, candidate, job.budget) if job.budget else 0.0
         uncertainty = max(spreads, default=0.0) / 2
         rows.append(Row(size, model.rate(candidate), latency_ns, uncertainty))

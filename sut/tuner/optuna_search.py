@@ -34,8 +34,6 @@ T = TypeVar("T")
 _LEAST_PROPOSALS, _PROPOSALS_A_VARIANT, _MOST_PROPOSALS = 60, 4, 200
 # Candidates whose prediction is refined, and repeated if runs differ from it.
 _KEPT = 24
-# Share of the devices' capacity with full batches at which the search of a rate starts.
-_USUAL_SHARE = 0.9
 _SEED = 1
 
 
@@ -52,7 +50,7 @@ def search(job: Job, known: Known, say: Say) -> Search:
     )
     measured: dict[Variant, Measured] = {}
     model = Model(measured, job.bounds, job.confirm_s, known)
-    found: dict[Candidate, float] = {}
+    ranking = predict.Ranking(job, model, Learnt())
     proposals = _LEAST_PROPOSALS + _PROPOSALS_A_VARIANT * len(job.space.variants)
     say(f"{len(job.space.variants)} variants of the engines: Optuna chooses which to measure")
     for _ in range(min(proposals, _MOST_PROPOSALS)):
@@ -61,13 +59,12 @@ def search(job: Job, known: Known, say: Say) -> Search:
         if variant not in measured:
             measured[variant] = yield from measure(job, variant)
         candidate = _candidate(trial, job, model, variant)
-        if candidate is not None and candidate not in found:
-            hint = _USUAL_SHARE * model.rate(candidate)
-            found[candidate] = predict.rough_rate(job, model, candidate, Learnt(), hint)
-        study.tell(trial, 0.0 if candidate is None else found[candidate])
-    best = sorted(found, key=lambda c: -found[c])[:_KEPT]
+        if candidate is not None:
+            ranking.add([candidate])
+        study.tell(trial, 0.0 if candidate is None else ranking.rate(candidate))
+    found = [predicted.candidate for predicted in ranking.ranked()]
     say(f"{len(measured)} variants measured, {len(found)} settings predicted")
-    rank = partial(predict.rank_only, job, model, best)
+    rank = partial(predict.rank_only, job, model, found[:_KEPT])
     return (yield from server.settle(job, model, rank, say))
 
 

@@ -30,59 +30,55 @@ FLAT_SHARE = 0.005
 
 def rank(job: Job, model: Model, say: Say, learnt: Learnt) -> list[Predicted]:
     """Return every predicted candidate, best first; one with a rate of 0 does not fit."""
-    look = _Look(job, model, learnt)
+    ranking = Ranking(job, model, learnt)
     firsts = space.first_look(job, model)
     say(f"predicting {len(firsts)} batch sizes")
-    look.at(firsts)
-    for best in look.best(2):
+    ranking.add(firsts)
+    for best in ranking.best(2):
         step = max(1, best.max_batch_size // 8)
-        look.at(space.around(job, model, best, step))
-    surface = look.best(6)
+        ranking.add(space.around(job, model, best, step))
+    surface = ranking.best(6)
     say(f"predicting delays and slots of the best {len(surface)}")
     for candidate in surface:
-        look.at(space.delays(job, model, candidate))
-    for candidate in look.best(2):
-        look.at(space.slots(job, candidate))
-    look.refine()
-    return look.ranked()
+        ranking.add(space.delays(job, model, candidate))
+    for candidate in ranking.best(2):
+        ranking.add(space.slots(job, candidate))
+    ranking.refine()
+    return ranking.ranked()
 
 
 def rank_only(
     job: Job, model: Model, candidates: Sequence[Candidate], learnt: Learnt
 ) -> list[Predicted]:
     """Return only these candidates, best first."""
-    look = _Look(job, model, learnt)
-    look.at(candidates)
-    look.refine()
-    return look.ranked()
+    ranking = Ranking(job, model, learnt)
+    ranking.add(candidates)
+    ranking.refine()
+    return ranking.ranked()
 
 
-def rough_rate(
-    job: Job, model: Model, candidate: Candidate, learnt: Learnt, hint: float | None
-) -> float:
-    """Return the rough highest rate within the bounds, from short simulations."""
-    slower = learnt.slower(math.exp(usual_room(job.confidence)))
-    return model.peak(candidate, slower, ROUGH, hint)
-
-
-class _Look:
-    """The candidates predicted so far."""
+class Ranking:
+    """The candidates predicted so far, with room for runs in which the machine is slower."""
 
     def __init__(self, job: Job, model: Model, learnt: Learnt) -> None:
-        self._job = job
         self._model = model
-        self._learnt = learnt
+        self._learnt = learnt.slower(math.exp(usual_room(job.confidence)))
         self._share = 0.0  # last rate as a share of the capacity: a hint for the next
         self._found: dict[Candidate, Predicted] = {}
 
-    def at(self, candidates: Sequence[Candidate]) -> None:
-        """Predict new ones; the nearest known batch size gives a hint."""
+    def add(self, candidates: Sequence[Candidate]) -> None:
+        """Predict new ones roughly, by short simulations."""
         for candidate in candidates:
             if candidate not in self._found:
-                hint = self._share * self._model.rate(candidate) or None
-                qps = rough_rate(self._job, self._model, candidate, self._learnt, hint)
-                self._share = qps / self._model.rate(candidate) or self._share
+                capacity = self._model.rate(candidate)
+                hint = self._share * capacity or None
+                qps = self._model.peak(candidate, self._learnt, ROUGH, hint)
+                self._share = qps / capacity or self._share
                 self._note(candidate, qps, is_fine=False)
+
+    def rate(self, candidate: Candidate) -> float:
+        """Return the highest rate that was predicted for a candidate."""
+        return self._found[candidate].qps
 
     def best(self, count: int) -> list[Candidate]:
         """Return the best of each batch size, the best first."""
@@ -103,11 +99,10 @@ class _Look:
 
     def refine(self) -> None:
         """Predict the best again, with longer runs and several arrival seeds."""
-        slower = self._learnt.slower(math.exp(usual_room(self._job.confidence)))
         found = [self._found[candidate] for candidate in self.best(_REFINED)]
         near = [p for p in found if p.qps >= (1 - _NEAR_SHARE) * found[0].qps]
         for predicted in near:
-            qps = self._model.peak(predicted.candidate, slower, FINE, predicted.qps)
+            qps = self._model.peak(predicted.candidate, self._learnt, FINE, predicted.qps)
             self._note(predicted.candidate, qps, is_fine=True)
 
     def _note(self, candidate: Candidate, qps: float, *, is_fine: bool) -> None:

@@ -37,7 +37,7 @@ _NEAR_RATE = 0.004
 
 
 def search(job: Job, known: Known, say: Say) -> Search:
-    """Search; `known` keeps predictions, `say` receives progress lines.
+    """Measure S(b), predict, probe, correct, confirm.
 
     Raises:
         Unreachable: no setting meets the bounds.
@@ -54,11 +54,7 @@ def settle(
 ) -> Search:
     """Probe the best predictions, and confirm the best of them.
 
-    Args:
-        job: what is tuned.
-        model: of the variants measured.
-        rank: predicts with what runs showed; the best first.
-        say: receives progress lines.
+    `rank` predicts with what runs showed, and returns the best first.
 
     Raises:
         Unreachable: no predicted setting meets the bounds.

@@ -43,11 +43,7 @@ _BETWEEN_S = 2.0
 
 
 def search_of(name: str, scenario: Scenario) -> MakeSearch:
-    """Return the function that starts a search.
-
-    Args:
-        name: one of SEARCHES.
-        scenario: the scenario to tune.
+    """Return the function that starts a search, by a name in SEARCHES.
 
     Raises:
         ConfigError: the scenario has no search of that name.
@@ -65,20 +61,16 @@ def search_of(name: str, scenario: Scenario) -> MakeSearch:
 
 
 class Session:
-    """A tuning and its folder."""
+    """A tuning and its folder; `entries` are all questions and answers so far."""
 
     def __init__(self, job: Job, folder: Path, settings: Mapping[str, object], say: Say) -> None:
         self._job = job
         self._folder = folder
         self._journal = Journal(folder, settings)
+        self.entries = self._journal.entries
         self._say = say
         self._best = 0.0
         self._runs: Counter[str] = Counter()
-
-    @property
-    def entries(self) -> list[tuple[Ask, Reply]]:
-        """All questions and answers so far."""
-        return self._journal.entries
 
     def run(self, make: MakeSearch, runner: TrialRunner) -> Answer:
         """Search to the end, and judge the answer.

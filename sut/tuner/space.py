@@ -93,9 +93,15 @@ def space_of(
 
 def batches(job: Job, model: Model, variant: Variant) -> list[int]:
     """Return the batch sizes whose own time leaves room below the bound, ascending."""
-    largest = min(model.measured[variant].largest, job.space.largest_batch or math.inf)
-    sizes = job.space.batches or [*(b for b in _GRID if b < largest), int(largest)]
+    largest = largest_of(job, model, variant)
+    sizes = job.space.batches or [*(b for b in _GRID if b < largest), largest]
     return [b for b in sizes if b <= largest and leaves_room(job, model, variant, b)]
+
+
+def largest_of(job: Job, model: Model, variant: Variant) -> int:
+    """Return the largest batch size that was measured and is wanted."""
+    measured = model.measured[variant].largest
+    return min(measured, job.space.largest_batch or measured)
 
 
 def leaves_room(job: Job, model: Model, variant: Variant, batch: int) -> bool:
@@ -153,9 +159,8 @@ def around(job: Job, model: Model, best: Candidate, step: int) -> list[Candidate
     if job.space.batches:
         return []
     near = [best.max_batch_size - step, best.max_batch_size + step]
-    allowed = [b for b in near if 1 <= b <= (job.space.largest_batch or math.inf)]
-    largest = model.measured[best.variant].largest
-    made = [with_batch(job, model, best.variant, b) for b in allowed if b <= largest]
+    allowed = [b for b in near if 1 <= b <= largest_of(job, model, best.variant)]
+    made = [with_batch(job, model, best.variant, b) for b in allowed]
     return made if best.caps else [replace(c, caps=()) for c in made]
 
 

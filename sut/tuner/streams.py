@@ -75,7 +75,7 @@ def latency_ns(model: Model, candidate: Candidate, samples: int) -> float:
 def _candidates(job: Job, model: Model, variant: Variant, samples: int) -> list[Candidate]:
     """Return the batch sizes that cut a query evenly, with the system's kind of worker."""
     allowed = job.space.batches or range(1, samples + 1)
-    largest = min(model.measured[variant].largest, job.space.largest_batch or samples)
+    largest = space.largest_of(job, model, variant)
     cuts = {math.ceil(samples / parts) for parts in range(1, samples + 1)}
     kind = job.space.workers[0]
     if kind == "inline" and variant.instances > 1:

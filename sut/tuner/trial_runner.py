@@ -16,7 +16,7 @@ from sut.base.errors import SutError
 from sut.base.subprocess_call import TrialFailed, run_module
 from sut.config.harness import HARNESS, Setting, given, harness_of
 from sut.config.prepare import prepared_workload
-from sut.record import loadgen_logs
+from sut.record.loadgen_logs import DETAIL_FILE, read_detail
 from sut.record.run_folder import BATCHES_FILE, LOG_FILE
 from sut.record.trace import BATCH_FIELDS
 from sut.record.trace_facts import TraceFacts, trace_facts
@@ -131,7 +131,7 @@ class TrialRunner:
             metric=result.metric.value if result.metric else result.rate,
             samples=result.samples,
             latency_ns=result.latency_ns.by_name() if result.latency_ns else {},
-            over=None if stopped else _over(out),
+            over=None if stopped else read_detail(out / DETAIL_FILE).over_latency,
             histogram=result.batches.histogram,
             seconds=result.duration_s,
             stopped=stopped,
@@ -182,9 +182,3 @@ def _failure(trial: Trial, error: SutError, out: Path) -> str:
         f"a {trial.purpose} run failed ({trial.candidate}): {error}{where} Earlier "
         "results are kept; the same command continues from there."
     )
-
-
-def _over(out: Path) -> int | None:
-    detail = loadgen_logs.read_detail(out / loadgen_logs.DETAIL_FILE)
-    found = detail.get("result_overlatency_query_count")
-    return int(found) if isinstance(found, int | float) else None

@@ -21,9 +21,9 @@ from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
 from sut.base.subprocess_call import run_module
 from sut.config.plan import Plan, resolve
 from sut.config.prepare import prepared_workload
-from sut.load.interval import StreamsRequest
+from sut.load.interval import StreamsRequest, percentile_ns
 from sut.record.run_folder import SUMMARY_FILE, RunFolder
-from sut.tuner.max_streams import Edge, Tried, find_edge, reached
+from sut.tuner.max_streams import Edge, Tried, find_edge
 from sut.verbs.options import add_benchmark, add_options, as_arguments, out_folder
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     send = _sender(arguments, plan)
 
     def measure(streams: int) -> Tried:
-        reached_ns = reached(send(streams), arguments.percentile / _PERCENT)
+        reached_ns = percentile_ns(send(streams), arguments.percentile / _PERCENT)
         tried = Tried(streams, reached_ns, reached_ns <= bound_ms * MS)
         verdict = "fits" if tried.fits else "does not fit"
         print(

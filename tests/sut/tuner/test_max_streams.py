@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sut.load.interval import Latencies
-from sut.tuner.max_streams import Tried, find_edge, reached
+from sut.tuner.max_streams import Tried, find_edge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,26 +37,6 @@ def test_no_number_is_measured_twice() -> None:
 
     numbers = [tried.streams for tried in found.tried]
     assert len(set(numbers)) == len(numbers)
-
-
-def test_the_percentile_counts_missing_answers_as_never() -> None:
-    assert reached([3, 1, 2], 1.0) == 3
-    assert reached([3, 1, 2, 4], 0.5) == 3
-    assert reached([1, -1], 1.0) == math.inf
-
-
-def test_a_query_is_answered_with_its_last_sample() -> None:
-    latencies = Latencies(streams=2, queries=2)
-
-    latencies.complete([1, 3, 4], None)
-
-    first, second = latencies.since([0, 0])
-    assert first == -1
-    assert second > 0
-    assert not latencies.all_done.is_set()
-    latencies.complete([2], None)
-    assert latencies.all_done.is_set()
-    assert min(latencies.since([0, 0])) > 0
 
 
 @pytest.mark.slow

@@ -106,7 +106,7 @@ extra: $(DEV) ## Make two full-length submissions in OUT=: 12 minutes, then 45 o
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q $(ARGS)
 
@@ -116,6 +116,9 @@ lint: $(DEV) ## Check style, format, types and which room imports which
 
 fmt: $(DEV) ## Format the code and repair what can be repaired
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .
+
+fuzz: $(DEV) ## Read 10,000 mutated files of each kind; another number with ARGS=
+	@$(BIN)/python -m tests.fuzz.files $(ARGS)
 
 lock: ## Renew requirements/ from pyproject.toml; use the oldest supported Python
 	@rm -rf $(LOCK) && $(PYTHON) -m venv $(LOCK) && $(RELOCK) --upgrade pip setuptools

@@ -82,7 +82,7 @@ def read_log(path: Path) -> list[LogRecord]:
         return msgspec.json.decode(path.read_bytes(), type=list[LogRecord])
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(
             f"{path}: {error}; expected the whole log of a finished accuracy run, not a truncated "
             "one."

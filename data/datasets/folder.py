@@ -76,6 +76,8 @@ def _read_labels(
     forms = unicode_forms(found.names)
     for number, row in rows:
         where = f"{path}:{number}"
+        if not all(map(_is_of_one_line, row)):
+            raise DataError(f"{where}: a text goes over several lines; close its quotes.")
         if len(row) != _COLUMNS:
             raise DataError(f"{where}: {len(row)} columns; expected 2, `file,label`.")
         name, label = plain_name(row[0].strip(), folder, forms), row[1].strip()
@@ -85,6 +87,10 @@ def _read_labels(
     if not samples:
         raise DataError(f"{path}: holds no labels; expected lines `file,label`.")
     return samples
+
+
+def _is_of_one_line(text: str) -> bool:
+    return "\n" not in text and "\r" not in text
 
 
 def _is_header(row: list[str], folder: Path) -> bool:

@@ -31,6 +31,13 @@ class SutError(Exception):
 
     exit_code: ClassVar[int] = EXIT_FAILED
 
+    def __str__(self) -> str:
+        """Return the message; what a terminal would obey, from a name or a file, is escaped."""
+        return "".join(
+            letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1]
+            for letter in super().__str__()
+        )
+
 
 class ConfigError(SutError):
     """The command line, a YAML file or user.conf is wrong."""

@@ -228,7 +228,7 @@ def decode(text: bytes, where: str) -> Result:
                 "this program that wrote it, or a later one."
             )
         return msgspec.convert(_upgraded(raw) if schema == 1 else raw, Result, str_keys=True)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{where}: {error}; expected the result of `sut run`.") from error
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.accuracy import MIN_SAMPLES_FOR_VERDICT, score
+from data.accuracy import MIN_SAMPLES_FOR_VERDICT, read_log, score
 from data.schema import AccuracyRule
 from sut.base.errors import ConfigError, DataError
 
@@ -131,3 +131,11 @@ def test_samples_without_labels_cannot_be_scored(tmp_path: Path) -> None:
 def test_a_metric_that_nobody_computes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="mAP"):
         score(write_log(tmp_path, record(0, 0)), LABELS, AccuracyRule(metric="mAP", target=0.2))
+
+
+def test_a_log_nested_beyond_reason_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text('[{"a": ' + "[" * 100_000, "ascii")
+
+    with pytest.raises(DataError, match="whole log"):
+        read_log(path)

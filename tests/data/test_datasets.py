@@ -130,6 +130,7 @@ def test_a_labels_file_gives_order_and_labels(make_images: MakeImages, text: str
         ("", "holds no labels"),
         ("file,label\n", "holds no labels"),
         ("a.png,\xff\n", "cannot be read"),
+        ('a.png,1\n"b.png\n",2\n', r"labels\.csv:2: .*close its quotes"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(

@@ -90,6 +90,8 @@ def test_a_device_that_does_not_tell_leaves_no_most() -> None:
     [
         (b"", "runs/7/summary.json"),
         (b"[]", "runs/7/summary.json"),
+        (b'{"a": "\xff"}', "runs/7/summary.json"),
+        (b'{"a": ' + b"[" * 100_000, "runs/7/summary.json"),
         (edited(lambda summary: summary.pop("valid")), "valid"),
         (edited(lambda summary: summary.update(samples="many")), r"samples"),
         (edited(lambda summary: summary.update(schema=SCHEMA + 1)), f"schema {SCHEMA + 1}"),

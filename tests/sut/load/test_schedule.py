@@ -52,6 +52,9 @@ def test_c8_a_schedule_that_does_not_fit_is_refused_with_the_estimate(name: str)
 def test_c8_usual_loads_fit(name: str, conf: dict[str, float]) -> None:
     check_fits(scenario(name), conf, 20 * GB)
 
+    with pytest.raises(ConfigError, match="GB in LoadGen"):
+        check_fits(scenario(name), conf, GB // 10)
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["Server", "Offline"])

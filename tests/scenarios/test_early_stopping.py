@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenarios.early_stopping import allowed_over, minimum_queries, passes, queries_at_share
+from scenarios.early_stopping import (
+    allowed_over,
+    minimum_queries,
+    needed_share,
+    passes,
+    queries_at_share,
+)
 from sut.record.loadgen_logs import read_detail
 from tests.scenarios.real_loadgen import logs
 from tests.scenarios.runs import INVALID, VALID
@@ -103,3 +109,11 @@ def test_loadgen_discards_as_many_queries_as_allowed() -> None:
     assert isinstance(queries, int)
     # LoadGen reports the latency of the first query that may be late, so it discards one less.
     assert allowed_over(0.99, queries) == int(said[1]) + 1
+
+
+def test_the_share_in_time_that_a_run_needs_approaches_the_percentile() -> None:
+    short, *longer = [needed_share(0.99, queries) for queries in (50, 1_000, 10_000, 300_000)]
+
+    assert short == 1 - 1 / 50, "all, up to the last query"
+    assert longer == sorted(longer, reverse=True)
+    assert 0.99 < longer[-1] < 0.991

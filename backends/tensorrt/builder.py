@@ -202,6 +202,7 @@ class _Build:
         self._request = request
         self._library = library
         self._trt = library.module
+        self._monitor: Any = None
         self._log = make_log(library)
         self._builder = self._trt.Builder(self._log)
         typed = self._trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED
@@ -231,6 +232,8 @@ class _Build:
         cache = TimingCache(self._request.folder, self._request.sm, self._library)
         cache.load(config)
         content = self._builder.build_serialized_network(self._network, config)
+        if self._monitor is not None and self._monitor.stopped is not None:
+            raise self._monitor.stopped
         if content is None:
             what = f"{self._library} cannot build it for SM {self._request.sm}"
             raise refusal(f"{self._request.model}: {what}", self._log.errors)
@@ -248,7 +251,7 @@ class _Build:
         if request.workspace_mib is not None:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace_mib << 20)
         if progress:
-            config.progress_monitor = make_monitor(self._library, progress)
+            self._monitor = config.progress_monitor = make_monitor(self._library, progress)
         if self._library.is_rtx:
             config.num_compute_capabilities = 1
             target = getattr(trt.ComputeCapability, f"SM{request.sm}")

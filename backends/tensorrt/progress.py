@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backends.tensorrt.library import Library
     from sut.base.progress import Progress
 
@@ -54,24 +56,38 @@ class Phases:
 
 
 def make_monitor(library: Library, progress: Progress) -> Any:
-    """Return TensorRT's progress monitor that calls `progress` with (done, TOTAL)."""
+    """Return TensorRT's progress monitor that calls `progress` with (done, TOTAL).
+
+    TensorRT swallows exceptions of a monitor. An exception in this one, such as that of Ctrl-C,
+    cancels the build and is kept in its attribute `stopped`.
+    """
     base = library.module.IProgressMonitor
 
     class Monitor(base):  # type: ignore[misc,valid-type]  # the library has no types
         def __init__(self) -> None:
             base.__init__(self)
             self._phases = Phases()
+            self.stopped: BaseException | None = None
 
         def phase_start(self, name: str, parent: str | None, steps: int) -> None:
-            self._phases.start(name, parent, steps)
+            self._call(lambda: self._phases.start(name, parent, steps))
 
         def step_complete(self, name: str, step: int) -> bool:
-            self._phases.step(name, step)
-            progress(int(TOTAL * self._phases.fraction()), TOTAL)
-            return True  # False cancels the build
+            self._call(lambda: self._phases.step(name, step))
+            self._show()
+            return self.stopped is None  # False cancels the build
 
         def phase_finish(self, name: str) -> None:
-            self._phases.finish(name)
-            progress(int(TOTAL * self._phases.fraction()), TOTAL)
+            self._call(lambda: self._phases.finish(name))
+            self._show()
+
+        def _show(self) -> None:
+            self._call(lambda: progress(int(TOTAL * self._phases.fraction()), TOTAL))
+
+        def _call(self, act: Callable[[], None]) -> None:
+            try:
+                act()
+            except BaseException as error:  # noqa: BLE001 - raised again after the build
+                self.stopped = self.stopped or error
 
     return Monitor()

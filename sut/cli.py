@@ -83,7 +83,7 @@ def _act(act: Act, arguments: argparse.Namespace, command: str) -> int:
     except BEYOND_US as error:
         if arguments.debug:
             _print_traceback(error)
-        print(f"sut: {_explained(error)}", file=sys.stderr)
+        print(f"sut: {_explained(error, getattr(arguments, 'out', None))}", file=sys.stderr)
         return EXIT_BAD_INPUT if isinstance(error, UnicodeError) else EXIT_FAILED
 
 
@@ -131,8 +131,8 @@ def _report(error: SutError, debug: bool) -> int:
     return getattr(error, "code", error.exit_code) or EXIT_FAILED
 
 
-def _explained(error: BaseException) -> str:
-    """Say what the system refused."""
+def _explained(error: BaseException, out: object) -> str:
+    """Say what the system refused. An error of writing names no file: most are in `out`."""
     if isinstance(error, MemoryError):
         return (
             "out of memory; expected enough for model and samples. Lower the load or the batches."
@@ -142,7 +142,8 @@ def _explained(error: BaseException) -> str:
             f"{ascii(error.object)[:_SHOWN]}: is not UTF-8 ({error.reason}). Rename or convert it."
         )
     assert isinstance(error, OSError), "one of BEYOND_US"
-    where = f"{error.filename}: " if error.filename else ""
+    place = error.filename or out
+    where = f"{place}: " if place else ""
     return f"{where}{error.strerror or error}. {_REMEDIES.get(error.errno or 0, _NO_REMEDY)}"
 
 

@@ -173,11 +173,19 @@ def _keep(answer: Answer, plan: Plan, folder: Path, say: Say) -> None:
         target_qps=answer.target_qps,
         found=found,
     )
-    # Another tuning for the same system may end at the same time.
-    with held(system, "--system", wait=True):
-        paths = [keep_tuned(system, entry)]
-        if answer.target_qps is not None:
-            names = [plan.benchmark.loadgen_name, *benchmark_names()]
-            model = plan.benchmark.loadgen_name
-            paths.append(keep_rate(system, model, plan.scenario, answer.target_qps, names))
-    say(f"Written: {', '.join(map(str, paths))}")
+    paths = []
+    try:
+        # Another tuning for the same system may end at the same time.
+        with held(system, "--system", wait=True):
+            paths.append(keep_tuned(system, entry))
+            if answer.target_qps is not None:
+                names = [plan.benchmark.loadgen_name, *benchmark_names()]
+                model = plan.benchmark.loadgen_name
+                paths.append(keep_rate(system, model, plan.scenario, answer.target_qps, names))
+    except OSError as error:
+        say(
+            f"Not written to {system}: {error.strerror}. The settings are in the report. Make the "
+            "folder writable and run the same command again: it measures nothing twice."
+        )
+    if paths:
+        say(f"Written: {', '.join(map(str, paths))}")

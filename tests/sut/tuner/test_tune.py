@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sut.base.environment import ROOT
+from sut.base.files import held
 from tests.sut.helpers import own
 from tests.sut.helpers.program import run_here
 from tests.sut.helpers.waiting import wait_until
@@ -65,6 +66,32 @@ def tuned(program: Program, system: Path, tmp_path_factory: pytest.TempPathFacto
     assert done.code == 0, done.out + done.err
     (out / "said.txt").write_text(done.out, "utf-8")
     return out
+
+
+@pytest.mark.slow
+def test_c3_two_tunings_do_not_share_a_folder(tuned: Path, system: Path) -> None:
+    before = (tuned / "journal.jsonl").read_bytes()
+
+    with held(tuned, "--out"):
+        done = run_here(*words(system, tuned))
+        again = run_here(*words(system, tuned), "--fresh")
+
+    assert (done.code, again.code) == (2, 2)
+    assert "in use by another command" in done.err
+    assert (tuned / "journal.jsonl").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_c2_a_system_that_cannot_be_written_costs_no_tuning(tuned: Path, system: Path) -> None:
+    in_the_way = system / "tuned.yaml.part"
+    in_the_way.mkdir()
+
+    done = run_here(*words(system, tuned))
+
+    in_the_way.rmdir()
+    assert done.code == 0, done.err
+    assert f"Not written to {system}" in done.out
+    assert "Report:" in done.out
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ import numpy as np
 from backends.base import open_engine
 from backends.onnxruntime.precision import FORMS
 from data.tasks import judge_of_records
+from sut.serve.workers.finite import not_finite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,9 +45,11 @@ class Comparison:
         score: of the answers; None without labels, or if nothing here can judge them.
         same: samples with the same answer as the fp32 model; None if answers are numbers, which
             differ a little in every precision.
-        snr_db: signal-to-noise ratio of the first output against fp32, in dB; None for fp32 itself.
+        snr_db: signal-to-noise ratio of the first output against fp32, in dB; None for fp32 itself,
+            and where an output is not a number.
         latency_ms: median of a batch of one on one thread of ONNX Runtime, alternating with the
             fp32 model; None if the form is not meant for CPUs.
+        not_finite: samples with NaN or infinity in the first output.
     """
 
     form: str
@@ -56,6 +59,7 @@ class Comparison:
     same: int | None
     snr_db: float | None
     latency_ms: float | None
+    not_finite: int = 0
 
 
 def compare(
@@ -161,9 +165,20 @@ class _Judge:
         if self.postprocess.comparable:
             pairs = zip(found.records, self.exact.records, strict=True)
             same = sum(one == other for one, other in pairs)
-        snr_db = None if form == FP32 else signal_to_noise_db(self.exact.first, found.first)
+        bad = not_finite(found.first)
+        comparable = form != FP32 and not bad and not not_finite(self.exact.first)
+        snr_db = signal_to_noise_db(self.exact.first, found.first) if comparable else None
         score = self._score(found, form)
-        return Comparison(form, size_bytes, len(self.rows), score, same, snr_db, latency_ms)
+        return Comparison(
+            form=form,
+            size_bytes=size_bytes,
+            n=len(self.rows),
+            score=score,
+            same=same,
+            snr_db=snr_db,
+            latency_ms=latency_ms,
+            not_finite=bad,
+        )
 
     def _score(self, found: _Found, form: str) -> Score | None:
         judge = judge_of_records(self.postprocess)

@@ -158,7 +158,13 @@ def _reading(source: Source, rows: Sequence[Comparison]) -> str:
     same_data = source.calibration == "samples" and any(row.form.startswith("int8") for row in rows)
     if same_data:
         text += " The int8 models were calibrated and judged on the same samples."
-    return text
+    bad = "".join(
+        f"\n{row.form}: {row.not_finite} of {row.n} samples have NaN or infinity in the output, so "
+        "this model is of no use. Choose another precision."
+        for row in rows
+        if row.not_finite
+    )
+    return text + bad
 
 
 def _as_json(

@@ -187,7 +187,10 @@ def test_n7_labels_that_no_answer_equals_are_refused(
     ],
 )
 def test_n7_labels_among_the_classes_pass(spec: ArgMax | Threshold, labels: list[int]) -> None:
-    spec.check_labels(labels, None, spec.classes((5,)) or 0, "photos")
+    classes = spec.classes((5,))
+
+    assert classes == (2 if isinstance(spec, Threshold) else 5)
+    spec.check_labels(labels, None, classes, "photos")
 
 
 @pytest.mark.parametrize(

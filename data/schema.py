@@ -6,6 +6,7 @@ Knows no file and runs nothing; `data.benchmark` loads it, the other modules of 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -188,8 +189,10 @@ class BuiltinData(StrictStruct, frozen=True, tag_field="kind", tag="builtin"):
     def __post_init__(self) -> None:
         """Refuse a pattern that names no label."""
         try:
-            groups = re.compile(self.pattern).groupindex
-        except re.error as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # a later Python may read it in another way
+                groups = re.compile(self.pattern).groupindex
+        except (re.error, OverflowError, RecursionError, Warning) as error:
             raise ValueError(f"pattern is not a regular expression: {error}") from error
         if "label" not in groups:
             raise ValueError('pattern has no group; expected "(?P<label>[0-9]+)" in it')

@@ -41,6 +41,18 @@ def test_other_photos_than_the_benchmarks_are_refused(make_benchmark: MakeBenchm
         list_samples(make_benchmark(dataset=dataset), None)
 
 
+@pytest.mark.parametrize(
+    "pattern", ["(", "a{99999999999}(?P<label>.)", "[[a](?P<label>.)", "(" * 5000]
+)
+def test_c11_a_pattern_that_python_does_not_read_is_refused(
+    make_benchmark: MakeBenchmark, pattern: str
+) -> None:
+    dataset = {"kind": "builtin", "package": "p==1", "folder": "f", "sha256": "0" * 64}
+
+    with pytest.raises(ConfigError, match="pattern is not a regular expression"):
+        make_benchmark(dataset={**dataset, "pattern": pattern})
+
+
 def test_built_in_photos_that_are_not_installed_say_how_to_install_them(
     make_benchmark: MakeBenchmark,
 ) -> None:

@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -82,6 +83,7 @@ def main() -> int:
     arguments = parser.parse_args()
     signal.signal(signal.SIGALRM, _hang)
     logging.disable()
+    warnings.simplefilter("error")  # nothing but messages may reach the screen
     total_s, findings = time.monotonic(), 0
     for kind in kinds():
         if arguments.only not in {None, kind.name}:

@@ -1,8 +1,8 @@
 """loadgen-sut: an MLPerf Inference system under test. Importing it loads no engine, no LoadGen."""
 
+import os
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
 
 __version__ = "0.1.0"
 
@@ -15,7 +15,8 @@ class _Siblings:
     """
 
     _names = frozenset({"backends", "scenarios", "data"})
-    _root = str(Path(__file__).parents[1])
+    # Not pathlib, which is slow to load: a Ctrl-C before __main__ is a traceback.
+    _root = os.path.dirname(os.path.dirname(__file__))
 
     @classmethod
     def find_spec(cls, name: str, path: object = None, target: object = None) -> ModuleSpec | None:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from sut.base import signals, streams
+
+def _say_interrupted(kind: type[BaseException], error: BaseException, trace: object) -> None:
+    """Print one line for a Ctrl-C in the moments before there is a handler for it."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.stderr.write("sut: interrupted by SIGINT\n")
+    else:
+        sys.__excepthook__(kind, error, trace)  # type: ignore[arg-type]  # what Python gave us
+
+
+sys.excepthook = _say_interrupted
+
+from sut.base import signals, streams  # noqa: E402 - see _say_interrupted
 
 
 def main() -> int:

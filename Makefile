@@ -10,6 +10,7 @@ ARGS ?=
 DIVISION ?= closed
 SUBMITTER ?=
 TEST ?= TEST01
+TEST_PROCESSES ?= 2
 RESULTS ?= inference_results
 OUT ?= submission
 RUN_ARGS ?= --benchmarks=$(BENCHMARK) --scenarios=$(SCENARIO)
@@ -108,7 +109,7 @@ extra: $(DEV) ## Make two full-length submissions in OUT=: 12 minutes, then 45 o
 ##@ Develop
 .PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 lint: $(DEV) ## Check style, format, types and which room imports which
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

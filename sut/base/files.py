@@ -101,6 +101,32 @@ def writing_to(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def write_whole(files: Mapping[Path, str]) -> None:
+    """Write text files: all of them, or after an error none. It replaces what is there.
+
+    Makes the folder of a file where there is none, and removes it again after an error.
+
+    Raises:
+        OSError: one of them cannot be written.
+    """
+    parts = {path: path.with_name(path.name + ".part") for path in files}
+    made = [path.parent for path in files if not path.parent.exists()]
+    try:
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            parts[path].write_text(text, encoding="utf-8")
+        for path, part in parts.items():
+            part.replace(path)
+    except BaseException:
+        for part in parts.values():
+            with contextlib.suppress(OSError):  # it was not made
+                part.unlink()
+        for folder in made:
+            with contextlib.suppress(OSError):  # it was not made, or holds what another one wrote
+                folder.rmdir()
+        raise
+
+
 def is_full(error: OSError) -> bool:
     """Return whether the disk, a quota, or the limit on a file's size left no room."""
     return error.errno in _NO_ROOM

@@ -12,6 +12,7 @@ import msgspec
 import yaml
 
 from data.strict_yaml import load_strict
+from sut.base.files import write_whole
 from sut.config import user_conf
 from sut.config.tuned import TUNED_FILE, Tuned, TunedFile, read_tuned
 
@@ -43,7 +44,7 @@ def keep_tuned(folder: Path, entry: Tuned) -> Path:
     file = TunedFile((*kept, entry), before.benchmarks)
     text = yaml.safe_dump(_given(msgspec.to_builtins(file)), sort_keys=False, width=100)
     path = folder / TUNED_FILE
-    _write(path, HEADER + text)
+    write_whole({path: HEADER + text})
     load_strict(path, TunedFile)
     return path
 
@@ -66,7 +67,7 @@ def keep_rate(
     if not count:
         changed = f"{text}# Found by sut tune.\n{line}"
     user_conf.parse(changed, str(path), known_models)
-    _write(path, changed)
+    write_whole({path: changed})
     return path
 
 
@@ -78,9 +79,3 @@ def _given(value: object) -> object:
         return value
     kept = {key: _given(inner) for key, inner in value.items()}
     return {key: inner for key, inner in kept.items() if inner is not None and inner != {}}
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

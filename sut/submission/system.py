@@ -16,7 +16,9 @@ from sut.base.errors import ConfigError, DataError
 from sut.telemetry import nvml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from sut.telemetry.meter import Facts
 
     System = dict[str, object]
 
@@ -53,10 +55,14 @@ _SECTOR_BYTES = 512
 _GIB, _GB = 1 << 30, 10**9
 
 
-def describe() -> System:
-    """Return the description of this machine; fields that it does not show are empty."""
+def describe(gpus: Sequence[Facts] | None = None) -> System:
+    """Return the description of this machine; fields that it does not show are empty.
+
+    Args:
+        gpus: those that are used; None: all.
+    """
     found = {**dict.fromkeys((*NEEDED, *PRESENT), ""), "number_of_nodes": "1"}
-    found |= {**_processor(), **_memory(), **_storage(), **_network(), **_accelerators()}
+    found |= {**_processor(), **_memory(), **_storage(), **_network(), **_accelerators(gpus)}
     found |= _software()
     return dict(found)
 
@@ -94,13 +100,16 @@ def load(folder: Path, name: str, *, fast: bool) -> System:
         ConfigError: it is missing, not a JSON object, or incomplete; one line.
     """
     path = folder / SYSTEM_FILE
-    how = f"Run `sut doctor --system-json > {path}` and fill in what is blank"
+    shown = f"`sut doctor --system-json > {path}`"
     if path.is_file():
         system = read(path)
     elif fast:
         system = describe()
     else:
-        raise ConfigError(f"{path}: no such file; a submission describes its system {name}. {how}.")
+        raise ConfigError(
+            f"{path}: no such file; a submission describes its system {name}. Run {shown} and fill "
+            "in what is blank."
+        )
     wrong = problems(system)
     empty = blanks(system)
     if fast:
@@ -109,7 +118,9 @@ def load(folder: Path, name: str, *, fast: bool) -> System:
         empty = []
     if wrong or empty:
         named = [f"blank: {', '.join(empty)}"] if empty else []
-        raise ConfigError(f"{path}: {'; '.join([*wrong, *named])}. {how}.")
+        raise ConfigError(
+            f"{path}: {'; '.join([*wrong, *named])}. Fill it in there; {shown} would begin anew."
+        )
     return system
 
 
@@ -210,22 +221,22 @@ def _network() -> dict[str, str]:
     }
 
 
-def _accelerators() -> dict[str, str]:
+def _accelerators(used: Sequence[Facts] | None) -> dict[str, str]:
     """Describe NVIDIA's GPUs from their driver; without a GPU every field is N/A."""
-    gpus, _ = nvml.all_facts()
+    gpus = nvml.all_facts()[0] if used is None else used
     if gpus:
         first = gpus[0]
         memory, link, clock = first.memory_bytes, first.link, first.sm_clock.max_mhz
         return {
             "accelerators_per_node": str(len(gpus)),
-            "accelerator_model_name": first.name,
+            "accelerator_model_name": ", ".join(dict.fromkeys(gpu.name for gpu in gpus)),
             "accelerator_memory_capacity": f"{memory / _GIB:.0f} GB" if memory else "",
             "accelerator_frequency": f"{clock} MHz" if clock else "",
             "accelerator_host_interconnect": f"PCIe Gen{link.max_generation} x{link.max_width}"
             if link.max_generation and link.max_width
             else "",
         }
-    if Path("/proc/driver/nvidia/gpus").is_dir():
+    if used is None and nvml.installed():
         return {}  # the driver does not answer: a person fills it in
     named = [name for name in (*NEEDED, *PRESENT) if name.startswith("accelerator")]
     return {**dict.fromkeys(named, _NOT_THERE), "accelerators_per_node": "0"}

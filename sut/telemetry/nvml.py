@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sut.base.errors import SutError
+from sut.base.process import cpu_list
 from sut.telemetry.meter import Clock, Facts, Link, Process, Reading
 
 if TYPE_CHECKING:
@@ -78,19 +79,42 @@ def open_nvml() -> Iterator[Nvml]:
         pynvml.nvmlShutdown()
 
 
-def all_facts() -> tuple[list[Facts], str]:
-    """Return the facts of every GPU in this machine, and if there are none, the reason."""
+def all_facts(visible: str | None = None) -> tuple[list[Facts], str]:
+    """Return the facts of every GPU, and if there are none, the reason.
+
+    Args:
+        visible: CUDA_VISIBLE_DEVICES, for the GPUs that CUDA sees, by CUDA's numbers; None: every
+            GPU in this machine.
+    """
     try:
         with open_nvml() as nvml:
-            found = [meter.facts() for meter in all_meters(nvml)]
+            found = [meter.facts() for meter in visible_meters(nvml, visible)]
     except NvmlError as error:
         return [], str(error)
     return found, "" if found else "NVML sees no GPU"
 
 
-def all_meters(nvml: Nvml) -> list[NvmlMeter]:
-    """Return every GPU in this machine, with the numbers of nvidia-smi."""
-    return [NvmlMeter(nvml, handle, str(k)) for k, handle in enumerate(nvml.handles())]
+def installed() -> int:
+    """Return how many GPUs NVIDIA's driver lists, whether or not NVML is there."""
+    try:
+        return sum(1 for _ in Path("/proc/driver/nvidia/gpus").iterdir())
+    except OSError:
+        return 0
+
+
+def visible_meters(nvml: Nvml, visible: str | None) -> list[NvmlMeter]:
+    """Return every GPU that CUDA sees: with CUDA_VISIBLE_DEVICES, those before the first wrong one.
+
+    Without it, these are all GPUs, with the numbers of nvidia-smi.
+    """
+    named = nvml.handles() if visible is None else visible.split(",")
+    found: list[NvmlMeter] = []
+    for device in range(len(named)):
+        try:
+            found += meters(nvml, [str(device)], visible)
+        except NvmlError:
+            break
+    return found
 
 
 def meters(nvml: Nvml, devices: Iterable[str], visible: str | None) -> list[NvmlMeter]:
@@ -161,7 +185,7 @@ class NvmlMeter:
             ecc=None if ecc is None else bool(ecc[0]),
             link=self._link(),
             numa_nodes=tuple(_bits(self._ask("nvmlDeviceGetMemoryAffinity", 1, _NODE))),
-            cpus=_ranges(_bits(self._ask("nvmlDeviceGetCpuAffinity", _masks()))) or None,
+            cpus=cpu_list(_bits(self._ask("nvmlDeviceGetCpuAffinity", _masks()))) or None,
         )
 
     def sample(self) -> Reading:
@@ -246,17 +270,6 @@ def _bits(masks: Sequence[int] | None) -> list[int]:
         for bit in range(_MASK_BITS)
         if mask >> bit & 1
     ]
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Return sorted numbers as "0-3,8"."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and parts[-1][-1] == number - 1:
-            parts[-1][1:] = [number]
-        else:
-            parts.append([number])
-    return ",".join("-".join(map(str, part)) for part in parts)
 
 
 def _process_name(pid: int) -> str:

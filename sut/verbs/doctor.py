@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from data.benchmark import benchmark_names
 from sut.base import cgroup, environment
-from sut.base.errors import EXIT_FAILED, EXIT_VALID
-from sut.config.system import system_names
+from sut.base.errors import EXIT_FAILED, EXIT_VALID, ConfigError
+from sut.config.system import SYSTEM_FILE, system_names
 from sut.submission import system
 from sut.telemetry import nvml, rapl, reasons
+from sut.verbs.new_system import OPTION, this_machine, write_system
 
 if TYPE_CHECKING:
     import argparse
@@ -51,18 +52,31 @@ class Finding:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.epilog = (
-        "examples:\n  sut doctor --json\n"
+        "examples:\n  sut doctor --json\n  sut doctor --write-system my_server\n"
         "  sut doctor --system-json > user_confs/my_server/system.json"
     )
-    parser.add_argument(
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument(
         "--system-json",
         action="store_true",
         help="print the description of this machine for a submission; fill in the blank fields",
+    )
+    other.add_argument(
+        OPTION,
+        metavar="NAME",
+        help="write user_confs/NAME/ for this machine: system.yaml and system.json",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help=f"{OPTION} may replace a system that is there"
     )
 
 
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Print the findings; fail if something necessary is missing."""
+    if arguments.write_system is not None:
+        return _write(arguments.write_system, arguments.overwrite, as_json=arguments.json)
+    if arguments.overwrite:
+        raise ConfigError(f"--overwrite: it belongs to {OPTION} NAME, which is not given.")
     if arguments.system_json:
         return _describe()
     facts, why_none = nvml.all_facts()
@@ -88,6 +102,33 @@ def _describe() -> int:
         f"Blank fields, to be filled in by hand: {', '.join(system.blanks(description))}",
         file=sys.stderr,
     )
+    return EXIT_VALID
+
+
+def _write(name: str, overwrite: bool, *, as_json: bool) -> int:
+    """Write the folder of a system; say what it holds and what is still to do."""
+    machine = this_machine()
+    written = write_system(name, machine, overwrite=overwrite)
+    folder = written.folder
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    content = {
+        "folder": str(folder),
+        "backend": machine.backend,
+        "devices": machine.devices,
+        "affinity": machine.affinity,
+        "blank": written.blank,
+    }
+    if as_json:
+        print(json.dumps(content, indent=2))
+        return EXIT_VALID
+    near = f", affinity {machine.affinity}" if machine.affinity else ""
+    print(
+        f"{folder / SYSTEM_FILE}: backend {machine.backend}, devices "
+        f"{','.join(machine.devices)}{near}"
+    )
+    print(f"{folder / system.SYSTEM_FILE}: for a submission, fill in {', '.join(written.blank)}")
+    print(f"Next: sut run -b efficientnet-lite0 -s Offline --system {name}")
     return EXIT_VALID
 
 
@@ -147,8 +188,7 @@ def gpus(facts: Sequence[Facts], why_none: str) -> list[Finding]:
     """Report what NVML says about each GPU, or why it says nothing."""
     if facts:
         return [finding for gpu in facts for finding in _gpu(gpu)]
-    drivers = Path("/proc/driver/nvidia/gpus")
-    count = len(list(drivers.iterdir())) if drivers.is_dir() else 0
+    count = nvml.installed()
     without = f"no GPU facts or telemetry: {why_none}"
     if count:
         remedy = "pip install -e .[cuda]" if "nvidia-ml-py" in why_none else ""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sut.submission.submit import Outcome
 
 EXAMPLES = """examples:
-  sut doctor --system-json > user_confs/my_server/system.json      # then fill in the blank fields
+  sut doctor --write-system my_server     # then fill in the blank fields of its system.json
   sut submit -b resnet50 --division closed --submitter Acme --system my_server --data imagenet/ \\
       --out submission
   sut submit -b efficientnet-lite0 --division open --submitter Acme --fast --out layout

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sut.base.errors import ConfigError
-from sut.base.files import first_writable, temporary_folder, writing_to
+from sut.base.files import first_writable, temporary_folder, write_whole, writing_to
 
 
 def test_c2_the_variable_decides_where_the_cache_is(tmp_path: Path) -> None:
@@ -65,3 +65,22 @@ def test_c2_an_error_about_another_file_stays_as_it_is(tmp_path: Path) -> None:
 
     with pytest.raises(PermissionError, match="refused"):
         refused()
+
+
+def test_files_are_written_together_and_replace_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("before", "utf-8")
+
+    write_whole({tmp_path / "a": "1", tmp_path / "new" / "b": "2"})
+
+    found = {p.name: p.read_text("utf-8") for p in tmp_path.rglob("*") if p.is_file()}
+    assert found == {"a": "1", "b": "2"}
+
+
+def test_nothing_is_written_where_one_file_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("before", "utf-8")
+
+    with pytest.raises(OSError, match="File exists"):
+        write_whole({tmp_path / "new" / "b": "2", tmp_path / "a": "1", tmp_path / "a" / "c": "3"})
+
+    assert [p.name for p in tmp_path.rglob("*")] == ["a"]
+    assert (tmp_path / "a").read_text("utf-8") == "before"

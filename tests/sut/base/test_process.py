@@ -11,11 +11,16 @@ from pathlib import Path
 import pytest
 
 from sut.base.errors import ConfigError
-from sut.base.process import NICENESS, parse_affinity, parse_cpus
+from sut.base.process import NICENESS, cpu_list, parse_affinity, parse_cpus
 
 
 def test_ranges_and_single_cores_are_read() -> None:
     assert parse_cpus("0-3,8, 10-11") == {0, 1, 2, 3, 8, 10, 11}
+
+
+@pytest.mark.parametrize("text", ["0-3,8,10-11", "7", "0-1", "2,4", ""])
+def test_cores_are_written_as_they_are_read(text: str) -> None:
+    assert cpu_list(parse_cpus(text) if text else ()) == text
 
 
 def test_devices_get_their_cores() -> None:

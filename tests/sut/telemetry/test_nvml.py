@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sut.telemetry.meter import Clock, Link
-from sut.telemetry.nvml import Nvml, NvmlError, NvmlMeter, meters
+from sut.telemetry.nvml import Nvml, NvmlError, NvmlMeter, meters, visible_meters
 from tests.sut.telemetry.fake_nvml import MIB, NOT_SUPPORTED, FakeNvml, field
 
 
@@ -111,6 +111,25 @@ def test_devices_are_those_that_cuda_sees(
 
     assert [meter.facts().uuid for meter in found] == uuids
     assert [meter.device for meter in found] == list(devices)
+
+
+@pytest.mark.parametrize(
+    ("visible", "uuids"),
+    [
+        (None, ["GPU-0", "GPU-1"]),
+        ("1,0", ["GPU-1", "GPU-0"]),
+        ("GPU-1", ["GPU-1"]),
+        ("1,-1,0", ["GPU-1"]),
+        ("", []),
+    ],
+)
+def test_cuda_sees_the_named_gpus_up_to_the_first_that_does_not_exist(
+    visible: str | None, uuids: list[str]
+) -> None:
+    found = visible_meters(Nvml(FakeNvml()), visible)
+
+    assert [meter.facts().uuid for meter in found] == uuids
+    assert [meter.device for meter in found] == [str(k) for k in range(len(uuids))]
 
 
 @pytest.mark.parametrize(

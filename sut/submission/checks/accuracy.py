@@ -97,16 +97,20 @@ def check_hash(folder: Path, text: str, original: Path | None, findings: Finding
             "Truncate the log again",
         )
         return
-    wrong = _wrong_hash(found, log, original)
-    if wrong:
-        findings.error("wrong-hash", path, wrong, "Truncate the whole log again")
+    reasons = [_why_not(stated, log, original) for stated in found]
+    if all(reasons):
+        findings.error("wrong-hash", path, reasons[-1], "Truncate the whole log again")
+    elif len(found) > 1:  # the official script adds its own to one that was there
+        findings.warn(
+            "several-hashes",
+            path,
+            f"{len(found)} hashes: {', '.join(text[:12] + '...' for text in found[:4])}",
+            "Keep that of the whole log",
+        )
 
 
-def _wrong_hash(found: list[str], log: Path, original: Path | None) -> str:
+def _why_not(stated: str, log: Path, original: Path | None) -> str:
     """Return why a hash cannot be that of the whole log; empty if it can."""
-    stated = found[0]
-    if len(found) > 1:
-        return f"{len(found)} hashes: {', '.join(text[:12] + '...' for text in found[:4])}"
     if not _SHA256.fullmatch(stated):
         return f"hash={stated[:20]} is not a SHA-256 in lower-case hexadecimal"
     content = log.read_bytes()

@@ -74,6 +74,15 @@ def check_performance(result: Result, log: DetailLog, path: Path, findings: Find
             f"LoadGen logged {len(log.errors)} error(s): {' '.join(log.errors[0].split())}",
             "Remove the cause and run it again",
         )
+    counted = log.get("num_errors")
+    if isinstance(counted, int) and counted != len(log.errors):
+        findings.error(
+            "log-altered",
+            path,
+            f"LoadGen counted {counted} errors, but {len(log.errors)} records say that they are "
+            "errors: it is not as LoadGen wrote it",
+            "Put the log of the run there as it is, or run it again",
+        )
     if log.get("result_min_duration_met") is False:
         findings.error(
             "too-short", path, "the minimum duration was not met", "Run it again, longer"

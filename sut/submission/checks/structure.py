@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from sut.submission.layout import Submitter
 
 _MAX_BYTES = 50 * 1024 * 1024
-_ROOT_FOLDERS = (".git", ".github", "assets")
+# What MLCommons itself adds to a published tree.
+_PUBLISHED = (
+    ".git", ".github", "assets", "run.sh", "mkdocs.yml", "dbversion", "summary_results.json",
+)  # fmt: skip
+# What checkers refused up to v5.1, and neither they nor the rules mention since.
+_NO_LONGER_REFUSED = {
+    "hidden-name", "blank-in-name", "empty-folder", "broken-link", "system-without-results",
+}  # fmt: skip
 _LOGS = {SUMMARY_FILE, DETAIL_FILE}
 _OPTIONAL = {"mlperf_log_trace.json", "results.json", ".gitkeep"}
 _POWER_LOG = "spl.txt"
@@ -32,7 +39,7 @@ _ALLOWED = {
 def check_root(root: Path, findings: Findings) -> None:
     """Check for files beside the divisions and the submitters."""
     for path in sorted(root.iterdir()):
-        if path.name in (*DIVISIONS, *_ROOT_FOLDERS):
+        if path.name in (*DIVISIONS, *_PUBLISHED):
             continue
         if path.is_dir():
             findings.error(
@@ -50,32 +57,31 @@ def check_root(root: Path, findings: Findings) -> None:
 
 def check_submitter(submitter: Submitter, round_: Round, findings: Findings) -> None:
     """Check the submitter's folder: names, sizes, source code, calibration, systems."""
-    _check_entries(str(submitter.folder), findings)
+    _check_entries(str(submitter.folder), round_, findings)
     found = [place.system for place in places(submitter)]
     for path in sorted((submitter.folder / "systems").glob("*.json")):
         if path.stem not in found:
-            findings.error(
-                "system-without-results",
-                path,
-                "it has no results",
-                "Remove it, or add its results",
-            )
+            wrong = ("system-without-results", "it has no results", "Remove it, or add its results")
+            _tell(wrong, path, round_, findings)
     if not found:
         return
     if not submitter.source.is_dir() or not any(submitter.source.iterdir()):
         findings.error("source-missing", submitter.source, "there is no source code", "Add it")
-    calibration = (
-        submitter.folder / CALIBRATION_FILE,
-        submitter.folder / "documentation" / CALIBRATION_FILE,
-    )
     closed = submitter.division != "open"
-    if closed and round_.layout != "v0.5" and not any(path.is_file() for path in calibration):
+    if closed and round_.layout != "v0.5" and not _has_calibration(submitter, round_):
         findings.error(
             "calibration-missing",
-            calibration[0],
+            submitter.folder / CALIBRATION_FILE,
             "it must say how the model was quantized, or that it was not",
             "Write it",
         )
+
+
+def _has_calibration(submitter: Submitter, round_: Round) -> bool:
+    """Tell whether quantization is described; since v6.0 under any name that begins so."""
+    name = f"{Path(CALIBRATION_FILE).stem}*" if round_.layout == "flat" else CALIBRATION_FILE
+    either = (submitter.folder, submitter.folder / "documentation")
+    return any(path.is_file() for folder in either for path in folder.glob(name))
 
 
 def check_scenarios(submitter: Submitter, results: list[Result], findings: Findings) -> None:
@@ -162,7 +168,7 @@ def _check_mapping(submitter: Submitter, result: Result, findings: Findings) -> 
         )
 
 
-def _check_entries(folder: str, findings: Findings) -> None:
+def _check_entries(folder: str, round_: Round, findings: Findings) -> None:
     """Check the names and sizes of everything in a folder, at any depth.
 
     The tree of a round has 50,000 files, so each folder is read once, and only bad entries get a
@@ -171,14 +177,20 @@ def _check_entries(folder: str, findings: Findings) -> None:
     with os.scandir(folder) as listed:
         entries = sorted(listed, key=lambda entry: entry.name)
     if not entries:
-        findings.error("empty-folder", Path(folder), "is empty", "Remove it")
+        _tell(("empty-folder", "is empty", "Remove it"), Path(folder), round_, findings)
     for entry in entries:
         wrong = _wrong_name(entry.name) or _wrong_entry(entry)
         if wrong:
-            code, what, remedy = wrong
-            findings.error(code, Path(entry.path), what, remedy)
+            _tell(wrong, Path(entry.path), round_, findings)
         elif entry.is_dir(follow_symlinks=False):
-            _check_entries(entry.path, findings)
+            _check_entries(entry.path, round_, findings)
+
+
+def _tell(wrong: tuple[str, str, str], path: Path, round_: Round, findings: Findings) -> None:
+    """Add code, finding and remedy, as severe as the round takes it."""
+    harmless = round_.layout == "flat" and wrong[0] in _NO_LONGER_REFUSED
+    code, what, remedy = wrong
+    (findings.warn if harmless else findings.error)(code, path, what, remedy)
 
 
 def _wrong_name(name: str) -> tuple[str, str, str] | None:

@@ -42,12 +42,12 @@ def test_a_fault_of_the_system_belongs_to_each_of_its_results(tree: Tree) -> Non
 
 
 def test_a_fault_of_the_tree_belongs_to_none(tree: Tree) -> None:
-    (tree.root / "run.sh").write_text("true\n", "utf-8")
+    (tree.root / "notes.txt").write_text("x\n", "utf-8")
 
     corpus = judge(tree.root)
 
     assert corpus.refused == {}
-    assert [finding.path for finding in corpus.elsewhere] == ["run.sh"]
+    assert [finding.path for finding in corpus.elsewhere] == ["notes.txt"]
 
 
 def test_the_text_counts_by_code_and_lists_by_result(tree: Tree) -> None:

@@ -190,11 +190,39 @@ def test_k6_an_invalid_run_before_a_good_one_is_seen_in_v0_5(tmp_path: Path) -> 
     assert codes(check(tmp_path)) == {"invalid-result"}
 
 
-def test_k6_two_hashes_are_none(tree: Tree) -> None:
+def state_hashes(path: Path, *hashes: str) -> None:
+    line = path.read_text("utf-8").splitlines()[0]
+    path.write_text("\n\n".join([line, *(f"hash={text}" for text in hashes)]) + "\n", "utf-8")
+
+
+def test_of_two_hashes_one_may_be_that_of_the_whole_log(tree: Tree) -> None:
+    from sut.base.files import sha256_file
+
     path = tree.run(part="accuracy") / "accuracy.txt"
-    path.write_text(path.read_text("utf-8") + f"hash={'0' * 64}\n", "utf-8")
+    state_hashes(path, sha256_file(path.with_name("mlperf_log_accuracy.json")), "0" * 64)
+
+    report = check(tree.root)
+
+    assert report.errors == 0
+    assert [finding.code for finding in report.findings] == ["several-hashes"]
+
+
+def test_two_hashes_that_cannot_be_right_are_wrong(tree: Tree) -> None:
+    from sut.base.files import sha256_file
+
+    path = tree.run(part="accuracy") / "accuracy.txt"
+    state_hashes(path, sha256_file(path.with_name("mlperf_log_accuracy.json")), "no_hash")
 
     assert codes(check(tree.root)) == {"wrong-hash"}
+
+
+def test_two_hashes_are_compared_with_the_whole_log(tree: Tree, tmp_path: Path) -> None:
+    whole = tmp_path / "runs" / tree.system / "resnet50/Server/accuracy/mlperf_log_accuracy.json"
+    whole.parent.mkdir(parents=True)
+    whole.write_text("[\n]\n", "utf-8")
+    state_hashes(tree.run(part="accuracy") / "accuracy.txt", "0" * 64, "1" * 64)
+
+    assert codes(check(tree.root, originals=tmp_path / "runs")) == {"wrong-hash"}
 
 
 def test_k6_more_samples_than_the_data_set_has_are_refused(tree: Tree) -> None:
@@ -301,6 +329,19 @@ def test_a_test01_accuracy_without_a_figure_is_fine(tree: Tree) -> None:
     path.write_text("\n".join(["", *path.read_text("utf-8").splitlines()[1:]]) + "\n", "utf-8")
 
     assert check(tree.root).findings == []
+
+
+def test_fault_a_log_in_which_every_false_became_true(tree: Tree) -> None:
+    path = tree.run(part="TEST01") / DETAIL
+    path.write_text(path.read_text("utf-8").replace("false", "true"), "utf-8")
+
+    assert codes(check(tree.root)) >= {"log-altered"}
+
+
+def test_fault_a_log_without_the_error_that_loadgen_counted(tree: Tree) -> None:
+    tree.record("num_errors", 1)
+
+    assert codes(check(tree.root)) == {"log-altered"}
 
 
 def test_fault_an_accuracy_folder_with_performance_logs(tree: Tree) -> None:

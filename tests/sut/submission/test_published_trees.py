@@ -49,8 +49,10 @@ def test_k1_a_line_that_loadgen_ignores_does_not_hide_the_others(tree: Tree) -> 
 
     report = check(tree.root)
 
-    assert codes(report) == {"closed-user-conf", "user-conf-differs"}
-    assert [f.code for f in report.findings if f.severity == "warning"].count("user-conf") > 1
+    assert codes(report) == {"closed-user-conf"}
+    found = [f.code for f in report.findings if f.severity == "warning"]
+    assert found.count("user-conf") > 1
+    assert found.count("user-conf-differs") == 1
 
 
 def test_k8_a_bound_that_is_the_rounds_own_is_no_problem(tree: Tree) -> None:
@@ -414,14 +416,71 @@ def test_k10_seeds_are_known_for_every_round() -> None:
                 for seed in asdict(round_named(name).seeds).values()}) == 12  # fmt: skip
 
 
+def test_a_user_conf_of_another_run_is_named_and_no_error(tree: Tree) -> None:
+    tree.replace(tree.result() / "user.conf", "= 50", "= 70")
+
+    report = check(tree.root)
+
+    assert report.errors == 0
+    (finding,) = report.findings
+    assert finding.code == "user-conf-differs"
+    assert "target_qps is 70, and LoadGen ran with 50" in finding.what
+
+
 def test_a_user_conf_of_the_compliance_test_is_named(tree: Tree) -> None:
     tree.record("effective_target_qps", 46, part="TEST01")
     tree.replace(tree.result() / "user.conf", "= 50", "= 46")
 
+    (finding,) = check(tree.root).findings
+
+    assert finding.code == "user-conf-differs"
+    assert "compliance test" in finding.what
+
+
+# Names and files: refused up to v5.1, and neither checkers nor rules mention them since
+
+
+def spoil_names(tree: Tree, source: str) -> set[str]:
+    folder = tree.folder / source
+    (folder / ".clang-format").write_text("x", "utf-8")
+    (folder / "a b").write_text("x", "utf-8")
+    (folder / "empty").mkdir()
+    (folder / "link").symlink_to(folder / "nowhere")
+    (tree.folder / "systems/other.json").write_text(tree.system_json.read_text("utf-8"), "utf-8")
+    return {
+        "hidden-name", "blank-in-name", "empty-folder", "broken-link", "system-without-results",
+    }  # fmt: skip
+
+
+def test_odd_names_are_warnings_since_v6_0(tree: Tree) -> None:
+    expected = spoil_names(tree, "src")
+
     report = check(tree.root)
 
-    assert codes(report) == {"user-conf-differs"}
-    assert "compliance test" in report.findings[0].what
+    assert report.errors == 0
+    assert {finding.code for finding in report.findings} == expected
+
+
+def test_odd_names_are_errors_up_to_v5_1(tree: Tree) -> None:
+    to_round_5_1(tree)
+    expected = spoil_names(tree, "code")
+
+    assert codes(check(tree.root)) == expected
+
+
+@pytest.mark.parametrize("name", ["run.sh", "mkdocs.yml", "dbversion", "summary_results.json"])
+def test_what_mlcommons_adds_when_it_publishes_is_no_foreign_file(name: str, tree: Tree) -> None:
+    (tree.root / name).write_text("x", "utf-8")
+
+    assert check(tree.root).findings == []
+
+
+@pytest.mark.parametrize("name", ["calibration.adoc", "calibration_nvidia.md"])
+def test_since_v6_0_calibration_is_described_under_any_such_name(name: str, tree: Tree) -> None:
+    (tree.folder / "documentation").mkdir()
+    (tree.folder / "calibration.md").rename(tree.folder / "documentation" / name)
+
+    assert check(tree.root).findings == []
 
 
 def test_an_inferred_result_is_compared_with_the_scenario_that_ran(tree: Tree) -> None:

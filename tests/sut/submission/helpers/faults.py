@@ -91,10 +91,6 @@ FAULTS: Mapping[str, tuple[Callable[[Tree], object], str]] = {
         "synthetic-data",
     ),
     "a user.conf that sets what closed forbids": (_conf, "closed-user-conf"),
-    "a user.conf of another run": (
-        lambda t: t.replace(t.result() / "user.conf", "= 50", "= 70"),
-        "user-conf-differs",
-    ),
     "ECC off": (
         lambda t: t.edit(t.system_json, accelerator_memory_configuration="GDDR6, ECC off"),
         "ecc-off",

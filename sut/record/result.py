@@ -84,6 +84,41 @@ class Parts(msgspec.Struct, frozen=True):
     total: Part
 
 
+class Tail(msgspec.Struct, frozen=True, kw_only=True):
+    """The latency at the percentile of the bound, in parts that add up to it; see sut.record.tail.
+
+    Attributes:
+        percentile: the bound's, such as 0.99.
+        latency_ns: there, as LoadGen measured it, from the scheduled time.
+        samples: around the percentile, which the parts are the mean of.
+        issue_ns: until LoadGen's thread issued it.
+        batch_ns: waiting for its batch to close, although a slot was free.
+        others_ns: behind other batches: waiting for a free slot, or for an earlier batch of its
+            device.
+        transfer_ns: from a closed batch to its start on a free device.
+        compute_ns: the engine and the postprocess.
+        answer_ns: until QuerySamplesComplete has returned.
+        compute_ratio: the time of their batches over the median of batches of the same size.
+        after_stalls: share of them that arrived right after a stall of LoadGen's thread; None
+            where stalls cannot be recognized.
+        held_back: share of them whose device was held back while it computed, by reason, such as
+            SwPowerCap.
+    """
+
+    percentile: float
+    latency_ns: float
+    samples: int
+    issue_ns: float
+    batch_ns: float
+    others_ns: float
+    transfer_ns: float
+    compute_ns: float
+    answer_ns: float
+    compute_ratio: float
+    after_stalls: float | None
+    held_back: dict[str, float]
+
+
 class Recorded(msgspec.Struct, frozen=True):
     """How much of a run its trace has.
 
@@ -158,6 +193,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         duration_s: from the first arrival to the last completion.
         batches: sizes, and what closed them.
         parts_ns: the parts of the latency; None if nothing was completed.
+        tail: what the latency at the bound is made of; None without a bound, and in results of
+            older versions.
         harness: of the workers.
         accuracy: of an accuracy run with labels.
         device_telemetry: None if no device could be asked.
@@ -192,6 +229,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     device_telemetry: DeviceTelemetry | None = None
     findings: tuple[str, ...] = ()
     issue_stalls: Stalls | None = None
+    tail: Tail | None = None
     trace: Recorded | None = None
     closed_problems: tuple[str, ...]
     versions: dict[str, str]

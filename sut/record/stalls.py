@@ -59,15 +59,11 @@ def find(
         follows: arrivals whose predecessor is recorded, [Q - 1]; None: all but the first. With
             gaps, counts and shares are those of the recorded part.
     """
-    if len(arrival_ns) < _LEAST_QUERIES:
-        return None
-    pauses_ns = np.diff(arrival_ns)
-    if follows is not None:
-        pauses_ns = np.where(follows, pauses_ns, 0)
+    pauses_ns = _pauses_ns(arrival_ns, follows)
     whole_ns = int(pauses_ns.sum())
-    if whole_ns <= 0:
+    least_ns = _least_ns(len(arrival_ns), queries, whole_ns)
+    if least_ns is None:
         return None
-    least_ns = math.log(_RUNS_PER_FALSE_ALARM * queries) * whole_ns / queries
     found_ns = pauses_ns[pauses_ns > least_ns]
     if not len(found_ns):
         return Stalls(0, 0.0, 0, 0.0, least_ns)
@@ -79,6 +75,30 @@ def find(
         at_s=float(arrival_ns[longest] - arrival_ns[0]) / 1e9,
         least_ns=least_ns,
     )
+
+
+def ends_ns(
+    arrival_ns: NDArray[np.int64], queries: int, follows: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64] | None:
+    """Return when each stall ended, ascending; None with too few arrivals to tell. See `find`."""
+    pauses_ns = _pauses_ns(arrival_ns, follows)
+    least_ns = _least_ns(len(arrival_ns), queries, int(pauses_ns.sum()))
+    return None if least_ns is None else arrival_ns[1:][pauses_ns > least_ns]
+
+
+def _pauses_ns(
+    arrival_ns: NDArray[np.int64], follows: NDArray[np.bool_] | None
+) -> NDArray[np.int64]:
+    """Return the pauses between arrivals, [Q - 1]; 0 where one in between is not recorded."""
+    pauses_ns = np.diff(arrival_ns)
+    return pauses_ns if follows is None else np.where(follows, pauses_ns, 0)
+
+
+def _least_ns(arrivals: int, queries: int, whole_ns: int) -> float | None:
+    """Return how long a pause by chance may be; None with too few arrivals to tell."""
+    if arrivals < _LEAST_QUERIES or whole_ns <= 0:
+        return None
+    return math.log(_RUNS_PER_FALSE_ALARM * queries) * whole_ns / queries
 
 
 def finding(stalls: Stalls, bound_ns: float) -> str | None:

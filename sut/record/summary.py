@@ -47,7 +47,7 @@ def parts_ns(trace: Trace) -> Parts | None:
     compute: the engine and the postprocess. completion: until QuerySamplesComplete returns.
     LoadGen counts from the scheduled time, which is earlier than IssueQuery if LoadGen was late.
     """
-    b, samples, arrivals, known = _judged(trace)
+    b, samples, arrivals, known = judged(trace)
     if not len(samples):
         return None
 
@@ -64,13 +64,33 @@ def parts_ns(trace: Trace) -> Parts | None:
     )
 
 
+def judged(
+    trace: Trace,
+) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return what the latencies are computed from.
+
+    Returns:
+        Batches by field, their sizes, the arrivals of those of their samples that count, and
+        which of their samples these are.
+    """
+    b = trace.batches
+    step = max(1, -(-int(b["samples"].sum()) // _MOST_SAMPLES))
+    if step > 1:
+        b = {name: values[::step] for name, values in b.items()}
+    samples = b["samples"]
+    arrivals, known = replace(trace, batches=b).sample_arrivals_ns()
+    if trace.is_whole or known.sum() < _LEAST_KNOWN:
+        known = np.ones(len(arrivals), np.bool_)
+    return b, samples, arrivals[known], known
+
+
 def recorded(trace: Trace) -> Recorded:
     """Say how much of the run the trace has, and how many samples stand for all."""
     return Recorded(
         batches=len(trace.batches["samples"]),
         queries=len(trace.queries["samples"]),
         one_in=trace.one_in,
-        parts_from_samples=int(_judged(trace)[3].sum()),
+        parts_from_samples=int(judged(trace)[3].sum()),
     )
 
 
@@ -96,7 +116,7 @@ def latency_ns(trace: Trace) -> Latency | None:
 
     For an interrupted run, for which LoadGen reports none.
     """
-    b, samples, arrivals, known = _judged(trace)
+    b, samples, arrivals, known = judged(trace)
     if not len(samples):
         return None
     values = np.sort(np.repeat(b["completed_ns"], samples)[known] - arrivals)
@@ -131,26 +151,6 @@ def busy_fractions(trace: Trace, workers: Sequence[str]) -> dict[str, float]:
     busy_ns = np.bincount(b["worker"], b["finished_ns"] - b["started_ns"], minlength=len(workers))
     share = len(b["samples"]) / trace.total_batches if trace.one_in > 1 else 1.0
     return {name: float(busy_ns[k] / share / total_ns) for k, name in enumerate(workers)}
-
-
-def _judged(
-    trace: Trace,
-) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Return what the latencies are computed from.
-
-    Returns:
-        Batches by field, their sizes, the arrivals of those of their samples that count, and
-        which of their samples these are.
-    """
-    b = trace.batches
-    step = max(1, -(-int(b["samples"].sum()) // _MOST_SAMPLES))
-    if step > 1:
-        b = {name: values[::step] for name, values in b.items()}
-    samples = b["samples"]
-    arrivals, known = replace(trace, batches=b).sample_arrivals_ns()
-    if trace.is_whole or known.sum() < _LEAST_KNOWN:
-        known = np.ones(len(arrivals), np.bool_)
-    return b, samples, arrivals[known], known
 
 
 def _part(values: NDArray[np.int64]) -> Part:

@@ -6,7 +6,7 @@ Reads what the test left in its folder. Starts and prints nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 import msgspec
 
@@ -15,19 +15,27 @@ from scenarios import records, scenario
 from scenarios.base import Capacity
 from sut.base import environment
 from sut.base.errors import WorkerError
-from sut.record import loadgen_logs, stalls, summary
+from sut.record import loadgen_logs, stalls, summary, tail
 from sut.record.result import STOPPED, Accuracy, HarnessFacts, Latency, Result
 from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from data.preprocess import SampleSet
     from scenarios.base import Detail, Scenario
     from sut.config.plan import Plan
+    from sut.record.result import Tail
     from sut.record.trace import Trace
     from sut.run.supervisor import Supervisor
     from sut.telemetry.recorder import Seen
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,7 @@ def complete(plan: Plan, command: str, left: Left, *, accuracy: bool) -> Result:
         result,
         metric=rules.metric(detail),
         latency_ns=Latency(**rules.latency_ns(detail)),
+        tail=_tail(plan, left, rules, detail) if rules.has_bound else None,
         findings=(
             *((bad,) if bad else ()),
             *result.findings,
@@ -135,19 +144,23 @@ def _common(
         device_telemetry=left.devices.telemetry,
         findings=(*left.devices.findings, *((partial,) if partial else ())),
         trace=recorded,
-        issue_stalls=_stalls(plan, trace),
+        issue_stalls=_in_issuing(stalls.find, plan, trace),
         closed_problems=tuple(plan.closed_problems()),
         versions=environment.versions(),
         command=command,
     )
 
 
-def _stalls(plan: Plan, trace: Trace) -> stalls.Stalls | None:
-    """Find the stalls, if LoadGen's thread only issues queries and runs no engine."""
+def _in_issuing(
+    find: Callable[[NDArray[np.int64], int, NDArray[np.bool_] | None], T],
+    plan: Plan,
+    trace: Trace,
+) -> T | None:
+    """Look for stalls, if LoadGen's thread only issues queries and runs no engine."""
     if scenario(plan.scenario).arrivals != "poisson" or plan.harness.workers == "inline":
         return None
     queries = int(trace.queries["samples"].sum())
-    return stalls.find(trace.queries["arrival_ns"], queries, trace.follows())
+    return find(trace.queries["arrival_ns"], queries, trace.follows())
 
 
 def _disturbances(found: stalls.Stalls | None, rules: Scenario, detail: Detail) -> tuple[str, ...]:
@@ -155,6 +168,23 @@ def _disturbances(found: stalls.Stalls | None, rules: Scenario, detail: Detail) 
         return ()
     line = stalls.finding(found, records.number(detail, "effective_target_latency_ns"))
     return (line,) if line else ()
+
+
+def _tail(plan: Plan, left: Left, rules: Scenario, detail: Detail) -> Tail | None:
+    """Split the latency at the percentile that the bound is for."""
+    percentile = records.number(detail, "effective_target_latency_percentile")
+    trace, harness = left.trace, plan.harness
+    devices = [device for _, device in harness.worker_devices()]
+    return tail.find(
+        trace,
+        tail.Around(
+            percentile=percentile,
+            latency_ns=rules.latency_ns(detail).get(f"p{100 * percentile:g}"),
+            slots=harness.slots * len(devices),
+            stall_ends_ns=_in_issuing(stalls.ends_ns, plan, trace),
+            held_back=[left.devices.held_back.get(device) for device in devices],
+        ),
+    )
 
 
 def _not_finite(trial: Supervisor, samples: int) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sut.record.device_telemetry import Figures, Span
+from sut.record.tail import HeldBack
 from sut.telemetry.reasons import THROTTLING
 
 if TYPE_CHECKING:
@@ -81,6 +82,17 @@ def total(
         "peak_power_w": _peak_w(readings, window),
         "idle_power_w": idle_w,
     }
+
+
+def held_back(readings: Sequence[Reading]) -> HeldBack:
+    """Return when a device was slowed down, by reason, from its readings in order of time."""
+    known = [r for r in readings if r.throttle is not None]
+    bits = np.array([r.throttle for r in known], np.int64)
+    by = {reason.name: (bits & reason.bit) != 0 for reason in THROTTLING}
+    return HeldBack(
+        at_ns=np.array([r.at_ns for r in known], np.int64),
+        by={name: said for name, said in by.items() if said.any()},
+    )
 
 
 def _energy_j(readings: Sequence[Reading], window: Window) -> tuple[float | None, str | None]:

@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -20,7 +20,7 @@ from sut.base.environment import ROOT
 from sut.record.device_telemetry import DeviceTelemetry, Sampling
 from sut.record.run_folder import LOG_FILE, TRACE_FILE
 from sut.telemetry import log, rapl, reasons
-from sut.telemetry.figures import figures, total
+from sut.telemetry.figures import figures, held_back, total
 from sut.telemetry.findings import findings
 from sut.telemetry.meter import Power
 from sut.telemetry.sampler import PERIOD_S, Request
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from sut.record.tail import HeldBack
     from sut.record.trace import Window
     from sut.telemetry.log import Log
     from sut.telemetry.meter import Reading
@@ -57,10 +58,12 @@ class Seen:
     Attributes:
         telemetry: None if no device could be asked, or the test did not begin.
         findings: what makes the result doubtful, each with its remedy.
+        held_back: when each device was slowed down.
     """
 
     telemetry: DeviceTelemetry | None = None
     findings: tuple[str, ...] = ()
+    held_back: Mapping[str, HeldBack] = field(default_factory=dict)
 
 
 class Recorder:
@@ -279,7 +282,8 @@ def _seen(sampled: Log, window: Window | None, samples: int) -> Seen:
         sampling=_sampling(sampled),
         **total(by_device, sampled.readings, window, samples),
     )
-    return Seen(telemetry, tuple(found))
+    held = {device: held_back(readings) for device, readings in sampled.readings.items()}
+    return Seen(telemetry, tuple(found), held)
 
 
 def _sampling(sampled: Log) -> Sampling:

@@ -16,6 +16,7 @@ from sut.config.arguments import MODES, Arguments
 from sut.config.plan import Plan, resolve
 from sut.record.result import to_dict
 from sut.record.run_folder import RunFolder
+from sut.record.tail import line as tail_line
 from sut.run.run import Interrupted, run
 from sut.serve.workers.keeper import Keeper
 from sut.verbs import console
@@ -204,6 +205,7 @@ def _print_results(results: list[Result], out: Path, as_json: bool) -> None:
     for result in results:
         for line in (
             *result.reasons,
+            tail_line(result.tail) if result.tail is not None else None,
             *result.findings,
             console.power_line(result.device_telemetry),
         ):

@@ -111,3 +111,9 @@ def test_a_run_whose_machine_took_its_cores_away_says_so(
     (line,) = (line for line in summary["findings"] if "held up" in line)
     assert f"Server: {line}" in done.out
     assert "of a bound of 50 ms" in line
+    tail = summary["tail"]
+    assert tail["issue_ns"] > 0.5 * tail["latency_ns"] > 50 * MS
+    assert tail["after_stalls"] > 0.5
+    (line,) = (line for line in done.out.splitlines() if line.startswith("Server: p99 is "))
+    assert " before LoadGen's thread issued it" in line
+    assert line.endswith("right after LoadGen's own thread was held up")

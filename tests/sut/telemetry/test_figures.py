@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sut.record.device_telemetry import Span
-from sut.telemetry.figures import figures, total
+from sut.telemetry.figures import figures, held_back, total
 from tests.sut.telemetry.readings import WINDOW, S, reading
 
 
@@ -82,6 +82,13 @@ def test_throttling_is_a_share_of_the_test_by_reason_without_idleness() -> None:
 
 def test_a_device_that_names_no_reasons_is_not_called_free_of_them() -> None:
     assert figures([reading(15)], WINDOW).throttled is None
+
+
+def test_when_a_device_was_held_back_is_known_by_reason() -> None:
+    found = held_back([reading(1, throttle=0x1), reading(2), reading(3, throttle=0x5)])
+
+    assert found.at_ns.tolist() == [1 * S, 3 * S]
+    assert {name: said.tolist() for name, said in found.by.items()} == {"SwPowerCap": [False, True]}
 
 
 def test_the_best_link_of_the_test_counts_because_it_idles_narrow() -> None:

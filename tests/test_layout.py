@@ -219,7 +219,7 @@ def test_a_test_without_a_check_is_found(body: str, idle: bool) -> None:
 
 def test_every_helper_of_the_tests_is_imported() -> None:
     texts = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py")]
-    for_people = ("tests/benchmarks", "tests/sut/submission/extra")  # `make` runs these
+    for_people = ("tests/benchmarks", "tests/detect", "tests/sut/submission/extra")  # `make` runs
     helpers = {
         path.stem
         for path in (ROOT / "tests").rglob("*.py")

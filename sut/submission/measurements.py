@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from data.schema import FileModel, PackageModel, UrlModel
+from data.schema import FileModel, NpmModel, PackageModel, UrlModel
 from sut.base.errors import ConfigError
 from sut.record.run_folder import ACCURACY_FILE
 from sut.submission.layout import CALIBRATION_FILE
@@ -172,12 +172,14 @@ def _weights(order: Order, model: RanModel | None) -> str:
         return source.path.rpartition("/")[2]
     if isinstance(source, UrlModel):
         return source.url
+    if isinstance(source, NpmModel):
+        return f"{source.package}: {', '.join(source.files)}"
     return model.path.rpartition("/")[2]
 
 
 def _transformation(order: Order) -> str:
     source = order.benchmark.models[0] if order.benchmark.models and not order.model else None
-    if isinstance(source, PackageModel) and source.converter:
+    if isinstance(source, PackageModel | NpmModel) and source.converter:
         return f"converted to ONNX ({source.converter}); the values are unchanged"
     return "no"
 

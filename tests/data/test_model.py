@@ -136,6 +136,21 @@ def test_an_unknown_converter_suggests_the_nearest(make_benchmark: MakeBenchmark
         resolve_model(make_benchmark(models=[source]), None)
 
 
+def test_an_unknown_converter_is_refused_before_npm_fetches_anything(
+    make_benchmark: MakeBenchmark,
+) -> None:
+    source = {
+        "kind": "npm",
+        "package": "@scope/net@1.0.0",
+        "files": ["models/net.json"],
+        "sha256": "0" * 64,
+        "converter": "nanodett",
+    }
+
+    with pytest.raises(ConfigError, match=r'"nanodett" .*Did you mean "nanodet"\?'):
+        resolve_model(make_benchmark(models=[source]), None)
+
+
 def test_a_users_file_is_found_beside_the_yaml(
     make_benchmark: MakeBenchmark, tmp_path: Path
 ) -> None:

@@ -191,9 +191,8 @@ def _of_scenario(asked: Scenario, backend: str, devices: Sequence[str]) -> dict[
     Engines on a GPU run in processes of their own: their threads do not wait for LoadGen's, and
     they stay open from test to test. A closed loop never has more than one query to batch.
     """
-    workers = asked.default_workers
     on_gpu = backend not in WITHOUT_MODEL and set(devices) != {"cpu"}
-    found: dict[str, object] = {"workers": "process" if on_gpu and workers == "thread" else workers}
+    found: dict[str, object] = {"workers": "process" if on_gpu else asked.default_workers}
     if asked.arrivals == "closed_loop":
         found["max_batch_size"] = asked.samples_per_query
     return found

@@ -121,7 +121,10 @@ class Trial:
         request, parent = self._request, self._parent
         recorder = TraceWriter(self._out / TRACE_FILE, Rooms.of_bytes(request.trace_bytes))
         outlets = Outlets(loadgen.complete, recorder, self._fail)
-        system = open_system(request, outlets, request.limits, request.lent)
+        closed_loop = scenario(request.scenario).arrivals == "closed_loop"
+        system = open_system(
+            request, outlets, request.limits, request.lent, closed_loop=closed_loop
+        )
         parent.tell("engines", facts=system.open())
         given = parent.samples()
         library = Library(replace(request.workload, samples=given.samples), system)

@@ -9,17 +9,18 @@ from concurrent.futures import wait
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from scenarios.base import Capacity
-from sut.base.process import bind_process, parse_cpus
 from sut.config.settings import Limits
 from sut.serve.batcher import BatcherSettings
+from sut.serve.direct import DirectSut
 from sut.serve.dispatcher import Dispatcher
 from sut.serve.policy import Policy, WorkerLimits
 from sut.serve.samples import SampleReader
+from sut.serve.workers.asked import AskedProcess
 from sut.serve.workers.closing import close_all
-from sut.serve.workers.executor import Executor, ExecutorSpec, Timing
-from sut.serve.workers.failures import naming
-from sut.serve.workers.inline import InlineSut
-from sut.serve.workers.process import ProcessSpec, ProcessWorker, Receiver
+from sut.serve.workers.connection import ProcessSpec
+from sut.serve.workers.executor import ExecutorSpec
+from sut.serve.workers.inline import InlineWorker
+from sut.serve.workers.process import ProcessWorker, Receiver
 from sut.serve.workers.thread import ThreadWorker
 
 if TYPE_CHECKING:
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
     from backends.base import OptionValue
     from sut.config.settings import HarnessSettings, Lent
     from sut.config.workload import Workload
+    from sut.serve.direct import DirectWorker
     from sut.serve.dispatcher import Failure, Outlets
     from sut.serve.samples import SampleSource
     from sut.serve.workers.base import Worker
+    from sut.serve.workers.executor import Timing
 
 T = TypeVar("T")
 
@@ -94,58 +97,39 @@ class Front(Protocol):
         """See sut.load.loadgen.QuerySink."""
 
 
-class InlineSystem:
-    """One engine on LoadGen's thread."""
+class DirectSystem:
+    """One engine that LoadGen's thread waits for, in this process or in another."""
 
-    def __init__(self, request: SystemRequest, outlets: Outlets, limits: Limits) -> None:
-        self._request = request
+    def __init__(self, request: SystemRequest, outlets: Outlets, worker: DirectWorker) -> None:
         self._outlets = outlets
-        self._limits = limits
-        self._name, self._device = next(iter(request.harness.worker_devices()))
-        self._executor: Executor | None = None
-        self._reader = SampleReader()
+        self._worker = worker
+        _, device = next(request.harness.worker_devices())
+        self._cap = request.harness.cap(device)
 
     def open(self) -> list[dict[str, OptionValue]]:
         """See System."""
-        spec = executor_spec(self._request, self._device)
-        if spec.cpus:
-            bind_process(parse_cpus(spec.cpus))  # LoadGen's thread, which runs the engine, too
-        with naming(self._name, "open"):
-            self._executor = Executor(spec)
-            return [self._executor.facts()]
+        return [self._worker.open()]
 
     def load(self, source: SampleSource) -> None:
         """See System."""
-        with naming(self._name, "load"):
-            executor = self._opened()
-            executor.load(self._reader.read(source, executor.memory))
+        self._worker.load(source)
 
     def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
         """See System."""
-        cap = self._request.harness.cap(self._device)
-        sizes = warm_up_sizes(cap, samples_per_query)
-        with naming(self._name, "warm_up"):
-            measured = self._opened().warm_up(indices, sizes, limit_s)
-        return capacity([measured], samples_per_query)
+        sizes = warm_up_sizes(self._cap, samples_per_query)
+        return capacity([self._worker.warm_up(indices, sizes, limit_s)], samples_per_query)
 
     def front(self) -> Front:
         """See System."""
-        cap = self._request.harness.cap(self._device)
-        return InlineSut(self._name, self._opened(), cap, self._outlets)
+        return DirectSut(self._worker, self._cap, self._outlets)
 
     def not_finite(self) -> int:
         """See System."""
-        return self._opened().not_finite
+        return self._worker.not_finite()
 
     def close(self) -> None:
         """See System."""
-        if self._executor is not None:
-            close_all({self._name: self._executor.close}, self._limits.close_s)
-            close_all({"samples": self._reader.close}, CLOSE_MARGIN_S)
-
-    def _opened(self) -> Executor:
-        assert self._executor is not None, "open() comes first"
-        return self._executor
+        self._worker.close()
 
 
 class BatchSystem:
@@ -166,39 +150,21 @@ class BatchSystem:
             settings, [WorkerLimits(harness.slots, harness.cap(device)) for _, device in named]
         )
         self._dispatcher = Dispatcher(self._policy, outlets)
-        specs = [(name, executor_spec(request, device)) for name, device in named]
         self._reader = SampleReader()
         self._workers: Sequence[Worker]
         self._receiver: Receiver | None = None
+        front = self._dispatcher
         if harness.workers == "process":
-            self._workers, self._receiver = self._processes(specs, lent)
+            specs = process_specs(request, limits, lent)
+            workers = [ProcessWorker(spec, front.finished, front.fail) for spec in specs]
+            self._workers, self._receiver = workers, Receiver(workers, front.give_up)
         else:
-            self._workers = self._threads(specs)
-
-    def _threads(self, specs: Sequence[tuple[str, ExecutorSpec]]) -> list[ThreadWorker]:
-        front, reader = self._dispatcher, self._reader
-        return [
-            ThreadWorker(name, spec, reader, front.finished, front.fail) for name, spec in specs
-        ]
-
-    def _processes(
-        self, specs: Sequence[tuple[str, ExecutorSpec]], lent: Sequence[Lent]
-    ) -> tuple[list[ProcessWorker], Receiver]:
-        front, limits = self._dispatcher, self._limits
-        parts = [
-            ProcessSpec(
-                name,
-                index,
-                spec,
-                spec.cpus,
-                hang_floor_s=limits.worker_hang_s,
-                close_s=limits.close_s,
-                lent=lent[index] if lent else None,
-            )
-            for index, (name, spec) in enumerate(specs)
-        ]
-        workers = [ProcessWorker(part, front.finished, front.fail) for part in parts]
-        return workers, Receiver(workers, front.give_up)
+            self._workers = [
+                ThreadWorker(
+                    name, executor_spec(request, device), self._reader, front.finished, front.fail
+                )
+                for name, device in named
+            ]
 
     def open(self) -> list[dict[str, OptionValue]]:
         """See System."""
@@ -254,6 +220,8 @@ def open_system(
     outlets: Outlets,
     limits: Limits | None = None,
     lent: Sequence[Lent] = (),
+    *,
+    closed_loop: bool = False,
 ) -> System:
     """Make the system that `request.harness` describes; nothing is opened yet.
 
@@ -262,11 +230,39 @@ def open_system(
         outlets: where it sends what it has.
         limits: when what does not go on is ended; None: the usual ones.
         lent: a kept process for each process worker; empty: the workers start their own.
+        closed_loop: whoever asks waits for each answer before the next query.
     """
     limits = limits or Limits()
-    if request.harness.workers == "inline":
-        return InlineSystem(request, outlets, limits)
+    kind = request.harness.workers
+    (name, device), *others = request.harness.worker_devices()
+    if kind == "inline":
+        inline = InlineWorker(name, executor_spec(request, device), limits.close_s)
+        return DirectSystem(request, outlets, inline)
+    if kind == "process" and closed_loop and not others:
+        (spec,) = process_specs(request, limits, lent)
+        return DirectSystem(request, outlets, AskedProcess(spec))
     return BatchSystem(request, outlets, limits, lent)
+
+
+def process_specs(
+    request: SystemRequest, limits: Limits, lent: Sequence[Lent]
+) -> list[ProcessSpec]:
+    """Return what the worker processes of a system are made of."""
+    specs = [
+        (name, executor_spec(request, device)) for name, device in request.harness.worker_devices()
+    ]
+    return [
+        ProcessSpec(
+            name,
+            index,
+            spec,
+            spec.cpus,
+            hang_floor_s=limits.worker_hang_s,
+            close_s=limits.close_s,
+            lent=lent[index] if lent else None,
+        )
+        for index, (name, spec) in enumerate(specs)
+    ]
 
 
 def executor_spec(request: SystemRequest, device: str) -> ExecutorSpec:

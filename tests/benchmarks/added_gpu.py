@@ -31,7 +31,8 @@ from sut.record.run_folder import TRACE_FILE
 from sut.record.trace import TraceWriter
 from sut.run.trial import Library, Parent, Trial
 from sut.serve.dispatcher import Outlets
-from sut.serve.pool import InlineSystem
+from sut.serve.pool import DirectSystem, executor_spec
+from sut.serve.workers.inline import InlineWorker
 from tests.benchmarks.bare import ROOT
 from tests.benchmarks.bare_gpu import Loop
 
@@ -106,13 +107,15 @@ def _run_here(request: AddedRequest, folder: Path) -> AddedResult:
     trial = replace(request.trial, out_dir=str(folder), load=load)
     failures: list[Failure] = []
     outlets = Outlets(loadgen.complete, TraceWriter(folder / TRACE_FILE), failures.append)
-    system = InlineSystem(trial, outlets, trial.limits)
+    name, device = next(trial.harness.worker_devices())
+    worker = InlineWorker(name, executor_spec(trial, device), trial.limits.close_s)
+    system = DirectSystem(trial, outlets, worker)
     system.open()
     samples_file = Samples(request.samples, request.count)
     library = Library(replace(trial.workload, samples=samples_file), system)
     test = Trial(trial, Quiet())
     test._prepare(system, library, {})
-    engine = system._opened()._engine
+    engine = worker.opened()._engine
     assert isinstance(engine, CudaEngine), "an engine of the CUDA worker"
     samples = np.ascontiguousarray(np.load(request.samples))
     before_ns = _bare_ns(engine, samples, request.seconds / 4)

@@ -43,7 +43,10 @@ KINDS = (
     Kind("2 processes", "process", 2),
     Kind("4 processes", "process", 4),
 )
-SINGLE_STREAM_KINDS = KINDS[:2]
+# The last one without a dispatcher: LoadGen's thread waits for the process.
+SINGLE_STREAM_KINDS = (*KINDS[:2], KINDS[3])
+# What SingleStream may take beyond the trivial callback, in us.
+MOST_ADDED_US = {"inline": 20, "1 process": 35}
 
 
 def main() -> int:
@@ -58,7 +61,7 @@ def main() -> int:
     single: dict[str, list[Result]] = {kind.name: [] for kind in SINGLE_STREAM_KINDS}
     for number in range(arguments.rounds):
         print(f"round {number + 1} of {arguments.rounds} ...", file=sys.stderr, flush=True)
-        for kind in KINDS:
+        for kind in () if arguments.only_single_stream else KINDS:
             guess = server[kind.name][-1] if server[kind.name] else None
             server[kind.name].append(highest_valid(kind, arguments.seconds, guess))
             cost[kind.name].append(measure(_test(kind, "Server", COST_QPS, arguments.seconds)))
@@ -67,9 +70,10 @@ def main() -> int:
         for kind in SINGLE_STREAM_KINDS:
             test = _test(kind, "SingleStream", 0.0, arguments.seconds)
             single[kind.name].append(measure(test))
-    rows = [_row(kind, server, offline, cost) for kind in KINDS]
-    print("\n" + paired.table(HEADER, rows))
-    print("\n" + paired.table(SINGLE_HEADER, [_single_row(single)]))
+    if not arguments.only_single_stream:
+        rows = [_row(kind, server, offline, cost) for kind in KINDS]
+        print("\n" + paired.table(HEADER, rows))
+    print("\n" + paired.table(SINGLE_HEADER, [_single_row(kind, single) for kind in ADDED_BY]))
     print(
         f"median [least - largest] of {arguments.rounds} rounds; shares are taken within a round. "
         f"{time.monotonic() - started_s:.0f} s"
@@ -128,13 +132,15 @@ def _row(
     )
 
 
-SINGLE_HEADER = ("SingleStream p90 us", "trivial callback", "inline", "added", "at most")
+ADDED_BY = SINGLE_STREAM_KINDS[1:]
+SINGLE_HEADER = ("SingleStream p90 us", "trivial callback", "this", "added", "at most")
 
 
-def _single_row(single: dict[str, list[Result]]) -> tuple[str, ...]:
-    trivial, inline = ([r.p90_ns / 1e3 for r in single[k.name]] for k in SINGLE_STREAM_KINDS)
-    added = [own - ceiling for own, ceiling in zip(inline, trivial, strict=True)]
-    return ("", _spread(trivial, ".1f"), _spread(inline, ".1f"), _spread(added, ".1f"), "20")
+def _single_row(kind: Kind, single: dict[str, list[Result]]) -> tuple[str, ...]:
+    trivial, own = ([r.p90_ns / 1e3 for r in single[k.name]] for k in (KINDS[0], kind))
+    added = [mine - ceiling for mine, ceiling in zip(own, trivial, strict=True)]
+    spreads = (_spread(values, ".1f") for values in (trivial, own, added))
+    return (kind.name, *spreads, str(MOST_ADDED_US[kind.name]))
 
 
 def _shares(values: list[float], ceilings: list[float]) -> list[float]:
@@ -150,6 +156,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    parser.add_argument(
+        "--only-single-stream", action="store_true", help="measure what SingleStream adds alone"
+    )
     parser.add_argument("--seconds", type=float, default=2.0, help="of each LoadGen run (2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")
     arguments = parser.parse_args()

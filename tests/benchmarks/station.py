@@ -149,7 +149,8 @@ def _run_here(test: Test, folder: Path) -> Result:
     front: loadgen.QuerySink = _Trivial()
     if test.kind != TRIVIAL:
         outlets = Outlets(loadgen.complete, TraceWriter(folder / "trace"), _end)
-        system = open_system(_request(test, folder), outlets)
+        closed_loop = test.scenario == "SingleStream"
+        system = open_system(_request(test, folder), outlets, closed_loop=closed_loop)
         system.open()
         system.load(SampleSource("", SAMPLES, (3, 224, 224), INPUT.dtype, tuple(range(SAMPLES))))
         system.warm_up(range(8), 1, 0.3)

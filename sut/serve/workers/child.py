@@ -21,13 +21,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sut.base.errors import EXIT_FAILED
-from sut.base.process import bind_process, collector_off, parse_cpus
+from sut.base.process import before_others, bind_process, collector_off, parse_cpus
 from sut.serve.samples import SampleReader
 from sut.serve.workers.executor import Executor, ExecutorSpec
 from sut.serve.workers.failures import describe
 from sut.serve.workers.keeper import next_test
 from sut.serve.workers.lane import Lane, Outcome
 from sut.serve.workers.wire import (
+    SPIN_NS,
     Failed,
     Kind,
     Reader,
@@ -66,11 +67,15 @@ class Child:
     def serve(self, sock: socket.socket) -> None:
         """Work until the other end closes the connection."""
         self._sock = sock
-        reader = Reader(sock)
+        reader, spin_ns = Reader(sock), 0
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
-                for kind, body in reader.receive():
-                    if kind == Kind.BATCH:
+                for kind, body in reader.receive(spin_ns):
+                    # After the answer that somebody waits for, the next batch comes at once.
+                    spin_ns = SPIN_NS if kind == Kind.RUN else 0
+                    if kind == Kind.RUN:
+                        self._send(self._run(*unpack_batch(body)))
+                    elif kind == Kind.BATCH:
                         assert self._lane is not None, "open comes first"
                         self._lane.run(NumberedWork(*unpack_batch(body)))
                     else:
@@ -85,6 +90,14 @@ class Child:
         if executor is not None:
             executor.close()
             self._reader.close()
+
+    def _run(self, number: int, indices: list[int]) -> bytes:
+        """Run a batch on this thread; return the frame that answers it."""
+        try:
+            responses, started_ns, finished_ns = self._opened().timed(indices)
+        except BaseException as error:  # noqa: BLE001 - no batch may stay without an answer
+            return pack_object(Kind.RAISED, describe(error))
+        return pack_answer(number, started_ns, finished_ns, responses)
 
     def _call(self, body: memoryview) -> bytes:
         """Make a call; return the frame that answers it."""
@@ -146,6 +159,8 @@ def main() -> None:
     descriptor, name, cpus, *keep = int(sys.argv[1]), *sys.argv[2:]
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if keep:  # the process of a test, which did so, started the others
+        before_others()
     if cpus:
         bind_process(parse_cpus(cpus))
     threading.current_thread().name = name

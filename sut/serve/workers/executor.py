@@ -20,10 +20,14 @@ from sut.serve.workers.finite import not_finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TypeAlias
 
     from backends.base import Array, Engine, OptionValue
     from data.tasks.base import Postprocess
     from sut.serve.samples import LoadedSamples
+
+    # Responses, started_ns, finished_ns.
+    Timed: TypeAlias = tuple[Responses, int, int]
 
 # S(b) counts as steady if two windows agree within STEADY_SHARE. Each window has at least this many
 # batches and this much time, because an idle device needs time to raise its clocks.
@@ -96,12 +100,18 @@ class Executor:
         """Run one batch of data set indices; the responses are in their order."""
         return self._responses(self._engine.infer(self._rows(indices)), indices)
 
+    def timed(self, indices: Sequence[int]) -> Timed:
+        """Run one batch; return its responses with start and end on time.monotonic_ns()."""
+        started_ns = time.monotonic_ns()
+        responses = self.run(indices)
+        return responses, started_ns, time.monotonic_ns()
+
     def launch(self, slot: int, indices: Sequence[int]) -> None:
         """Start one batch in a free slot of an asynchronous engine."""
         assert self._async is not None, "only with slots"
         self._async.launch(slot, self._rows(indices))
 
-    def wait(self, slot: int, indices: Sequence[int]) -> tuple[Responses, int, int]:
+    def wait(self, slot: int, indices: Sequence[int]) -> Timed:
         """Wait for the batch in `slot`; return its responses and the device's start and finish."""
         assert self._async is not None, "only with slots"
         outputs, (started_ns, finished_ns) = self._async.wait(slot)

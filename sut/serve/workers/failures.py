@@ -40,8 +40,18 @@ class Raised(NamedTuple):
     traceback: str
 
 
+class Elsewhere(Exception):
+    """Stands for an exception in another process."""
+
+    def __init__(self, raised: Raised) -> None:
+        super().__init__(one_line(raised))
+        self.raised = raised
+
+
 def describe(error: BaseException) -> Raised:
     """Return an exception as text. Call it in the `except` block."""
+    if isinstance(error, Elsewhere):
+        return error.raised
     kinds = tuple(kind.__name__ for kind in type(error).__mro__)
     try:
         lines = str(error).splitlines()

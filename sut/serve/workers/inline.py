@@ -1,101 +1,72 @@
-"""The shortest path: LoadGen's own thread runs the engine.
-
-The fastest if LoadGen waits for each query anyway (SingleStream, MultiStream). It replaces the
-dispatcher: there is no queue, and no batch across queries.
-"""
+"""An engine on LoadGen's own thread, or on whichever thread asks: no hop at all."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from sut.record.trace import Close
-from sut.serve.dispatcher import Failure
-from sut.serve.workers.lane import failed
+from sut.base.process import bind_process, parse_cpus
+from sut.serve.samples import SampleReader
+from sut.serve.workers.closing import close_all
+from sut.serve.workers.executor import Executor, ExecutorSpec
+from sut.serve.workers.failures import naming
 
 if TYPE_CHECKING:
-    from sut.serve.dispatcher import Outlets
-    from sut.serve.workers.executor import Executor
+    from collections.abc import Sequence
+
+    from backends.base import OptionValue
+    from sut.serve.samples import SampleSource
+    from sut.serve.workers.executor import Timed, Timing
+
+# Seconds that the samples have beyond those of the engine.
+SAMPLES_CLOSE_S = 0.5
 
 
-class InlineSut:
-    """LoadGen's system under test on one engine and LoadGen's thread."""
+class InlineWorker:
+    """See sut.serve.direct.DirectWorker."""
 
-    def __init__(
-        self, name: str, executor: Executor, max_batch_size: int, outlets: Outlets
-    ) -> None:
-        self._name = name
-        self._run = executor.run
-        self._cap = max_batch_size
-        self._complete = outlets.complete
-        self._recorder = outlets.recorder
-        self._on_failure = outlets.on_failure
-        self._batches = self._samples = 0
-        self._failure: Failure | None = None
-        self._since_ns: int | None = None
+    def __init__(self, name: str, spec: ExecutorSpec, close_s: float) -> None:
+        self.name = name
+        self._spec = spec
+        self._close_s = close_s
+        self._executor: Executor | None = None
+        self._reader = SampleReader()
 
-    @property
-    def failure(self) -> Failure | None:
-        """The first failure, or None."""
-        return self._failure
+    def open(self) -> dict[str, OptionValue]:
+        """See DirectWorker."""
+        if self._spec.cpus:
+            bind_process(parse_cpus(self._spec.cpus))  # the thread that asks, too
+        with naming(self.name, "open"):
+            self._executor = Executor(self._spec)
+            return self._executor.facts()
 
-    @property
-    def waiting_since_ns(self) -> int | None:
-        """When the running batch was started; None without one."""
-        return self._since_ns
+    def load(self, source: SampleSource) -> None:
+        """See DirectWorker."""
+        with naming(self.name, "load"):
+            executor = self.opened()
+            executor.load(self._reader.read(source, executor.memory))
 
-    @property
-    def completed(self) -> tuple[int, int]:
-        """Batches and samples that are complete."""
-        return self._batches, self._samples
+    def warm_up(
+        self, indices: Sequence[int], sizes: Sequence[int], limit_s: float
+    ) -> dict[int, Timing]:
+        """See DirectWorker."""
+        with naming(self.name, "warm_up"):
+            return self.opened().warm_up(indices, sizes, limit_s)
 
-    def issue_query(self, ids: list[int], indices: list[int]) -> None:
-        """Run the query in batches up to the cap, and complete it before returning."""
-        arrived_ns = time.monotonic_ns()
-        self._recorder.query(arrived_ns, len(ids))
-        cap = self._cap
-        if len(ids) <= cap:
-            self._run_batch(ids, indices, arrived_ns)
-            return
-        for start in range(0, len(ids), cap):
-            self._run_batch(ids[start : start + cap], indices[start : start + cap], arrived_ns)
+    def run(self, indices: Sequence[int]) -> Timed:
+        """See DirectWorker."""
+        return self.opened().timed(indices)
 
-    def flush_queries(self) -> None:
-        """Do nothing: no sample ever waits."""
+    def not_finite(self) -> int:
+        """See DirectWorker."""
+        return self.opened().not_finite
 
-    def _run_batch(self, ids: list[int], indices: list[int], arrived_ns: int) -> None:
-        if self._failure is not None:
-            self._complete(ids, None)
-            return
-        started_ns = self._since_ns = time.monotonic_ns()
-        try:
-            responses = self._run(indices)
-        except BaseException as error:  # noqa: BLE001 - must not leave a callback of LoadGen
-            self._fail(ids, error)
-            return
-        finished_ns = time.monotonic_ns()
-        self._since_ns = None
-        self._complete(ids, responses)
-        self._recorder.batch(
-            self._batches,
-            self._samples,
-            len(ids),
-            0,
-            Close.IDLE.value,
-            arrived_ns,
-            started_ns,
-            started_ns,
-            finished_ns,
-            time.monotonic_ns(),
-        )
-        self._batches += 1
-        self._samples += len(ids)
+    def close(self) -> None:
+        """See DirectWorker."""
+        if self._executor is not None:
+            close_all({self.name: self._executor.close}, self._close_s)
+            close_all({"samples": self._reader.close}, SAMPLES_CLOSE_S)
 
-    def _fail(self, ids: list[int], error: BaseException) -> None:
-        outcome = failed(error, 0)
-        self._failure = Failure(
-            f"{self._name}: batch {self._batches} of {len(ids)} samples failed: {outcome.error}",
-            outcome.traceback,
-        )
-        self._on_failure(self._failure)
-        self._complete(ids, None)
+    def opened(self) -> Executor:
+        """Return the executor; `open` comes first."""
+        assert self._executor is not None, "open() comes first"
+        return self._executor

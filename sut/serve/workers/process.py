@@ -11,64 +11,32 @@ import contextlib
 import os
 import pickle
 import selectors
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from sut.base.environment import ROOT
 from sut.base.errors import WorkerError
-from sut.base.process import exit_words
 from sut.serve.workers.base import settle
-from sut.serve.workers.failures import Raised, describe, named, naming, one_line
-from sut.serve.workers.keeper import SOCKET_BYTES, LentProcess
+from sut.serve.workers.connection import Connection
+from sut.serve.workers.failures import Raised, describe, named, naming
 from sut.serve.workers.lane import Outcome
-from sut.serve.workers.wire import Failed, Kind, Reader, pack_batch, pack_object, unpack_answer
+from sut.serve.workers.wire import Failed, Kind, pack_batch, pack_object, unpack_answer
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
 
     from backends.base import OptionValue
-    from sut.config.settings import Lent
     from sut.serve.dispatcher import Batch
     from sut.serve.samples import SampleSource
     from sut.serve.workers.base import Done, Fail
-    from sut.serve.workers.executor import ExecutorSpec, Timing
+    from sut.serve.workers.connection import ProcessSpec
+    from sut.serve.workers.executor import Timing
 
-# A batch hangs when it takes this much longer than the worst that warm-up measured.
-HANG_FACTOR = 10.0
 # How often the receiver checks for hanging workers.
 LOOK_S = 0.25
-# A process whose socket closed is killed after this long.
-END_GRACE_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessSpec:
-    """What a worker process is made of.
-
-    Attributes:
-        name: of the worker, for messages.
-        index: of the worker, from 0.
-        executor: what it opens.
-        cpus: its cores, such as "0-3"; empty for all.
-        hang_floor_s: a batch may take this long, in seconds, however short warm-up's were.
-        close_s: the process is killed when its engine takes longer to close.
-        lent: a kept process to use; None: a process of this worker's own.
-    """
-
-    name: str
-    index: int
-    executor: ExecutorSpec
-    cpus: str = ""
-    hang_floor_s: float = 1.0
-    close_s: float = 5.0
-    lent: Lent | None = None
 
 
 class ProcessWorker:
@@ -85,34 +53,13 @@ class ProcessWorker:
         self._batches: dict[int, Batch] = {}
         self._since_ns = 0  # when the oldest batch was sent, or the one before it answered
         self._limit_ns: float | None = None
-        self._process: subprocess.Popen[bytes] | LentProcess | None = None
+        self._link = Connection(spec)
         self._closing = False
 
     def open(self) -> Future[dict[str, OptionValue]]:
         """See Worker. The process starts here, unless it is a kept one."""
-        lent = self._spec.lent
-        if lent is None:
-            self._process, self.socket = self._start()
-        else:
-            self._process, self.socket = LentProcess(lent.pid), socket.socket(fileno=lent.fd)
-        self.reader = Reader(self.socket)
+        self._link.open()
         return self._call("open", self._spec.executor)
-
-    def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
-        with theirs:
-            process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "sut.serve.workers.child"),
-                    *(str(theirs.fileno()), self.name, self._spec.cpus),
-                ],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
-        return process, ours
 
     def load(self, source: SampleSource) -> Future[None]:
         """See Worker. The process reads its own copy."""
@@ -130,13 +77,18 @@ class ProcessWorker:
         """See Worker."""
         return self._call("not_finite")
 
+    @property
+    def sock(self) -> socket.socket:
+        """What its answers come over; valid from `open` on."""
+        return self._link.socket
+
     def submit(self, batch: Batch) -> None:
         """See sut.serve.dispatcher.BatchWorker. The frames of all slots fit into the socket."""
         if not self._batches:
             self._since_ns = time.monotonic_ns()
         self._batches[batch.number] = batch
         try:
-            self.socket.sendall(pack_batch(batch.number, batch.indices))
+            self._link.socket.sendall(pack_batch(batch.number, batch.indices))
         except OSError:  # it died; the receiver answers for the batch, if it has not done so yet
             if self._gone is not None:
                 self._done(batch, None)
@@ -148,23 +100,13 @@ class ProcessWorker:
             WorkerError: the engine took too long to close; its process was killed.
         """
         self._closing = True
-        if self._process is None:
-            return
-        self.socket.close()
-        if isinstance(self._process, LentProcess):
-            self._process.close()  # it stays, for the next test
-            self._process = None
-            return
-        if not self._ends_within(self._spec.close_s):
-            raise WorkerError(
-                f"it took longer than {self._spec.close_s:g} s, and its process was killed"
-            )
+        self._link.close()
 
     # the receiver's thread
 
     def receive(self) -> None:
         """Take what arrived. Raises EOFError or OSError when the process is gone."""
-        for kind, body in self.reader.receive():
+        for kind, body in self._link.reader.receive():
             if kind == Kind.ANSWER:
                 number, started_ns, finished_ns, responses = unpack_answer(body)
                 self._settle(number, Outcome(responses, started_ns, finished_ns))
@@ -182,26 +124,25 @@ class ProcessWorker:
 
     def lost(self) -> str | None:
         """The socket is closed: return how the process ended, or None if it was on purpose."""
-        if self._closing or self._process is None:
+        if self._closing or not self._link.is_open:
             return None
-        self._ends_within(END_GRACE_S)
-        code = self._process.wait()
-        return f"{self.name}: its process ended{_how(code)}; see run.log for the reason"
+        return self._link.lost_text()
+
+    def unusable(self, error: Exception) -> str:
+        """Return a message about an answer that cannot be read. Call it in the `except` block."""
+        return self._spec.unusable_text(error)
 
     def hangs(self, now_ns: int) -> str | None:
         """Return a message if the oldest batch takes too long."""
         if not self._batches or self._limit_ns is None or now_ns - self._since_ns < self._limit_ns:
             return None
         number = min(list(self._batches), default=-1)
-        return (
-            f"{self.name}: batch {number} has no answer after {self._limit_ns / 1e9:.1f} s, "
-            f"{HANG_FACTOR:.0f} times the longest in warm-up; its process was killed"
-        )
+        return self._spec.hang_text(number, self._limit_ns / 1e9)
 
     def end(self, message: str, trace: str = "") -> None:
         """Kill what is left of it, and settle all that it owes, now and later."""
-        if self._process is not None:
-            self._ends_within(0.0)
+        if self._link.is_open:
+            self._link.ends_within(0.0)
         with self._lock:
             self._gone = message
             calls = list(self._calls)
@@ -220,23 +161,12 @@ class ProcessWorker:
                 return future
             self._calls.append((method, future))
         with contextlib.suppress(OSError):  # it died; the receiver settles the future
-            self.socket.sendall(frame)
+            self._link.socket.sendall(frame)
         return future
 
     def _next_call(self) -> tuple[str, Future[Any]]:
         with self._lock:
             return self._calls.popleft()
-
-    def _ends_within(self, limit_s: float) -> bool:
-        """Wait for the end of the process; kill it after `limit_s`, and return False."""
-        assert self._process is not None, "open comes first"
-        try:
-            self._process.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            return False
-        return True
 
     def _settle(self, number: int, outcome: Outcome) -> None:
         batch = self._batches.pop(number)
@@ -245,15 +175,7 @@ class ProcessWorker:
 
     def _set_limit(self, measured: Future[dict[int, Timing]]) -> None:
         if not measured.exception():
-            worst_ns = max(timing.median_ns for timing in measured.result().values())
-            self._limit_ns = max(HANG_FACTOR * worst_ns, self._spec.hang_floor_s * 1e9)
-
-
-def _how(code: int | None) -> str:
-    """Say how a process ended; the exit code of a kept one is not known."""
-    if code is None:
-        return ""
-    return f" with {exit_words(code)}"
+            self._limit_ns = self._spec.hang_limit_s(measured.result()) * 1e9
 
 
 class Receiver:
@@ -270,7 +192,7 @@ class Receiver:
         """Start; the workers' sockets are open."""
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         for worker in self._workers:
-            self._selector.register(worker.socket, selectors.EVENT_READ, worker)
+            self._selector.register(worker.sock, selectors.EVENT_READ, worker)
         self._thread.start()
 
     def close(self) -> None:
@@ -306,15 +228,14 @@ class Receiver:
         except (EOFError, OSError):
             message = worker.lost()
             if message is None:
-                self._selector.unregister(worker.socket)
+                self._selector.unregister(worker.sock)
             else:
                 self._end(worker, message)
         except Exception as error:  # noqa: BLE001 - nobody else receives: it must go on
-            raised = describe(error)
-            message = f"{worker.name}: what its process answered is unusable: {one_line(raised)}"
-            self._end(worker, message, raised.traceback)
+            message, trace = worker.unusable(error), describe(error).traceback
+            self._end(worker, message, trace)
 
     def _end(self, worker: ProcessWorker, message: str, trace: str = "") -> None:
-        self._selector.unregister(worker.socket)
+        self._selector.unregister(worker.sock)
         worker.end(message, trace)
         self._give_up(worker.index)

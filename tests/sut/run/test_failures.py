@@ -38,6 +38,7 @@ def command(name: str, *words: object, fails_at: int = FAILS_AT) -> tuple[object
 CASES = {
     **{f"Server {kind}": command("Server", "--workers", kind) for kind in KINDS},
     "SingleStream": command("SingleStream", "--workers", "inline"),
+    "SingleStream process": command("SingleStream", "--workers", "process"),
     "MultiStream": command("MultiStream", "--workers", "thread"),
     "Offline": command("Offline", "--workers", "inline"),
     "two threads": command("Offline", "--workers", "thread", "--instances", 2, "--slots", 2),

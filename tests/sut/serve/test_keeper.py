@@ -13,9 +13,10 @@ import pytest
 from backends.base import EngineSpec, TensorSpec
 from data.tasks.other import Raw
 from sut.base.errors import WorkerError
+from sut.serve.workers.connection import ProcessSpec
 from sut.serve.workers.executor import ExecutorSpec
 from sut.serve.workers.keeper import Keeper
-from sut.serve.workers.process import ProcessSpec, ProcessWorker, Receiver
+from sut.serve.workers.process import ProcessWorker, Receiver
 from tests.sut.helpers import folders
 from tests.sut.helpers.waiting import wait_until
 

@@ -71,6 +71,24 @@ def test_a_killed_worker_ends_the_run_with_its_device_and_signal(
     nothing_left(running)
 
 
+def test_a_killed_worker_ends_a_closed_loop_too(program: Program, tmp_path: Path) -> None:
+    """LoadGen's thread itself waits for this worker."""
+    words = (*COMMAND[:4], "SingleStream", *COMMAND[5:9], "--workers", "process")
+    slow = ("--set", "delay_us=1000", "--min-duration-s", 60)
+    with program.start(*words, *slow, cwd=tmp_path) as running:
+        wait_until(lambda: folders.batches_so_far(tmp_path / "out") > 100, "batches are answered")
+
+        (worker,) = workers(running)
+        os.kill(worker, signal.SIGKILL)
+        done = running.finish(LIMIT_S)
+
+        assert done.code == 1
+        assert done.err.startswith("sut: device cpu: its process ended")
+        assert "SIGKILL" in done.err
+        no_result(tmp_path / "out")
+        nothing_left(running)
+
+
 def test_a_worker_that_hangs_ends_the_run_with_its_device(running: Running, tmp_path: Path) -> None:
     os.kill(workers(running)[0], signal.SIGSTOP)
 
@@ -110,23 +128,24 @@ def test_an_interrupt_ends_the_workers_too(running: Running, tmp_path: Path) -> 
     nothing_left(running)
 
 
-def test_process_workers_answer_as_threads_do(
+def test_process_workers_answer_as_others_do(
     program: Program, own_yaml: Path, tmp_path: Path
 ) -> None:
     """The answers of a real engine, over several loads of the samples, in processes with cores."""
-    words = ("run", "-b", own_yaml, "-s", "Offline", "--mode", "accuracy", "--max-batch-size", 3)
+    words = ("run", "-b", own_yaml, "--mode", "accuracy", "--max-batch-size", 3, "--out", "out")
     commands = {
-        "thread": (*words, "--workers", "thread", "--out", "out"),
+        "inline": (*words, "-s", "SingleStream", "--workers", "inline"),
         "process": (
-            *(*words, "--workers", "process", "--devices", "cpu", "--instances", 2),
-            *("--affinity", f"cpu:{min(os.sched_getaffinity(0))}", "--out", "out"),
+            *(*words, "-s", "Offline", "--workers", "process", "--devices", "cpu"),
+            *("--instances", 2, "--affinity", f"cpu:{min(os.sched_getaffinity(0))}"),
         ),
+        "closed loop": (*words, "-s", "MultiStream", "--workers", "process"),
     }
     done = program.run_all(commands, tmp_path)
 
-    assert [d.code for d in done.values()] == [0, 0], [d.err for d in done.values()]
+    assert [d.code for d in done.values()] == [0, 0, 0], [d.err for d in done.values()]
     answers = {name: dict(folders.answered(tmp_path / name / "out")) for name in commands}
-    assert answers["process"] == answers["thread"]
+    assert answers["process"] == answers["closed loop"] == answers["inline"]
     used = folders.batches(tmp_path / "process" / "out")["worker"]
     assert set(used) <= {0, 1}
 

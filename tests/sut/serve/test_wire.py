@@ -39,6 +39,25 @@ def frames(reader: Reader, count: int) -> list[tuple[int, bytes]]:
     return found
 
 
+def test_what_comes_while_nobody_sleeps_is_received(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = pair
+    ours.sendall(pack_batch(7, [1], Kind.RUN))
+
+    ((kind, body),) = Reader(theirs).receive(spin_ns=1)
+
+    assert kind == Kind.RUN
+    assert unpack_batch(body) == (7, [1])
+
+
+def test_whoever_may_not_wait_for_ever_hears_that_nothing_came(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    with pytest.raises(TimeoutError):
+        list(Reader(pair[1]).receive(spin_ns=1, limit_s=0.01))
+
+
 @given(
     number=st.integers(0, 2**64 - 1),
     indices=st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=50),

@@ -17,8 +17,9 @@ from sut.base.errors import ConfigError, EngineError, WorkerError
 from sut.serve.dispatcher import Batch
 from sut.serve.samples import SampleReader, SampleSource
 from sut.serve.workers.closing import close_all
+from sut.serve.workers.connection import ProcessSpec
 from sut.serve.workers.executor import ExecutorSpec
-from sut.serve.workers.process import ProcessSpec, ProcessWorker, Receiver
+from sut.serve.workers.process import ProcessWorker, Receiver
 from sut.serve.workers.thread import ThreadWorker
 from tests.sut.helpers.waiting import wait_until
 from tests.sut.serve import faults

@@ -14,13 +14,11 @@ from data.tasks.base import Postprocess
 from data.tasks.classification import ArgMax
 from data.tasks.other import Raw
 from sut.base.errors import ConfigError, EngineError, WorkerError
-from sut.record.trace import BATCH_FIELDS, Close
-from sut.serve.dispatcher import Batch, Failure, Outlets
+from sut.serve.dispatcher import Batch
 from sut.serve.pool import capacity, warm_up_sizes
 from sut.serve.responses import Responses
 from sut.serve.samples import SampleReader, SampleSource
 from sut.serve.workers.executor import WINDOW_BATCHES, Executor, ExecutorSpec, Timing
-from sut.serve.workers.inline import InlineSut
 from sut.serve.workers.thread import ThreadWorker
 from tests.sut.helpers import own
 
@@ -53,18 +51,12 @@ def batch(number: int, indices: list[int]) -> Batch:
 
 
 class Ledger:
-    """Stands where the dispatcher, LoadGen and the trace are."""
+    """Stands where the dispatcher is."""
 
     def __init__(self) -> None:
         self.done: list[tuple[int, Responses | None]] = []
         self.failures: list[tuple[str, str]] = []
-        self.completed: list[tuple[list[int], bool]] = []
-        self.queries: list[tuple[int, int]] = []
-        self.batches: list[dict[str, int]] = []
         self._changed = threading.Condition()
-
-    def outlets(self) -> Outlets:
-        return Outlets(self._complete, self, self._failed)
 
     def finished(self, work: Batch, responses: Responses | None) -> None:
         with self._changed:
@@ -74,23 +66,9 @@ class Ledger:
     def fail(self, message: str, traceback: str) -> None:
         self.failures.append((message, traceback))
 
-    def query(self, arrival_ns: int, samples: int) -> None:
-        self.queries.append((arrival_ns, samples))
-
-    def batch(self, number: int, *record: int) -> None:
-        assert number == len(self.batches)
-        self.batches.append(dict(zip(BATCH_FIELDS, record, strict=True)))
-
     def wait(self, count: int) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.done) >= count, LIMIT_S)
-
-    def _complete(self, ids: object, responses: Responses | None) -> None:
-        assert isinstance(ids, list)
-        self.completed.append((ids, responses is None))
-
-    def _failed(self, failure: Failure) -> None:
-        self.failures.append((failure.message, failure.traceback))
 
 
 @pytest.fixture
@@ -272,74 +250,3 @@ def test_workers_add_up_to_the_capacity() -> None:
     assert both.samples_per_s == pytest.approx(4 / 4e-3 + 4 / 8e-3)
     assert both.peak_samples_per_s == pytest.approx(4 / 2e-3 + 4 / 4e-3)
     assert both.latency_ns == 2e6  # two batches of four, side by side
-
-
-# inline
-
-
-def inline(ledger: Ledger, **options: OptionValue) -> InlineSut:
-    executor = Executor(null(**options))
-    executor.load(source().read())
-    return InlineSut("device cpu", executor, CAP, ledger.outlets())
-
-
-def test_a_query_is_complete_when_issue_query_returns(ledger: Ledger) -> None:
-    sut = inline(ledger)
-
-    sut.issue_query([11, 12, 13], [2, 0, 1])
-
-    assert ledger.completed == [([11, 12, 13], False)]
-    assert [samples for _, samples in ledger.queries] == [3]
-
-
-@pytest.mark.parametrize(("size", "cut"), [(4, [4]), (5, [4, 1]), (11, [4, 4, 3])])
-def test_a_query_above_the_cap_is_cut_into_batches(
-    ledger: Ledger, size: int, cut: list[int]
-) -> None:
-    sut = inline(ledger)
-    ids = list(range(100, 100 + size))
-
-    sut.issue_query(ids, [k % COUNT for k in range(size)])
-
-    assert [len(part) for part, _ in ledger.completed] == cut
-    assert [i for part, _ in ledger.completed for i in part] == ids
-    assert [record["samples"] for record in ledger.batches] == cut
-    assert [record["first_sample"] for record in ledger.batches] == list(np.cumsum([0, *cut[:-1]]))
-
-
-def test_the_times_of_a_batch_follow_each_other_from_the_query_s_arrival(ledger: Ledger) -> None:
-    sut = inline(ledger)
-
-    sut.issue_query(list(range(9)), [0] * 9)
-
-    ((arrival_ns, _),) = ledger.queries
-    for record in ledger.batches:
-        times = [record[f"{name}_ns"] for name in ("oldest", "closed", "started", "finished")]
-        assert times[0] == arrival_ns
-        assert [*times, record["completed_ns"]] == sorted([*times, record["completed_ns"]])
-        assert record["why"] == Close.IDLE.value
-    ends = [record["completed_ns"] for record in ledger.batches]
-    starts = [record["started_ns"] for record in ledger.batches]
-    assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
-
-
-def test_after_a_failure_everything_is_answered_empty(ledger: Ledger) -> None:
-    sut = inline(ledger, fail_at_batch=2)
-
-    sut.issue_query(list(range(10)), [0] * 10)
-    sut.issue_query([20], [0])
-    sut.flush_queries()
-
-    assert ledger.completed == [
-        ([0, 1, 2, 3], False),
-        ([4, 5, 6, 7], True),
-        ([8, 9], True),
-        ([20], True),
-    ]
-    ((message, traceback),) = ledger.failures
-    assert message.startswith("device cpu: batch 1 of 4 samples ")
-    assert "RuntimeError: " in message
-    assert traceback.startswith("Traceback")
-    assert sut.failure is not None
-    assert sut.failure.message == message
-    assert len(ledger.batches) == 1

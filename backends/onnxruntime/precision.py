@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from sut.base.errors import DataError, EngineError
+from sut.base.files import is_full
 from sut.base.onnx_file import load_whole, precision_of
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ def convert(
     except (EngineError, DataError):
         raise
     except Exception as error:  # the tools raise whatever comes, without a common base
+        if isinstance(error, OSError) and is_full(error):
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise EngineError(f"{source}: cannot be made {form}: {reason}") from error
 

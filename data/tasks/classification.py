@@ -234,7 +234,7 @@ def score(answers: Mapping[int, int], labels: Sequence[int]) -> Score:
         good=good,
         interval_95=wilson_interval(good, n),
         line=f"accuracy={100.0 * good / n:.3f}%, good={good}, total={n}",
-        finding=_shifted(answers, labels, good),
+        finding=_shifted(answers, labels, good) or _apart(answers, labels),
     )
 
 
@@ -253,6 +253,18 @@ def _shifted(answers: Mapping[int, int], labels: Sequence[int], good: int) -> st
         f"{found[shift]} of {n} answers are one {side} the label, and {good} are right: change "
         f"postprocess.class_offset by {shift:+d} (-1 skips a background class 0), or correct the "
         "labels."
+    )
+
+
+def _apart(answers: Mapping[int, int], labels: Sequence[int]) -> str | None:
+    """Say so if no answer can be a label, such as a score of 8 bits that is taken for a class."""
+    first, last = min(answers.values()), max(answers.values())
+    right = [labels[index] for index in answers]
+    if first <= max(right) and min(right) <= last:
+        return None
+    return (
+        f"the answers are {first} to {last}, and the labels {min(right)} to {max(right)}: check "
+        "postprocess, the benchmark's `output`, and the labels."
     )
 
 

@@ -26,7 +26,10 @@ CACHE_VARIABLE = "SUT_CACHE_DIR"
 _BESIDE_THE_CODE = Path(__file__).resolve().parents[2] / ".cache"
 # What a disk or its owner refuses, and what to do about it.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NO_ENTRY = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+_NO_ENTRY = {
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
+    *(errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG),
+}
 
 
 def cache_folder() -> Path:
@@ -99,6 +102,24 @@ def writing_to(folder: Path) -> Iterator[None]:
         raise ConfigError(
             f"{folder}: the cache cannot be written: {error.strerror}. {todo}"
         ) from error
+
+
+def make_folder(folder: Path, option: str) -> None:
+    """Make a folder that an option names, unless it is there.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_writable(folder, option, error) from error
+
+
+def not_writable(folder: Path, option: str, error: OSError) -> ConfigError:
+    """Return the error for a folder that an option names and nothing can be written to."""
+    todo = "Make room, or name another folder" if is_full(error) else "Name a writable folder"
+    return ConfigError(f"{option}: {folder} cannot be written: {error.strerror}. {todo}.")
 
 
 def write_whole(files: Mapping[Path, str]) -> None:

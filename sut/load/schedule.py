@@ -43,12 +43,20 @@ def check_fits(rules: Scenario, conf: Mapping[str, Number], left_bytes: int) -> 
     what = "samples" if rules.arrivals == "at_once" else "queries"
     keys = ("target_qps", "target_latency", "min_duration", "min_query_count")
     because = ", ".join(f"{key} {conf[key]:g}" for key in keys if key in conf)
-    lower = "rate" if "target_qps" in conf else "query count"
     raise ConfigError(
         f"{rules.name}: {count:,.0f} {what} ({because}) need {need / 1e9:,.1f} GB in LoadGen, "
         f"which makes them all before the run; expected at most the {left_bytes / 1e9:,.1f} GB of "
-        f"memory that are left. Lower the {lower} or the duration."
+        f"memory that are left. {_remedy(rules, conf, count)}"
     )
+
+
+def _remedy(rules: Scenario, conf: Mapping[str, Number], count: float) -> str:
+    """Return what to change: what made it so many queries."""
+    if count <= conf.get("min_query_count", 0):
+        return "Lower min_query_count."
+    if rules.arrivals == "closed_loop":
+        return "Raise target_latency, the expected latency, or lower the duration."
+    return "Lower the rate or the duration."
 
 
 def queries(rules: Scenario, conf: Mapping[str, Number]) -> float:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 import yaml
 
 from sut.base.errors import EXIT_BAD_INPUT, ConfigError, DataError, SutError
-from sut.base.files import held, is_full
+from sut.base.files import held, not_writable
 from sut.record import result as results
 from sut.record.trace import EMPTY
 from sut.record.trace_reader import TraceReader
@@ -79,7 +79,7 @@ def default_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         found = next(folder for name in names if _is_new(folder := path.with_name(name)))
     except OSError as error:
-        raise _not_writable(path, error) from error
+        raise not_writable(path, "--out", error) from error
     try:
         yield found
     finally:
@@ -102,8 +102,9 @@ class RunFolder:
 
     def __enter__(self) -> Self:
         """Make the folder, claim it, and test that it can be written."""
-        made = [p for p in (self.path, *self.path.parents) if not p.exists()]
+        made: list[Path] = []
         try:
+            made += [p for p in (self.path, *self.path.parents) if not p.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
             self._hold.enter_context(held(self.path, "--out"))
             self._refuse_used()
@@ -113,7 +114,7 @@ class RunFolder:
                 self.free_reserve()
             self._hold.close()
             _remove_empty(made)
-            raise _not_writable(self.path, error) from error
+            raise not_writable(self.path, "--out", error) from error
         except ConfigError:
             self._hold.close()
             raise
@@ -236,8 +237,3 @@ def _remove_empty(folders: list[Path]) -> None:
     with contextlib.suppress(OSError):
         for folder in folders:
             folder.rmdir()
-
-
-def _not_writable(path: Path, error: OSError) -> ConfigError:
-    todo = "Make room, or name another folder" if is_full(error) else "Name a writable folder"
-    return ConfigError(f"--out: {path} cannot be written: {error.strerror}. {todo}.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from scenarios.base import Load
 from sut.base.errors import ConfigError, DataError
-from sut.base.files import held
+from sut.base.files import held, make_folder
 from sut.config import user_conf
 from sut.config.arguments import Arguments
 from sut.config.plan import Plan, resolve
@@ -99,8 +99,9 @@ class ScenarioRuns:
         """
         wanted = self.parts() if names is None else names
         self.plan(None, PERFORMANCE)  # wrong settings leave nothing behind
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with held(self.folder, "--work" if self._order.division else "--out"):
+        option = "--work" if self._order.division else "--out"
+        make_folder(self.folder, option)
+        with held(self.folder, option):
             self._run_missing(wanted)
 
     def _run_missing(self, wanted: Sequence[str]) -> None:

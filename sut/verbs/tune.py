@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from data.benchmark import benchmark_names
 from scenarios import scenario
 from scenarios.base import Load
-from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
-from sut.base.files import held
+from sut.base.errors import EXIT_INVALID, EXIT_VALID
+from sut.base.files import held, make_folder
 from sut.config.plan import resolve
 from sut.config.prepare import resolve_workload
 from sut.config.system import system_folder
@@ -136,12 +136,7 @@ def _make(folder: Path, *, fresh: bool) -> None:
             pass
         numbered = (folder.with_name(f"{folder.name}.{n}") for n in range(1, 10_000))
         folder.rename(next(path for path in numbered if not path.exists()))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"--out: {folder} cannot be written: {error.strerror}. Name a writable folder."
-        ) from error
+    make_folder(folder, "--out")
 
 
 def _tell(answer: Answer, say: Say) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,6 @@ from sut.base.errors import EngineError
 from tests.backends.models import floats, model
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
@@ -202,6 +201,12 @@ def test_what_is_not_fp32_is_refused(
     for form in FORMS:
         with pytest.raises(EngineError, match=f"is {FORMS[form].precision} already; expected an"):
             convert(made[form], tmp_path / "a.onnx", "int8-ort", calibrated_on(samples))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_c1_a_full_disk_is_no_fault_of_the_model(source: Path, samples: Floats, form: str) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        convert(source, Path("/dev/full"), form, calibrated_on(samples))
 
 
 def test_samples_that_do_not_fit_are_an_error_in_one_line(source: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data import schema
+from data.content import READ_BYTES
 from data.images import read_sample
 from data.preprocess import SampleSet, prepare
 from data.sample_file import Rows, find_samples, make_samples
@@ -409,6 +410,23 @@ def test_n8_images_replaced_in_place_with_equal_sizes_and_times_are_made_again(
 
     assert again.digest != first.digest
     assert again.open()[[1, 0, 2]].tobytes() == before.tobytes()
+
+
+def test_n8_an_image_that_is_not_among_those_that_are_read_is_made_again(
+    three: Path, make_benchmark: MakeBenchmark, tmp_path: Path
+) -> None:
+    # So large that only the first and the last are read.
+    for path in three.iterdir():
+        os.truncate(path, READ_BYTES * 2 // 3)
+        os.utime(path, ns=(1, 1))
+    first = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+
+    with (three / "b.png").open("r+b") as file:
+        file.write((three / "a.png").read_bytes()[:4096])
+    os.utime(three / "b.png", ns=(1, 1))
+    again = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
+
+    assert again.digest != first.digest
 
 
 def test_n8_images_exchanged_by_renaming_are_made_again(

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 # Bad input stays bad input, wherever it is found; everything else is a worker's failure.
 BAD_INPUT = {kind.__name__: kind for kind in (ConfigError, DataError, BatchTooLarge, EngineError)}
 
+# Calls that allocate what the batches need.
+_BEFORE_THE_RUN = {"open", "load", "warm_up"}
+
 
 class Raised(NamedTuple):
     """An exception as plain text.
@@ -80,6 +83,12 @@ def named(raised: Raised, worker: str, what: str) -> SutError:
     text = raised.text if has_device else f"{worker}: {raised.text}"
     if kind is not None:
         return kind(text)
+    if MemoryError.__name__ in raised.kinds and what in _BEFORE_THE_RUN:
+        what = what.replace("_", "-")
+        why = raised.text or "out of memory"
+        return BatchTooLarge(
+            f"{worker}: {what} failed: {why}. Lower max_batch_size, slots or instances."
+        )
     if SutError.__name__ not in raised.kinds:  # nobody wrote a message for the user
         text = f"{worker}: {what.replace('_', '-')} failed: {one_line(raised)}"
     return WorkerError(text, raised.traceback)

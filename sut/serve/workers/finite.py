@@ -18,9 +18,9 @@ _HALF_EXPONENT = 0x7C00  # all ones in NaN and in both infinities (IEEE 754, bin
 
 
 def not_finite(output: NDArray[Any]) -> int:
-    """Return how many rows of a batch's output hold NaN or positive infinity.
+    """Return how many rows of a batch's output have no best score: NaN, infinity, only -infinity.
 
-    Minus infinity is no error: models exclude a class with it.
+    Minus infinity beside other scores is no error: models exclude a class with it.
 
     Args:
         output: [n, ...] of any dtype; integers are always finite.
@@ -28,7 +28,10 @@ def not_finite(output: NDArray[Any]) -> int:
     if output.dtype.kind != "f" or not output.size or _is_finite(output):
         return 0
     rows = output.reshape(len(output), -1)
-    return int((~(rows < np.inf)).any(axis=1).sum())
+    bad = (~(rows < np.inf)).any(axis=1)
+    if rows.shape[1] > 1:  # one score of -infinity is a certain "no"
+        bad |= (rows == -np.inf).all(axis=1)
+    return int(bad.sum())
 
 
 def _is_finite(output: NDArray[Any]) -> bool:
@@ -36,4 +39,5 @@ def _is_finite(output: NDArray[Any]) -> bool:
     if output.dtype.itemsize == _HALF_BYTES:  # NumPy compares float16 thirty times as slowly
         bits = output.view(np.uint16)
         return not ((bits & _HALF_EXPONENT) == _HALF_EXPONENT).any()
-    return bool(output.max() < np.inf)  # the maximum of anything and NaN is NaN
+    # The maximum of anything and NaN is NaN.
+    return bool(output.max() < np.inf and output.min() > -np.inf)

@@ -230,6 +230,18 @@ def test_n7_chance_has_no_finding() -> None:
         assert classification.score(answers, labels).finding is None
 
 
+@pytest.mark.parametrize(
+    ("answers", "labels"), [((127, 255, 130), (0, 1, 0)), ((-1, 0, -1), (1, 4, 2))]
+)
+def test_n7_answers_that_can_be_no_label_are_noticed(
+    answers: tuple[int, ...], labels: tuple[int, ...]
+) -> None:
+    found = classification.score(dict(enumerate(answers)), labels)
+
+    said = f"answers are {min(answers)} to {max(answers)}, and the labels {min(labels)} to"
+    assert said in (found.finding or "")
+
+
 def test_n7_a_label_above_the_declared_classes_says_where_counting_starts() -> None:
     with pytest.raises(DataError, match=r"labels\.csv:6: label 5; expected 0 to 4.*count from 0"):
         classification.read_label("5", 5, "labels.csv:6")

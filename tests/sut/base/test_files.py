@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from sut.base.errors import ConfigError
-from sut.base.files import first_writable, temporary_folder, write_whole, writing_to
+from sut.base.files import (
+    first_writable,
+    make_folder,
+    temporary_folder,
+    write_whole,
+    writing_to,
+)
 
 
 def test_c2_the_variable_decides_where_the_cache_is(tmp_path: Path) -> None:
@@ -56,6 +62,25 @@ def test_c1_what_the_disk_refuses_names_the_cache_and_the_remedy(
         refused()
 
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_c2_a_cache_below_a_link_to_nothing_names_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+
+    with (
+        pytest.raises(ConfigError, match=r"the cache cannot be written.*Set SUT_CACHE_DIR"),
+        temporary_folder(tmp_path / "link" / "cache"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("name", ["file/out", "link", "n" * 300])
+def test_c1_a_folder_that_cannot_be_made_names_its_option(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("x", "utf-8")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+
+    with pytest.raises(ConfigError, match=r"--out: .* cannot be written: .* Name a writable"):
+        make_folder(tmp_path / name, "--out")
 
 
 def test_c2_an_error_about_another_file_stays_as_it_is(tmp_path: Path) -> None:

@@ -13,29 +13,31 @@ from tests.sut.helpers import folders
 from tests.sut.helpers.program import Program
 
 GB = 1_000_000_000
-# Scenario, keys of user.conf, and how many queries (or samples) these are.
-CASES: dict[str, tuple[str, dict[str, float], float]] = {
-    "Server by rate": ("Server", {"target_qps": 1e9, "min_duration": 600_000}, 6e11),
+RATE, COUNT = r"Lower the rate or the duration\.", r"Lower min_query_count\."
+# Scenario, keys of user.conf, how many queries (or samples) these are, and the remedy.
+CASES: dict[str, tuple[str, dict[str, float], float, str]] = {
+    "Server by rate": ("Server", {"target_qps": 1e9, "min_duration": 600_000}, 6e11, RATE),
     "Server by count": (
-        "Server", {"target_qps": 1, "min_duration": 1000, "min_query_count": 10**12}, 1e12,
+        "Server", {"target_qps": 1, "min_duration": 1000, "min_query_count": 10**12}, 1e12, COUNT,
     ),
-    "Server of the default duration": ("Server", {"target_qps": 1e8}, 6e10),
-    "Offline by rate": ("Offline", {"target_qps": 1e9, "min_duration": 600_000}, 6.6e11),
-    "Offline by count": ("Offline", {"target_qps": 1, "min_query_count": 10**11}, 1e11),
+    "Server of the default duration": ("Server", {"target_qps": 1e8}, 6e10, RATE),
+    "Offline by rate": ("Offline", {"target_qps": 1e9, "min_duration": 600_000}, 6.6e11, RATE),
+    "Offline by count": ("Offline", {"target_qps": 1, "min_query_count": 10**11}, 1e11, COUNT),
     "SingleStream by latency": (
         "SingleStream", {"target_latency": 1e-6, "min_duration": 600_000}, 1.2e12,
+        r"Raise target_latency",
     ),
-    "MultiStream by count": ("MultiStream", {"min_query_count": 10**10}, 1e10),
+    "MultiStream by count": ("MultiStream", {"min_query_count": 10**10}, 1e10, COUNT),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_c8_a_schedule_that_does_not_fit_is_refused_with_the_estimate(name: str) -> None:
-    scenario_name, conf, count = CASES[name]
+    scenario_name, conf, count, remedy = CASES[name]
     rules = scenario(scenario_name)
 
     assert queries(rules, conf) == pytest.approx(count, rel=0.2)
-    with pytest.raises(ConfigError, match=r"GB in LoadGen.* 20\.0 GB of memory"):
+    with pytest.raises(ConfigError, match=rf"GB in LoadGen.* 20\.0 GB of memory .*{remedy}"):
         check_fits(rules, conf, 20 * GB)
 
 

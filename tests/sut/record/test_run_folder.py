@@ -110,3 +110,11 @@ def test_c3_runs_of_one_second_have_folders_of_their_own(program: Program, tmp_p
     assert {one.out.splitlines()[-1] for one in done} == {
         f"Logs: {path.relative_to(tmp_path)}" for path in found
     }
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "link/out"])
+def test_c1_a_folder_that_no_disk_can_hold_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+
+    with pytest.raises(ConfigError, match=r"--out: .*Name a writable"), RunFolder(tmp_path / name):
+        pass

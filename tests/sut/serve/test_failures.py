@@ -20,6 +20,9 @@ FULL = failure("device 3", "cudaMalloc", "cudaErrorMemoryAllocation", "out of me
 LOST = failure("device 3", "cudaMalloc", "cudaErrorIllegalAddress", "illegal address")
 
 
+SMALLER = "Lower max_batch_size, slots or instances."
+
+
 class Silent(Exception):
     """An exception that cannot say what it is."""
 
@@ -37,6 +40,12 @@ class Silent(Exception):
         (FULL, BatchTooLarge, str(FULL)),
         (LOST, WorkerError, str(LOST)),
         (ValueError("two\nlines"), WorkerError, f"{NAME}: warm-up failed: ValueError: two"),
+        (
+            MemoryError("Unable to allocate 715. GiB"),
+            BatchTooLarge,
+            f"{NAME}: warm-up failed: Unable to allocate 715. GiB. {SMALLER}",
+        ),
+        (MemoryError(), BatchTooLarge, f"{NAME}: warm-up failed: out of memory. {SMALLER}"),
         (KeyboardInterrupt(), WorkerError, f"{NAME}: warm-up failed: KeyboardInterrupt"),
         (Silent(), WorkerError, f"{NAME}: warm-up failed: Silent"),
     ],
@@ -56,3 +65,7 @@ def test_naming_keeps_the_traceback() -> None:
 
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert "RuntimeError: torn" in caught.value.worker_traceback
+
+
+def test_c8_memory_that_a_batch_lacks_during_a_run_is_the_workers_failure() -> None:
+    assert type(named(describe(MemoryError()), NAME, "infer")) is WorkerError

@@ -32,6 +32,16 @@ def test_n6_every_sample_with_a_bad_score_counts_once(
     assert not_finite(scores) == (0 if value == -math.inf else len(rows))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_n6_a_sample_whose_scores_are_all_minus_infinity_counts(dtype: type[np.floating]) -> None:
+    scores = np.zeros((4, 3), dtype)
+    scores[2] = -math.inf
+    scores[3, :2] = -math.inf
+
+    assert not_finite(scores) == 1
+    assert not_finite(scores[:, :1]) == 0  # of one score it is an answer
+
+
 @pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 2, 2, 2)])
 def test_n6_an_output_of_any_shape(shape: tuple[int, ...]) -> None:
     scores = np.zeros(shape, np.float32)

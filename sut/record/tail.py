@@ -199,7 +199,7 @@ def _without_slot_ns(batches: Mapping[str, Array], slots: int) -> _WithoutSlot:
 
 def _around(values: Array, percentile: float) -> tuple[Array, float]:
     """Return which samples are around the percentile, and its value, by LoadGen's index."""
-    count, half = len(values), (1 - percentile) / 2
+    count, half = len(values), min(percentile, 1 - percentile) / 2
     at = min(int(count * percentile), count - 1)
     low = min(int(count * (percentile - half)), at)
     high = max(int(count * (percentile + half)), at + 1)

@@ -97,7 +97,7 @@ def by_hand(
         ]
     samples.sort()
     at = int(len(samples) * percentile)
-    half = (1 - percentile) / 2
+    half = min(percentile, 1 - percentile) / 2
     around = samples[
         int(len(samples) * (percentile - half)) : int(len(samples) * (percentile + half))
     ]
@@ -154,6 +154,16 @@ def test_the_part_that_is_long_in_the_tail_comes_first(
     assert tail is not None
     assert getattr(tail, part) == pytest.approx(9 * MS)
     assert line(tail).startswith(f"p99 is 12.0 ms: {name}, 1.0 ")
+
+
+@pytest.mark.parametrize("percentile", [0.0, 0.01, 0.5, 0.97, 1.0])
+@pytest.mark.parametrize("count", [1, 20])
+def test_there_are_samples_around_any_percentile(percentile: float, count: int) -> None:
+    tail = find(alone(count, (1, 1, 9, 1)), replace(P99, percentile=percentile))
+
+    assert tail is not None
+    assert 1 <= tail.samples <= max(1, count / 2)
+    assert sum(getattr(tail, name) for name in PARTS) == pytest.approx(tail.latency_ns) == 4 * MS
 
 
 def test_a_batch_that_waits_for_an_earlier_one_is_behind_it() -> None:

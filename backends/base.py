@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array: TypeAlias = NDArray[np.generic]
+    # One array for each input of a model, by the input's name; row k of each belongs to sample k.
+    Arrays: TypeAlias = Mapping[str, Array]
 
 # Each backend's name and the module with its `open_engine`. A new backend is one line here, one
 # folder beside this file, and one fixture in the conformance suite.
@@ -49,6 +51,11 @@ class TensorSpec:
     shape: tuple[int | None, ...]
     dtype: str
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The shape with 1 for an axis that the model leaves open."""
+        return tuple(size or 1 for size in self.shape)
+
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
@@ -57,7 +64,7 @@ class EngineSpec:
     Attributes:
         backend: a key of BACKENDS.
         model_path: the model or engine file; None for a backend that needs none.
-        input: what the benchmark feeds: name, shape without the batch axis, dtype.
+        inputs: what the benchmark feeds, in the order in which a model without names takes them.
         output_name: the output to return first; None for the model's own order.
         max_batch_size: the largest batch for `infer`.
         device: "cpu", "0" (a GPU index), or another name that the backend understands.
@@ -71,7 +78,7 @@ class EngineSpec:
 
     backend: str
     model_path: str | None
-    input: TensorSpec
+    inputs: tuple[TensorSpec, ...]
     output_name: str | None
     max_batch_size: int
     device: str = "cpu"
@@ -86,7 +93,7 @@ class Engine(Protocol):
     """A model on one device. One thread at a time may use an engine; two engines share nothing.
 
     Attributes:
-        inputs: the model's inputs.
+        inputs: the model's inputs, in the order of the spec.
         outputs: the model's outputs, in the order in which `infer` returns them.
         max_batch_size: `infer` refuses more rows than this.
         facts: plain values for the result: version, provider, precision, "simulated": bool.
@@ -97,13 +104,14 @@ class Engine(Protocol):
     max_batch_size: int
     facts: Mapping[str, OptionValue]
 
-    def bind(self, samples: Array) -> None:
-        """Use `samples` ([N, *input shape], C-contiguous, the input's dtype) from now on.
+    def bind(self, samples: Arrays) -> None:
+        """Use `samples` from now on: one array an input, [N, *input shape], C-contiguous.
 
-        The array is borrowed until the next `bind` or `close`. Called outside the timed region.
+        The arrays are borrowed until the next `bind` or `close`. Called outside the timed region.
 
         Raises:
-            EngineError: the shape or dtype is not the model's.
+            EngineError: an input without an array or an array without an input, or a number of
+                rows, a shape or a dtype that does not fit; those bound before stay.
         """
 
     def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:
@@ -117,6 +125,23 @@ class Engine(Protocol):
             EngineError: no rows, more than `max_batch_size`, a row out of range, or nothing bound.
         """
 
+    def infer_arrays(self, arrays: Arrays) -> tuple[Array, ...]:
+        """Run one batch of samples that are not bound: parts of a video's frames, or requests.
+
+        It uses the buffers that `infer` uses and needs no `bind`; bound samples stay bound. On a
+        GPU it takes longer than `infer`: the calling thread copies the batch to pinned memory.
+
+        Args:
+            arrays: one array an input, [n, *input shape] with n of 1 to `max_batch_size`, with or
+                without gaps. They are the caller's again when this returns.
+
+        Returns:
+            As `infer`; row k answers row k of the arrays.
+
+        Raises:
+            EngineError: as `bind`; no rows, or more than `max_batch_size`.
+        """
+
     def close(self) -> None:
         """Free the engine. Closing twice is allowed; using it afterwards raises EngineError."""
 
@@ -126,7 +151,7 @@ class AsyncEngine(Engine, Protocol):
     """An engine that has several batches in flight on its device, one in each slot.
 
     One thread launches while another waits. Every other method of `Engine` needs all slots free.
-    `infer` is a launch and a wait on slot 0.
+    `infer` and `infer_arrays` are a launch and a wait on slot 0.
 
     Attributes:
         slots: batches that may be in flight.
@@ -139,6 +164,15 @@ class AsyncEngine(Engine, Protocol):
 
         Raises:
             EngineError: as `infer`, or the slot does not exist or still holds a batch.
+        """
+
+    def launch_arrays(self, slot: int, arrays: Arrays) -> None:
+        """Start a batch that is not bound, as `launch`; batches are computed in launch order.
+
+        The arrays are copied before it returns.
+
+        Raises:
+            EngineError: as `infer_arrays`, or the slot does not exist or still holds a batch.
         """
 
     def wait(self, slot: int) -> tuple[tuple[Array, ...], tuple[int, int]]:
@@ -219,28 +253,6 @@ def check_rows(rows: Sequence[int], bound: int, max_batch_size: int, where: str)
     if min(rows) < 0 or max(rows) >= bound:
         raise EngineError(
             f"{where}: rows {min(rows)}..{max(rows)} requested, but {bound} samples are bound."
-        )
-
-
-def check_samples(samples: Array, tensor: TensorSpec, where: str) -> None:
-    """Raise EngineError unless `samples` can be bound to `tensor`."""
-    shape = samples.shape
-    fits = (
-        len(shape) == len(tensor.shape) + 1
-        and shape[0] > 0
-        and all(want in (None, got) for want, got in zip(tensor.shape, shape[1:], strict=True))
-        and samples.dtype == tensor.dtype
-    )
-    if not fits:
-        raise EngineError(
-            f"{where}: samples of {describe(shape, samples.dtype.name)} cannot be bound; input "
-            f'"{tensor.name}" takes {describe(("N", *tensor.shape), tensor.dtype)} with N of 1 or '
-            "more. Make the benchmark's preprocessing and input agree."
-        )
-    if not samples.flags.c_contiguous:
-        raise EngineError(
-            f"{where}: the samples are not C-contiguous, so a batch of them could not be borrowed. "
-            "Bind numpy.ascontiguousarray(samples)."
         )
 
 

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def fit_input(declared: Sequence[TensorSpec], spec: EngineSpec, where: str) -> TensorSpec:
-    """Return the model's one input without its batch axis, all sizes known.
+def fit_inputs(
+    declared: Sequence[TensorSpec], spec: EngineSpec, where: str
+) -> tuple[TensorSpec, ...]:
+    """Return the model's inputs without their batch axis, all sizes known, in the spec's order.
 
     Args:
         declared: the model's inputs, batch axis first.
@@ -31,19 +33,42 @@ def fit_input(declared: Sequence[TensorSpec], spec: EngineSpec, where: str) -> T
         EngineError: another number of inputs, name, dtype or shape, or a batch axis that is fixed.
         BatchTooLarge: the batch axis is fixed to 1.
     """
-    names = ", ".join(f'"{tensor.name}"' for tensor in declared) or "none"
-    fed = spec.input
-    if len(declared) != 1:
+    names = [tensor.name for tensor in declared]
+    fed = [tensor.name for tensor in spec.inputs]
+    for name in fed:
+        if name not in names:
+            found = (
+                f"its inputs are {_quoted(names)}"
+                if len(names) > 1
+                else (f"its input is {_quoted(names)}")
+            )
+            raise EngineError(
+                f'{where}: the model has no input "{name}"; {found}. Name '
+                f"{'them' if len(names) > 1 else 'that one'} in the benchmark."
+                f"{nearest(name, names)}"
+            )
+    left = [name for name in names if name not in fed]
+    if left:
         raise EngineError(
-            f"{where}: the model has {len(declared)} inputs ({names}); expected one, which the "
-            f'benchmark feeds as "{fed.name}". Export the model with one input.'
+            f"{where}: the model has {len(names)} inputs ({_quoted(names)}), but the benchmark "
+            f"feeds only {_quoted(fed)}. Name {_quoted(left)} in the benchmark too, or export the "
+            "model without."
         )
-    found = declared[0]
-    if found.name != fed.name:
-        raise EngineError(
-            f'{where}: the model has no input "{fed.name}"; its input is {names}. Name that one in '
-            f"the benchmark.{nearest(fed.name, [found.name])}"
-        )
+    by_name = dict(zip(names, declared, strict=True))
+    return tuple(_fit_input(by_name[tensor.name], tensor, spec, where) for tensor in spec.inputs)
+
+
+def main_dtype(inputs: Sequence[TensorSpec]) -> str:
+    """Return the dtype that a model without weights computes in: that of its first float input."""
+    dtypes = [tensor.dtype for tensor in inputs]
+    return next((dtype for dtype in dtypes if dtype.startswith("float")), dtypes[0])
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names) or "none"
+
+
+def _fit_input(found: TensorSpec, fed: TensorSpec, spec: EngineSpec, where: str) -> TensorSpec:
     if found.dtype != fed.dtype:
         raise EngineError(
             f'{where}: input "{found.name}" takes {found.dtype}, but the benchmark feeds '
@@ -74,10 +99,9 @@ def order_outputs(
         return list(declared)
     names = [tensor.name for tensor in declared]
     if first not in names:
-        quoted = ", ".join(f'"{name}"' for name in names)
         raise EngineError(
-            f'{where}: the model has no output "{first}"; its outputs are {quoted}. Name one of '
-            f"them in the benchmark.{nearest(first, names)}"
+            f'{where}: the model has no output "{first}"; its outputs are {_quoted(names)}. Name '
+            f"one of them in the benchmark.{nearest(first, names)}"
         )
     return sorted(declared, key=lambda tensor: tensor.name != first)
 

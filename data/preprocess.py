@@ -1,9 +1,10 @@
-"""Make a benchmark's samples once, as one memory-mapped .npy file that every worker shares.
+"""Make a benchmark's samples once, as memory-mapped .npy files that every worker shares.
 
-A cache entry is found by the steps, by the names, sizes, times and inodes of the images, and by the
-content of some of them: to read all of ImageNet's 50,000 files takes minutes, to ask for their
-sizes a second. What the entry holds is named by a hash of the samples themselves
-(`SampleSet.digest`), which is the same on every machine that made the same samples.
+There is a file for each input of the model. A cache entry is found by the steps, by the names,
+sizes, times and inodes of the files that it is made of, and by the content of some of them: to read
+all of ImageNet's 50,000 files takes minutes, to ask for their sizes a second. What the entry holds
+is named by a hash of the samples themselves (`SampleSet.digest`), which is the same on every
+machine that made the same samples.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
-from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -19,20 +19,20 @@ import msgspec
 import numpy as np
 
 from data.content import digest_of_some
-from data.datasets import list_samples
-from data.sample_file import SAMPLES, Rows, find_samples, make_samples
-from data.schema import SyntheticData
+from data.dataset_schema import SyntheticData
+from data.datasets import list_array_samples, list_samples, reads_arrays
+from data.sample_file import Part, Rows, find_samples, make_samples
 from sut.base.environment import cores
 from sut.base.errors import ConfigError, DataError
 from sut.base.files import cache_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from data.benchmark import Benchmark
-    from data.datasets.listing import Listing
     from data.tasks.base import Label
     from sut.base.progress import Progress
 
@@ -49,31 +49,52 @@ class SampleSet:
     """Samples that are ready for the engine.
 
     Attributes:
-        path: the .npy file, [count, *shape], C-contiguous.
+        paths: the .npy file of each input, [count, *shape], C-contiguous.
+        inputs: their names, in the order of the benchmark.
         count: samples.
-        shape: of one sample.
-        dtype: NumPy's name of it.
-        names: of the image files; empty for synthetic samples.
+        names: of the image files; empty for others.
         labels: the right answer to each, as the benchmark's task reads it; None: unknown.
-        digest: SHA-256 of shape, dtype, samples and labels.
+        digest: SHA-256 of shapes, dtypes, samples and labels.
         synthetic: no real data, so that no answer means anything.
         description: what it is, for a report.
     """
 
-    path: Path
+    paths: tuple[Path, ...]
+    inputs: tuple[str, ...]
     count: int
-    shape: tuple[int, ...]
-    dtype: str
     names: tuple[str, ...]
     labels: tuple[Label, ...] | None
     digest: str
     synthetic: bool
     description: str
 
-    def open(self) -> NDArray[np.generic]:
-        """Map the samples read-only, [count, *shape]. Processes share the memory."""
-        samples: NDArray[np.generic] = np.load(self.path, mmap_mode="r")
-        return samples
+    def open(self) -> dict[str, NDArray[np.generic]]:
+        """Map the samples read-only, [count, *shape] by input. Processes share the memory."""
+        samples = [np.load(path, mmap_mode="r") for path in self.paths]
+        return dict(zip(self.inputs, samples, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Samples that can be made.
+
+    Attributes:
+        key: the name of their cache entry.
+        count: samples.
+        read: gives the parts of a sample.
+        description: what they are.
+        names: see SampleSet.
+        labels: see SampleSet.
+        synthetic: see SampleSet.
+    """
+
+    key: str
+    count: int
+    read: Callable[[int], Sequence[NDArray[np.generic]]]
+    description: str
+    names: tuple[str, ...] = ()
+    labels: tuple[Label, ...] | None = None
+    synthetic: bool = False
 
 
 def prepare(
@@ -88,7 +109,7 @@ def prepare(
 
     Args:
         benchmark: says which images and steps.
-        data_dir: a folder of data instead of the benchmark's own.
+        data_dir: data instead of the benchmark's own: a folder, or an .npz file.
         cache_dir: None: sut.base.files.cache_folder.
         jobs: threads; None: one a CPU that this process may use.
         progress: called with (done, all) in samples, if samples must be made.
@@ -97,80 +118,102 @@ def prepare(
         ConfigError: no folder of data is named, or the steps do not end in the input's shape.
         DataError: data is missing or damaged, with the file's name; nothing is left of it.
     """
-    folder = (cache_dir or cache_folder()) / "samples"
+    parts = tuple(Part(tensor.shape, np.dtype(tensor.dtype)) for tensor in benchmark.inputs)
     if isinstance(benchmark.dataset, SyntheticData) and data_dir is None:
-        return _prepare_synthetic(benchmark, benchmark.dataset, folder, jobs or cores(), progress)
-    listing = list_samples(benchmark, data_dir)
-    rows = _rows(benchmark, len(listing.names))
-    entry = folder / _key(benchmark, listing)
+        source = _synthetic(benchmark, benchmark.dataset, parts)
+    elif reads_arrays(benchmark, data_dir):
+        source = _arrays(benchmark, data_dir)
+    else:
+        source = _images(benchmark, data_dir, parts[0].dtype)
+    rows = Rows(source.count, parts)
+    entry = (cache_dir or cache_folder()) / "samples" / source.key
     digest = find_samples(entry, rows)
     if digest is None:
+        digest = make_samples(entry, rows, source.read, jobs or cores(), progress)
+    if not source.synthetic:
+        digest = hashlib.sha256(f"{digest} {source.labels}".encode()).hexdigest()
+    return SampleSet(
+        paths=rows.files(entry),
+        inputs=tuple(tensor.name for tensor in benchmark.inputs),
+        count=rows.count,
+        names=source.names,
+        labels=source.labels,
+        digest=digest,
+        synthetic=source.synthetic,
+        description=source.description,
+    )
+
+
+def _images(benchmark: Benchmark, data_dir: Path | None, dtype: np.dtype[np.generic]) -> _Source:
+    listing = list_samples(benchmark, data_dir)
+    layout = benchmark.inputs[0].layout
+
+    def read(row: int) -> tuple[NDArray[np.generic]]:
         # Import Pillow only here: a start from the cache does not need it.
         from data.images import read_sample  # noqa: PLC0415
 
-        def read(row: int) -> NDArray[np.generic]:
-            path = listing.folder / listing.names[row]
-            sample = read_sample(path, benchmark.preprocess, benchmark.input.layout, rows.dtype)
-            _check_shape(sample, benchmark, path)
-            return sample
+        path = listing.folder / listing.names[row]
+        sample = read_sample(path, benchmark.preprocess, layout, dtype)
+        _check_shape(sample, benchmark, path)
+        return (sample,)
 
-        digest = make_samples(entry, rows, read, jobs or cores(), progress)
-    return SampleSet(
-        path=entry / SAMPLES,
-        count=rows.count,
-        shape=rows.shape,
-        dtype=rows.dtype.name,
+    files = [listing.folder / name for name in listing.names]
+    return _Source(
+        key=_key(benchmark, listing.folder, dict(zip(listing.names, files, strict=True))),
+        count=len(listing.names),
+        read=read,
+        description=listing.description,
         names=listing.names,
         labels=listing.labels,
-        digest=hashlib.sha256(f"{digest} {listing.labels}".encode()).hexdigest(),
-        synthetic=False,
+    )
+
+
+def _arrays(benchmark: Benchmark, data_dir: Path | None) -> _Source:
+    listing = list_array_samples(benchmark, data_dir)
+    files = {file.name: file for file in listing.files}
+    return _Source(
+        key=_key(benchmark, listing.files[0].parent, files),
+        count=len(listing.arrays[0]),
+        read=lambda row: [array[row] for array in listing.arrays],
         description=listing.description,
+        labels=listing.labels,
     )
 
 
-def _prepare_synthetic(
-    benchmark: Benchmark,
-    options: SyntheticData,
-    folder: Path,
-    jobs: int,
-    progress: Progress | None,
-) -> SampleSet:
-    rows = _rows(benchmark, options.count)
-    what = "x".join(map(str, (rows.count, *rows.shape)))
-    entry = folder / f"synthetic-{VERSION}-{options.seed}-{rows.dtype.name}-{what}"
-    digest = find_samples(entry, rows)
-    if digest is None:
-        read = partial(_random, rows, options.seed)
-        digest = make_samples(entry, rows, read, jobs, progress)
-    return SampleSet(
-        path=entry / SAMPLES,
-        count=rows.count,
-        shape=rows.shape,
-        dtype=rows.dtype.name,
-        names=(),
-        labels=None,
-        digest=digest,
+def _synthetic(benchmark: Benchmark, options: SyntheticData, parts: Sequence[Part]) -> _Source:
+    below = [options.below.get(tensor.name) for tensor in benchmark.inputs]
+    limits = "".join(f"-{limit}" for limit in below if limit)
+    kinds = "-".join(
+        f"{part.dtype.name}-{'x'.join(map(str, (options.count, *part.shape)))}" for part in parts
+    )
+
+    def read(row: int) -> list[NDArray[np.generic]]:
+        generator = np.random.default_rng((options.seed, row))
+        pairs = zip(parts, below, strict=True)
+        return [_random(generator, part, limit) for part, limit in pairs]
+
+    return _Source(
+        key=f"synthetic-{VERSION}-{options.seed}-{kinds}{limits}",
+        count=options.count,
+        read=read,
+        description=f"{options.count} synthetic samples of seed {options.seed}",
         synthetic=True,
-        description=f"{rows.count} synthetic samples of seed {options.seed}",
     )
 
 
-def _random(rows: Rows, seed: int, row: int) -> NDArray[np.generic]:
-    """Return sample `row`: floats from 0 to 1, bytes of any value, or small indices."""
-    generator = np.random.default_rng((seed, row))
-    if rows.dtype.kind == "f":
-        return generator.random(rows.shape, np.float32).astype(rows.dtype)
-    if rows.dtype.itemsize > 1:
-        return generator.integers(0, _SYNTHETIC_INDICES, rows.shape, rows.dtype)
-    return np.frombuffer(generator.bytes(rows.row_bytes), rows.dtype).reshape(rows.shape)
-
-
-def _rows(benchmark: Benchmark, count: int) -> Rows:
-    return Rows(count, benchmark.input.shape, np.dtype(benchmark.input.dtype))
+def _random(generator: np.random.Generator, part: Part, below: int | None) -> NDArray[np.generic]:
+    """Return floats from 0 to 1, true or false, small integers, or bytes of any value."""
+    if part.dtype.kind == "f":
+        return generator.random(part.shape, np.float32).astype(part.dtype)
+    if part.dtype.kind == "b":
+        return generator.integers(0, 2, part.shape).astype(part.dtype)
+    if below or part.dtype.itemsize > 1:
+        return generator.integers(0, below or _SYNTHETIC_INDICES, part.shape, part.dtype)
+    return np.frombuffer(generator.bytes(part.bytes), part.dtype).reshape(part.shape)
 
 
 def _check_shape(sample: NDArray[np.generic], benchmark: Benchmark, path: Path) -> None:
-    shape, layout = benchmark.input.shape, benchmark.input.layout
+    shape, layout = benchmark.inputs[0].shape, benchmark.inputs[0].layout
     if sample.shape == shape:
         return
     where = f"{benchmark.file}: preprocess makes {list(sample.shape)} of {path}; expected "
@@ -187,23 +230,30 @@ def _check_shape(sample: NDArray[np.generic], benchmark: Benchmark, path: Path) 
     )
 
 
-def _key(benchmark: Benchmark, listing: Listing) -> str:
-    """Return the name of the cache entry for these images and steps, as this code makes them."""
+def _key(benchmark: Benchmark, folder: Path, files: Mapping[str, Path]) -> str:
+    """Return the name of the cache entry for these files and steps, as this code makes it.
+
+    Args:
+        benchmark: says which steps.
+        folder: of the files.
+        files: by their names from there.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
     content = hashlib.sha256()
-    for part in (*MAKERS, str(listing.folder.resolve())):
+    for part in (*MAKERS, str(folder.resolve())):
         content.update(os.fsencode(part) + b"\0")
     content.update(msgspec.json.encode((benchmark.preprocess, benchmark.input)))
     sizes = []
-    for name in listing.names:
+    for name, file in files.items():
         try:
-            status = (listing.folder / name).stat()
+            status = file.stat()
         except OSError as error:
-            raise DataError(
-                f"{listing.folder / name}: {error.strerror}; expected an image."
-            ) from error
+            raise DataError(f"{file}: {error.strerror}; expected a sample.") from error
         # A copy may keep size and time, but not the inode and the time of its last change.
         facts = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
         content.update(os.fsencode(f"{name}\0{facts}\0"))
         sizes.append(status.st_size)
-    content.update(digest_of_some([listing.folder / name for name in listing.names], sum(sizes)))
+    content.update(digest_of_some(list(files.values()), sum(sizes)))
     return f"{benchmark.name}-{content.hexdigest()[:16]}"

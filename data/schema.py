@@ -5,25 +5,22 @@ Knows no file and runs nothing; `data.benchmark` loads it, the other modules of 
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from data.strict_yaml import StrictStruct
+from data.dataset_schema import ArraysData, BuiltinData, FolderData, ImagenetData, SyntheticData
+from data.strict_yaml import Positive, Sha256, StrictStruct, Text
 from data.tasks import DEFAULT, AnyPostprocess, MetricName, TaskName, default_postprocess
+from sut.base.errors import nearest
 
 ScenarioName = Literal["SingleStream", "MultiStream", "Server", "Offline"]
 RoundName = Literal["current", "v0.5"]
-Positive = Annotated[int, Meta(gt=0)]
 PositiveFloat = Annotated[float, Meta(gt=0)]
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
 # A name becomes part of file and folder names.
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Text = Annotated[str, Meta(min_length=1)]
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Md5 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
@@ -104,7 +101,7 @@ ModelSource = PackageModel | FileModel | UrlModel | NpmModel | MadeModel
 
 
 class InputTensor(StrictStruct, frozen=True):
-    """The input of the model.
+    """An input of the model.
 
     Attributes:
         name: as the model spells it.
@@ -115,7 +112,7 @@ class InputTensor(StrictStruct, frozen=True):
 
     name: Text
     shape: Annotated[tuple[Positive, ...], Meta(min_length=1)]
-    dtype: Literal["float32", "float16", "uint8", "int8", "int32", "int64"] = "float32"
+    dtype: Literal["float32", "float16", "uint8", "int8", "int32", "int64", "bool"] = "float32"
     layout: Literal["NCHW", "NHWC"] | None = None
 
 
@@ -183,67 +180,7 @@ class Exif(StrictStruct, frozen=True, tag_field="step", tag="exif"):
 Step = Exif | ResizeShorter | Resize | CenterCrop | Color | Normalize
 
 
-# Data sets. A relative folder starts at the benchmark file's folder; `--data DIR` replaces it.
-
-
-class BuiltinData(StrictStruct, frozen=True, tag_field="kind", tag="builtin"):
-    """Images inside an installed package, with the label in each file's name.
-
-    Attributes:
-        package: a pip requirement.
-        folder: of the images, from the folder that packages are installed in.
-        pattern: a regular expression for the whole file name, with the group `label`.
-        sha256: of the files' contents one after the other, in the order of their names.
-    """
-
-    package: Text
-    folder: Text
-    pattern: Text
-    sha256: Sha256
-
-    def __post_init__(self) -> None:
-        """Refuse a pattern that names no label."""
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")  # a later Python may read it in another way
-                groups = re.compile(self.pattern).groupindex
-        except (re.error, OverflowError, RecursionError, Warning) as error:
-            raise ValueError(f"pattern is not a regular expression: {error}") from error
-        if "label" not in groups:
-            raise ValueError('pattern has no group; expected "(?P<label>[0-9]+)" in it')
-
-
-class ImagenetData(StrictStruct, frozen=True, tag_field="kind", tag="imagenet"):
-    """ImageNet's validation images beside `val_map.txt`: a line `NAME LABEL` a sample, in order."""
-
-    folder: Text | None = None
-    val_map: Text = "val_map.txt"
-    classes: Positive = 1000
-
-
-class FolderData(StrictStruct, frozen=True, tag_field="kind", tag="folder"):
-    """A folder of images.
-
-    Attributes:
-        folder: None if only `--data DIR` names it.
-        labels: a CSV file in that folder with a line `file,label` for each sample; None: no labels,
-            which is enough for a performance run.
-        classes: labels are 0 to classes - 1; None: no upper limit.
-    """
-
-    folder: Text | None = None
-    labels: Text | None = None
-    classes: Positive | None = None
-
-
-class SyntheticData(StrictStruct, frozen=True, tag_field="kind", tag="synthetic"):
-    """Random samples from a seed. Good for timing, and always named as synthetic in a result."""
-
-    count: Positive
-    seed: Annotated[int, Meta(ge=0)] = 0
-
-
-DatasetOptions = BuiltinData | ImagenetData | FolderData | SyntheticData
+DatasetOptions = BuiltinData | ImagenetData | FolderData | ArraysData | SyntheticData
 
 
 class AccuracyRule(StrictStruct, frozen=True):
@@ -310,7 +247,8 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
         mlperf: the submission checker's name for it; None: no MLPerf benchmark.
         loadgen_model: LoadGen's name for it in mlperf.conf and user.conf; None: `name`.
         models: sources of the model, in order of preference.
-        input: what the model is fed.
+        input: what the model is fed; a list, if it has several inputs. A model whose file has no
+            names takes them in the order of the list.
         output: the output to return first; None for the model's first.
         preprocess: steps from an image file to one sample.
         dataset: where samples come from.
@@ -327,7 +265,7 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
     mlperf: str | None = None
     loadgen_model: Name | None = None
     models: tuple[ModelSource, ...] = ()
-    input: InputTensor
+    input: InputTensor | Annotated[tuple[InputTensor, ...], Meta(min_length=1)]
     output: Text | None = None
     preprocess: tuple[Step, ...] = ()
     dataset: DatasetOptions
@@ -337,7 +275,40 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
     rounds: Mapping[RoundName, Mapping[ScenarioName, RoundRules]] = {}
     harness: Mapping[ScenarioName, HarnessDefaults] = {}
 
+    @property
+    def inputs(self) -> tuple[InputTensor, ...]:
+        """What the model is fed, in the order of the file."""
+        return self.input if isinstance(self.input, tuple) else (self.input,)
+
     def __post_init__(self) -> None:
+        """Refuse what cannot be fed, and steps in an impossible order."""
+        self._check_inputs()
+        self._check_steps()
+
+    def _check_inputs(self) -> None:
+        names = [tensor.name for tensor in self.inputs]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise ValueError(f'input: "{repeated}" is repeated; expected each input once')
+        images = not isinstance(self.dataset, ArraysData | SyntheticData)
+        if images and len(names) > 1:
+            raise ValueError(
+                f"input: {len(names)} inputs, but an image is one; expected a dataset of kind "
+                "arrays or synthetic"
+            )
+        if isinstance(self.dataset, ArraysData) and self.preprocess:
+            raise ValueError(
+                "preprocess: its steps are for images; expected none with a dataset of arrays"
+            )
+        if isinstance(self.dataset, SyntheticData):
+            for name in self.dataset.below:
+                if name not in names:
+                    raise ValueError(
+                        f'dataset.below: there is no input "{name}"; expected one of '
+                        f"{', '.join(names)}.{nearest(name, names)}"
+                    )
+
+    def _check_steps(self) -> None:
         """Refuse steps in an impossible order: only pixels can be resized and cropped."""
         if any(isinstance(step, Normalize) for step in self.preprocess[:-1]):
             raise ValueError(

@@ -28,6 +28,7 @@ from data.yaml_wording import (
     KeyPath,
     explain,
     explain_choice,
+    is_tagged_union,
     is_whole,
     key_name,
     known_keys,
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 T = TypeVar("T")
+
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 
 _LONGEST_INT = 4000  # digits; Python refuses to read much longer ones
 
@@ -167,7 +172,7 @@ class _Document:
     def check(self, value: object, type_: object, path: KeyPath) -> None:
         """Raise ConfigError for the first part of `value` that does not fit."""
         whole = _choose(type_, value)
-        type_ = get_args(whole)[0] if get_origin(whole) is Annotated else whole
+        type_ = _bare(whole)
         if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
             self._check_struct(value, type_, path)
         elif get_origin(type_) in (dict, Mapping) and isinstance(value, dict):
@@ -178,7 +183,7 @@ class _Document:
         elif get_origin(type_) in (tuple, list) and isinstance(value, list):
             for i, item in enumerate(value):
                 self.check(item, get_args(type_)[0], (*path, i))
-        elif _is_tagged_union(type_):
+        elif is_tagged_union(type_):
             self._refuse_tag(value, type_, path)
         self._convert(value, whole, path)
 
@@ -251,16 +256,17 @@ def _choose(type_: object, value: object) -> object:
     if isinstance(value, dict):
         for struct in _structs(type_):
             config = struct.__struct_config__
-            if config.tag_field in value and value[config.tag_field] == config.tag:
+            if config.tag_field is None or value.get(config.tag_field) == config.tag:
                 return struct
-    lists = [member for member in members if get_origin(member) in (tuple, list)]
+    lists = [member for member in members if get_origin(_bare(member)) in (tuple, list)]
     return lists[0] if isinstance(value, list) and len(lists) == 1 else type_
+
+
+def _bare(type_: object) -> object:
+    """Return a type without its rules."""
+    return get_args(type_)[0] if get_origin(type_) is Annotated else type_
 
 
 def _structs(union: object) -> list[type[msgspec.Struct]]:
     members = get_args(union)
     return [m for m in members if isinstance(m, type) and issubclass(m, msgspec.Struct)]
-
-
-def _is_tagged_union(type_: object) -> bool:
-    return get_origin(type_) in (Union, UnionType) and bool(_structs(type_))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -61,9 +62,19 @@ def type_name(type_: object) -> str:
         return f"one of {', '.join(map(str, get_args(type_)))}"
     if get_origin(type_) in (tuple, list):
         return "a list"
+    if get_origin(type_) in (Union, UnionType) and not is_tagged_union(type_):
+        return " or ".join(map(type_name, get_args(type_)))
     if get_origin(type_) is Annotated:
         return type_name(get_args(type_)[0])
     return _WORD_FOR.get(getattr(type_, "__name__", ""), "a value")
+
+
+def is_tagged_union(type_: object) -> bool:
+    """Return whether a key of the value chooses one of several structures."""
+    if get_origin(type_) not in (Union, UnionType):
+        return False
+    structs = [m for m in get_args(type_) if isinstance(m, type) and issubclass(m, msgspec.Struct)]
+    return any(struct.__struct_config__.tag_field for struct in structs)
 
 
 def known_keys(struct: type[msgspec.Struct]) -> str:

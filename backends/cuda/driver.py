@@ -98,7 +98,7 @@ class Driver(Protocol):
     def stamp(self, at: int, stream: Stream) -> None:
         """Write the device's time in ns to pinned memory when the stream gets here."""
 
-    def gather(self, order: GatherOrder, target: int, begun_at: int, stream: Stream) -> None:
+    def gather(self, errand: Errand, stream: Stream) -> None:
         """Copy scattered rows to one block, by a kernel on the device that reads them.
 
         It takes the order when it begins, and notes that time as `stamp` does.
@@ -124,6 +124,22 @@ class Driver(Protocol):
 
     def break_device(self, stream: Stream) -> None:
         """Enqueue a fault after which every call fails, to test the loss of a device."""
+
+
+class Errand(NamedTuple):
+    """The rows of one input on their way to the model.
+
+    Attributes:
+        order: which rows.
+        part: which input of the order.
+        target: address on the device.
+        begun_at: where to write the device's time when it begins; 0: nowhere.
+    """
+
+    order: GatherOrder
+    part: int
+    target: int
+    begun_at: int = 0
 
 
 class Parcel(NamedTuple):

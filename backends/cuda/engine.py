@@ -17,7 +17,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from backends.base import check_rows, check_samples
+from backends.arrays import check_arrays, check_samples
+from backends.base import check_rows
 from backends.cuda.clock import DeviceClock
 from backends.cuda.driver import DEVICES
 from backends.cuda.errors import CudaError
@@ -25,13 +26,13 @@ from backends.cuda.held import Held
 from backends.cuda.pipeline import Device, Pipeline
 from backends.cuda.ptx import UNIT_BYTES
 from backends.cuda.slab import PinnedMemory, Slab
-from backends.cuda.slots import DONE, Slot, SlotPlan, open_slot
+from backends.cuda.slots import DONE, Slot, SlotPlan, add_staging, open_slot
 from sut.base.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from backends.base import Array, EngineSpec, OptionValue, SampleMemory, TensorSpec
+    from backends.base import Array, Arrays, EngineSpec, OptionValue, SampleMemory
     from backends.cuda.driver import Driver, Stream
     from backends.cuda.kernel import Kernel
     from backends.cuda.options import CudaOptions
@@ -101,7 +102,7 @@ class CudaEngine:
     def __init__(
         self, device: Device, kernel: Kernel, spec: EngineSpec, options: CudaOptions, where: str
     ) -> None:
-        self.inputs: tuple[TensorSpec, ...] = (kernel.input,)
+        self.inputs = kernel.inputs
         self.outputs = kernel.outputs
         self.max_batch_size = spec.max_batch_size
         self.slots = spec.slots
@@ -109,7 +110,16 @@ class CudaEngine:
         self._driver, self._stream, self._held = device.driver, device.stream, device.held
         self._kernel, self._options = kernel, options
         self._pipeline = Pipeline(device, kernel, spec, options)
+        self._plan = SlotPlan(
+            kernel.inputs,
+            kernel.outputs,
+            spec.max_batch_size,
+            staging=bool(self._pipeline.by_host) and not self._pipeline.copies,
+            blocking=options.wait != "spin",
+        )
         self.memory: SampleMemory = PinnedMemory(device.driver)
+        # Who calls `infer` has nothing else to do, and waking it takes longer than polling.
+        self._spins = options.wait != "block"
         self._slots: list[Slot] = []
         self._parts: list[Parts | None] = [None] * spec.slots
         self._slab: Slab | None = None
@@ -123,43 +133,40 @@ class CudaEngine:
         Raises:
             OutOfMemoryError: the device or pinned memory is full.
         """
-        driver, held, options, pipeline = self._driver, self._held, self._options, self._pipeline
-        if options.samples_on_device and not pipeline.on_device:
+        driver, held, pipeline = self._driver, self._held, self._pipeline
+        if self._options.samples_on_device and pipeline.by_host:
+            part = pipeline.by_host[0]
             raise ConfigError(
-                f"{self._where}: samples_on_device needs the gather on the device, and a sample of "
-                f"{pipeline.row_bytes} bytes; expected a multiple of {UNIT_BYTES}, and "
-                "gather=kernel."
+                f"{self._where}: samples_on_device needs the gather on the device, and input "
+                f'"{self.inputs[part].name}" has {pipeline.row_bytes[part]} bytes a sample; '
+                f"expected a multiple of {UNIT_BYTES}, and gather=kernel."
             )
-        plan = SlotPlan(
-            self._kernel.input,
-            self._kernel.outputs,
-            self.max_batch_size,
-            staging=not pipeline.on_device and not pipeline.copies,
-            blocking=options.wait != "spin",
-        )
         for _ in range(self.slots):
             stream = self._stream
             if pipeline.overlaps:
                 stream = held.keep(driver.stream(urgent=True), driver.destroy_stream)
-            self._slots.append(open_slot(driver, held, plan, stream))
+            self._slots.append(open_slot(driver, held, self._plan, stream))
         pipeline.prepare(self._slots)
 
-    def bind(self, samples: Array) -> None:
+    def bind(self, samples: Arrays) -> None:
         """See `Engine.bind`. Samples that are not in `memory` are copied there."""
         self._check_open()
-        check_samples(samples, self.inputs[0], self._where)
+        fitting = check_samples(samples, self.inputs, self._where)
         with DEVICES:
             self._driver.use()
             self._unbind()
-            self._slab = Slab(self._driver, samples, on_device=self._options.samples_on_device)
+            self._slab = Slab(self._driver, fitting, on_device=self._options.samples_on_device)
         self._pipeline.restart_drill()
 
     def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:
         """See `Engine.infer`."""
-        # The calling thread has nothing else to do, and waking it takes longer than polling.
-        spin = self._options.wait != "block"
-        self._launch(0, rows, spin=spin)
-        return self._collect(0, spin=spin)[0]
+        self._launch(0, rows, spin=self._spins)
+        return self._collect(0, spin=self._spins)[0]
+
+    def infer_arrays(self, arrays: Arrays) -> tuple[Array, ...]:
+        """See `Engine.infer_arrays`."""
+        self._launch_arrays(0, arrays, spin=self._spins)
+        return self._collect(0, spin=self._spins)[0]
 
     def launch(self, slot: int, rows: Sequence[int]) -> None:
         """See `AsyncEngine.launch`.
@@ -169,6 +176,16 @@ class CudaEngine:
             CudaError: the device failed.
         """
         self._launch(slot, rows, spin=False)
+
+    def launch_arrays(self, slot: int, arrays: Arrays) -> None:
+        """See `AsyncEngine.launch_arrays`. The first in a slot pins memory for the arrays.
+
+        Raises:
+            EngineError: as every engine.
+            OutOfMemoryError: no more memory can be pinned.
+            CudaError: the device failed.
+        """
+        self._launch_arrays(slot, arrays, spin=False)
 
     def wait(self, slot: int) -> tuple[tuple[Array, ...], tuple[int, int]]:
         """See `AsyncEngine.wait`.
@@ -212,12 +229,25 @@ class CudaEngine:
             self._check_open()
             raise EngineError(f"{self._where}: the engine is without samples. Call bind first.")
         check_rows(rows, slab.count, self.max_batch_size, self._where)
+        self._pipeline.enqueue(self._free(slot), slab, rows, spin=spin)
+
+    def _launch_arrays(self, slot: int, arrays: Arrays, *, spin: bool) -> None:
+        self._check_open()
+        fitting = check_arrays(arrays, self.inputs, self.max_batch_size, self._where)
+        free = self._free(slot)
+        if not free.staging:
+            with DEVICES:
+                self._driver.use()
+                add_staging(self._driver, self._held, self._plan, free)
+        self._pipeline.enqueue_arrays(free, fitting, spin=spin)
+
+    def _free(self, slot: int) -> Slot:
         if not 0 <= slot < self.slots or self._slots[slot].count:
             raise EngineError(
                 f"{self._where}: slot {slot} is not free; slots are 0 to {self.slots - 1}, and "
                 "each holds one batch until it was waited for."
             )
-        self._pipeline.enqueue(self._slots[slot], slab, rows, spin=spin)
+        return self._slots[slot]
 
     # waiting thread
 
@@ -291,4 +321,7 @@ class CudaEngine:
     def _gather_fact(self) -> str:
         if self._pipeline.copies:
             return "copies"
-        return "kernel" if self._pipeline.on_device else "staging"
+        by_host = len(self._pipeline.by_host)
+        if by_host == len(self.inputs):
+            return "staging"
+        return "kernel and staging" if by_host else "kernel"

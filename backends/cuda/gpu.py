@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from backends.cuda.calls import NOT_READY, Arguments, Calls
 from backends.cuda.driver import DELIVER_BYTES, DEVICES, Parcel
 from backends.cuda.errors import failure
+from backends.cuda.order import gather_blocks
 from backends.cuda.ptx import PTX, THREADS, UNIT_BYTES
 from sut.base.errors import ConfigError, EngineError
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from backends.base import OptionValue
-    from backends.cuda.driver import Event, Graph, Stream
-    from backends.cuda.order import GatherOrder
+    from backends.cuda.driver import Errand, Event, Graph, Stream
 
 # Unused streams by device and urgency. Libraries keep a workspace for every stream that they ever
 # saw, so new streams for each engine would fill the device.
@@ -197,13 +197,15 @@ class CudaDriver:
         """See Driver. A delivery of nothing."""
         self._launch_deliver(Parcel(0, 0, 0, done_at=at), stream)
 
-    def gather(self, order: GatherOrder, target: int, begun_at: int, stream: Stream) -> None:
+    def gather(self, errand: Errand, stream: Stream) -> None:
         """See Driver."""
+        order, part, target, begun_at = errand
+        row_bytes = order.row_bytes[part]
         arguments = Arguments(
-            c_uint64(order.address), c_uint32(order.row_bytes // UNIT_BYTES), c_uint64(target),
-            c_uint64(begun_at),
+            c_uint64(order.count_at), c_uint64(order.base_at(part)), c_uint64(order.rows_at),
+            c_uint32(row_bytes // UNIT_BYTES), c_uint64(target), c_uint64(begun_at),
         )  # fmt: skip
-        self._launch(self._gather, order.blocks, arguments, stream)
+        self._launch(self._gather, gather_blocks(row_bytes), arguments, stream)
 
     def deliver(self, parcel: Parcel, stream: Stream) -> None:
         """See Driver. Large ones go by the copy engine."""

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from backends.base import OptionValue
-    from backends.cuda.driver import Parcel
-    from backends.cuda.order import GatherOrder
+    from backends.cuda.driver import Errand, Parcel
 
     Work = Callable[[], None]
 
@@ -172,15 +171,15 @@ class HostDriver:
         """See Driver."""
         self._enqueue("cuLaunchKernel", partial(_stamp, at), stream)
 
-    def gather(self, order: GatherOrder, target: int, begun_at: int, stream: HostStream) -> None:
+    def gather(self, errand: Errand, stream: HostStream) -> None:
         """See Driver. The order is taken when the stream gets there."""
-        size = order.row_bytes
+        size = errand.order.row_bytes[errand.part]
 
         def copy_rows() -> None:
-            _stamp(begun_at)
-            base, rows = order.read()
+            _stamp(errand.begun_at)
+            base, rows = errand.order.read(errand.part)
             for k, row in enumerate(rows):
-                ctypes.memmove(target + k * size, base + row * size, size)
+                ctypes.memmove(errand.target + k * size, base + row * size, size)
 
         self._enqueue("cuLaunchKernel", copy_rows, stream)
 

@@ -18,12 +18,12 @@ class Kernel(Protocol):
     """
 
     @property
-    def input(self) -> TensorSpec:
-        """The one input, all sizes known."""
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """All sizes known, in the order of `enqueue`'s `sources`."""
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """All sizes known, in the order of `enqueue`'s addresses."""
+        """All sizes known, in the order of `enqueue`'s `targets`."""
 
     @property
     def sizes(self) -> Sequence[int]:
@@ -40,18 +40,22 @@ class Kernel(Protocol):
     def facts(self) -> Mapping[str, OptionValue]:
         """See `Engine.facts`."""
 
-    def prepare(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+    def prepare(
+        self, batch_size: int, sources: Sequence[int], targets: Sequence[int], stream: int
+    ) -> None:
         """Enqueue a first batch with these addresses: compile, choose algorithms, make workspaces.
 
         It comes once before the `enqueue` that is captured, and may wait for the device.
         """
 
-    def enqueue(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
-        """Enqueue a batch of `batch_size` rows from `source` to one block an output.
+    def enqueue(
+        self, batch_size: int, sources: Sequence[int], targets: Sequence[int], stream: int
+    ) -> None:
+        """Enqueue a batch of `batch_size` rows from one block an input to one block an output.
 
         Args:
             batch_size: one of `sizes`.
-            source: device address of the input, [batch_size, *input.shape], C-contiguous.
+            sources: device address of each input, [batch_size, *input.shape], C-contiguous.
             targets: device address of each output, [batch_size, *output.shape].
             stream: a cudaStream_t; 0 where the device is the host.
         """

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 # bytes of one block, and limits of the number of blocks.
 GATHER_BYTES, BLOCK_BYTES = 1 << 17, 1 << 15
 LEAST_BLOCKS, MOST_BLOCKS = 4, 64
-# Address of row 0 and count, as uint64; then the row numbers, as int32.
-HEAD_BYTES = 16
+# Count, and the address of row 0 of each input, as uint64; then the row numbers, as int32.
+NUMBER_BYTES = 8
 
 
-def order_bytes(most_rows: int) -> int:
+def order_bytes(most_rows: int, inputs: int) -> int:
     """Return the pinned memory that an order takes."""
-    return HEAD_BYTES + 4 * most_rows
+    return NUMBER_BYTES * (1 + inputs) + 4 * most_rows
 
 
 def gather_blocks(row_bytes: int) -> int:
@@ -35,34 +35,43 @@ def gather_blocks(row_bytes: int) -> int:
 
 
 class GatherOrder:
-    """Rows of one block of samples.
+    """Rows of the samples: the same rows of every input.
 
     Args:
-        address: of `order_bytes(most_rows)` bytes of pinned memory, which outlive the order.
+        address: of `order_bytes(most_rows, len(row_bytes))` bytes of pinned memory, which outlive
+            the order.
         most_rows: room for so many.
-        row_bytes: a multiple of backends.cuda.ptx.UNIT_BYTES.
+        row_bytes: of each input. Only what is a multiple of backends.cuda.ptx.UNIT_BYTES can be
+            gathered by the device.
     """
 
-    __slots__ = ("_head", "_rows", "address", "blocks", "row_bytes")
+    __slots__ = ("_bases", "_count", "_rows", "count_at", "row_bytes", "rows_at")
 
-    def __init__(self, address: int, most_rows: int, row_bytes: int) -> None:
-        self.address, self.row_bytes = address, row_bytes
-        self.blocks = gather_blocks(row_bytes)
-        self._head = (ctypes.c_uint64 * 2).from_address(address)
-        self._rows = pinned_bytes(address + HEAD_BYTES, 4 * most_rows).view(np.int32)
+    def __init__(self, address: int, most_rows: int, row_bytes: Sequence[int]) -> None:
+        self.row_bytes = tuple(row_bytes)
+        self.count_at = address
+        self.rows_at = address + NUMBER_BYTES * (1 + len(row_bytes))
+        self._count = ctypes.c_uint64.from_address(address)
+        self._bases = (ctypes.c_uint64 * len(row_bytes)).from_address(address + NUMBER_BYTES)
+        self._rows = pinned_bytes(self.rows_at, 4 * most_rows).view(np.int32)
 
-    def write(self, base: int, rows: Sequence[int]) -> None:
-        """Request these rows of the block at `base`; the previous gather is done.
+    def base_at(self, part: int) -> int:
+        """Return where the address of row 0 of an input lies."""
+        return self.count_at + NUMBER_BYTES * (1 + part)
+
+    def write(self, bases: Sequence[int], rows: Sequence[int]) -> None:
+        """Request these rows of each input; the previous gather is done.
 
         Args:
-            base: address of row 0, on the host or the device.
+            bases: address of row 0 of each input, on the host or the device.
             rows: row numbers.
         """
         count = len(rows)
-        self._head[0], self._head[1] = base, count
+        self._count.value = count
+        for part, base in enumerate(bases):
+            self._bases[part] = base
         self._rows[:count] = rows
 
-    def read(self) -> tuple[int, list[int]]:
-        """Return the base and the row numbers: what the kernel on the device sees."""
-        base, count = self._head
-        return base, self._rows[:count].tolist()
+    def read(self, part: int) -> tuple[int, list[int]]:
+        """Return the base of an input and the row numbers: what the kernel on the device sees."""
+        return self._bases[part], self._rows[: self._count.value].tolist()

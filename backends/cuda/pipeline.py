@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from backends.cuda.driver import DELIVER_BYTES, Parcel
+from backends.cuda.driver import DELIVER_BYTES, Errand, Parcel
 from backends.cuda.ladder import fitting
 from backends.cuda.ptx import UNIT_BYTES
 from backends.cuda.slots import BEGUN, COMPUTED, COPIED, DONE, STARTED, tensor_bytes
@@ -19,7 +19,7 @@ from backends.rows import gather, is_run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backends.base import EngineSpec
+    from backends.base import Array, EngineSpec
     from backends.cuda.driver import Driver, Stream
     from backends.cuda.held import Held
     from backends.cuda.kernel import Kernel
@@ -51,10 +51,10 @@ class Pipeline:
     """Runs batches on a device.
 
     Attributes:
-        row_bytes: of a sample.
+        row_bytes: of a sample, by input.
         target_bytes: of a row of each output.
         sizes: batch sizes that the model runs; empty: every one.
-        on_device: the device gathers the rows.
+        by_host: numbers of the inputs whose rows the device cannot gather, by option or by size.
         copies: the copy engine takes each row of a large batch.
         overlaps: there are several slots, each with a stream of its own.
     """
@@ -64,10 +64,16 @@ class Pipeline:
     ) -> None:
         self._driver, self._stream, self._held = device.driver, device.stream, device.held
         self._kernel = kernel
-        self.row_bytes = tensor_bytes(kernel.input)
+        self.row_bytes = tuple(map(tensor_bytes, kernel.inputs))
+        self._sample_bytes = sum(self.row_bytes)
         self.target_bytes = tuple(map(tensor_bytes, kernel.outputs))
         self.sizes = tuple(kernel.sizes)
-        self.on_device = options.gather != "staging" and self.row_bytes % UNIT_BYTES == 0
+        self._all = tuple(range(len(self.row_bytes)))
+        self.by_host = tuple(
+            part
+            for part, size in enumerate(self.row_bytes)
+            if options.gather == "staging" or size % UNIT_BYTES
+        )
         self.copies = options.gather == "copies"
         # With one slot nothing overlaps, and one stream is enough. Outputs that use the copy
         # engine do not delay the next batch.
@@ -83,14 +89,14 @@ class Pipeline:
         """Run each size once in each slot, and keep it as a graph."""
         driver, kernel = self._driver, self._kernel
         number = driver.number(self._stream)
-        if self.on_device:
+        if self.by_host != self._all:
             for slot in slots:
                 captured = driver.capture(partial(self._gather, slot), slot.stream)
                 slot.gather = self._held.keep(captured, driver.destroy_graph)
         # The largest first, because the others fit into its memory.
         for size in reversed(self.sizes or (self._largest,)):
             for slot in slots:
-                kernel.prepare(size, slot.source, slot.targets, number)
+                kernel.prepare(size, slot.sources, slot.targets, number)
                 driver.settle()
                 if self._graphs:
                     captured = driver.capture(partial(self._compute, slot, size), self._stream)
@@ -103,17 +109,34 @@ class Pipeline:
 
     def enqueue(self, slot: Slot, slab: Slab, rows: Sequence[int], *, spin: bool) -> None:
         """Enqueue a batch in a free slot; without `spin`, with an event that marks its end."""
-        driver, compute = self._driver, self._stream
+        self._begin(slot)
+        self._copy_in(slot, slab, rows)
+        self._run(slot, len(rows), spin=spin)
+
+    def enqueue_arrays(self, slot: Slot, arrays: Sequence[Array], *, spin: bool) -> None:
+        """Enqueue a batch of arrays, one an input, in a free slot that has staging memory."""
+        self._begin(slot)
+        count = len(arrays[0])
+        for array, block in zip(arrays, slot.staging, strict=True):
+            block[:count] = array
+        self._driver.stamp(slot.stamp_at(BEGUN), slot.stream)
+        self._copy_blocks(slot, slot.staging_addresses, count, self._all)
+        self._run(slot, count, spin=spin)
+
+    def _begin(self, slot: Slot) -> None:
         slot.stamps[DONE] = 0
         slot.launched_ns = time.monotonic_ns()
-        driver.use()
-        self._copy_in(slot, slab, rows)
+        self._driver.use()
+
+    def _run(self, slot: Slot, count: int, *, spin: bool) -> None:
+        """Enqueue the model and the way back, behind the copies of `count` rows."""
+        driver, compute = self._driver, self._stream
         if self.overlaps:
             driver.record(slot.copied, slot.stream)
             driver.order(compute, slot.copied)
         if self._fail_at_s is not None:
             self._drill(slot, self._fail_at_s)
-        size = fitting(self.sizes, len(rows))
+        size = fitting(self.sizes, count)
         graph = slot.graphs.get(size)
         if graph is None:
             self._compute(slot, size)
@@ -125,14 +148,14 @@ class Pipeline:
             self._deliver(slot, size, slot.stream)
         if not spin:
             driver.record(slot.done, self.last_stream(slot))
-        slot.count = len(rows)
+        slot.count = count
 
     def run_model(self, slot: Slot, size: int) -> None:
         """Enqueue the model itself."""
         number = self._driver.number(self._stream)
 
         def enqueue() -> None:
-            self._kernel.enqueue(size, slot.source, slot.targets, number)
+            self._kernel.enqueue(size, slot.sources, slot.targets, number)
 
         self._driver.run(enqueue, self._stream)
 
@@ -141,30 +164,58 @@ class Pipeline:
         return slot.stream if self._delivers_apart else self._stream
 
     def _copy_in(self, slot: Slot, slab: Slab, rows: Sequence[int]) -> None:
-        driver, one = self._driver, self.row_bytes
-        size, run = len(rows) * one, is_run(rows)
-        if slot.gather is not None and (size < COPY_BYTES or not (run or self.copies)):
-            slot.order.write(slab.address, rows)
+        driver, count, run, left = self._driver, len(rows), is_run(rows), self._all
+        large = count * self._sample_bytes >= COPY_BYTES
+        if slot.gather is not None and not (large and (run or self.copies)):
+            slot.order.write(slab.addresses, rows)
             driver.launch(slot.gather, slot.stream)
-            return
-        driver.stamp(slot.stamp_at(BEGUN), slot.stream)
-        if run:
-            driver.copy(slot.source, slab.address + int(rows[0]) * one, size, slot.stream)
-        elif self.copies:
-            for target, row in zip(range(slot.source, slot.source + size, one), rows, strict=True):
-                driver.copy(target, slab.address + int(row) * one, one, slot.stream)
+            left = self.by_host
+            if not left:
+                return
         else:
-            gather(slab.array, rows, slot.staging)
-            driver.copy(slot.source, slot.staging_address, size, slot.stream)
-        if self.overlaps:
-            driver.stamp(slot.stamp_at(COPIED), slot.stream)
+            driver.stamp(slot.stamp_at(BEGUN), slot.stream)
+        if run:
+            sources = zip(slab.addresses, self.row_bytes, strict=True)
+            first = int(rows[0])
+            self._copy_blocks(slot, [base + first * one for base, one in sources], count, left)
+        elif self.copies:
+            self._copy_rows(slot, slab, rows, left)
+        else:
+            blocks = [slab.arrays[part] for part in left]
+            gather(blocks, rows, [slot.staging[part] for part in left])
+            self._copy_blocks(slot, slot.staging_addresses, count, left)
+
+    def _copy_blocks(
+        self, slot: Slot, sources: Sequence[int], count: int, parts: Sequence[int]
+    ) -> None:
+        """Enqueue copies of `count` rows of some inputs, each from one block at its source."""
+        for part in parts:
+            size = count * self.row_bytes[part]
+            self._driver.copy(slot.sources[part], sources[part], size, slot.stream)
+        self._stamp_copied(slot)
+
+    def _copy_rows(self, slot: Slot, slab: Slab, rows: Sequence[int], parts: Sequence[int]) -> None:
+        """Enqueue a copy for each row of some inputs."""
+        for part in parts:
+            target, base, one = slot.sources[part], slab.addresses[part], self.row_bytes[part]
+            for k, row in enumerate(rows):
+                self._driver.copy(target + k * one, base + int(row) * one, one, slot.stream)
+        self._stamp_copied(slot)
 
     def _gather(self, slot: Slot) -> None:
         """Enqueue the gather of the rows in the slot's order."""
-        driver = self._driver
-        driver.gather(slot.order, slot.source, slot.stamp_at(BEGUN), slot.stream)
+        begun_at = slot.stamp_at(BEGUN)
+        for part in self._all:
+            if part not in self.by_host:
+                errand = Errand(slot.order, part, slot.sources[part], begun_at)
+                self._driver.gather(errand, slot.stream)
+                begun_at = 0
+        if not self.by_host:
+            self._stamp_copied(slot)
+
+    def _stamp_copied(self, slot: Slot) -> None:
         if self.overlaps:
-            driver.stamp(slot.stamp_at(COPIED), slot.stream)
+            self._driver.stamp(slot.stamp_at(COPIED), slot.stream)
 
     def _compute(self, slot: Slot, size: int) -> None:
         """Enqueue the model, and the outputs to the host if the next batch need not wait."""

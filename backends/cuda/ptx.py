@@ -2,12 +2,13 @@
 
 So no compiler is needed where it runs. In CUDA C++ they are
 
-    struct Order { uint4* base; uint64_t count; int rows[]; };  // in pinned memory
-
-    void gather_rows(Order* order, unsigned units, uint4* out, uint64_t* begun)
+    // An order lies in pinned memory: the count, the base of each input, the rows.
+    void gather_rows(uint64_t* all, uint4** at, int* rows, unsigned units, uint4* out,
+                     uint64_t* begun)
     {
         if (begun && !blockIdx.x && !threadIdx.x) *begun = globaltimer();
-        unsigned count = order->count;
+        unsigned count = *all;
+        uint4* base = *at;
         if (!count) return;
         unsigned wide = min(count, gridDim.x);  // blocks that take different rows
         unsigned high = gridDim.x / wide;       // blocks that share a row
@@ -15,7 +16,7 @@ So no compiler is needed where it runs. In CUDA C++ they are
         if (part >= high) return;
         for (unsigned k = blockIdx.x % wide; k < count; k += wide)
             for (unsigned i = part * blockDim.x + threadIdx.x; i < units; i += high * blockDim.x)
-                out[(size_t)k * units + i] = order->base[(size_t)order->rows[k] * units + i];
+                out[(size_t)k * units + i] = base[(size_t)rows[k] * units + i];
     }
 
     void deliver(uint4* from, uint4* to, unsigned units, uint64_t* begun, uint64_t* done)
@@ -42,7 +43,9 @@ PTX = b"""
 .address_size 64
 
 .visible .entry gather_rows(
-    .param .u64 p_order,
+    .param .u64 p_all,
+    .param .u64 p_at,
+    .param .u64 p_rows,
     .param .u32 p_units,
     .param .u64 p_out,
     .param .u64 p_begun
@@ -54,13 +57,17 @@ PTX = b"""
     .reg .b32 %wide, %high, %part;
     .reg .b32 %a<4>, %b<4>, %c<4>, %d<4>;
     .reg .b64 %base, %rows, %out, %from, %to, %f1, %f2, %f3, %t1, %t2, %t3, %offset, %row;
-    .reg .b64 %bytes, %bytes4, %order, %begun, %long;
+    .reg .b64 %bytes, %bytes4, %all, %at, %begun, %long;
 
-    ld.param.u64 %order, [p_order];
+    ld.param.u64 %all, [p_all];
+    ld.param.u64 %at, [p_at];
+    ld.param.u64 %rows, [p_rows];
     ld.param.u32 %units, [p_units];
     ld.param.u64 %out, [p_out];
     ld.param.u64 %begun, [p_begun];
-    cvta.to.global.u64 %order, %order;
+    cvta.to.global.u64 %all, %all;
+    cvta.to.global.u64 %at, %at;
+    cvta.to.global.u64 %rows, %rows;
     cvta.to.global.u64 %out, %out;
 
     setp.eq.u64 %p, %begun, 0;
@@ -75,11 +82,10 @@ PTX = b"""
     st.volatile.global.u64 [%begun], %long;
 
 ORDER:
-    ld.global.u64 %base, [%order];
-    ld.global.u64 %long, [%order+8];
+    ld.global.u64 %base, [%at];
+    ld.global.u64 %long, [%all];
     cvta.to.global.u64 %base, %base;
     cvt.u32.u64 %count, %long;
-    add.u64 %rows, %order, 16;
     setp.eq.u32 %p, %count, 0;
     @%p bra DONE;
 

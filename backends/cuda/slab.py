@@ -1,14 +1,14 @@
-"""All loaded samples in one pinned, page-aligned block of host memory, shared by near engines.
+"""All loaded samples in pinned, page-aligned blocks of host memory, shared by near engines.
 
-Samples are read straight into such a block (`PinnedMemory`), so that they lie in memory once; an
-array from elsewhere is copied into one. The engines of a process on GPUs of one NUMA node use the
-same block.
+There is a block for each input of the model. Samples are read straight into it (`PinnedMemory`),
+so that they lie in memory once; an array from elsewhere is copied into one. The engines of a
+process on GPUs of one NUMA node use the same blocks.
 """
 
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ from backends.cuda.numa import on_node
 from backends.cuda.pinned import pinned_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from backends.base import Array
     from backends.cuda.driver import Driver
 
@@ -57,18 +59,37 @@ class PinnedMemory:
 
 
 class Slab:
-    """Samples that a device can read.
+    """Samples that a device can read, a block an input.
 
     Attributes:
-        address: of row 0.
-        row_bytes: from one row to the next.
-        count: rows.
-        array: the samples in pinned memory, [count, ...]; empty when they are on the device.
+        count: samples.
+        addresses: of row 0 of each input.
+        arrays: the samples in pinned memory, [count, ...] each; empty when they are on the device.
     """
 
+    def __init__(self, driver: Driver, samples: Sequence[Array], *, on_device: bool) -> None:
+        self.count = len(samples[0])
+        self._parts: list[_Part] = []
+        try:
+            for array in samples:
+                self._parts.append(_Part(driver, array, on_device=on_device))
+        except BaseException:
+            self.close()
+            raise
+        self.addresses = [part.address for part in self._parts]
+        self.arrays = [part.array for part in self._parts]
+
+    def close(self) -> None:
+        """Release the memory. Nothing reads it any more."""
+        with ExitStack() as left:  # each is closed, even if a failed device refuses one
+            while self._parts:
+                left.callback(self._parts.pop().close)
+
+
+class _Part:
+    """The samples of one input."""
+
     def __init__(self, driver: Driver, samples: Array, *, on_device: bool) -> None:
-        self.count = len(samples)
-        self.row_bytes = samples.nbytes // len(samples)
         self._driver = driver
         self._block: _Block | None = _take(driver, samples)
         self.address = self._block.address
@@ -83,7 +104,6 @@ class Slab:
             self._block = None
 
     def close(self) -> None:
-        """Release the memory. Nothing reads it any more."""
         if self._block is None:
             self._driver.free(self.address)
         else:

@@ -13,11 +13,11 @@ from backends.cuda.pinned import pinned_bytes
 from backends.cuda.ptx import UNIT_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from backends.base import Array, TensorSpec
     from backends.cuda.driver import Driver, Event, Graph, Stream
     from backends.cuda.held import Held
-
-_NONE = np.empty(0)
 
 
 # Times that the device writes for each batch, by their place in `Slot.stamps`: it begins; the rows
@@ -37,14 +37,14 @@ class Slot:
         done: an event: the outputs are in `results`.
         stamps: pinned memory, [5] uint64: ns on the device's clock; see BEGUN to DONE.
         stamps_address: of the same.
-        source: device address of the input, for `max_batch_size` rows.
+        sources: device address of each input, for `max_batch_size` rows.
         targets: device address of each output.
         results: each output in pinned memory, [max_batch_size, *shape].
         result_addresses: of the same.
-        staging: pinned memory for the input, where the host gathers; else empty.
-        staging_address: of the same.
+        staging: each input in pinned memory, likewise; empty until the host writes rows there.
+        staging_addresses: of the same.
         order: what the device is to gather.
-        gather: the graph that gathers it; None where the host gathers.
+        gather: the graph that gathers it; None where the host gathers every input.
         graphs: the graphs that compute and deliver, by batch size.
         count: rows of the batch in flight; 0: the slot is free.
         launched_ns: when the host launched it.
@@ -56,13 +56,13 @@ class Slot:
     done: Event
     stamps: memoryview
     stamps_address: int
-    source: int
+    sources: tuple[int, ...]
     targets: tuple[int, ...]
     results: tuple[Array, ...]
     result_addresses: tuple[int, ...]
-    staging: Array
-    staging_address: int
     order: GatherOrder
+    staging: tuple[Array, ...] = ()
+    staging_addresses: tuple[int, ...] = ()
     gather: Graph | None = None
     graphs: dict[int, Graph] = field(default_factory=dict)
     count: int = 0
@@ -78,14 +78,14 @@ class SlotPlan:
     """How to open a slot.
 
     Attributes:
-        source: the input, all sizes known.
+        sources: the inputs, all sizes known.
         targets: the outputs, likewise.
         cap: max_batch_size.
         staging: make room for the host to gather in.
         blocking: who waits for the batch sleeps.
     """
 
-    source: TensorSpec
+    sources: tuple[TensorSpec, ...]
     targets: tuple[TensorSpec, ...]
     cap: int
     staging: bool
@@ -98,7 +98,8 @@ def open_slot(driver: Driver, held: Held, plan: SlotPlan, stream: Stream) -> Slo
     Raises:
         OutOfMemoryError: on the device or in pinned memory.
     """
-    cap, row_bytes = plan.cap, tensor_bytes(plan.source)
+    cap = plan.cap
+    row_bytes = tuple(map(tensor_bytes, plan.sources))
 
     def device(size: int) -> int:
         return held.keep(driver.allocate(_whole_units(size)), driver.free)
@@ -110,26 +111,38 @@ def open_slot(driver: Driver, held: Held, plan: SlotPlan, stream: Stream) -> Slo
         return held.keep(driver.event(blocking=blocking), driver.destroy_event)
 
     stamps_address = pinned(STAMP_BYTES * (DONE + 1))
-    addresses = tuple(pinned(cap * tensor_bytes(tensor)) for tensor in plan.targets)
-    staging_address = pinned(cap * row_bytes) if plan.staging else 0
-    return Slot(
+    addresses = _pinned(driver, held, plan.targets, cap)
+    slot = Slot(
         stream=stream,
         copied=event(),
         computed=event(),
         done=event(blocking=plan.blocking),
         stamps=pinned_bytes(stamps_address, STAMP_BYTES * (DONE + 1)).data.cast("B").cast("Q"),
         stamps_address=stamps_address,
-        source=device(cap * row_bytes),
+        sources=tuple(device(cap * size) for size in row_bytes),
         targets=tuple(device(cap * tensor_bytes(tensor)) for tensor in plan.targets),
-        results=tuple(
-            _pinned_array(address, tensor, cap)
-            for address, tensor in zip(addresses, plan.targets, strict=True)
-        ),
+        results=_arrays(addresses, plan.targets, cap),
         result_addresses=addresses,
-        staging=_pinned_array(staging_address, plan.source, cap) if staging_address else _NONE,
-        staging_address=staging_address,
-        order=GatherOrder(pinned(order_bytes(cap)), cap, row_bytes),
+        order=GatherOrder(pinned(order_bytes(cap, len(row_bytes))), cap, row_bytes),
     )
+    if plan.staging:
+        add_staging(driver, held, plan, slot)
+    return slot
+
+
+def add_staging(driver: Driver, held: Held, plan: SlotPlan, slot: Slot) -> None:
+    """Make room in pinned memory for rows that the host writes; `held` takes it.
+
+    Raises:
+        OutOfMemoryError: no more memory can be pinned.
+    """
+    slot.staging_addresses = _pinned(driver, held, plan.sources, plan.cap)
+    slot.staging = _arrays(slot.staging_addresses, plan.sources, plan.cap)
+
+
+def _pinned(driver: Driver, held: Held, tensors: Sequence[TensorSpec], cap: int) -> tuple[int, ...]:
+    sizes = [_whole_units(cap * tensor_bytes(tensor)) for tensor in tensors]
+    return tuple(held.keep(driver.pin(size), driver.unpin) for size in sizes)
 
 
 def _whole_units(size: int) -> int:
@@ -139,10 +152,14 @@ def _whole_units(size: int) -> int:
 
 def tensor_bytes(tensor: TensorSpec) -> int:
     """Return the bytes of one row; all sizes are known."""
-    return prod(size or 1 for size in tensor.shape) * np.dtype(tensor.dtype).itemsize
+    return prod(tensor.sizes) * np.dtype(tensor.dtype).itemsize
 
 
-def _pinned_array(address: int, tensor: TensorSpec, cap: int) -> Array:
-    shape = (cap, *(size or 1 for size in tensor.shape))
-    block = pinned_bytes(address, cap * tensor_bytes(tensor))
-    return block.view(tensor.dtype).reshape(shape)
+def _arrays(addresses: Sequence[int], tensors: Sequence[TensorSpec], cap: int) -> tuple[Array, ...]:
+    """Return what lies in pinned memory as arrays, [cap, *shape] each."""
+    blocks = [
+        pinned_bytes(address, cap * tensor_bytes(tensor)).view(tensor.dtype)
+        for address, tensor in zip(addresses, tensors, strict=True)
+    ]
+    shapes = [(cap, *tensor.sizes) for tensor in tensors]
+    return tuple(block.reshape(shape) for block, shape in zip(blocks, shapes, strict=True))

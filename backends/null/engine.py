@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from msgspec import Meta
 
-from backends.base import TensorSpec, check_rows, check_samples
+from backends.arrays import check_arrays, check_samples
+from backends.base import TensorSpec, check_rows
 from backends.options import read_options
 from sut.base.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from backends.base import Array, EngineSpec, OptionValue
+    from backends.base import Array, Arrays, EngineSpec, OptionValue
 
 WHERE = "null backend"
 S_PER_US = 1e-6
@@ -49,7 +50,7 @@ class NullEngine:
     """Every answer is a row of zeros: [len(rows), output_size] float32, read-only."""
 
     def __init__(self, spec: EngineSpec, options: Options) -> None:
-        self.inputs = (spec.input,)
+        self.inputs = spec.inputs
         self.outputs = (TensorSpec(spec.output_name or "zeros", (options.output_size,), "float32"),)
         self.max_batch_size = spec.max_batch_size
         self.facts: Mapping[str, OptionValue] = {
@@ -68,12 +69,11 @@ class NullEngine:
         self._batches = 0
         self._closed = False
 
-    def bind(self, samples: Array) -> None:
+    def bind(self, samples: Arrays) -> None:
         """See `Engine.bind`. Keeps only the number of samples."""
         if self._closed:
             raise EngineError(f"{WHERE}: the engine is closed. Open a new one.")
-        check_samples(samples, self.inputs[0], WHERE)
-        self._bound = len(samples)
+        self._bound = len(check_samples(samples, self.inputs, WHERE)[0])
 
     def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:
         """See `Engine.infer`.
@@ -86,14 +86,23 @@ class NullEngine:
             state = "closed. Open a new one" if self._closed else "without samples. Call bind first"
             raise EngineError(f"{WHERE}: the engine is {state}.")
         check_rows(rows, self._bound, self.max_batch_size, WHERE)
-        if self._acts:
-            self._act(len(rows))
-        return (self._zeros[: len(rows)],)
+        return self._answer(len(rows))
+
+    def infer_arrays(self, arrays: Arrays) -> tuple[Array, ...]:
+        """See `Engine.infer_arrays`; raises RuntimeError as `infer` does."""
+        if self._closed:
+            raise EngineError(f"{WHERE}: the engine is closed. Open a new one.")
+        return self._answer(len(check_arrays(arrays, self.inputs, self.max_batch_size, WHERE)[0]))
 
     def close(self) -> None:
         """See `Engine.close`."""
         self._bound = 0
         self._closed = True
+
+    def _answer(self, count: int) -> tuple[Array, ...]:
+        if self._acts:
+            self._act(count)
+        return (self._zeros[:count],)
 
     def _act(self, count: int) -> None:
         options = self._options

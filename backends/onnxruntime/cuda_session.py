@@ -16,6 +16,7 @@ from backends.cuda.engine import CudaEngine, open_cuda_engine
 from backends.cuda.gpu import open_driver
 from backends.cuda.held import Held
 from backends.cuda.options import CudaOptions
+from backends.interface import main_dtype
 from backends.onnxruntime import session as ort
 from backends.options import read_options
 from sut.base.errors import EngineError
@@ -153,9 +154,9 @@ class OrtKernel:
         self._place = target.place
         self._where = target.path
         fitted = ort.fit_session(session, spec, target.path)
-        self.input = fitted.input
+        self.inputs = fitted.inputs
         self.outputs = tuple(with_known_sizes(output, target.path) for output in fitted.outputs)
-        self._bindings: dict[tuple[int, int], IOBinding] = {}
+        self._bindings: dict[tuple[int, Sequence[int]], IOBinding] = {}
         self._run_options = target.runtime.RunOptions()
         # The engine waits for its own event; ONNX Runtime would wait for the whole device.
         self._run_options.add_run_config_entry("disable_synchronize_execution_providers", "1")
@@ -163,21 +164,25 @@ class OrtKernel:
             "backend": "onnxruntime",
             "version": target.runtime.__version__,
             "provider": target.providers[0][0],
-            "precision": precision_of(target.path, self.input.dtype),
+            "precision": precision_of(target.path, main_dtype(self.inputs)),
         }
 
-    def prepare(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+    def prepare(
+        self, batch_size: int, sources: Sequence[int], targets: Sequence[int], stream: int
+    ) -> None:
         """See Kernel."""
-        self.enqueue(batch_size, source, targets, stream)
+        self.enqueue(batch_size, sources, targets, stream)
 
-    def enqueue(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+    def enqueue(
+        self, batch_size: int, sources: Sequence[int], targets: Sequence[int], stream: int
+    ) -> None:
         """See Kernel. The stream is the one that the session was opened with."""
         session = self._session
         assert session is not None, "closed last of all"
-        binding = self._bindings.get((batch_size, source))
+        binding = self._bindings.get((batch_size, sources))
         if binding is None:
-            binding = self._bind(session, batch_size, source, targets)
-            self._bindings[batch_size, source] = binding
+            binding = self._bind(session, batch_size, sources, targets)
+            self._bindings[batch_size, sources] = binding
         try:
             session.run_with_iobinding(binding, self._run_options)
         except Exception as error:  # ONNX Runtime's exceptions share no other base
@@ -189,12 +194,13 @@ class OrtKernel:
         self._session = None
 
     def _bind(
-        self, session: InferenceSession, size: int, source: int, targets: Sequence[int]
+        self, session: InferenceSession, size: int, sources: Sequence[int], targets: Sequence[int]
     ) -> IOBinding:
         binding = session.io_binding()
         place = (self._place.kind, self._place.index)
-        shape = (size, *self.input.shape)
-        binding.bind_input(self.input.name, *place, np.dtype(self.input.dtype), shape, source)
+        for tensor, address in zip(self.inputs, sources, strict=True):
+            shape = (size, *tensor.shape)
+            binding.bind_input(tensor.name, *place, np.dtype(tensor.dtype), shape, address)
         for tensor, address in zip(self.outputs, targets, strict=True):
             shape = (size, *tensor.shape)
             binding.bind_output(tensor.name, *place, np.dtype(tensor.dtype), shape, address)

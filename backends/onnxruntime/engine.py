@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backends.base import TensorSpec, check_rows, check_samples
+from backends.arrays import check_arrays, check_samples
+from backends.base import check_rows
+from backends.interface import main_dtype
 from backends.onnxruntime.session import (
     CPU,
     Options,
@@ -30,10 +32,8 @@ if TYPE_CHECKING:
 
     from onnxruntime import InferenceSession
 
-    from backends.base import Array, Engine, EngineSpec, OptionValue
+    from backends.base import Array, Arrays, Engine, EngineSpec, OptionValue
     from backends.onnxruntime.session import Model
-
-NO_ROWS: Array = np.empty(0)
 
 
 class OnnxRuntimeEngine:
@@ -44,44 +44,62 @@ class OnnxRuntimeEngine:
     """
 
     def __init__(self, model: Model, max_batch_size: int, facts: Mapping[str, OptionValue]) -> None:
-        self.inputs: tuple[TensorSpec, ...] = (model.input,)
+        self.inputs = model.inputs
         self.outputs = model.outputs
         self.max_batch_size = max_batch_size
         self.facts: Mapping[str, OptionValue] = facts
         self._where = model.path
         self._session: InferenceSession | None = model.session
-        self._input_name = model.input.name
+        self._input_names = [tensor.name for tensor in model.inputs]
         self._output_names = [output.name for output in model.outputs]
-        self._samples: Array | None = None
-        self._staging: Array = NO_ROWS
+        self._samples: tuple[Array, ...] = ()
+        self._bound = 0
+        self._staging: tuple[Array, ...] = ()
 
-    def bind(self, samples: Array) -> None:
+    def bind(self, samples: Arrays) -> None:
         """See `Engine.bind`."""
         if self._session is None:
             raise EngineError(f"{self._where}: the engine is closed. Open a new one.")
-        check_samples(samples, self.inputs[0], self._where)
-        self._samples = samples
-        if self._staging is NO_ROWS:
+        self._samples = check_samples(samples, self.inputs, self._where)
+        self._bound = len(self._samples[0])
+        if not self._staging:
             # Fill it, so that the first batches do not wait for the system to map its pages.
-            self._staging = np.full((self.max_batch_size, *samples.shape[1:]), 0, samples.dtype)
+            self._staging = tuple(
+                np.full((self.max_batch_size, *array.shape[1:]), 0, array.dtype)
+                for array in self._samples
+            )
 
     def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:
         """See `Engine.infer`. The arrays are new in every call."""
-        samples, session = self._samples, self._session
-        if samples is None or session is None:
+        session = self._session
+        if not self._bound or session is None:
             state = "without samples. Call bind first" if session else "closed. Open a new one"
             raise EngineError(f"{self._where}: the engine is {state}.")
-        check_rows(rows, len(samples), self.max_batch_size, self._where)
-        batch = gather(samples, rows, self._staging)
+        check_rows(rows, self._bound, self.max_batch_size, self._where)
+        batch = gather(self._samples, rows, self._staging)
+        return self._run(session, batch, len(rows))
+
+    def infer_arrays(self, arrays: Arrays) -> tuple[Array, ...]:
+        """See `Engine.infer_arrays`. ONNX Runtime reads the arrays where they lie."""
+        if self._session is None:
+            raise EngineError(f"{self._where}: the engine is closed. Open a new one.")
+        batch = check_arrays(arrays, self.inputs, self.max_batch_size, self._where)
+        return self._run(self._session, batch, len(batch[0]))
+
+    def _run(
+        self, session: InferenceSession, batch: Sequence[Array], count: int
+    ) -> tuple[Array, ...]:
         try:
-            return tuple(session.run(self._output_names, {self._input_name: batch}))
+            fed = dict(zip(self._input_names, batch, strict=True))
+            return tuple(session.run(self._output_names, fed))
         except Exception as error:  # ONNX Runtime's exceptions share no other base
-            raise failed_batch(len(rows), error, self._where) from error
+            raise failed_batch(count, error, self._where) from error
 
     def close(self) -> None:
         """See `Engine.close`."""
-        self._session = self._samples = None
-        self._staging = NO_ROWS
+        self._session = None
+        self._samples = self._staging = ()
+        self._bound = 0
 
 
 def open_engine(spec: EngineSpec) -> Engine:
@@ -105,7 +123,7 @@ def open_engine(spec: EngineSpec) -> Engine:
         "backend": "onnxruntime",
         "version": runtime.__version__,
         "provider": CPU,
-        "precision": precision_of(path, model.input.dtype),
+        "precision": precision_of(path, main_dtype(model.inputs)),
         "intra_op_threads": options.intra_op_threads or 0,
         "batch_axis": "fixed" if isinstance(session.get_inputs()[0].shape[0], int) else "open",
         "simulated": False,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto
 
-    from backends.base import Array
+    from backends.base import Array, Arrays
     from sut.base.progress import Progress
 
 # Since this opset, quantized and dequantized values may be float16 (ONNX, QuantizeLinear).
@@ -75,15 +75,13 @@ class Calibration:
     """Samples for the ranges of activations.
 
     Attributes:
-        input_name: the model's input.
         count: samples.
-        read: from 0 to count - 1 to the sample, [*input shape], in the input's dtype.
+        read: from 0 to count - 1 to the sample, [*input shape] by the input's name, in its dtype.
         method: a key of METHODS.
     """
 
-    input_name: str
     count: int
-    read: Callable[[int], Array]
+    read: Callable[[int], Arrays]
     method: str = "minmax"
 
 
@@ -229,7 +227,7 @@ class _Reader:
         self._next += 1
         if self._progress:
             self._progress(self._next, len(self))
-        return {self._calibration.input_name: sample[None]}
+        return {name: array[None] for name, array in sample.items()}
 
 
 @contextlib.contextmanager

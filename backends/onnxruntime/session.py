@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from backends.base import TensorSpec
-from backends.interface import check_answers, first_answers, fit_input, order_outputs
+from backends.interface import check_answers, first_answers, fit_inputs, order_outputs
 from sut.base.environment import physical_cores
 from sut.base.errors import BatchTooLarge, ConfigError, EngineError
 
@@ -116,13 +116,13 @@ class Model:
     Attributes:
         path: of its file, as the user wrote it.
         session: ONNX Runtime's.
-        input: its one input.
+        inputs: in the order of the benchmark.
         outputs: in the order in which `infer` returns them.
     """
 
     path: str
     session: InferenceSession
-    input: TensorSpec
+    inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
 
@@ -132,8 +132,8 @@ def fit_session(session: InferenceSession, spec: EngineSpec, path: str) -> Model
     Raises:
         EngineError: they do not fit; in one line that names `path` and what to do.
     """
-    tensor = fit_input(_declared(session.get_inputs(), path), spec, path)
-    return Model(path, session, tensor, _outputs_of(session, tensor, spec, path))
+    inputs = fit_inputs(_declared(session.get_inputs(), path), spec, path)
+    return Model(path, session, inputs, _outputs_of(session, inputs, spec, path))
 
 
 def providers(device: str) -> list[tuple[str, dict[str, str]]]:
@@ -260,17 +260,16 @@ def _tensor(node: NodeArg, where: str) -> TensorSpec:
 
 
 def _outputs_of(
-    session: InferenceSession, tensor: TensorSpec, spec: EngineSpec, where: str
+    session: InferenceSession, inputs: Sequence[TensorSpec], spec: EngineSpec, where: str
 ) -> tuple[TensorSpec, ...]:
     """Return the outputs after one batch of zeros."""
     ordered = order_outputs(_declared(session.get_outputs(), where), spec.output_name, where)
     names = [output.name for output in ordered]
-    sizes = [size for size in tensor.shape if size is not None]
 
     def run(count: int) -> tuple[TensorSpec, ...]:
-        zeros = np.zeros((count, *sizes), tensor.dtype)
+        zeros = {tensor.name: np.zeros((count, *tensor.sizes), tensor.dtype) for tensor in inputs}
         try:
-            answers = session.run(names, {tensor.name: zeros})
+            answers = session.run(names, zeros)
         except Exception as error:  # ONNX Runtime's exceptions share no other base
             raise EngineError(
                 f"{where}: a first batch of {count} rows of zeros failed: {_reason(error)} If a "

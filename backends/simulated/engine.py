@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from msgspec import Meta
 
-from backends.base import TensorSpec, check_rows, check_samples
+from backends.arrays import check_arrays, check_samples
+from backends.base import TensorSpec, check_rows
 from backends.options import read_options
 from backends.simulated.curve import NS_PER_MS, Curve, formula, from_file, table
 from backends.simulated.jitter import Distribution, Jitter  # msgspec reads Options at run time
@@ -26,7 +27,7 @@ from sut.base.errors import ConfigError, EngineError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from backends.base import Array, EngineSpec, OptionValue
+    from backends.base import Array, Arrays, EngineSpec, OptionValue
 
 WHERE = "simulated backend"
 NS_PER_S = 1e9
@@ -100,7 +101,7 @@ class SimulatedEngine:
     """A `backends.base.AsyncEngine`. Answers are zeros: [len(rows), 1] float32, read-only."""
 
     def __init__(self, spec: EngineSpec, options: Options, curve: Curve) -> None:
-        self.inputs: tuple[TensorSpec, ...] = (spec.input,)
+        self.inputs = spec.inputs
         self.outputs: tuple[TensorSpec, ...] = (
             TensorSpec(spec.output_name or "zeros", (1,), "float32"),
         )
@@ -130,16 +131,14 @@ class SimulatedEngine:
         self._in_flight: list[tuple[int, Times] | None] = [None] * options.slots
         self._bound = 0
         self._closed = threading.Event()
+        self._restart()
 
-    def bind(self, samples: Array) -> None:
+    def bind(self, samples: Arrays) -> None:
         """See `Engine.bind`. Keeps only the number of samples; the device starts again."""
         if self._closed.is_set():
             raise EngineError(f"{self._where}: the engine is closed. Open a new one.")
-        check_samples(samples, self.inputs[0], self._where)
-        self._bound = len(samples)
-        self._timeline = _timeline(self._service_ns, self._options, self._device, self._tail)
-        self._fail_ns = self._hang_ns = math.inf
-        self._started = False
+        self._bound = len(check_samples(samples, self.inputs, self._where)[0])
+        self._restart()
 
     def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:
         """See `Engine.infer`; raises RuntimeError as `launch` and `wait` do."""
@@ -157,8 +156,22 @@ class SimulatedEngine:
             closed = self._closed.is_set()
             state = "closed. Open a new one" if closed else "without samples. Call bind first"
             raise EngineError(f"{self._where}: the engine is {state}.")
-        count = len(rows)
         check_rows(rows, self._bound, self.max_batch_size, self._where)
+        self._launch(slot, len(rows))
+
+    def infer_arrays(self, arrays: Arrays) -> tuple[Array, ...]:
+        """See `Engine.infer_arrays`; raises RuntimeError as `launch` and `wait` do."""
+        self.launch_arrays(0, arrays)
+        return self.wait(0)[0]
+
+    def launch_arrays(self, slot: int, arrays: Arrays) -> None:
+        """See `AsyncEngine.launch_arrays`; raises as `launch`."""
+        if self._closed.is_set():
+            raise EngineError(f"{self._where}: the engine is closed. Open a new one.")
+        fitting = check_arrays(arrays, self.inputs, self.max_batch_size, self._where)
+        self._launch(slot, len(fitting[0]))
+
+    def _launch(self, slot: int, count: int) -> None:
         if not 0 <= slot < self.slots or self._in_flight[slot] is not None:
             raise EngineError(
                 f"{self._where}: slot {slot} is not free; slots are 0 to {self.slots - 1}, and "
@@ -199,6 +212,12 @@ class SimulatedEngine:
         if not self._closed.is_set():
             self._closed.set()
             time.sleep(self._options.close_s)
+
+    def _restart(self) -> None:
+        """Begin the device's time again: its timeline, its jitter and its failures."""
+        self._timeline = _timeline(self._service_ns, self._options, self._device, self._tail)
+        self._fail_ns = self._hang_ns = math.inf
+        self._started = False
 
     def _start(self, now_ns: int) -> None:
         """Start the time after which the device fails or hangs."""

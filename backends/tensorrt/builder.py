@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from backends.base import TensorSpec, describe
-from backends.interface import fit_input
+from backends.interface import fit_inputs
 from backends.tensorrt.inspection import check_precision, main_precision, network_types
 from backends.tensorrt.log import make_log, reason, refusal
 from backends.tensorrt.plan import Note, Plan, read_plan, save_plan
@@ -94,7 +94,7 @@ def plan_path(request: BuildRequest, library: Library) -> Path:
             library.version,
             request.sm,
             [str(profile) for profile in request.profiles],
-            (request.spec.input.name, request.spec.input.shape),
+            [(tensor.name, tensor.shape) for tensor in request.spec.inputs],
             request.builder_level,
             request.workspace_mib,
         )
@@ -173,9 +173,7 @@ def _build(request: BuildRequest, library: Library, path: Path, progress: Progre
         sm=request.sm,
         model=request.model.rpartition("/")[2],
         model_sha256=model_sha256(Path(request.model)),
-        input=build.input.name,
-        shape=tuple(size or 0 for size in build.input.shape),
-        dtype=build.input.dtype,
+        inputs=build.inputs,
         profiles=build.profiles,
         builder_level=request.builder_level,
         workspace_mib=request.workspace_mib,
@@ -194,7 +192,7 @@ class _Build:
 
     Attributes:
         layers: computing layers by precision, after `parse`.
-        input: the model's, after `parse`.
+        inputs: the model's, after `parse`.
         profiles: batch sizes, after `parse`.
     """
 
@@ -208,11 +206,11 @@ class _Build:
         typed = self._trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED
         self._network = self._builder.create_network(1 << int(typed))
         self.layers: dict[str, int] = {}
-        self.input = request.spec.input
+        self.inputs = request.spec.inputs
         self.profiles = request.profiles
 
     def parse(self) -> None:
-        """Read the ONNX file and check its input against what the benchmark feeds."""
+        """Read the ONNX file and check its inputs against what the benchmark feeds."""
         model = self._request.model
         parser = self._trt.OnnxParser(self._network, self._log)
         if not parser.parse_from_file(model):
@@ -221,9 +219,10 @@ class _Build:
                 f"{model}: {self._library} cannot read it: {reason(errors or self._log.errors)}"
             )
         declared = [_input(self._network, k, model) for k in range(self._network.num_inputs)]
-        self.input = fit_input(declared, self._request.spec, model)
-        if declared[0].shape[0] is not None:
-            self.profiles = (Profile(*[declared[0].shape[0]] * 3),)
+        self.inputs = fit_inputs(declared, self._request.spec, model)
+        fixed = [tensor.shape[0] for tensor in declared if tensor.shape[0] is not None]
+        if fixed:
+            self.profiles = (Profile(*fixed[:1] * 3),)
         self.layers = network_types(self._network)
 
     def serialize(self, progress: Progress | None) -> bytes:
@@ -256,16 +255,17 @@ class _Build:
             config.num_compute_capabilities = 1
             target = getattr(trt.ComputeCapability, f"SM{request.sm}")
             config.set_compute_capability(target, 0)
-        tensor = self._network.get_input(0)
-        if tensor.shape[0] < 0:
-            self._add_profiles(config, tensor.name)
+        network = self._network
+        if any(network.get_input(k).shape[0] < 0 for k in range(network.num_inputs)):
+            self._add_profiles(config)
         return config
 
-    def _add_profiles(self, config: Any, name: str) -> None:
-        shape = self.input.shape
+    def _add_profiles(self, config: Any) -> None:
         for sizes in self.profiles:
             profile = self._builder.create_optimization_profile()
-            profile.set_shape(name, *[(size, *shape) for size in (sizes.min, sizes.opt, sizes.max)])
+            for tensor in self.inputs:
+                shapes = [(size, *tensor.shape) for size in (sizes.min, sizes.opt, sizes.max)]
+                profile.set_shape(tensor.name, *shapes)
             config.add_optimization_profile(profile)
 
 

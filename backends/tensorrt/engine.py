@@ -18,7 +18,7 @@ from backends.cuda.engine import open_cuda_engine
 from backends.cuda.gpu import open_driver
 from backends.cuda.ladder import read_sizes
 from backends.cuda.options import CudaOptions
-from backends.interface import fit_input, order_outputs
+from backends.interface import fit_inputs, order_outputs
 from backends.options import read_options
 from backends.tensorrt.builder import DEFAULT_LEVEL, BuildRequest, make_plan, tensor_spec
 from backends.tensorrt.inspection import check_precision, engine_types, main_precision
@@ -74,7 +74,8 @@ def open_engine(spec: EngineSpec) -> Engine:
     if Path(path).suffix in SUFFIXES:
         plan = read_plan(Path(path), library)
         if plan.note is not None:
-            check_batch(plan.path, plan.note.input, plan.note.max_batch_size, spec.max_batch_size)
+            name = plan.note.inputs[0].name
+            check_batch(plan.path, name, plan.note.max_batch_size, spec.max_batch_size)
         driver = open_driver(spec.device)
     else:
         driver = open_driver(spec.device)
@@ -146,10 +147,10 @@ def load_kernel(
         )
     loaded = _Loaded(where, library, runtime, engine, messages)
     inputs, outputs = _tensors(loaded)
-    tensor = fit_input(inputs, spec, where)
-    profiles = _profiles(engine, tensor.name)
-    check_batch(plan.path, tensor.name, profiles[-1].max, spec.max_batch_size)
-    kernel = TensorRtKernel(loaded, tensor, profiles, sizes)
+    fitting = fit_inputs(inputs, spec, where)
+    profiles = _profiles(engine, fitting, where)
+    check_batch(plan.path, fitting[0].name, profiles[-1].max, spec.max_batch_size)
+    kernel = TensorRtKernel(loaded, fitting, profiles, sizes)
     try:
         kernel.describe(order_outputs(outputs, spec.output_name, where), plan)
     except BaseException:
@@ -190,9 +191,13 @@ class TensorRtKernel:
     capturable = True
 
     def __init__(
-        self, loaded: _Loaded, tensor: TensorSpec, profiles: Sequence[Profile], sizes: Sequence[int]
+        self,
+        loaded: _Loaded,
+        inputs: tuple[TensorSpec, ...],
+        profiles: Sequence[Profile],
+        sizes: Sequence[int],
     ) -> None:
-        self.input = tensor
+        self.inputs = inputs
         self.outputs: tuple[TensorSpec, ...] = ()
         self.sizes = tuple(sizes)
         self.facts: Mapping[str, OptionValue] = {}
@@ -232,16 +237,21 @@ class TensorRtKernel:
             "profiles": ",".join(map(str, self._profiles)),
         }
 
-    def prepare(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+    def prepare(
+        self, batch_size: int, sources: Sequence[int], targets: Sequence[int], stream: int
+    ) -> None:
         """See Kernel. TensorRT-RTX compiles its kernels here."""
-        self.enqueue(batch_size, source, targets, stream)
+        self.enqueue(batch_size, sources, targets, stream)
 
-    def enqueue(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+    def enqueue(
+        self, batch_size: int, sources: Sequence[int], targets: Sequence[int], stream: int
+    ) -> None:
         """See Kernel."""
         context = self._context(batch_size, stream)
-        fits = context.set_tensor_address(self.input.name, source)
-        for output, target in zip(self.outputs, targets, strict=True):
-            fits = context.set_tensor_address(output.name, target) and fits
+        tensors = (*self.inputs, *self.outputs)
+        fits = True
+        for tensor, address in zip(tensors, (*sources, *targets), strict=True):
+            fits = context.set_tensor_address(tensor.name, address) and fits
         if not (fits and context.execute_async_v3(stream)):
             raise self._failure(f"a batch of {batch_size} cannot be enqueued")
 
@@ -256,9 +266,9 @@ class TensorRtKernel:
         context = self._contexts.get(index)
         if context is None:
             context = self._contexts[index] = self._new_context(index, stream)
-        shape = (batch_size, *self.input.shape)
-        if not context.set_input_shape(self.input.name, shape):
-            raise self._failure(f"a batch of {batch_size} does not fit its profiles")
+        for tensor in self.inputs:
+            if not context.set_input_shape(tensor.name, (batch_size, *tensor.shape)):
+                raise self._failure(f"a batch of {batch_size} does not fit its profiles")
         return context
 
     def _new_context(self, index: int, stream: int) -> Any:
@@ -299,8 +309,19 @@ def _tensors(loaded: _Loaded) -> tuple[list[TensorSpec], list[TensorSpec]]:
     return inputs, outputs
 
 
-def _profiles(engine: Any, name: str) -> list[Profile]:
-    """Return an engine's optimization profiles for its input, ascending as they were built."""
+def _profiles(engine: Any, inputs: Sequence[TensorSpec], where: str) -> list[Profile]:
+    """Return an engine's optimization profiles, ascending as they were built."""
+    first, *others = (_profiles_of(engine, tensor.name) for tensor in inputs)
+    if any(found != first for found in others):
+        names = ", ".join(f'"{tensor.name}"' for tensor in inputs)
+        raise EngineError(
+            f"{where}: its inputs {names} have other batch sizes in their optimization profiles; "
+            "expected the same for each. Build the plan again with sut build."
+        )
+    return first
+
+
+def _profiles_of(engine: Any, name: str) -> list[Profile]:
     count = engine.num_optimization_profiles
     shapes = [engine.get_tensor_profile_shape(name, index) for index in range(count)]
     return [Profile(*(int(shape[0]) for shape in three)) for three in shapes]

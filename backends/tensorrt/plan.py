@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 # Needed at run time: msgspec reads the annotations to decode a note.
+from backends.base import TensorSpec
 from backends.tensorrt.profiles import Profile
 from sut.base.errors import BatchTooLarge, EngineError
 from sut.base.files import sha256_file
@@ -42,9 +43,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
         sm: the GPU architecture, such as 75.
         model: name of the ONNX file.
         model_sha256: of that file and the files of its weights.
-        input: name of the input.
-        shape: of one sample.
-        dtype: of the input.
+        inputs: of the model, without the batch axis.
         profiles: batch sizes, ascending and without gaps.
         builder_level: TensorRT's builder optimization level.
         workspace_mib: the most scratch memory that a layer may use; None: TensorRT's own limit.
@@ -61,9 +60,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     sm: int
     model: str
     model_sha256: str
-    input: str
-    shape: tuple[int, ...]
-    dtype: str
+    inputs: tuple[TensorSpec, ...]
     profiles: tuple[Profile, ...]
     builder_level: int
     workspace_mib: int | None

@@ -157,10 +157,10 @@ class TorchKernel:
         self._module: Any = model.module
         self._place, self._inductor = place, inductor
         self._on_gpu = place.type == "cuda"
-        self.input, self.outputs = model.input, model.outputs
+        self.inputs, self.outputs = model.inputs, model.outputs
         self.sizes = sizes
         self.capturable = self._on_gpu
-        self._functions: dict[int, Callable[[Any], Sequence[Any]]] = {}
+        self._functions: dict[int, Callable[..., Sequence[Any]]] = {}
         self._tensors: dict[tuple[int, int], Any] = {}
         self._streams: dict[int, Any] = {}
         # Memory of the graphs; all share it, because batches run in order.
@@ -174,16 +174,23 @@ class TorchKernel:
             "compiled": "no" if inductor is None else "inductor, frozen",
         }
 
-    def prepare(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+    def prepare(
+        self, batch_size: int, sources: Sequence[int], targets: Sequence[int], stream: int
+    ) -> None:
         """See Kernel."""
         for _ in range(PREPARING_CALLS):
-            self.enqueue(batch_size, source, targets, stream)
+            self.enqueue(batch_size, sources, targets, stream)
 
-    def enqueue(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+    def enqueue(
+        self, batch_size: int, sources: Sequence[int], targets: Sequence[int], stream: int
+    ) -> None:
         """See Kernel."""
         with self._torch.no_grad(), self._scope(stream):
-            x = self._at(source, batch_size, self.input)
-            answers = self._function(batch_size, x)(x)
+            batch = tuple(
+                self._at(address, batch_size, tensor)
+                for address, tensor in zip(sources, self.inputs, strict=True)
+            )
+            answers = self._function(batch_size, batch)(*batch)
             for answer, tensor, address in zip(answers, self.outputs, targets, strict=True):
                 self._at(address, batch_size, tensor).copy_(answer)
 
@@ -202,35 +209,35 @@ class TorchKernel:
         del held
         self._torch.cuda.empty_cache()
 
-    def _function(self, size: int, x: Any) -> Callable[[Any], Sequence[Any]]:
+    def _function(self, size: int, batch: tuple[Any, ...]) -> Callable[..., Sequence[Any]]:
         function = self._functions.get(size)
         if function is None:
-            function = self._module if self._inductor is None else self._compile(x)
+            function = self._module if self._inductor is None else self._compile(batch)
             self._functions[size] = function
         return function
 
-    def _compile(self, x: Any) -> Callable[[Any], Sequence[Any]]:
-        """Compile the module for batches like `x`; the compiler keeps its work on disk."""
+    def _compile(self, batch: tuple[Any, ...]) -> Callable[..., Sequence[Any]]:
+        """Compile the module for such batches; the compiler keeps its work on disk."""
         torch = self._torch
         if isinstance(self._module.model, torch.jit.ScriptModule):
-            return self._freeze(x)
+            return self._freeze(batch)
         from torch import _inductor  # noqa: PLC0415 - slow, and only for this
 
         from backends.torch.model import TORCH_EXPORT  # noqa: PLC0415 - it imports torch
 
         with TORCH_EXPORT:
-            graph = torch.export.export(self._module, (x,)).module()
+            graph = torch.export.export(self._module, batch).module()
             with _cacheable():
-                compiled: Callable[[Any], Sequence[Any]] = _inductor.compile(
-                    graph, [x], options=self._inductor
+                compiled: Callable[..., Sequence[Any]] = _inductor.compile(
+                    graph, list(batch), options=self._inductor
                 )
         return compiled
 
-    def _freeze(self, x: Any) -> Callable[[Any], Sequence[Any]]:
+    def _freeze(self, batch: tuple[Any, ...]) -> Callable[..., Sequence[Any]]:
         """Freeze TorchScript, which the compiler cannot compile."""
         torch = self._torch
-        wrapped = torch.jit.trace(self._module, x, check_trace=False)
-        frozen: Callable[[Any], Sequence[Any]] = torch.jit.freeze(wrapped.eval())
+        wrapped = torch.jit.trace(self._module, batch, check_trace=False)
+        frozen: Callable[..., Sequence[Any]] = torch.jit.freeze(wrapped.eval())
         return frozen
 
     def _scope(self, stream: int) -> contextlib.AbstractContextManager[object]:
@@ -249,7 +256,7 @@ class TorchKernel:
         """Return the tensor at an address: always the same object."""
         found = self._tensors.get((address, count))
         if found is None:
-            shape = (count, *(size or 1 for size in tensor.shape))
+            shape = (count, *tensor.sizes)
             found = self._tensors[address, count] = self._view(address, shape, tensor.dtype)
         return found
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from backends.base import TensorSpec
-from backends.interface import check_answers, first_answers, fit_input, order_outputs
+from backends.interface import check_answers, first_answers, fit_inputs, order_outputs
 from backends.torch.onnx_module import OnnxModule
 from sut.base.errors import EngineError
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from backends.base import EngineSpec
 
 IMAGE_AXES = 4
+# Inputs of these types are converted to the weights' type, as floating ones are; larger integers
+# are indices.
+PIXELS = (torch.uint8, torch.int8)
 # torch.export and the compiler keep global state, and workers open in parallel.
 TORCH_EXPORT = threading.Lock()
 # Of torch's types, to the word for a precision.
@@ -42,17 +45,17 @@ class LoadedModel:
     """A model on its device.
 
     Attributes:
-        module: takes a batch, returns a tuple of outputs in the order of `outputs`.
+        module: takes a batch of each input, returns a tuple of outputs in the order of `outputs`.
         form: what the file is.
         precision: of its weights.
-        input: all sizes known.
+        inputs: in the order in which `module` takes them, all sizes known.
         outputs: all sizes known.
     """
 
     module: nn.Module
     form: str
     precision: str
-    input: TensorSpec
+    inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
 
@@ -71,18 +74,21 @@ class Wrapped(nn.Module):  # type: ignore[misc]  # torch may be absent, then it 
         super().__init__()
         self.model, self.dtype, self.order = model, dtype, order
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(self, *batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Convert, run, and put the outputs in order."""
-        if self.dtype is not None:
-            x = x.to(self.dtype)
-        if x.dim() == IMAGE_AXES:
-            x = x.contiguous(memory_format=torch.channels_last)
-        answers = self.model(x)
+        answers = self.model(*map(self._converted, batch))
         found = (answers,) if isinstance(answers, torch.Tensor) else tuple(answers)
         if self.order is not None:
             found = tuple(found[k] for k in self.order)
         # NumPy has no bfloat16.
         return tuple(y.float() if y.dtype == torch.bfloat16 else y for y in found)
+
+    def _converted(self, x: torch.Tensor) -> torch.Tensor:
+        if self.dtype is not None and (x.is_floating_point() or x.dtype in PIXELS):
+            x = x.to(self.dtype)
+        if x.dim() == IMAGE_AXES:
+            x = x.contiguous(memory_format=torch.channels_last)
+        return x
 
 
 def load_model(path: str, spec: EngineSpec, device: torch.device, *, half: bool) -> LoadedModel:
@@ -99,12 +105,13 @@ def load_model(path: str, spec: EngineSpec, device: torch.device, *, half: bool)
     """
     model, form = _read(path, device)
     if isinstance(model, OnnxModule):
-        fed = fit_input(model.declared_inputs, spec, path)
+        fed = fit_inputs(model.declared_inputs, spec, path)
+        model.take([tensor.name for tensor in fed])
         names = [tensor.name for tensor in model.declared_outputs]
         ordered = order_outputs(model.declared_outputs, spec.output_name, path)
         order = [names.index(tensor.name) for tensor in ordered]
     else:
-        fed, names, order = spec.input, [], None
+        fed, names, order = spec.inputs, [], None
     dtype = torch.float16 if half else _floating(model)
     if half and form != "torch.export":
         model = model.half()
@@ -163,16 +170,22 @@ def _channels_last(model: nn.Module) -> None:
 
 
 def _outputs(
-    model: nn.Module, fed: TensorSpec, spec: EngineSpec, device: torch.device, where: str
+    model: nn.Module,
+    fed: Sequence[TensorSpec],
+    spec: EngineSpec,
+    device: torch.device,
+    where: str,
 ) -> list[TensorSpec]:
     """Return the outputs after one batch of zeros."""
-    sizes = tuple(size or 1 for size in fed.shape)
 
     def run(count: int) -> list[TensorSpec]:
-        zeros = torch.zeros((count, *sizes), dtype=getattr(torch, fed.dtype)).to(device)
+        zeros = [
+            torch.zeros((count, *tensor.sizes), dtype=getattr(torch, tensor.dtype)).to(device)
+            for tensor in fed
+        ]
         try:
             with torch.no_grad():
-                answers = model(zeros)
+                answers = model(*zeros)
         except torch.OutOfMemoryError:
             raise  # open_engine handles it
         except Exception as error:  # torch's exceptions share no other base

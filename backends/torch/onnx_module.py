@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class OnnxModule(nn.Module):  # type: ignore[misc]  # torch may be absent, then it has no types
-    """The graph of an ONNX model with one input.
+    """The graph of an ONNX model.
 
     Attributes:
-        declared_input: batch axis first; None for an open one.
+        declared_inputs: batch axis first; None for an open one.
         declared_outputs: in the order in which `forward` returns them.
     """
 
@@ -40,7 +40,7 @@ class OnnxModule(nn.Module):  # type: ignore[misc]  # torch may be absent, then 
         inputs = [value for value in graph.input if value.name not in held]
         self.declared_inputs = [_tensor(value) for value in inputs]
         self.declared_outputs = [_tensor(value) for value in graph.output]
-        self._input = inputs[0].name if inputs else ""
+        self._inputs = [value.name for value in inputs]
         self._outputs = [value.name for value in graph.output]
         self._steps = [_Step(node, path) for node in graph.node]
         self._names = {}
@@ -49,10 +49,14 @@ class OnnxModule(nn.Module):  # type: ignore[misc]  # torch may be absent, then 
             self._names[name] = f"constant_{number}"  # ONNX names may have dots, torch's may not
             self.register_buffer(self._names[name], value)
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return every output for a batch."""
+    def take(self, names: Sequence[str]) -> None:
+        """Take the inputs in the order of these names, all of them, from now on."""
+        self._inputs = list(names)
+
+    def forward(self, *batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return every output for a batch of each input."""
         values = {name: getattr(self, held) for name, held in self._names.items()}
-        values[self._input] = x
+        values |= zip(self._inputs, batch, strict=True)
         for step in self._steps:
             values[step.output] = step.run([values[name] for name in step.inputs], step.attributes)
         return tuple(values[name] for name in self._outputs)
@@ -169,6 +173,12 @@ def _cast(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Tenso
     return inputs[0].to(getattr(torch, name))
 
 
+def _gather(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Tensor:
+    axis = attributes.get("axis", 0) % inputs[0].dim()
+    # By indexing, which counts a negative index from the end, as ONNX does.
+    return inputs[0][(slice(None),) * axis + (inputs[1].long(),)]
+
+
 def _softmax(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Tensor:
     return torch.softmax(inputs[0], attributes.get("axis", -1))
 
@@ -188,6 +198,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Clip": _clip,
     "Conv": _conv,
     "Flatten": _flatten,
+    "Gather": _gather,
     "Gemm": _gemm,
     "GlobalAveragePool": _mean,
     "Identity": lambda inputs, _: inputs[0],

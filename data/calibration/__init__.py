@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from data.dataset_schema import ImagenetData
 from data.datasets import list_samples
 from data.preprocess import MAKERS
-from data.schema import ImagenetData
 from sut.base.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ class CalibrationSamples:
 
     Attributes:
         count: samples.
-        read: from 0 to count - 1 to the sample, [*input shape].
+        read: from 0 to count - 1 to the sample, [*input shape] by the input's name.
         description: which they are, for people.
         digest: SHA-256 of everything that determines their content.
     """
 
     count: int
-    read: Callable[[int], NDArray[np.generic]]
+    read: Callable[[int], Mapping[str, NDArray[np.generic]]]
     description: str
     digest: str
 
@@ -68,7 +68,7 @@ def of_data_set(samples: SampleSet) -> CalibrationSamples:
     held = samples.open()
     return CalibrationSamples(
         count=len(rows),
-        read=lambda index: held[rows[index]],
+        read=lambda index: {name: array[rows[index]] for name, array in held.items()},
         description=f"{len(rows)} of {samples.description}",
         digest=hashlib.sha256(f"{samples.digest} {len(rows)}".encode()).hexdigest(),
     )
@@ -99,11 +99,12 @@ def of_list(benchmark: Benchmark, data_dir: Path | None, source: str) -> Calibra
         )
     names = [by_name[name] for name in wanted]
     steps = msgspec.json.encode((MAKERS, benchmark.preprocess, benchmark.input))
-    dtype = np.dtype(benchmark.input.dtype)
+    tensor = benchmark.inputs[0]  # an image is the only one
+    dtype = np.dtype(tensor.dtype)
 
-    def read(index: int) -> NDArray[np.generic]:
+    def read(index: int) -> dict[str, NDArray[np.generic]]:
         path = listing.folder / names[index]
-        return read_sample(path, benchmark.preprocess, benchmark.input.layout, dtype)
+        return {tensor.name: read_sample(path, benchmark.preprocess, tensor.layout, dtype)}
 
     return CalibrationSamples(
         count=len(names),

@@ -8,18 +8,43 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.dataset_schema import ArraysData, BuiltinData, FolderData, ImagenetData, SyntheticData
+from data.datasets.arrays import holds_arrays, list_arrays, unlisted
 from data.datasets.builtin import list_builtin
 from data.datasets.folder import list_folder
 from data.datasets.imagenet import list_imagenet
-from data.schema import BuiltinData, FolderData, ImagenetData
 from data.tasks import label_reader
 from sut.base.errors import ConfigError
 
 if TYPE_CHECKING:
     from data.benchmark import Benchmark
+    from data.datasets.arrays import ArrayListing
     from data.datasets.listing import Listing, ReadLabel
 
 LABELS_NAME = "labels.csv"  # the file that `--data DIR` finds by itself
+
+
+def reads_arrays(benchmark: Benchmark, data_dir: Path | None) -> bool:
+    """Return whether a benchmark's samples, or those of `data_dir` instead, are arrays."""
+    if isinstance(benchmark.dataset, ArraysData):
+        return True
+    if data_dir is None or not isinstance(benchmark.dataset, BuiltinData | SyntheticData):
+        return False
+    return len(benchmark.inputs) > 1 or holds_arrays(data_dir)
+
+
+def list_array_samples(benchmark: Benchmark, data_dir: Path | None) -> ArrayListing:
+    """Return the arrays of a benchmark, or those of `data_dir` instead.
+
+    Raises:
+        ConfigError: neither the benchmark nor `data_dir` names any.
+        DataError: they are damaged, incomplete, or not what the model is fed.
+    """
+    options, read_label = benchmark.dataset, label_reader(benchmark.accuracy.metric)
+    own = options.path if isinstance(options, ArraysData) else None
+    path = _folder(benchmark, own, data_dir)
+    chosen = options if isinstance(options, ArraysData) else unlisted(path)
+    return list_arrays(chosen, path, benchmark.inputs, read_label)
 
 
 def list_samples(benchmark: Benchmark, data_dir: Path | None) -> Listing:
@@ -48,9 +73,10 @@ def _folder(benchmark: Benchmark, own: str | None, data_dir: Path | None) -> Pat
     if data_dir is not None:
         return data_dir
     if own is None:
+        key = "path" if isinstance(benchmark.dataset, ArraysData) else "folder"
         raise ConfigError(
             f"benchmark {benchmark.name}: no folder of data; expected --data DIR, or "
-            f"dataset.folder in {benchmark.file}."
+            f"dataset.{key} in {benchmark.file}."
         )
     return benchmark.file.parent / own
 

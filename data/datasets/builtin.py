@@ -11,8 +11,8 @@ from data.packages import package_path
 from sut.base.errors import DataError
 
 if TYPE_CHECKING:
+    from data.dataset_schema import BuiltinData
     from data.datasets.listing import ReadLabel
-    from data.schema import BuiltinData
 
 
 def list_builtin(options: BuiltinData, read_label: ReadLabel) -> Listing:

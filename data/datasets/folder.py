@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from data.dataset_schema import FolderData
     from data.datasets.listing import ReadLabel
-    from data.schema import FolderData
     from data.tasks.base import Label
 
 _COLUMNS = 2

@@ -10,8 +10,8 @@ from sut.base.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from data.dataset_schema import ImagenetData
     from data.datasets.listing import ReadLabel
-    from data.schema import ImagenetData
     from data.tasks.base import Label
 
 _COLUMNS = 2

@@ -31,13 +31,12 @@ def resolve_workload(benchmark: Benchmark, backend: str, model: Path | None) -> 
     Raises:
         SutError: the model is missing or is not the expected one.
     """
-    tensor = benchmark.input
     found = None if backend in WITHOUT_MODEL else resolve_model(benchmark, model)
     return Workload(
         benchmark=benchmark.name,
         loadgen_model=benchmark.loadgen_name,
         model=None if found is None else model_of(found),
-        input=TensorSpec(tensor.name, tensor.shape, tensor.dtype),
+        inputs=tuple(TensorSpec(t.name, t.shape, t.dtype) for t in benchmark.inputs),
         output_name=benchmark.output,
         postprocess=benchmark.postprocess,
         performance_sample_count=benchmark.performance_sample_count,

@@ -44,11 +44,11 @@ class Samples:
     """The prepared samples.
 
     Attributes:
-        path: a .npy file [count, *shape]; empty for an engine that reads none.
+        paths: a .npy file [count, *shape] for each input; empty for an engine that reads none.
         count: samples in the data set.
     """
 
-    path: str
+    paths: tuple[str, ...]
     count: int
 
 
@@ -60,7 +60,7 @@ class Workload:
         benchmark: its name.
         loadgen_model: selects the lines of mlperf.conf and user.conf.
         model: None for a backend without one.
-        input: what the model is fed.
+        inputs: what the model is fed.
         output_name: the model's output, or None for its first.
         postprocess: what becomes of the outputs.
         performance_sample_count: samples in memory at once; LoadGen's mlperf.conf may override it.
@@ -70,16 +70,11 @@ class Workload:
     benchmark: str
     loadgen_model: str
     model: Model | None
-    input: TensorSpec
+    inputs: tuple[TensorSpec, ...]
     output_name: str | None
     postprocess: AnyPostprocess
     performance_sample_count: int
     samples: Samples | None = None
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """The shape of one sample; a size that the model leaves open is 1."""
-        return tuple(size or 1 for size in self.input.shape)
 
     def engine(
         self,
@@ -93,7 +88,7 @@ class Workload:
         return EngineSpec(
             backend=backend,
             model_path=None if self.model is None else self.model.path,
-            input=self.input,
+            inputs=self.inputs,
             output_name=self.output_name,
             max_batch_size=max_batch_size,
             device=device,
@@ -109,8 +104,9 @@ class Workload:
     def with_samples(self, samples: SampleSet | None) -> Workload:
         """Return the same with its samples; None: the engine reads none."""
         if samples is None:
-            return replace(self, samples=Samples("", self.performance_sample_count))
-        return replace(self, samples=Samples(str(samples.path.absolute()), samples.count))
+            return replace(self, samples=Samples((), self.performance_sample_count))
+        paths = tuple(str(path.absolute()) for path in samples.paths)
+        return replace(self, samples=Samples(paths, samples.count))
 
 
 def model_of(found: ResolvedModel) -> Model:

@@ -164,7 +164,7 @@ def converted(
 def _samples(source: Source, chosen: CalibrationSamples | None) -> Calibration | None:
     if chosen is None:
         return None
-    return Calibration(source.benchmark.input.name, chosen.count, chosen.read, source.method)
+    return Calibration(chosen.count, chosen.read, source.method)
 
 
 def _calibration(source: Source) -> CalibrationSamples:

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from backends.base import Array, SampleMemory
+    from backends.base import Array, Arrays, SampleMemory, TensorSpec
     from sut.config.workload import Workload
 
 NOT_LOADED = -1
@@ -26,15 +26,15 @@ class LoadedSamples:
     """Samples in memory, in the order in which LoadGen asked for them.
 
     LoadGen's Offline query and MultiStream queries follow that order, so their batches are
-    contiguous rows of `array`: one copy, or none.
+    contiguous rows of each array: one copy, or none.
 
     Attributes:
-        array: [rows, *shape], C-contiguous.
+        arrays: by the input's name, [rows, *shape] each, C-contiguous.
         row_of: row of every data set index, NOT_LOADED for those not in memory.
         indices: the data set index of each row.
     """
 
-    array: Array
+    arrays: Arrays
     row_of: Sequence[int]
     indices: Sequence[int]
 
@@ -44,18 +44,16 @@ class SampleSource:
     """Which samples to load from where, as plain data; each process reads its own copy.
 
     Attributes:
-        path: a .npy file [count, *shape]; empty for an engine that reads no samples.
+        paths: a .npy file [count, *shape] for each input; empty for an engine that reads none.
         count: samples in the data set.
-        shape: of one sample.
-        dtype: NumPy's name.
+        inputs: of the model.
         indices: data set indices in LoadGen's order. Repeated ones share a row; LoadGen pads the
             last query of MultiStream with them.
     """
 
-    path: str
+    paths: tuple[str, ...]
     count: int
-    shape: tuple[int, ...]
-    dtype: str
+    inputs: tuple[TensorSpec, ...]
     indices: tuple[int, ...]
 
     @classmethod
@@ -63,34 +61,47 @@ class SampleSource:
         """Return where to read some samples of a workload, whose samples are prepared."""
         samples = workload.samples
         assert samples is not None, "samples are prepared before any are loaded"
-        shape, dtype = workload.sample_shape, workload.input.dtype
-        return cls(samples.path, samples.count, shape, dtype, tuple(indices))
+        return cls(samples.paths, samples.count, workload.inputs, tuple(indices))
 
     def read(self, memory: SampleMemory | None = None) -> LoadedSamples:
-        """Read the samples into a block of `memory`, or into ordinary memory for None.
+        """Read the samples into blocks of `memory`, or into ordinary memory for None.
 
         Raises:
             IndexError: there is no such sample.
         """
-        if not self.path:  # zeros take no memory until somebody touches them, and nobody does
-            zeros = np.zeros((self.count, *self.shape), self.dtype)
+        if not self.paths:  # zeros take no memory until somebody touches them, and nobody does
+            zeros = {
+                tensor.name: np.zeros((self.count, *tensor.sizes), tensor.dtype)
+                for tensor in self.inputs
+            }
             return LoadedSamples(zeros, range(self.count), range(self.count))
-        source = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        sources = [np.load(path, mmap_mode="r", allow_pickle=False) for path in self.paths]
         order = list(dict.fromkeys(self.indices))
-        row_of = [NOT_LOADED] * len(source)
+        row_of = [NOT_LOADED] * len(sources[0])
         for row, index in enumerate(order):
             row_of[index] = row
-        shape = (len(order), *source.shape[1:])
-        allocate = np.empty if memory is None else memory.allocate
-        block = allocate(shape, source.dtype)
-        try:
-            # "clip" because "raise" would go through a buffer: the indices were checked just now.
-            np.take(source, order, axis=0, out=block, mode="clip")
-        except BaseException:
-            if memory is not None:
+        blocks = _taken(sources, order, memory)
+        names = [tensor.name for tensor in self.inputs]
+        return LoadedSamples(dict(zip(names, blocks, strict=True)), row_of, order)
+
+
+def _taken(
+    sources: Sequence[Array], order: Sequence[int], memory: SampleMemory | None
+) -> list[Array]:
+    """Return rows of each source in new blocks; the rows exist."""
+    allocate = np.empty if memory is None else memory.allocate
+    blocks: list[Array] = []
+    try:
+        for source in sources:
+            blocks.append(allocate((len(order), *source.shape[1:]), source.dtype))
+            # "clip" because "raise" would go through a buffer.
+            np.take(source, order, axis=0, out=blocks[-1], mode="clip")
+    except BaseException:
+        if memory is not None:
+            for block in blocks:
                 memory.free(block)
-            raise
-        return LoadedSamples(block, row_of, order)
+        raise
+    return blocks
 
 
 class SampleReader:
@@ -123,4 +134,5 @@ class SampleReader:
         while self._read:
             samples, memory = self._read.popitem()[1]
             if memory is not None:
-                memory.free(samples.array)
+                for array in samples.arrays.values():
+                    memory.free(array)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from data.dataset_schema import SyntheticData
 from data.datasets import list_samples
-from data.schema import RoundRules, SyntheticData
+from data.schema import RoundRules
 from scenarios import scenario
 
 if TYPE_CHECKING:

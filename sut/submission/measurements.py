@@ -48,7 +48,7 @@ def measurements(order: Order, parts: Mapping[str, Part]) -> dict[str, object]:
     performance = parts[PERFORMANCE]
     tests = {name: settings_of(part) for name, part in parts.items()}
     found: dict[str, object] = {
-        "input_data_types": _TYPES.get(order.benchmark.input.dtype, order.benchmark.input.dtype),
+        "input_data_types": _input_types(order),
         "retraining": "no" if order.closed else NOT_STATED,
         "starting_weights_filename": _weights(order, read_ran(performance.folder).model),
         "weight_data_types": _precision(performance),
@@ -66,6 +66,11 @@ def measurements(order: Order, parts: Mapping[str, Part]) -> dict[str, object]:
     if order.stand_in:
         found["stand_in"] = order.stand_in
     return found
+
+
+def _input_types(order: Order) -> str:
+    found = [_TYPES.get(tensor.dtype, tensor.dtype) for tensor in order.benchmark.inputs]
+    return ", ".join(dict.fromkeys(found))
 
 
 def settings_of(part: Part) -> dict[str, object]:

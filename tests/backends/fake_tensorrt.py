@@ -1,8 +1,8 @@
 """What TensorRT offers for running a plan, in NumPy and on the host: no GPU runs these tests.
 
-A plan of this library is text; its engine is tests.backends.models.linear. It is as strict as
-TensorRT where the backend could go wrong: shapes are checked against the context's profile, every
-tensor needs an address, and a context begins with the first profile.
+A plan of this library is text; its engine is `linear` or `three` of tests.backends.models. It is as
+strict as TensorRT where the backend could go wrong: shapes are checked against the context's
+profile, every tensor needs an address, and a context begins with the first profile.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from backends.base import TensorSpec
 from backends.tensorrt.library import Library
 from tests.backends.host_engine import at
-from tests.backends.models import CLASSES, SHAPE, linear_answers
+from tests.backends.models import CLASSES, SHAPE, THREE, linear_answers, three_answers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     Shape = tuple[int, ...]
 
 TensorIOMode = Enum("TensorIOMode", ["INPUT", "OUTPUT"])
-DataType = Enum("DataType", ["FLOAT", "HALF", "INT64", "BF16"])
+DataType = Enum("DataType", ["FLOAT", "HALF", "INT64", "BF16", "BOOL"])
 LayerInformationFormat = Enum("LayerInformationFormat", ["JSON"])
 ExecutionStrategy = Enum("ExecutionStrategy", ["LAZY", "EAGER"])
 
@@ -37,6 +38,8 @@ class FakePlan:
         dtype: of the input and the first output.
         fixed_output: the first output does not grow with the batch.
         fails: `execute_async_v3` returns False.
+        three: the engine has the inputs THREE.
+        unequal: the second input has other profiles than the first.
         eager: as TensorRT-RTX: contexts are wanted whose kernels are compiled at once.
     """
 
@@ -45,6 +48,8 @@ class FakePlan:
     dtype: str = "FLOAT"
     fixed_output: bool = False
     fails: bool = False
+    three: bool = False
+    unequal: bool = False
     eager: bool = False
 
     def content(self) -> bytes:
@@ -80,8 +85,17 @@ class Engine:
     plan: FakePlan
     logger: ILogger
 
-    names = ("x", "logits", "best")
-    num_io_tensors = len(names)
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return THREE if self.plan.three else (TensorSpec("x", SHAPE, "float32"),)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*(tensor.name for tensor in self.inputs), "logits", "best")
+
+    @property
+    def num_io_tensors(self) -> int:
+        return len(self.names)
 
     @property
     def num_optimization_profiles(self) -> int:
@@ -91,20 +105,23 @@ class Engine:
         return self.names[index]
 
     def get_tensor_mode(self, name: str) -> TensorIOMode:
-        return TensorIOMode.INPUT if name == "x" else TensorIOMode.OUTPUT
+        return TensorIOMode.OUTPUT if name in ("logits", "best") else TensorIOMode.INPUT
 
     def get_tensor_dtype(self, name: str) -> DataType:
-        return DataType.INT64 if name == "best" else DataType[self.plan.dtype]
+        known = {"best": "INT64", "ids": "INT64", "mask": "BOOL"}
+        return DataType[known.get(name, self.plan.dtype)]
 
     def get_tensor_shape(self, name: str) -> Shape:
         return (-1, *self.row_shapes()[name])
 
     def row_shapes(self) -> Mapping[str, Shape]:
-        return {"x": SHAPE, "logits": (CLASSES,), "best": (1,)}
+        inputs = {tensor.name: tensor.sizes for tensor in self.inputs}
+        return {**inputs, "logits": (CLASSES,), "best": (1,)}
 
     def get_tensor_profile_shape(self, name: str, index: int) -> list[Shape]:
-        assert name == "x"
-        return [(size, *SHAPE) for size in self.plan.profiles[index]]
+        position = self.names.index(name)
+        more = 1 if self.plan.unequal and position else 0
+        return [(size + more, *self.row_shapes()[name]) for size in self.plan.profiles[index]]
 
     def create_execution_context(self, settings: RuntimeConfig | None = None) -> Context | None:
         return Context(self) if self.plan.eager == _is_eager(settings) else None
@@ -143,7 +160,8 @@ class Context:
 
     def set_input_shape(self, name: str, shape: Sequence[int]) -> bool:
         least, _, most = self._engine.plan.profiles[self.profile]
-        fits = name == "x" and tuple(shape[1:]) == SHAPE and least <= shape[0] <= most
+        known = {tensor.name: tensor.sizes for tensor in self._engine.inputs}
+        fits = tuple(shape[1:]) == known.get(name) and least <= shape[0] <= most
         self._batch = shape[0] if fits else 0
         if not fits:
             self._engine.logger.log(ILogger.ERROR, "the shape is not in the profile")
@@ -161,7 +179,11 @@ class Context:
         if self._engine.plan.fails or set(self._addresses) != set(self._engine.names):
             self._engine.logger.log(ILogger.ERROR, "IContext::enqueueV3: Error Code 1: lost")
             return False
-        answers = linear_answers(at(self._addresses["x"], (self._batch, *SHAPE), "float32"))
+        batch = [
+            at(self._addresses[tensor.name], (self._batch, *tensor.sizes), tensor.dtype)
+            for tensor in self._engine.inputs
+        ]
+        answers = (three_answers if self._engine.plan.three else linear_answers)(*batch)
         for name, answer in zip(("logits", "best"), answers, strict=True):
             at(self._addresses[name], answer.shape, answer.dtype.name)[:] = answer
         return True

@@ -13,7 +13,7 @@ from backends.cuda.host_driver import HostDriver
 from backends.cuda.ladder import read_sizes
 from backends.cuda.options import CudaOptions
 from backends.options import read_options
-from tests.backends.models import CLASSES, linear_answers
+from tests.backends.models import CLASSES, linear_answers, three_answers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class LinearKernel:
         closed: times that it was closed.
     """
 
-    input = INPUT
+    inputs: tuple[TensorSpec, ...] = (INPUT,)
     outputs: tuple[TensorSpec, ...] = OUTPUTS
 
     def __init__(self, sizes: Sequence[int], *, capturable: bool = True) -> None:
@@ -50,18 +50,42 @@ class LinearKernel:
         self.ran: list[int] = []
         self.closed = 0
 
-    def prepare(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
-        self.enqueue(batch_size, source, targets, stream)
+    def prepare(
+        self, batch_size: int, sources: Sequence[int], targets: Sequence[int], stream: int
+    ) -> None:
+        self.enqueue(batch_size, sources, targets, stream)
 
-    def enqueue(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+    def enqueue(
+        self, batch_size: int, sources: Sequence[int], targets: Sequence[int], stream: int
+    ) -> None:
         self.ran.append(batch_size)
-        answers = linear_answers(at(source, (batch_size, *SHAPE), "float32"))
-        for answer, tensor, address in zip(answers, OUTPUTS, targets, strict=True):
+        batch = [
+            at(address, (batch_size, *tensor.sizes), tensor.dtype)
+            for address, tensor in zip(sources, self.inputs, strict=True)
+        ]
+        for answer, tensor, address in zip(self.answers(*batch), OUTPUTS, targets, strict=True):
             block = at(address, answer.shape, tensor.dtype)
             block[:] = answer
 
+    def answers(self, *batch: Array) -> tuple[Array, ...]:
+        return linear_answers(*batch)
+
     def close(self) -> None:
         self.closed += 1
+
+
+class ThreeKernel(LinearKernel):
+    """tests.backends.models.three; it reads as many of the mask as the model has."""
+
+    def __init__(
+        self, inputs: tuple[TensorSpec, ...], sizes: Sequence[int], *, capturable: bool = True
+    ) -> None:
+        super().__init__(sizes, capturable=capturable)
+        self.inputs = inputs
+
+    def answers(self, *batch: Array) -> tuple[Array, ...]:
+        ids, mask, values = batch
+        return three_answers(ids, mask[:, :6], values)
 
 
 def at(address: int, shape: tuple[int, ...], dtype: str) -> Array:
@@ -71,9 +95,11 @@ def at(address: int, shape: tuple[int, ...], dtype: str) -> Array:
     return np.frombuffer(block, np.uint8).view(dtype).reshape(shape)
 
 
-def spec_of(*, slots: int = 3, **options: OptionValue) -> EngineSpec:
+def spec_of(
+    *, slots: int = 3, inputs: tuple[TensorSpec, ...] = (INPUT,), **options: OptionValue
+) -> EngineSpec:
     """Return a spec for `open_on_host`."""
-    return EngineSpec("linear", None, INPUT, None, 6, options=options, slots=slots)
+    return EngineSpec("linear", None, inputs, None, 6, options=options, slots=slots)
 
 
 def open_on_host(
@@ -83,4 +109,6 @@ def open_on_host(
     options = read_options(spec.options, CudaOptions, WHERE)
     sizes = read_sizes(options.graph_sizes, spec.max_batch_size, WHERE) if graphs else ()
     kernel = LinearKernel(sizes, capturable=graphs)
+    if len(spec.inputs) > 1:
+        kernel = ThreeKernel(spec.inputs, sizes, capturable=graphs)
     return open_cuda_engine(driver or HostDriver(), kernel, spec, options, WHERE)

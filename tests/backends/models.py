@@ -8,8 +8,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from backends.base import TensorSpec
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -59,11 +61,64 @@ def linear_answers(samples: Array) -> tuple[Array, Array]:
     return logits, np.argmax(logits, axis=1, keepdims=True)
 
 
+# A model of three inputs, as those of a text have: 48, 6 and 48 bytes a sample.
+THREE = (
+    TensorSpec("ids", (6,), "int64"),
+    TensorSpec("mask", (6,), "bool"),
+    TensorSpec("values", (3, 4), "float32"),
+)
+WORDS = 12  # rows of its table
+
+
+def three_weights() -> dict[str, NDArray[np.float32]]:
+    """Return the constants of `three`, small whole numbers."""
+    shapes = {"table": (WORDS,), "w": (6, CLASSES), "v": (12, CLASSES)}
+    random = np.random.default_rng(3)
+    return {
+        name: random.integers(-4, 5, shape).astype(np.float32) for name, shape in shapes.items()
+    }
+
+
+def three() -> ModelProto:
+    """Return a model of the inputs THREE with the outputs of `linear`."""
+    kinds = {tensor: helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)) for tensor in THREE}
+    return model(
+        [
+            helper.make_node("Gather", ["table", "ids"], ["words"], axis=0),
+            helper.make_node("Cast", ["mask"], ["weight"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["words", "weight"], ["kept"]),
+            helper.make_node("MatMul", ["kept", "w"], ["of_words"]),
+            helper.make_node("Flatten", ["values"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "v"], ["of_values"]),
+            helper.make_node("Add", ["of_words", "of_values"], ["logits"]),
+            helper.make_node("ArgMax", ["logits"], ["best"], axis=1),
+        ],
+        [
+            helper.make_tensor_value_info(tensor.name, kind, ["N", *tensor.shape])
+            for tensor, kind in kinds.items()
+        ],
+        [
+            floats("logits", "N", CLASSES),
+            helper.make_tensor_value_info("best", TensorProto.INT64, ["N", 1]),
+        ],
+        three_weights(),
+    )
+
+
+def three_answers(ids: Array, mask: Array, values: Array) -> tuple[Array, Array]:
+    """Return what `three` answers."""
+    held = three_weights()
+    kept = held["table"][ids.astype(np.int64)] * mask.astype(np.float32)
+    flat = values.reshape(len(values), -1).astype(np.float32)
+    logits = kept @ held["w"] + flat @ held["v"]
+    return logits, np.argmax(logits, axis=1, keepdims=True)
+
+
 def model(
     nodes: Sequence[NodeProto],
     inputs: Sequence[ValueInfoProto],
     outputs: Sequence[ValueInfoProto],
-    constants: dict[str, Array] | None = None,
+    constants: Mapping[str, Array] | None = None,
 ) -> ModelProto:
     """Return a model of these parts."""
     held = [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()]

@@ -9,7 +9,7 @@ import pytest
 from backends.base import BACKENDS, EngineSpec, TensorSpec, open_engine
 from sut.base.errors import ConfigError
 
-SPEC = EngineSpec("null", None, TensorSpec("x", (1,), "float32"), None, 1)
+SPEC = EngineSpec("null", None, (TensorSpec("x", (1,), "float32"),), None, 1)
 
 
 def test_an_unknown_backend_is_refused_with_the_nearest() -> None:

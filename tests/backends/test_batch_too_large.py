@@ -19,7 +19,7 @@ from tests.backends.models import SHAPE, floats, linear, model, save
 def opened(path: str, max_batch_size: int = 8, name: str = "x") -> None:
     """Open a model with ONNX Runtime."""
     tensor = TensorSpec(name, SHAPE, "float32")
-    open_engine(EngineSpec("onnxruntime", path, tensor, None, max_batch_size))
+    open_engine(EngineSpec("onnxruntime", path, (tensor,), None, max_batch_size))
 
 
 def test_a_batch_axis_fixed_to_one_takes_a_smaller_batch(tmp_path: Path) -> None:

@@ -15,14 +15,21 @@ from backends.cuda.errors import CudaError, OutOfMemoryError
 from backends.cuda.host_driver import HostDriver
 from backends.cuda.options import CudaOptions
 from sut.base.errors import ConfigError, EngineError
-from tests.backends.conformance import BOUND, BackendTestCase, make_samples
+from tests.backends.conformance import (
+    BOUND,
+    BackendTestCase,
+    SeveralInputsTestCase,
+    SlotsTestCase,
+    SpawnTestCase,
+    make_samples,
+)
 from tests.backends.host_engine import WHERE, LinearKernel, at, open_on_host, spec_of
-from tests.backends.models import linear_answers
+from tests.backends.models import THREE, linear_answers, three_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from backends.base import Array, Engine, EngineSpec
+    from backends.base import Array, Arrays, Engine, EngineSpec
     from backends.cuda.engine import CudaEngine
 
 SPEC = spec_of()
@@ -42,11 +49,11 @@ class OnHost(BackendTestCase):
     def open(spec: EngineSpec) -> Engine:
         return open_on_host(spec)
 
-    def expected(self, samples: Array) -> tuple[Array, ...]:
-        return linear_answers(samples)
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return linear_answers(samples["x"])
 
 
-class TestGraphsAndGatherOnTheDevice(OnHost):
+class TestGraphsAndGatherOnTheDevice(OnHost, SlotsTestCase, SpawnTestCase):
     @pytest.fixture
     def spec(self) -> EngineSpec:
         return spec_of()
@@ -58,21 +65,60 @@ class TestNoGraphsAndGatherOnTheHost(OnHost):
         return spec_of(slots=1, cuda_graphs=False, gather="staging", wait="block")
 
 
-class TestCopies(OnHost):
+class TestCopies(OnHost, SlotsTestCase):
     @pytest.fixture
     def spec(self) -> EngineSpec:
         return spec_of(slots=2, gather="copies")
 
 
-class TestSamplesOnTheDevice(OnHost):
+class TestSamplesOnTheDevice(OnHost, SlotsTestCase):
     @pytest.fixture
     def spec(self) -> EngineSpec:
         return spec_of(samples_on_device=True, graph_sizes="1,2", wait="spin")
 
 
+class ThreeOnHost(SeveralInputsTestCase):
+    @staticmethod
+    def open(spec: EngineSpec) -> Engine:
+        return open_on_host(spec)
+
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return three_answers(**samples)
+
+
+class TestThreeInputsOfWhichTheDeviceGathersTwo(ThreeOnHost, SlotsTestCase):
+    """A sample of the mask has 6 bytes: no multiple of what the device copies at once."""
+
+    @pytest.fixture
+    def spec(self) -> EngineSpec:
+        return spec_of(inputs=THREE)
+
+
+class TestThreeInputsGatheredOnTheHost(ThreeOnHost):
+    @pytest.fixture
+    def spec(self) -> EngineSpec:
+        return spec_of(inputs=THREE, slots=1, gather="staging", cuda_graphs=False)
+
+
+class TestThreeInputsByCopies(ThreeOnHost, SlotsTestCase):
+    @pytest.fixture
+    def spec(self) -> EngineSpec:
+        return spec_of(inputs=THREE, gather="copies", wait="block")
+
+
+class TestThreeInputsOnTheDevice(ThreeOnHost, SlotsTestCase):
+    @pytest.fixture
+    def spec(self) -> EngineSpec:
+        wide = replace(THREE[1], shape=(16,))
+        return spec_of(inputs=(THREE[0], wide, THREE[2]), samples_on_device=True)
+
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return three_answers(**{**samples, "mask": samples["mask"][:, :6]})
+
+
 def assert_answers(engine: CudaEngine, slot: int, rows: Sequence[int]) -> None:
     outputs, _ = engine.wait(slot)
-    for output, want in zip(outputs, linear_answers(SAMPLES), strict=True):
+    for output, want in zip(outputs, linear_answers(SAMPLES["x"]), strict=True):
         np.testing.assert_array_equal(output, want[list(rows)], strict=True)
 
 
@@ -149,12 +195,14 @@ def test_the_parts_of_a_batch_are_times(engine: CudaEngine) -> None:
 class EchoKernel(LinearKernel):
     """Answers its input: rows and outputs that go by the copy engine."""
 
-    input = TensorSpec("x", (1 << 16,), "float32")
+    inputs = (TensorSpec("x", (1 << 16,), "float32"),)
     outputs = (TensorSpec("y", (1 << 16,), "float32"),)
 
-    def enqueue(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
+    def enqueue(
+        self, batch_size: int, sources: Sequence[int], targets: Sequence[int], stream: int
+    ) -> None:
         shape = (batch_size, 1 << 16)
-        at(targets[0], shape, "float32")[:] = at(source, shape, "float32")
+        at(targets[0], shape, "float32")[:] = at(sources[0], shape, "float32")
 
 
 @pytest.mark.parametrize("slots", [1, 3])
@@ -165,7 +213,7 @@ def test_large_rows_and_outputs_keep_their_batch(
     spec, options = replace(SPEC, slots=slots), CudaOptions(gather=gather)
     samples = np.random.default_rng(2).standard_normal((8, 1 << 16)).astype(np.float32)
     engine = open_cuda_engine(HostDriver(), EchoKernel((2, 6)), spec, options, WHERE)
-    engine.bind(samples)
+    engine.bind({"x": samples})
     batches = [range(1, 7), [3], [7, 1, 0, 5, 5], range(2)]
 
     for k, rows in enumerate(batches * 2):
@@ -249,7 +297,7 @@ def test_two_engines_share_the_pinned_samples() -> None:
 
     assert driver.pinned_bytes() == with_one
     engines[0].close()
-    np.testing.assert_array_equal(engines[1].infer([3])[0], linear_answers(SAMPLES)[0][3:4])
+    np.testing.assert_array_equal(engines[1].infer([3])[0], linear_answers(SAMPLES["x"])[0][3:4])
     engines[1].close()
     assert driver.pinned_bytes() == 0
 
@@ -301,7 +349,7 @@ def test_a_failure_is_no_full_memory() -> None:
 
 def test_a_kernel_that_cannot_be_prepared_is_closed_and_nothing_stays() -> None:
     class Refuses(LinearKernel):
-        def prepare(self, batch_size: int, source: int, targets: object, stream: int) -> None:
+        def prepare(self, batch_size: int, sources: object, targets: object, stream: int) -> None:
             raise EngineError("no algorithm")
 
     driver, kernel = HostDriver(), Refuses((6,))

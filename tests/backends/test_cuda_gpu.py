@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from backends.base import EngineSpec, TensorSpec, open_engine
-from backends.cuda.driver import DELIVER_BYTES, Parcel
+from backends.cuda.driver import DELIVER_BYTES, Errand, Parcel
 from backends.cuda.engine import CudaEngine, open_cuda_engine
 from backends.cuda.errors import OutOfMemoryError
 from backends.cuda.gpu import open_driver
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from backends.base import Array, OptionValue
+    from backends.base import Array, Arrays, OptionValue
     from backends.cuda.gpu import CudaDriver
 
 INPUT = TensorSpec("x", SHAPE, "float32")
@@ -61,7 +61,7 @@ pytestmark = [
 def torch_spec(path: str, *, slots: int = 2, cap: int = 6, **options: OptionValue) -> EngineSpec:
     pytest.importorskip("torch", reason="torch is not installed")
     options = {"compile": "none", **options}
-    return EngineSpec("torch", path, INPUT, None, cap, "0", options, slots)
+    return EngineSpec("torch", path, (INPUT,), None, cap, "0", options, slots)
 
 
 @pytest.fixture
@@ -97,18 +97,18 @@ def test_bytes_go_to_the_device_and_back(driver: CudaDriver) -> None:
 @pytest.mark.parametrize("count", [1, 3, 64, 130])
 def test_the_gather_copies_every_row(driver: CudaDriver, units: int, count: int) -> None:
     row_bytes, total = units * UNIT_BYTES, 40
-    slab, address = driver.pin(total * row_bytes), driver.pin(order_bytes(130))
+    slab, address = driver.pin(total * row_bytes), driver.pin(order_bytes(130, 1))
     begun_at = driver.pin(8)
     target, back = driver.allocate(count * row_bytes), driver.pin(count * row_bytes)
     random = np.random.default_rng(units)
     data = random.integers(0, 256, (total, row_bytes), np.uint8)
     pinned_bytes(slab, data.nbytes)[:] = data.reshape(-1)
     wanted = random.integers(0, total, count).astype(np.int32)
-    order = GatherOrder(address, 130, row_bytes)
+    order = GatherOrder(address, 130, [row_bytes])
     stream, done = driver.stream(), driver.event(blocking=True)
 
-    order.write(slab, wanted.tolist())
-    driver.gather(order, target, begun_at, stream)
+    order.write([slab], wanted.tolist())
+    driver.gather(Errand(order, 0, target, begun_at), stream)
     driver.copy(back, target, count * row_bytes, stream)
     driver.record(done, stream)
     driver.synchronize(done)
@@ -149,15 +149,15 @@ def test_a_delivery_is_whole_when_its_last_time_is_there(driver: CudaDriver, siz
 
 def test_a_graph_gathers_what_its_order_says_when_it_runs(driver: CudaDriver) -> None:
     count, row_bytes = 6, 4 * UNIT_BYTES
-    slab, address = driver.pin(40 * row_bytes), driver.pin(order_bytes(count))
+    slab, address = driver.pin(40 * row_bytes), driver.pin(order_bytes(count, 1))
     target, back = driver.allocate(count * row_bytes), driver.pin(count * row_bytes)
     data = np.arange(40 * row_bytes, dtype=np.uint32).astype(np.uint8).reshape(40, row_bytes)
     pinned_bytes(slab, data.nbytes)[:] = data.reshape(-1)
-    order, stream = GatherOrder(address, count, row_bytes), driver.stream()
-    graph = driver.capture(lambda: driver.gather(order, target, 0, stream), stream)
+    order, stream = GatherOrder(address, count, [row_bytes]), driver.stream()
+    graph = driver.capture(lambda: driver.gather(Errand(order, 0, target), stream), stream)
 
     for rows in ([3], [5, 1, 1, 39, 0, 7], [2, 4]):
-        order.write(slab, rows)
+        order.write([slab], rows)
         driver.launch(graph, stream)
         driver.copy(back, target, len(rows) * row_bytes, stream)
         driver.settle()
@@ -202,8 +202,8 @@ def test_a_gpu_that_does_not_exist_is_refused() -> None:
 
 
 class TorchCase(BackendTestCase):
-    def expected(self, samples: Array) -> tuple[Array, ...]:
-        return linear_answers(samples)
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return linear_answers(samples["x"])
 
 
 class TestTorchWithGraphs(TorchCase):
@@ -232,7 +232,7 @@ class TestOnnxRuntime(TorchCase):
         if "CUDAExecutionProvider" not in runtime.get_available_providers():
             pytest.skip("this onnxruntime has no CUDA provider")
         path = save(linear(), tmp_path)
-        return EngineSpec("onnxruntime", path, INPUT, None, 6, "0", {}, 2)
+        return EngineSpec("onnxruntime", path, (INPUT,), None, 6, "0", {}, 2)
 
 
 @pytest.mark.slow
@@ -244,7 +244,7 @@ def test_a_compiled_model_answers_the_same(tmp_path: Path) -> None:
     engine.bind(samples)
 
     for rows in ([2], [4, 1, 1], [5, 4, 3, 2, 1, 0]):
-        want = linear_answers(samples)[0][rows]
+        want = linear_answers(samples["x"])[0][rows]
         np.testing.assert_array_equal(engine.infer(rows)[0], want)
     engine.close()
 
@@ -254,18 +254,22 @@ class EchoKernel:
 
     sizes = (2, 6)
     capturable = True
-    input = TensorSpec("x", (1 << 16,), "float32")
+    inputs = (TensorSpec("x", (1 << 16,), "float32"),)
     outputs = (TensorSpec("y", (1 << 16,), "float32"),)
 
     def __init__(self, driver: CudaDriver) -> None:
         self._driver = driver
         self.facts: dict[str, OptionValue] = {"backend": "echo"}
 
-    def prepare(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
-        self.enqueue(batch_size, source, targets, stream)
+    def prepare(
+        self, batch_size: int, sources: Sequence[int], targets: Sequence[int], stream: int
+    ) -> None:
+        self.enqueue(batch_size, sources, targets, stream)
 
-    def enqueue(self, batch_size: int, source: int, targets: Sequence[int], stream: int) -> None:
-        self._driver.copy(targets[0], source, batch_size << 18, stream)
+    def enqueue(
+        self, batch_size: int, sources: Sequence[int], targets: Sequence[int], stream: int
+    ) -> None:
+        self._driver.copy(targets[0], sources[0], batch_size << 18, stream)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -276,11 +280,11 @@ class EchoKernel:
 def test_large_rows_and_outputs_keep_their_batch(
     driver: CudaDriver, slots: int, gather: Literal["kernel", "copies", "staging"]
 ) -> None:
-    spec = EngineSpec("echo", None, EchoKernel.input, None, 6, "0", {}, slots)
+    spec = EngineSpec("echo", None, EchoKernel.inputs, None, 6, "0", {}, slots)
     samples = np.random.default_rng(2).standard_normal((8, 1 << 16)).astype(np.float32)
     options = CudaOptions(gather=gather)
     engine = open_cuda_engine(driver, EchoKernel(driver), spec, options, "echo")
-    engine.bind(samples)
+    engine.bind({"x": samples})
     batches = [range(1, 7), [3], [7, 1, 0, 5, 5], range(2)] * 10
 
     for k, rows in enumerate(batches):

@@ -115,7 +115,7 @@ def test_a_session_that_does_not_open_leaves_no_stream(
 ) -> None:
     driver, path = HostDriver(), make(tmp_path)
     target = Target(import_runtime(), path, Options(), [(CPU, {})], Place("cpu", 0))
-    spec = EngineSpec("onnxruntime", path, TensorSpec("x", SHAPE, "float32"), None, 4)
+    spec = EngineSpec("onnxruntime", path, (TensorSpec("x", SHAPE, "float32"),), None, 4)
 
     with pytest.raises(EngineError):
         open_on(driver, target, spec, CudaOptions())
@@ -129,10 +129,10 @@ def test_a_session_that_does_not_open_leaves_no_stream(
 @pytest.fixture
 def large(tmp_path: Path) -> SampleSource:
     """A file of samples, 16 MiB."""
-    shape, count = tuple(size or 1 for size in SPEC.input.shape), 1 << 17
+    shape, count = SPEC.inputs[0].sizes, 1 << 17
     path = tmp_path / "samples.npy"
     np.save(path, np.arange(count * int(np.prod(shape)), dtype=np.float32).reshape(count, *shape))
-    return SampleSource(str(path), count, shape, "float32", tuple(range(count - 1, -1, -1)))
+    return SampleSource((str(path),), count, SPEC.inputs, tuple(range(count - 1, -1, -1)))
 
 
 def test_samples_lie_in_memory_once(large: SampleSource) -> None:
@@ -144,14 +144,14 @@ def test_samples_lie_in_memory_once(large: SampleSource) -> None:
 
     tracemalloc.start()
     loaded = reader.read(large, engine.memory)
-    engine.bind(loaded.array)
+    engine.bind(loaded.arrays)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
     assert driver.pinned_bytes() - before == size
     # The indices are lists of numbers; the samples are not among what Python and NumPy hold.
     assert most < size / 2 + 32 * large.count * 2
-    expected = linear_answers(np.load(large.path)[[large.count - 1, 5]])
+    expected = linear_answers(np.load(large.paths[0])[[large.count - 1, 5]])
     np.testing.assert_array_equal(
         engine.infer([loaded.row_of[large.count - 1], loaded.row_of[5]])[0], expected[0]
     )
@@ -166,7 +166,7 @@ def test_engines_of_a_process_share_what_was_read(large: SampleSource) -> None:
     before, reader = sum(driver.pinned_bytes() for driver in drivers), SampleReader()
 
     for engine in engines:
-        engine.bind(reader.read(large, engine.memory).array)
+        engine.bind(reader.read(large, engine.memory).arrays)
 
     assert sum(d.pinned_bytes() for d in drivers) - before == large.count * 24 * 4
     reader.close()
@@ -185,7 +185,7 @@ def test_engines_near_other_memory_have_samples_of_their_own(large: SampleSource
     before, reader = [driver.pinned_bytes() for driver in drivers], SampleReader()
 
     for engine in engines:
-        engine.bind(reader.read(large, engine.memory).array)
+        engine.bind(reader.read(large, engine.memory).arrays)
 
     more = [d.pinned_bytes() - held for d, held in zip(drivers, before, strict=True)]
     assert more == [large.count * 24 * 4] * 2
@@ -200,7 +200,7 @@ def test_the_next_samples_replace_those_before(large: SampleSource) -> None:
     before, reader = driver.pinned_bytes(), SampleReader()
 
     for indices in ((1, 2, 3), (7, 8)):
-        engine.bind(reader.read(replace(large, indices=indices), engine.memory).array)
+        engine.bind(reader.read(replace(large, indices=indices), engine.memory).arrays)
 
     assert driver.pinned_bytes() - before == 2 * 24 * 4
     engine.close()

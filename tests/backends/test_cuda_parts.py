@@ -162,11 +162,12 @@ def test_a_gather_of_small_rows_takes_more_blocks(row_bytes: int, blocks: int) -
 
 def test_an_order_holds_the_rows_of_its_latest_batch() -> None:
     driver = HostDriver()
-    address = driver.pin(order_bytes(4))
-    order = GatherOrder(address, 4, 16)
+    address = driver.pin(order_bytes(4, 2))
+    order = GatherOrder(address, 4, [16, 48])
 
-    order.write(4096, [3, 1, 2, 0])
-    order.write(8192, [7, 5])
+    order.write([4096, 0], [3, 1, 2, 0])
+    order.write([8192, 12288], [7, 5])
 
-    assert order.read() == (8192, [7, 5])
+    assert order.read(0) == (8192, [7, 5])
+    assert order.read(1) == (12288, [7, 5])
     driver.unpin(address)

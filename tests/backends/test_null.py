@@ -11,36 +11,37 @@ import pytest
 
 from backends.base import EngineSpec, TensorSpec, open_engine
 from sut.base.errors import ConfigError
-from tests.backends.conformance import BackendTestCase
+from tests.backends.conformance import SeveralInputsTestCase, SpawnTestCase
+from tests.backends.models import THREE
 
 if TYPE_CHECKING:
-    from backends.base import Array, Engine, OptionValue
+    from backends.base import Array, Arrays, Engine, OptionValue
 
-SPEC = EngineSpec("null", None, TensorSpec("image", (2, 3), "float32"), None, 5)
+SPEC = EngineSpec("null", None, (TensorSpec("image", (2, 3), "float32"),), None, 5)
 
 
 def opened(**options: OptionValue) -> Engine:
     engine = open_engine(replace(SPEC, options=options))
-    engine.bind(np.ones((8, 2, 3), np.float32))
+    engine.bind({"image": np.ones((8, 2, 3), np.float32)})
     return engine
 
 
-class TestNullContract(BackendTestCase):
+class TestNullContract(SpawnTestCase):
     @pytest.fixture
     def spec(self) -> EngineSpec:
         return SPEC
 
-    def expected(self, samples: Array) -> tuple[Array, ...]:
-        return (np.zeros((len(samples), 1), np.float32),)
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return (np.zeros((len(samples["image"]), 1), np.float32),)
 
 
-class TestWiderAnswersContract(BackendTestCase):
+class TestWiderAnswersOfThreeInputsContract(SeveralInputsTestCase):
     @pytest.fixture
     def spec(self) -> EngineSpec:
-        return replace(SPEC, output_name="logits", options={"output_size": 10})
+        return replace(SPEC, inputs=THREE, output_name="logits", options={"output_size": 10})
 
-    def expected(self, samples: Array) -> tuple[Array, ...]:
-        return (np.zeros((len(samples), 10), np.float32),)
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return (np.zeros((len(samples["ids"]), 10), np.float32),)
 
 
 def test_the_facts_say_that_results_are_synthetic() -> None:

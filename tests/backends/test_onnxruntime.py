@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -21,29 +22,37 @@ from backends.base import EngineSpec, TensorSpec, open_engine
 from backends.onnxruntime.session import providers
 from backends.rows import gather
 from sut.base.errors import ConfigError, EngineError
-from tests.backends.conformance import BackendTestCase
+from tests.backends.conformance import (
+    BackendTestCase,
+    SeveralInputsTestCase,
+    SpawnTestCase,
+    make_samples,
+)
 from tests.backends.models import (
     CLASSES,
     SHAPE,
+    THREE,
     floats,
     linear,
     linear_answers,
     model,
     save,
+    three,
+    three_answers,
     weights,
 )
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from backends.base import Array, OptionValue
+    from backends.base import Array, Arrays, OptionValue
 
 INPUT = TensorSpec("x", SHAPE, "float32")
 ONE_THREAD: dict[str, OptionValue] = {"intra_op_threads": 1}
 
 
 def spec_of(path: str | None, tensor: TensorSpec = INPUT, max_batch_size: int = 6) -> EngineSpec:
-    return EngineSpec("onnxruntime", path, tensor, None, max_batch_size, options=ONE_THREAD)
+    return EngineSpec("onnxruntime", path, (tensor,), None, max_batch_size, options=ONE_THREAD)
 
 
 def refusal(spec: EngineSpec) -> str:
@@ -58,13 +67,13 @@ def assert_one_line(error: EngineError, spec: EngineSpec) -> None:
     assert str(spec.model_path) in str(error)
 
 
-class TestOneThreadContract(BackendTestCase):
+class TestOneThreadContract(SpawnTestCase):
     @pytest.fixture
     def spec(self, tmp_path: Path) -> EngineSpec:
         return spec_of(save(linear(), tmp_path))
 
-    def expected(self, samples: Array) -> tuple[Array, ...]:
-        return linear_answers(samples)
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return linear_answers(samples["x"])
 
 
 class TestTwoThreadsUnoptimizedContract(BackendTestCase):
@@ -80,8 +89,17 @@ class TestTwoThreadsUnoptimizedContract(BackendTestCase):
         }
         return replace(spec_of(save(linear(), tmp_path)), output_name="best", options=options)
 
-    def expected(self, samples: Array) -> tuple[Array, ...]:
-        return linear_answers(samples)[::-1]
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return linear_answers(samples["x"])[::-1]
+
+
+class TestThreeInputsContract(SeveralInputsTestCase):
+    @pytest.fixture
+    def spec(self, tmp_path: Path) -> EngineSpec:
+        return replace(spec_of(save(three(), tmp_path)), inputs=THREE)
+
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return three_answers(**samples)
 
 
 def one_row_inside() -> ModelProto:
@@ -107,7 +125,7 @@ def test_a_model_with_a_fixed_batch_axis_runs_batches_of_one(tmp_path: Path) -> 
     samples = np.ones((3, *SHAPE), np.float32)
     engine = open_engine(spec_of(save(linear(batch=1), tmp_path), max_batch_size=1))
 
-    engine.bind(samples)
+    engine.bind({"x": samples})
 
     np.testing.assert_array_equal(engine.infer([2])[0], linear_answers(samples)[0][2:])
     assert engine.facts["batch_axis"] == "fixed"
@@ -132,7 +150,7 @@ def test_outputs_without_a_declared_shape_are_described(tmp_path: Path) -> None:
         spec_of(save(model([relu], [floats("x", "N", *SHAPE)], [anything]), tmp_path))
     )
 
-    engine.bind(np.ones((2, *SHAPE), np.float32))
+    engine.bind({"x": np.ones((2, *SHAPE), np.float32)})
 
     assert len(engine.outputs[0].shape) == len(SHAPE)
     assert engine.infer([0, 1])[0].shape == (2, *SHAPE)
@@ -187,23 +205,25 @@ def test_the_facts_name_the_run_of_the_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [[0], [4], [1, 2, 3], (3, 4), range(5)])
 def test_rows_that_follow_each_other_are_not_copied(rows: list[int]) -> None:
-    samples = np.arange(10.0).reshape(5, 2)
+    samples = [np.arange(10.0).reshape(5, 2), np.arange(5)]
 
-    batch = gather(samples, rows, np.empty((5, 2)))
+    batch = gather(samples, rows, [np.empty((5, 2)), np.empty(5, int)])
 
-    assert np.shares_memory(batch, samples)
-    np.testing.assert_array_equal(batch, samples[list(rows)])
+    for part, held in zip(batch, samples, strict=True):
+        assert np.shares_memory(part, held)
+        np.testing.assert_array_equal(part, held[list(rows)])
 
 
 @pytest.mark.parametrize("rows", [[1, 0], [0, 2], [3, 3], [0, 0, 2], [0, 3, 1, 3], [4, 2, 0]])
 def test_other_rows_are_gathered_in_the_staging_buffer(rows: list[int]) -> None:
-    samples = np.arange(10.0).reshape(5, 2)
-    staging = np.empty((5, 2))
+    samples = [np.arange(10.0).reshape(5, 2), np.arange(5)]
+    staging = [np.empty((5, 2)), np.empty(5, int)]
 
     batch = gather(samples, rows, staging)
 
-    assert np.shares_memory(batch, staging)
-    np.testing.assert_array_equal(batch, samples[rows])
+    for part, held, block in zip(batch, samples, staging, strict=True):
+        assert np.shares_memory(part, block)
+        np.testing.assert_array_equal(part, held[rows])
 
 
 # Files that cannot be loaded
@@ -350,7 +370,7 @@ def test_onnxruntime_itself_prints_nothing(
 ) -> None:
     refusal(spec_of(save(one_row_inside(), tmp_path)))
     engine = open_engine(spec_of(save(linear(), tmp_path)))
-    engine.bind(np.ones((3, *SHAPE), np.float32))
+    engine.bind({"x": np.ones((3, *SHAPE), np.float32)})
     engine.infer([0, 2])
     engine.close()
 
@@ -376,7 +396,7 @@ def test_another_output_name_is_refused(tmp_path: Path) -> None:
     assert 'Did you mean "logits"?' in text
 
 
-def test_a_second_input_is_refused(tmp_path: Path) -> None:
+def test_an_input_that_the_benchmark_does_not_feed_is_refused(tmp_path: Path) -> None:
     add = helper.make_node("Add", ["x", "z"], ["y"])
     inputs = [floats("x", "N", *SHAPE), floats("z", "N", *SHAPE)]
     path = save(model([add], inputs, [floats("y", "N", *SHAPE)]), tmp_path)
@@ -384,7 +404,39 @@ def test_a_second_input_is_refused(tmp_path: Path) -> None:
     text = refusal(spec_of(path))
 
     assert '2 inputs ("x", "z")' in text
-    assert "with one input" in text
+    assert 'Name "z" in the benchmark too' in text
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"name": "idz"}, r'no input "idz"; its inputs are "ids", "mask", "values".*mean "ids"'),
+        ({"dtype": "int32"}, r'input "ids" takes int64, but the benchmark feeds int32'),
+        ({"shape": (7,)}, r'input "ids" takes \[\?, 6\] int64.*\[N, 7\] int64'),
+    ],
+)
+def test_one_of_several_inputs_that_does_not_fit_is_named(
+    tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    inputs = (replace(THREE[0], **changed), *THREE[1:])
+
+    text = refusal(replace(spec_of(save(three(), tmp_path)), inputs=inputs))
+
+    assert re.search(said, text)
+
+
+def test_inputs_are_fed_by_name_in_whatever_order_the_benchmark_has(tmp_path: Path) -> None:
+    spec = replace(spec_of(save(three(), tmp_path)), inputs=THREE[::-1])
+    samples = make_samples(spec, seed=1)
+    engine = open_engine(spec)
+    engine.bind(samples)
+
+    found = engine.infer([3, 1])
+
+    assert engine.inputs == THREE[::-1]
+    for answer, want in zip(found, three_answers(**samples), strict=True):
+        np.testing.assert_array_equal(answer, want[[3, 1]])
+    engine.close()
 
 
 def test_another_dtype_is_refused(tmp_path: Path) -> None:
@@ -471,7 +523,7 @@ def test_a_failure_inside_a_batch_names_the_model(tmp_path: Path) -> None:
     lookup = model(nodes, [floats("x", "N", *SHAPE)], [floats("y", "N", 1)], constants)
     path = save(lookup, tmp_path)
     engine = open_engine(spec_of(path))
-    engine.bind(np.full((2, *SHAPE), 9, np.float32))
+    engine.bind({"x": np.full((2, *SHAPE), 9, np.float32)})
 
     with pytest.raises(EngineError, match=r"model\.onnx: .*Gather"):
         engine.infer([0, 1])
@@ -527,7 +579,8 @@ def test_onnxruntime_is_imported_when_an_engine_opens_and_its_absence_is_explain
         "from backends.base import EngineSpec, TensorSpec, open_engine\n"
         "assert not {'onnx', 'onnxruntime'} & set(sys.modules)\n"
         "sys.modules['onnxruntime'] = None\n"
-        "open_engine(EngineSpec('onnxruntime', 'm', TensorSpec('x', (1,), 'float32'), None, 1))\n"
+        "fed = (TensorSpec('x', (1,), 'float32'),)\n"
+        "open_engine(EngineSpec('onnxruntime', 'm', fed, None, 1))\n"
     )
 
     done = subprocess.run(

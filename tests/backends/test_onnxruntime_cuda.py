@@ -5,6 +5,7 @@ What needs a GPU is in test_cuda_gpu.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import onnxruntime
@@ -23,19 +24,27 @@ from backends.onnxruntime.cuda_session import (
     with_known_sizes,
 )
 from sut.base.errors import EngineError
-from tests.backends.conformance import BackendTestCase
-from tests.backends.models import SHAPE, linear, linear_answers, save
+from tests.backends.conformance import SeveralInputsTestCase, SlotsTestCase
+from tests.backends.models import (
+    SHAPE,
+    THREE,
+    linear,
+    linear_answers,
+    save,
+    three,
+    three_answers,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from backends.base import Array, Engine
+    from backends.base import Array, Arrays, Engine
 
 INPUT = TensorSpec("x", SHAPE, "float32")
 
 
 def spec_of(path: str) -> EngineSpec:
-    return EngineSpec("onnxruntime", path, INPUT, None, 6, slots=2)
+    return EngineSpec("onnxruntime", path, (INPUT,), None, 6, slots=2)
 
 
 def open_on_host(spec: EngineSpec) -> Engine:
@@ -45,7 +54,7 @@ def open_on_host(spec: EngineSpec) -> Engine:
     return open_on(HostDriver(), target, spec, CudaOptions())
 
 
-class TestBoundToFixedAddresses(BackendTestCase):
+class TestBoundToFixedAddresses(SlotsTestCase):
     @staticmethod
     def open(spec: EngineSpec) -> Engine:
         return open_on_host(spec)
@@ -54,8 +63,17 @@ class TestBoundToFixedAddresses(BackendTestCase):
     def spec(self, tmp_path: Path) -> EngineSpec:
         return spec_of(save(linear(), tmp_path))
 
-    def expected(self, samples: Array) -> tuple[Array, ...]:
-        return linear_answers(samples)
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return linear_answers(samples["x"])
+
+
+class TestThreeInputsBoundToFixedAddresses(SeveralInputsTestCase, TestBoundToFixedAddresses):
+    @pytest.fixture
+    def spec(self, tmp_path: Path) -> EngineSpec:
+        return replace(spec_of(save(three(), tmp_path)), inputs=THREE)
+
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return three_answers(**samples)
 
 
 def test_an_output_of_unknown_size_is_refused() -> None:

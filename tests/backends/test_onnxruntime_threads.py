@@ -32,7 +32,7 @@ before = set(os.listdir("/proc/self/task"))
 found = {}
 
 def work():
-    engine = EngineSpec("onnxruntime", path, TensorSpec("x", (2, 3, 4), "float32"), None, 4,
+    engine = EngineSpec("onnxruntime", path, (TensorSpec("x", (2, 3, 4), "float32"),), None, 4,
                         options=options)
     executor = Executor(ExecutorSpec(engine, Raw(), worker))
     new = set(os.listdir("/proc/self/task")) - before

@@ -79,13 +79,13 @@ def made(
 
 
 def calibrated_on(samples: Floats, method: str = "minmax") -> Calibration:
-    return Calibration("x", len(samples), lambda index: samples[index], method)
+    return Calibration(len(samples), lambda index: {"x": samples[index]}, method)
 
 
 def answers(path: Path, samples: Floats, form: str = "fp16") -> Floats:
-    spec = EngineSpec("onnxruntime", str(path), INPUT, None, 12, options=FORMS[form].options)
+    spec = EngineSpec("onnxruntime", str(path), (INPUT,), None, 12, options=FORMS[form].options)
     engine = open_engine(spec)
-    engine.bind(samples)
+    engine.bind({"x": samples})
     (found,) = engine.infer(range(len(samples)))
     engine.close()
     return np.asarray(found, np.float32)
@@ -178,15 +178,15 @@ def test_every_method_reads_each_sample_once_in_order(
     read: list[int] = []
     seen: list[tuple[int, int | None]] = []
 
-    def sample(index: int) -> Floats:
+    def sample(index: int) -> dict[str, Floats]:
         read.append(index)
-        return np.asarray(samples[index])
+        return {"x": np.asarray(samples[index])}
 
     convert(
         source,
         tmp_path / "a.onnx",
         "int8-ort",
-        Calibration("x", len(samples), sample, method),
+        Calibration(len(samples), sample, method),
         lambda done, total: seen.append((done, total)),
     )
 

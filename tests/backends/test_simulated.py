@@ -19,18 +19,19 @@ from backends.simulated.engine import SimulatedEngine
 from backends.simulated.jitter import BLOCK, Distribution, Jitter
 from backends.simulated.timeline import Timeline
 from sut.base.errors import ConfigError, EngineError
-from tests.backends.conformance import BackendTestCase
+from tests.backends.conformance import SeveralInputsTestCase, SlotsTestCase, SpawnTestCase
+from tests.backends.models import THREE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from backends.base import Array, OptionValue
+    from backends.base import Array, Arrays, OptionValue
 
 MS = 1_000_000
 SAMPLES = 8
 SPEC = EngineSpec(
-    "simulated", None, TensorSpec("image", (2, 3), "float32"), None, 5, "0", {"base_ms": 0.05}
+    "simulated", None, (TensorSpec("image", (2, 3), "float32"),), None, 5, "0", {"base_ms": 0.05}
 )
 
 
@@ -39,7 +40,7 @@ def opened(device: str = "0", **options: OptionValue) -> SimulatedEngine:
     named = {name.replace("_at_1", "@1"): value for name, value in options.items()}
     engine = open_engine(replace(SPEC, device=device, options=named))
     assert isinstance(engine, SimulatedEngine)
-    engine.bind(np.ones((SAMPLES, 2, 3), np.float32))
+    engine.bind({"image": np.ones((SAMPLES, 2, 3), np.float32)})
     return engine
 
 
@@ -53,13 +54,21 @@ def device_times_ns(engine: SimulatedEngine, sizes: Sequence[int]) -> list[int]:
     return times
 
 
-class TestSimulatedContract(BackendTestCase):
+class Zeros(SlotsTestCase):
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return (np.zeros((len(next(iter(samples.values()))), 1), np.float32),)
+
+
+class TestSimulatedContract(Zeros, SpawnTestCase):
     @pytest.fixture
     def spec(self) -> EngineSpec:
         return SPEC
 
-    def expected(self, samples: Array) -> tuple[Array, ...]:
-        return (np.zeros((len(samples), 1), np.float32),)
+
+class TestThreeInputsContract(Zeros, SeveralInputsTestCase):
+    @pytest.fixture
+    def spec(self) -> EngineSpec:
+        return replace(SPEC, inputs=THREE)
 
 
 # What it says of itself
@@ -207,7 +216,7 @@ def test_bind_begins_anew_so_that_warm_up_does_not_count() -> None:
     with pytest.raises(RuntimeError, match="asked to fail"):
         engine.infer([0])
 
-    engine.bind(np.ones((SAMPLES, 2, 3), np.float32))
+    engine.bind({"image": np.ones((SAMPLES, 2, 3), np.float32)})
 
     engine.launch(0, [0])
     with pytest.raises(RuntimeError, match="asked to fail"):
@@ -258,7 +267,7 @@ def test_the_times_of_a_device_are_those_of_its_seed_and_name() -> None:
     assert device_times_ns(opened("0", **jitter), sizes) == times
     assert device_times_ns(opened("1", **jitter), sizes) != times
     assert device_times_ns(opened("0", seed=1, **jitter), sizes) != times
-    first.bind(np.ones((SAMPLES, 2, 3), np.float32))
+    first.bind({"image": np.ones((SAMPLES, 2, 3), np.float32)})
     assert device_times_ns(first, sizes) == times
 
 

@@ -38,12 +38,22 @@ from backends.tensorrt.plan import (
 from backends.tensorrt.profiles import Profile, check_profiles, one_profile, parse_profiles
 from backends.tensorrt.progress import TOTAL, Phases
 from sut.base.errors import ConfigError, EngineError
-from tests.backends.conformance import BackendTestCase
+from tests.backends.conformance import SeveralInputsTestCase, SlotsTestCase, SpawnTestCase
 from tests.backends.fake_tensorrt import FakePlan, library
-from tests.backends.models import SHAPE, floats, linear, linear_answers, model, save
+from tests.backends.models import (
+    SHAPE,
+    THREE,
+    floats,
+    linear,
+    linear_answers,
+    model,
+    save,
+    three,
+    three_answers,
+)
 
 if TYPE_CHECKING:
-    from backends.base import Array, Engine, OptionValue
+    from backends.base import Array, Arrays, Engine, OptionValue
     from backends.tensorrt.library import Library
 
 INPUT = TensorSpec("x", SHAPE, "float32")
@@ -54,9 +64,7 @@ NOTE = Note(
     sm=89,
     model="model.onnx",
     model_sha256="0" * 64,
-    input="x",
-    shape=SHAPE,
-    dtype="float32",
+    inputs=(INPUT,),
     profiles=(Profile(1, 6, 6),),
     builder_level=3,
     workspace_mib=None,
@@ -70,7 +78,7 @@ NOTE = Note(
 
 
 def spec_of(path: Path | str, cap: int = 6, **options: OptionValue) -> EngineSpec:
-    return EngineSpec("tensorrt", str(path), INPUT, None, cap, "0", options, slots=2)
+    return EngineSpec("tensorrt", str(path), (INPUT,), None, cap, "0", options, slots=2)
 
 
 def refusal(call: object, *arguments: object, error: type[Exception] = EngineError) -> str:
@@ -414,7 +422,7 @@ def test_fp32_for_turing_is_refused_in_one_line(rtx: Library, tmp_path: Path) ->
 def test_fp16_for_turing_builds(rtx: Library, tmp_path: Path) -> None:
     half = linear(dtype=np.float16)
     request = request_for(tmp_path, half, sm=75, precision="fp16")
-    spec = replace(request.spec, input=replace(INPUT, dtype="float16"))
+    spec = replace(request.spec, inputs=(replace(INPUT, dtype="float16"),))
 
     plan = make_plan(replace(request, spec=spec), rtx)
 
@@ -478,18 +486,18 @@ def engine_on_host(spec: EngineSpec, plan: FakePlan, made: Library | None = None
     return open_cuda_engine(HostDriver(), kernel, spec, options, str(path))
 
 
-class OnHost(BackendTestCase):
+class OnHost(SlotsTestCase):
     plan = FakePlan()
 
     @classmethod
     def open(cls, spec: EngineSpec) -> Engine:
         return engine_on_host(spec, cls.plan)
 
-    def expected(self, samples: Array) -> tuple[Array, ...]:
-        return linear_answers(samples)
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return linear_answers(samples["x"])
 
 
-class TestGraphs(OnHost):
+class TestGraphs(OnHost, SpawnTestCase):
     @pytest.fixture
     def spec(self, tmp_path: Path) -> EngineSpec:
         return spec_of(tmp_path / "a.plan")
@@ -501,6 +509,36 @@ class TestSeveralProfilesWithoutGraphs(OnHost):
     @pytest.fixture
     def spec(self, tmp_path: Path) -> EngineSpec:
         return spec_of(tmp_path / "a.plan", cuda_graphs=False)
+
+
+class TestThreeInputs(SeveralInputsTestCase, OnHost):
+    plan = FakePlan(three=True)
+
+    @pytest.fixture
+    def spec(self, tmp_path: Path) -> EngineSpec:
+        return replace(spec_of(tmp_path / "a.plan"), inputs=THREE)
+
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return three_answers(**samples)
+
+
+def test_inputs_with_other_profiles_than_the_first_are_refused(tmp_path: Path) -> None:
+    spec = replace(spec_of(tmp_path / "a.plan"), inputs=THREE)
+
+    said = refusal(engine_on_host, spec, FakePlan(three=True, unequal=True))
+
+    assert '"ids", "mask", "values" have other batch sizes' in said
+
+
+def test_a_plan_of_several_inputs_is_built_with_a_profile_for_each(tmp_path: Path) -> None:
+    rtx = load_library("tensorrt_rtx")
+    spec = replace(spec_of(save(three(), tmp_path)), inputs=THREE)
+
+    plan = make_plan(BuildRequest(spec, 89, one_profile(6), folder=tmp_path), rtx)
+
+    assert plan.note is not None
+    assert plan.note.inputs == THREE
+    assert note_path(plan.path).read_text().count('"name"') == len(THREE)
 
 
 def test_the_facts_say_what_runs_and_how_the_precision_is_known(tmp_path: Path) -> None:

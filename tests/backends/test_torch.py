@@ -10,8 +10,25 @@ import pytest
 
 from backends.base import EngineSpec, TensorSpec, open_engine
 from sut.base.errors import ConfigError, EngineError
-from tests.backends.conformance import BackendTestCase
-from tests.backends.models import CLASSES, SHAPE, floats, linear, linear_answers, model, save
+from tests.backends.conformance import (
+    SeveralInputsTestCase,
+    SlotsTestCase,
+    SpawnTestCase,
+    make_samples,
+)
+from tests.backends.models import (
+    CLASSES,
+    SHAPE,
+    THREE,
+    floats,
+    linear,
+    linear_answers,
+    model,
+    save,
+    three,
+    three_answers,
+    three_weights,
+)
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -23,7 +40,7 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto
 
-    from backends.base import Array, OptionValue
+    from backends.base import Array, Arrays, OptionValue
 
 # torch says so of TorchScript at every turn; files of it are there all the same.
 pytestmark = pytest.mark.filterwarnings(r"ignore:.*torch\.jit:DeprecationWarning")
@@ -33,7 +50,7 @@ CAP = 6
 
 
 def spec_of(path: str, tensor: TensorSpec = INPUT, **options: OptionValue) -> EngineSpec:
-    return EngineSpec("torch", path, tensor, None, CAP, options=options, slots=2)
+    return EngineSpec("torch", path, (tensor,), None, CAP, options=options, slots=2)
 
 
 class Linear(torch.nn.Module):  # type: ignore[misc, name-defined]  # torch may be absent
@@ -62,12 +79,12 @@ def save_script(path: Path) -> str:
     return str(path)
 
 
-class OnHost(BackendTestCase):
-    def expected(self, samples: Array) -> tuple[Array, ...]:
-        return linear_answers(samples)
+class OnHost(SlotsTestCase):
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return linear_answers(samples["x"])
 
 
-class TestOnnx(OnHost):
+class TestOnnx(OnHost, SpawnTestCase):
     @pytest.fixture
     def spec(self, tmp_path: Path) -> EngineSpec:
         return spec_of(save(linear(), tmp_path))
@@ -85,12 +102,89 @@ class TestScript(OnHost):
         return spec_of(save_script(tmp_path / "model.pt"))
 
 
+class Three(torch.nn.Module):  # type: ignore[misc, name-defined]  # torch may be absent
+    """tests.backends.models.three."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, value in three_weights().items():
+            self.register_buffer(name, torch.from_numpy(value))
+
+    def forward(self, ids, mask, values):  # type: ignore[no-untyped-def]  # tensors
+        logits = (self.table[ids] * mask) @ self.w + values.flatten(1) @ self.v
+        return logits, logits.argmax(1, keepdim=True)
+
+
+def zeros(count: int) -> tuple[object, ...]:
+    kinds = [(tensor.sizes, getattr(torch, tensor.dtype)) for tensor in THREE]
+    return tuple(torch.zeros((count, *sizes), dtype=dtype) for sizes, dtype in kinds)
+
+
+def save_three(path: Path, form: str) -> str:
+    if form == "script":
+        torch.jit.save(torch.jit.trace(Three(), zeros(2)), path)
+        return str(path)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(Three(), zeros(2), dynamic_shapes=({0: batch},) * len(THREE))
+    torch.export.save(program, path)
+    return str(path)
+
+
+class ThreeOnHost(SeveralInputsTestCase):
+    def expected(self, samples: Arrays) -> tuple[Array, ...]:
+        return three_answers(**samples)
+
+
+class TestThreeInputsOfOnnx(ThreeOnHost, SlotsTestCase):
+    @pytest.fixture
+    def spec(self, tmp_path: Path) -> EngineSpec:
+        return replace(spec_of(save(three(), tmp_path)), inputs=THREE)
+
+
+class TestThreeInputsOfExport(ThreeOnHost):
+    @pytest.fixture
+    def spec(self, tmp_path: Path) -> EngineSpec:
+        return replace(spec_of(save_three(tmp_path / "model.pt2", "export")), inputs=THREE)
+
+
+class TestThreeInputsOfScript(ThreeOnHost):
+    @pytest.fixture
+    def spec(self, tmp_path: Path) -> EngineSpec:
+        return replace(spec_of(save_three(tmp_path / "model.pt", "script")), inputs=THREE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "export", "script"])
+def test_a_compiled_model_of_three_inputs_answers_the_same(tmp_path: Path, form: str) -> None:
+    path = save(three(), tmp_path) if form == "onnx" else save_three(tmp_path / form, form)
+    spec = replace(spec_of(path, compile="inductor", graph_sizes="2"), inputs=THREE)
+    samples = make_samples(spec, seed=3)
+    engine = open_engine(spec)
+    engine.bind(samples)
+
+    for rows in ([4, 1], [7]):
+        np.testing.assert_array_equal(engine.infer(rows)[0], three_answers(**samples)[0][rows])
+    engine.close()
+
+
+def test_onnx_inputs_are_fed_by_name_in_whatever_order_the_benchmark_has(tmp_path: Path) -> None:
+    spec = replace(spec_of(save(three(), tmp_path)), inputs=THREE[::-1])
+    samples = make_samples(spec, seed=5)
+    engine = open_engine(spec)
+
+    np.testing.assert_array_equal(
+        engine.infer_arrays({name: array[:4] for name, array in samples.items()})[0],
+        three_answers(**samples)[0][:4],
+    )
+    engine.close()
+
+
 # Models that fit
 
 
 def answers_of(engine_spec: EngineSpec, samples: Array) -> Array:
     engine = open_engine(engine_spec)
-    engine.bind(samples)
+    engine.bind({"x": samples})
     found = np.concatenate([engine.infer([k])[0].copy() for k in range(len(samples))])
     engine.close()
     return found
@@ -136,7 +230,7 @@ def test_what_the_compiler_kept_of_one_model_does_not_answer_for_another(tmp_pat
 def test_half_precision_is_computed_and_said(tmp_path: Path) -> None:
     samples = np.ones((2, *SHAPE), np.float32)
     engine = open_engine(spec_of(save(linear(), tmp_path), precision="fp16"))
-    engine.bind(samples)
+    engine.bind({"x": samples})
 
     found = engine.infer([0])[0]
 

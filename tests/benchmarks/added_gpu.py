@@ -111,7 +111,7 @@ def _run_here(request: AddedRequest, folder: Path) -> AddedResult:
     worker = InlineWorker(name, executor_spec(trial, device), trial.limits.close_s)
     system = DirectSystem(trial, outlets, worker)
     system.open()
-    samples_file = Samples(request.samples, request.count)
+    samples_file = Samples((request.samples,), request.count)
     library = Library(replace(trial.workload, samples=samples_file), system)
     test = Trial(trial, Quiet())
     test._prepare(system, library, {})

@@ -99,14 +99,14 @@ class Loop:
     """The slots of an open engine, driven with nothing in between."""
 
     def __init__(self, engine: CudaEngine, samples: Array) -> None:
-        engine.bind(samples)
+        engine.bind({engine.inputs[0].name: samples})
         slab = engine._slab
         assert slab is not None, "bound"
         self._engine, self._slab = engine, slab
         self._driver, self._compute = engine._driver, engine._stream
         self._slots = engine._slots
         self._graphs: dict[tuple[int, int], Graph] = {}
-        self._row_bytes = slab.row_bytes
+        self._row_bytes = engine._pipeline.row_bytes[0]
         self._target_bytes = engine._pipeline.target_bytes
 
     def rate(self, size: int, seconds: float) -> float:
@@ -169,8 +169,8 @@ class Loop:
         driver.record(slot.done, slot.stream)
 
     def _copy_in(self, slot: Slot, first: int, size: int, stream: Stream) -> None:
-        address = self._slab.address + first * self._row_bytes
-        self._driver.copy(slot.source, address, size * self._row_bytes, stream)
+        address = self._slab.addresses[0] + first * self._row_bytes
+        self._driver.copy(slot.sources[0], address, size * self._row_bytes, stream)
 
     def _copy_out(self, slot: Slot, size: int, stream: Stream) -> None:
         for result, target, one in zip(
@@ -180,7 +180,7 @@ class Loop:
 
     def _run(self, slot: Slot, size: int) -> None:
         """Enqueue the model alone; the engine's own graphs hold copies and times too."""
-        engine, key = self._engine, (slot.source, size)
+        engine, key = self._engine, (slot.sources[0], size)
         if not slot.graphs:
             engine._pipeline.run_model(slot, size)
             return

@@ -160,8 +160,8 @@ def _case(arguments: argparse.Namespace, scenario: str) -> Case:
     loop = bare.BareRequest(
         harness=harness,
         model=workload.model.path,
-        input_name=workload.input.name,
-        samples=str(prepare(benchmark, None).path),
+        input_name=workload.inputs[0].name,
+        samples=str(prepare(benchmark, None).paths[0]),
         seconds=arguments.bare_seconds,
     )
     return Case(arguments.benchmark, scenario, tuple(options), arguments.seconds, loop)

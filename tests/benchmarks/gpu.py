@@ -116,7 +116,7 @@ class Bench:
 
     def bare(self, scenario: str, device: str, size: int) -> bare_gpu.GpuRequest:
         """Return the bare loop with the settings that a run of the scenario resolves to."""
-        path = str(prepare(load_benchmark(self.arguments.benchmark), None).path)
+        path = str(prepare(load_benchmark(self.arguments.benchmark), None).paths[0])
         trial = self._resolve(scenario, device)
         return bare_gpu.GpuRequest(trial, device, path, (size,), self.arguments.bare_seconds)
 
@@ -125,7 +125,7 @@ class Bench:
         samples = prepare(load_benchmark(self.arguments.benchmark), None)
         trial = self._resolve("SingleStream", device)
         return added_gpu.AddedRequest(
-            trial, str(samples.path), samples.count, self.arguments.seconds
+            trial, str(samples.paths[0]), samples.count, self.arguments.seconds
         )
 
     def _resolve(self, scenario: str, device: str) -> TrialRequest:

@@ -152,7 +152,7 @@ def _run_here(test: Test, folder: Path) -> Result:
         closed_loop = test.scenario == "SingleStream"
         system = open_system(_request(test, folder), outlets, closed_loop=closed_loop)
         system.open()
-        system.load(SampleSource("", SAMPLES, (3, 224, 224), INPUT.dtype, tuple(range(SAMPLES))))
+        system.load(SampleSource((), SAMPLES, (INPUT,), tuple(range(SAMPLES))))
         system.warm_up(range(8), 1, 0.3)
         front = system.front()
     request = loadgen.LoadgenTest(test.scenario, False, MODEL, folder / "user.conf", folder)
@@ -199,7 +199,7 @@ def _request(test: Test, folder: Path) -> TrialRequest:
             benchmark=MODEL,
             loadgen_model=MODEL,
             model=None,
-            input=INPUT,
+            inputs=(INPUT,),
             output_name=None,
             postprocess=ArgMax(),
             performance_sample_count=SAMPLES,

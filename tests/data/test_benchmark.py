@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from data.benchmark import FOLDER, Benchmark, benchmark_names, load_benchmark
-from data.schema import Normalize, SyntheticData
+from data.dataset_schema import SyntheticData
+from data.schema import Normalize
 from data.tasks.detection import Detections
 from sut.base.errors import ConfigError
 

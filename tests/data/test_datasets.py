@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from data.benchmark import load_benchmark
+from data.dataset_schema import FolderData, ImagenetData
 from data.datasets import list_samples
 from data.datasets.folder import list_folder
 from data.datasets.imagenet import list_imagenet
 from data.preprocess import prepare
-from data.schema import FolderData, ImagenetData
 from data.tasks.classification import read_label
 from sut.base.errors import ConfigError, DataError
 from tests.data.conftest import MakeBenchmark, MakeImages, needs_assets

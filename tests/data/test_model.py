@@ -41,7 +41,7 @@ def test_efficientnet_is_right_on_18_of_20_photos(lite0: Benchmark, cache_dir: P
     samples = prepare(lite0, None, cache_dir=cache_dir)
     session = onnxruntime.InferenceSession(str(model.path), providers=["CPUExecutionProvider"])
 
-    scores = session.run([lite0.output], {lite0.input.name: samples.open()})[0]
+    scores = session.run([lite0.output], samples.open())[0]
 
     labels = np.array(samples.labels)
     classes = np.concatenate(list(records_of(lite0.postprocess)((scores,), range(20))))

@@ -16,7 +16,7 @@ from data import schema
 from data.content import READ_BYTES
 from data.images import read_sample
 from data.preprocess import SampleSet, prepare
-from data.sample_file import Rows, find_samples, make_samples
+from data.sample_file import Part, Rows, find_samples, make_samples
 from sut.base.errors import ConfigError, DataError
 from tests.data.conftest import MakeBenchmark, MakeImages
 
@@ -198,10 +198,10 @@ def test_the_samples_lie_in_one_file_in_the_order_of_the_labels(
 
     samples = prepare(benchmark, None, cache_dir=tmp_path / "cache")
 
-    array = samples.open()
+    array = samples.open()["x"]
     assert (array.shape, array.dtype) == ((3, 3, 8, 8), FLOAT32)
     assert array.flags.c_contiguous
-    assert samples.path.stat().st_size == 128 + array.nbytes
+    assert samples.paths[0].stat().st_size == 128 + array.nbytes
     assert samples.names == ("c.png", "a.png", "b.png")
     assert samples.labels is not None
     assert samples.labels == (3, 1, 2)
@@ -220,11 +220,11 @@ def test_samples_are_the_same_however_many_threads_make_them(
     samples = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache", jobs=jobs)
 
     assert samples.digest == expected.digest
-    assert (samples.open() == expected.open()).all()
+    assert (samples.open()["x"] == expected.open()["x"]).all()
 
 
 def inode(samples: SampleSet) -> int:
-    return samples.path.stat().st_ino
+    return samples.paths[0].stat().st_ino
 
 
 @pytest.mark.usefixtures("three")
@@ -252,7 +252,7 @@ def test_a_changed_image_makes_other_samples(
     again = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
 
     assert again.digest != first.digest
-    assert not again.open()[1].any()
+    assert not again.open()["x"][1].any()
 
 
 def test_a_touched_image_keeps_the_digest(
@@ -263,7 +263,7 @@ def test_a_touched_image_keeps_the_digest(
 
     again = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
 
-    assert again.path != first.path
+    assert again.paths != first.paths
     assert again.digest == first.digest
 
 
@@ -291,37 +291,37 @@ def test_damaged_samples_are_made_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     first = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
-    whole = first.path.read_bytes()
-    meta = first.path.with_name("meta.json")
+    whole = first.paths[0].read_bytes()
+    meta = first.paths[0].with_name("meta.json")
     match damage:
         case "cut":
-            first.path.write_bytes(whole[:-50])
+            first.paths[0].write_bytes(whole[:-50])
         case "flip":
-            first.path.write_bytes(whole[:-50] + bytes([whole[-50] ^ 1]) + whole[-49:])
+            first.paths[0].write_bytes(whole[:-50] + bytes([whole[-50] ^ 1]) + whole[-49:])
         case "empty":
-            first.path.write_bytes(b"")
+            first.paths[0].write_bytes(b"")
         case "no meta":
             meta.unlink()
         case "bad meta":
             meta.write_bytes(meta.read_bytes()[:-9])
         case "no array":
-            first.path.write_bytes(b"something else that is no array")
+            first.paths[0].write_bytes(b"something else that is no array")
 
     with caplog.at_level(logging.WARNING):
         again = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
 
     assert again.digest == first.digest
-    assert again.path.read_bytes() == whole
+    assert again.paths[0].read_bytes() == whole
     assert (damage == "no meta") or "made again" in caplog.text
 
 
 def test_an_interrupted_making_leaves_nothing(tmp_path: Path) -> None:
-    rows = Rows(8, (2,), FLOAT32)
+    rows = Rows(8, (Part((2,), FLOAT32),))
 
-    def read(row: int) -> np.ndarray:
+    def read(row: int) -> list[np.ndarray]:
         if row == 3:
             raise KeyboardInterrupt
-        return np.zeros(2, np.float32)
+        return [np.zeros(2, np.float32)]
 
     with pytest.raises(KeyboardInterrupt):
         make_samples(tmp_path / "cache" / "entry", rows, read, jobs=2)
@@ -330,14 +330,14 @@ def test_an_interrupted_making_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_two_that_make_the_same_at_once_both_get_it(tmp_path: Path) -> None:
-    entry, rows = tmp_path / "entry", Rows(1, (2,), FLOAT32)
+    entry, rows = tmp_path / "entry", Rows(1, (Part((2,), FLOAT32),))
     inner: list[str] = []
 
-    def read(row: int) -> np.ndarray:
+    def read(row: int) -> list[np.ndarray]:
         if not inner:
             inner.append("")
             inner[0] = make_samples(entry, rows, read, jobs=1)
-        return np.full(2, row, np.float32)
+        return [np.full(2, row, np.float32)]
 
     outer = make_samples(entry, rows, read, jobs=1)
 
@@ -346,10 +346,10 @@ def test_two_that_make_the_same_at_once_both_get_it(tmp_path: Path) -> None:
 
 
 def test_more_samples_than_the_disk_holds_are_refused(tmp_path: Path) -> None:
-    rows = Rows(1 << 40, (1 << 20,), FLOAT32)
+    rows = Rows(1 << 40, (Part((1 << 20,), FLOAT32),))
 
     with pytest.raises(DataError, match="4611686018427387904 bytes"):
-        make_samples(tmp_path / "entry", rows, lambda _: np.zeros(1), jobs=1)
+        make_samples(tmp_path / "entry", rows, lambda _: [np.zeros(1)], jobs=1)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -373,10 +373,10 @@ def test_synthetic_samples_come_from_a_seed(
     assert samples.description == "5 synthetic samples of seed 1"
     assert samples.labels is None
     assert samples.names == ()
-    array = samples.open()
+    array = samples.open()["x"]
     assert (array.shape, array.dtype) == ((5, 3, 8, 8), np.dtype(dtype))
     assert len({row.tobytes() for row in array}) == 5
-    assert (array != other.open()).any()
+    assert (array != other.open()["x"]).any()
     assert synthetic(make_benchmark, tmp_path / "again", dtype, 1).digest == samples.digest
 
 
@@ -403,13 +403,13 @@ def test_n8_images_replaced_in_place_with_equal_sizes_and_times_are_made_again(
 ) -> None:
     padded(three)
     first = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
-    before = first.open().copy()
+    before = first.open()["x"].copy()
 
     swap_contents(three / "a.png", three / "b.png")
     again = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
 
     assert again.digest != first.digest
-    assert again.open()[[1, 0, 2]].tobytes() == before.tobytes()
+    assert again.open()["x"][[1, 0, 2]].tobytes() == before.tobytes()
 
 
 def test_n8_an_image_that_is_not_among_those_that_are_read_is_made_again(
@@ -434,14 +434,14 @@ def test_n8_images_exchanged_by_renaming_are_made_again(
 ) -> None:
     padded(three)
     first = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
-    before = first.open().copy()
+    before = first.open()["x"].copy()
 
     (three / "a.png").rename(three / "aside")
     (three / "b.png").rename(three / "a.png")
     (three / "aside").rename(three / "b.png")
     again = prepare(make_benchmark(), None, cache_dir=tmp_path / "cache")
 
-    assert again.open()[[1, 0, 2]].tobytes() == before.tobytes()
+    assert again.open()["x"][[1, 0, 2]].tobytes() == before.tobytes()
 
 
 @pytest.mark.parametrize(

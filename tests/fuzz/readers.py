@@ -13,9 +13,10 @@ import yaml
 
 from data.accuracy import score
 from data.benchmark import FOLDER, benchmark_names, load_benchmark
+from data.dataset_schema import FolderData, ImagenetData
 from data.datasets.folder import list_folder
 from data.datasets.imagenet import list_imagenet
-from data.schema import AccuracyRule, FolderData, ImagenetData
+from data.schema import AccuracyRule
 from data.tasks.classification import read_label
 from scenarios import scenario, scenario_names
 from sut.base.errors import SutError

@@ -93,7 +93,7 @@ class Executor:
 
     def load(self, samples: LoadedSamples) -> None:
         """Use these samples from now on."""
-        self._engine.bind(samples.array)
+        self._engine.bind(samples.arrays)
         self._row_of = samples.row_of
 
     def run(self, indices: Sequence[int]) -> Responses:

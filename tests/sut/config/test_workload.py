@@ -42,7 +42,7 @@ def test_a_backend_without_a_model_reads_nothing() -> None:
     workload = prepared_workload(named, "null", None, None)
 
     assert workload.model is None
-    assert workload.samples == Samples("", named.performance_sample_count)
+    assert workload.samples == Samples((), named.performance_sample_count)
 
 
 def test_samples_are_prepared_once_the_model_is_known(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_samples_are_prepared_once_the_model_is_known(tmp_path: Path) -> None:
 
     assert workload.samples is not None
     assert workload.samples.count == own.COUNT
-    assert Path(workload.samples.path).suffix == ".npy"
+    assert [Path(path).suffix for path in workload.samples.paths] == [".npy"]
 
 
 def test_an_engine_gets_the_cap_and_the_options_of_its_device() -> None:
@@ -71,7 +71,7 @@ def test_an_engine_gets_the_cap_and_the_options_of_its_device() -> None:
 
     assert [spec.max_batch_size for spec in specs] == [32, 26]
     assert {spec.options["base_ms"] for spec in specs} == {1.0}
-    assert {spec.input for spec in specs} == {workload.input}
+    assert {spec.inputs for spec in specs} == {workload.inputs}
 
 
 def test_a_workload_travels_as_json(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_n1_a_converted_model_is_made_again_for_other_weights(folder: Path) -> N
 
 def test_n1_a_plan_has_another_key_for_other_weights(folder: Path) -> None:
     tensor = TensorSpec("x", (3, 8, 8), "float32")
-    spec = EngineSpec("tensorrt", str(folder / "split.onnx"), tensor, None, 4)
+    spec = EngineSpec("tensorrt", str(folder / "split.onnx"), (tensor,), None, 4)
     request = BuildRequest(spec, sm=89, profiles=one_profile(4), folder=folder)
     before = plan_path(request, library())
 

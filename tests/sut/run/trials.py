@@ -33,7 +33,7 @@ def request(
             benchmark="none",
             loadgen_model="efficientnet-lite0",
             model=None,
-            input=TensorSpec("x", (1,), "float32"),
+            inputs=(TensorSpec("x", (1,), "float32"),),
             output_name=None,
             postprocess=Raw(),
             performance_sample_count=SAMPLES,
@@ -61,7 +61,7 @@ def run(made: TrialRequest) -> None:
     """
     with Supervisor(made) as trial:
         assert trial.wait_for("engines", _nothing)
-        trial.send(TrialSamples(Samples("", SAMPLES), {}))
+        trial.send(TrialSamples(Samples((), SAMPLES), {}))
         assert trial.wait_for("done", _nothing)
 
 

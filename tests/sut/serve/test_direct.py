@@ -40,15 +40,15 @@ pytestmark = pytest.mark.slow
 
 NAME = "device 7"
 CAP, COUNT = 4, 6
-SOURCE = SampleSource("", COUNT, (2,), "float32", tuple(range(COUNT)))
+INPUTS = (TensorSpec("x", (2,), "float32"),)
+SOURCE = SampleSource((), COUNT, INPUTS, tuple(range(COUNT)))
 WORKERS = [(NAME, "")]
 HANG_S, CLOSE_S = 0.3, 5.0
 
 
 def spec(backend: str = "null", **options: OptionValue) -> ExecutorSpec:
     """Return an executor for batches of up to CAP."""
-    tensor = TensorSpec("x", (2,), "float32")
-    return ExecutorSpec(EngineSpec(backend, None, tensor, None, CAP, options=options), Raw())
+    return ExecutorSpec(EngineSpec(backend, None, INPUTS, None, CAP, options=options), Raw())
 
 
 class Ledger:

@@ -32,7 +32,7 @@ WORKERS = [("device 0", "")]
 
 
 def spec(cap: int = 4) -> ExecutorSpec:
-    engine = EngineSpec("null", None, TensorSpec("x", (1,), "float32"), None, cap)
+    engine = EngineSpec("null", None, (TensorSpec("x", (1,), "float32"),), None, cap)
     return ExecutorSpec(engine, Raw())
 
 
@@ -120,7 +120,7 @@ def test_a_failed_test_spoils_its_processes_and_says_how_they_ended(tmp_path: Pa
 def test_what_it_prints_goes_to_the_log_of_the_test_that_runs(tmp_path: Path) -> None:
     logs = [tmp_path / "first.log", tmp_path / "second.log"]
     bad = ExecutorSpec(
-        EngineSpec("nonesuch", None, TensorSpec("x", (1,), "float32"), None, 1), Raw()
+        EngineSpec("nonesuch", None, (TensorSpec("x", (1,), "float32"),), None, 1), Raw()
     )
     with Keeper() as keeper:
         for path, executor in zip(logs, (spec(), bad), strict=True):

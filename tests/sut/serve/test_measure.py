@@ -28,11 +28,11 @@ def request(model: str | None, **options: OptionValue) -> Request:
         benchmark="own",
         loadgen_model="own",
         model=Model(model, "", "a test") if model else None,
-        input=TensorSpec("x", SHAPE, "float32"),
+        inputs=(TensorSpec("x", SHAPE, "float32"),),
         output_name=None,
         postprocess=Raw(),
         performance_sample_count=8,
-        samples=Samples("", 8),
+        samples=Samples((), 8),
     )
     harness = HarnessSettings(
         backend="onnxruntime" if model else "null",

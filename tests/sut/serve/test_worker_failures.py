@@ -38,10 +38,10 @@ NAME = "device 7"
 
 def spec(backend: str = "null", **options: OptionValue) -> ExecutorSpec:
     """Return an executor for batches of one or two."""
-    return ExecutorSpec(EngineSpec(backend, None, INPUT, None, 2, options=options), Raw())
+    return ExecutorSpec(EngineSpec(backend, None, (INPUT,), None, 2, options=options), Raw())
 
 
-SOURCE = SampleSource("", 4, (2,), "float32", (0, 1, 2, 3))
+SOURCE = SampleSource((), 4, (INPUT,), (0, 1, 2, 3))
 
 
 def batch(number: int) -> Batch:
@@ -267,7 +267,7 @@ def test_bad_input_stays_bad_input_across_processes(front: Front) -> None:
 
 
 def test_an_engine_that_does_not_open_names_its_device(front: Front, tmp_path: Path) -> None:
-    engine = EngineSpec("onnxruntime", str(tmp_path / "gone.onnx"), INPUT, None, 2)
+    engine = EngineSpec("onnxruntime", str(tmp_path / "gone.onnx"), (INPUT,), None, 2)
     made = Opened(ExecutorSpec(engine, Raw()), front)
     made.receive()
 

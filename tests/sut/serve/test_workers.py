@@ -30,19 +30,18 @@ INPUT = TensorSpec("x", (3, own.SIZE, own.SIZE), "float32")
 
 def null(**options: OptionValue) -> ExecutorSpec:
     """Return an executor on the null backend."""
-    return ExecutorSpec(EngineSpec("null", None, INPUT, None, CAP, options=options), Raw())
+    return ExecutorSpec(EngineSpec("null", None, (INPUT,), None, CAP, options=options), Raw())
 
 
 def real(model: Path, postprocess: Postprocess) -> ExecutorSpec:
     """Return an executor on a model, for batches of all samples."""
-    engine = EngineSpec("onnxruntime", str(model), INPUT, "logits", COUNT)
+    engine = EngineSpec("onnxruntime", str(model), (INPUT,), "logits", COUNT)
     return ExecutorSpec(engine, postprocess)
 
 
 def source(path: Path | str = "", indices: tuple[int, ...] = tuple(range(COUNT))) -> SampleSource:
     """Return COUNT samples: zeros, or those of a file."""
-    shape = tuple(size or 1 for size in INPUT.shape)
-    return SampleSource(str(path), COUNT, shape, INPUT.dtype, indices)
+    return SampleSource((str(path),) if path else (), COUNT, (INPUT,), indices)
 
 
 def batch(number: int, indices: list[int]) -> Batch:

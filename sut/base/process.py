@@ -65,6 +65,13 @@ def collector_off() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
+def collector_on() -> None:
+    """Undo `collector_off`, and collect what was left meanwhile."""
+    gc.unfreeze()
+    gc.enable()
+    gc.collect()
+
+
 def bind_process(cpus: set[int]) -> None:
     """Bind every thread of this process to these cores; new threads inherit them.
 

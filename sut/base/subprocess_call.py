@@ -14,7 +14,7 @@ from sut.base.environment import ROOT
 from sut.base.errors import EXIT_FAILED, ConfigError, SutError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _Request = TypeVar("_Request")
 
@@ -23,13 +23,14 @@ class TrialFailed(SutError):
     """A trial gave no result: a device died, or the program refused the settings."""
 
 
-def run_module(module: str, request: bytes, what: str) -> bytes:
+def run_module(module: str, request: bytes, what: str, files: Sequence[int] = ()) -> bytes:
     """Run `python -m MODULE`; return what it wrote.
 
     Args:
         module: reads the request on standard input.
         request: what it reads.
         what: what it does, for the message.
+        files: descriptors that it inherits.
 
     Raises:
         ConfigError: the module refused its input.
@@ -41,6 +42,7 @@ def run_module(module: str, request: bytes, what: str) -> bytes:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        pass_fds=files,
     ) as process:
         try:
             answer, errors = process.communicate(request)

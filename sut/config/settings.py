@@ -80,6 +80,12 @@ class HarnessSettings:
         named = self.affinity.get(device)
         return len(parse_cpus(named)) if named else cores()
 
+    def process_workers(self) -> list[tuple[str, str]]:
+        """Return (worker name, its cores) for every worker that is a process."""
+        if self.workers != "process":
+            return []
+        return [(name, self.affinity.get(device, "")) for name, device in self.worker_devices()]
+
     def worker_devices(self) -> Iterator[tuple[str, str]]:
         """Yield (worker name, device) for every worker."""
         for device in self.devices:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from sut.base.errors import WorkerError
 from sut.base.process import collector_off
 from sut.base.subprocess_call import answer_request
-from sut.config.settings import HarnessSettings  # msgspec reads the annotations
+from sut.config.settings import HarnessSettings, Lent  # msgspec reads the annotations
 from sut.config.workload import Workload
 from sut.serve.dispatcher import Outlets
 from sut.serve.pool import open_system
@@ -46,6 +46,7 @@ class StreamsRequest:
         streams: samples of a query.
         interval_ns: from one query to the next.
         queries: how many.
+        lent: kept worker processes, one a worker; empty: it starts its own.
     """
 
     workload: Workload
@@ -53,6 +54,7 @@ class StreamsRequest:
     streams: int
     interval_ns: int
     queries: int
+    lent: tuple[Lent, ...] = ()
 
 
 class Latencies:
@@ -106,7 +108,8 @@ def measure(request: StreamsRequest) -> list[int]:
     latencies = Latencies(request.streams, request.queries)
     workload = request.workload
     assert workload.samples is not None, "samples are prepared before they are sent"
-    system = open_system(request, Outlets(latencies.complete, _NoTrace(), failures.append))
+    outlets = Outlets(latencies.complete, _NoTrace(), failures.append)
+    system = open_system(request, outlets, lent=request.lent)
     system.open()
     count = min(workload.samples.count, workload.performance_sample_count)
     system.load(SampleSource.of(workload, range(count)))

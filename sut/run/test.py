@@ -94,7 +94,7 @@ class Test:
         self._accuracy = accuracy
         self._samples: SampleSet | None = None
         self._conf: dict[str, Setting] = {}
-        self._done = False
+        self._interrupted = False
         self._recorder = Recorder(plan.harness.backend, plan.harness.devices, out_dir)
 
     def run(self) -> Ended:
@@ -118,7 +118,7 @@ class Test:
                     devices = [device for _, device in plan.harness.worker_devices()]
                     self._recorder.engines(measured.facts(trial), devices)
                     done = self._start(trial, workload) and self._watch(trial)
-                self._done = done
+                self._interrupted = trial.interrupted is not None
                 result = self._finish(folder, trial, workload, done=done)
             return Ended(result, trial.interrupted)
 
@@ -140,18 +140,16 @@ class Test:
 
     @contextmanager
     def _lent(self) -> Iterator[tuple[Lent, ...]]:
-        """Lend kept worker processes to the test; a test that fails or is stopped spoils them."""
+        """Lend kept worker processes to the test; one that fails or is interrupted spoils them."""
         keeper, harness = self._surroundings.keeper, self._plan.harness
-        if keeper is None or harness.workers != "process":
+        if keeper is None:
             yield ()
             return
-        workers = [
-            (name, harness.affinity.get(device, "")) for name, device in harness.worker_devices()
-        ]
+        workers = harness.process_workers()
         with (self._out / LOG_FILE).open("ab") as log, keeper.lend(workers, log) as lent:
             yield tuple(lent)
-        if not self._done:
-            keeper.discard(workers)
+            if self._interrupted:  # the command ends now, whatever its engines do
+                keeper.discard(workers)
 
     def _request(self, workload: Workload) -> TrialRequest:
         plan = self._plan

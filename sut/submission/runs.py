@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from scenarios.base import Number
     from sut.record.result import Result
+    from sut.serve.workers.keeper import Keeper
     from sut.submission.order import Order
 
 PERFORMANCE, ACCURACY = "performance", "accuracy"
@@ -86,10 +87,11 @@ class ScenarioRuns:
         result = _result(self.folder / name)
         return () if result is None else result.reasons
 
-    def run_missing(self, names: Sequence[str] | None = None) -> None:
+    def run_missing(self, keeper: Keeper, names: Sequence[str] | None = None) -> None:
         """Run the missing tests, performance first; the others use its settings.
 
         Args:
+            keeper: keeps worker processes, with their engines, from test to test.
             names: only these; None: all that the scenario needs.
 
         Raises:
@@ -102,15 +104,15 @@ class ScenarioRuns:
         option = "--work" if self._order.division else "--out"
         make_folder(self.folder, option)
         with held(self.folder, option):
-            self._run_missing(wanted)
+            self._run_missing(keeper, wanted)
 
-    def _run_missing(self, wanted: Sequence[str]) -> None:
+    def _run_missing(self, keeper: Keeper, wanted: Sequence[str]) -> None:
         missing = [name for name in wanted if self.done(name) is None]
         self._check_settings()
         for name in missing:
             self._say(f"{self._scenario}: {name}")
             self._set_aside(name)
-            part = self._run(name)
+            part = self._run(name, keeper)
             if name == PERFORMANCE and not part.result.valid and not self._order.fast:
                 return  # no use running what would be compared with it
 
@@ -144,13 +146,13 @@ class ScenarioRuns:
             return plan
         return replace(plan, benchmark=conf.without_own_bound(plan.benchmark))
 
-    def _run(self, name: str) -> Part:
+    def _run(self, name: str, keeper: Keeper) -> Part:
         folder = self.folder / name
         plan = self.plan(self._conf(name), name)
         if name in TESTS:
             text = audit_config(name, self._order.rules.audit_samples)
             (self.folder / f"{name}.{AUDIT_FILE}").write_text(text, encoding="utf-8")
-        return Part(name, folder, run(plan, folder, self._order.command))
+        return Part(name, folder, run(plan, folder, self._order.command, keeper=keeper))
 
     def _conf(self, name: str) -> Path:
         """Write the user.conf of one test; every other test repeats the values of performance."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sut.serve.workers.keeper import Keeper
 from sut.submission.audit import verify
 from sut.submission.conf import sample_count
 from sut.submission.order import WITHOUT_ENGINE
@@ -50,9 +51,11 @@ def submit(order: Order, say: Callable[[str], None]) -> list[Outcome]:
     runs = {name: ScenarioRuns(order, name, say) for name in order.scenarios}
     for each in runs.values():  # find a wrong setting before an hour is spent
         each.plan(None, PERFORMANCE)
+    with Keeper() as keeper:
+        for each in runs.values():
+            each.run_missing(keeper)
     outcomes, done = [], {}
     for name, each in runs.items():
-        each.run_missing()
         parts = {part: found for part in each.parts() if (found := each.done(part))}
         problems = _problems(order, each, parts)
         placed = not problems or (order.fast and not each.missing())

@@ -40,16 +40,25 @@ def disturbance(cores: float | None) -> str:
 
 
 class Neighbours:
-    """Counts from its creation."""
+    """Counts from its creation.
 
-    def __init__(self, busy_s: Callable[[], float | None] = busy_s) -> None:
-        self._busy_s = busy_s
+    Args:
+        busy_s: see the function of that name.
+        own_s: processor time of our own processes that have not ended.
+    """
+
+    def __init__(
+        self,
+        busy_s: Callable[[], float | None] = busy_s,
+        own_s: Callable[[], float] = float,
+    ) -> None:
+        self._busy_s, self._own_s = busy_s, own_s
         self._start = self._now()
 
     def cores(self) -> float | None:
         """Return the cores that others used on average; None if unknown.
 
-        Our own processes are excluded once they ended and were waited for.
+        Our own processes are excluded once they ended and were waited for, or are in `own_s`.
         """
         start, end = self._start, self._now()
         if start is None or end is None or end[0] <= start[0]:
@@ -65,7 +74,7 @@ class Neighbours:
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
             usage = resource.getrusage(who)
             busy -= usage.ru_utime + usage.ru_stime
-        return time.monotonic(), busy
+        return time.monotonic(), busy - self._own_s()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +86,14 @@ class Quiet:
         say: receives a line when a wait starts.
         busy_s: see the function of that name.
         look_s: seconds between two looks.
+        own_s: see Neighbours.
     """
 
     limit_s: float
     say: Callable[[str], None]
     busy_s: Callable[[], float | None] = busy_s
     look_s: float = 1.0
+    own_s: Callable[[], float] = float
 
     def wait(self) -> None:
         """Wait until other processes are quiet, or the limit is reached."""
@@ -100,4 +111,4 @@ class Quiet:
 
     def watch(self) -> Neighbours:
         """Start to count what others use."""
-        return Neighbours(self.busy_s)
+        return Neighbours(self.busy_s, self.own_s)

@@ -5,7 +5,7 @@ Each has its own process. Knows plans, run folders and results; chooses nothing.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from sut.config.plan import Plan
     from sut.record.result import Result
+    from sut.serve.workers.keeper import Keeper
     from sut.telemetry.neighbours import Quiet
     from sut.tuner.job import Job, Variant
     from sut.tuner.messages import Ask, Reply
@@ -45,15 +46,36 @@ _DECIDED_LOAD = ("min_duration_s", "target_qps", "min_query_count")
 _DECIDED_BY = "sut tune"
 
 
-class TrialRunner:
-    """Replies to one search; keeps the trials in `folder`, with the command of the tuning."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where trials run, and what they share.
 
-    def __init__(self, job: Job, plan: Plan, folder: Path, command: str, quiet: Quiet) -> None:
+    Attributes:
+        folder: of the tuning; keeps the trials.
+        command: of the tuning.
+        quiet: how to wait for a quiet machine.
+        keeper: keeps the worker processes of probes.
+    """
+
+    folder: Path
+    command: str
+    quiet: Quiet
+    keeper: Keeper
+
+
+class TrialRunner:
+    """Replies to one search.
+
+    Probes share kept workers. A confirmation gets new ones, as the user's own run will.
+    """
+
+    def __init__(self, job: Job, plan: Plan, place: Place) -> None:
         self._job = job
         self._plan = plan
-        self._folder = folder
-        self._command = command
-        self._quiet = quiet
+        self._folder = place.folder
+        self._command = place.command
+        self._keeper = place.keeper
+        self._quiet = replace(place.quiet, own_s=place.keeper.busy_s)
         self._measured: dict[Variant, Measured] = {}
 
     def __call__(self, ask: Ask) -> Reply:
@@ -99,6 +121,7 @@ class TrialRunner:
         )
         workload = prepared_workload(plan.benchmark, harness.backend, typed.model, typed.data)
         request = Request(workload, harness, ask.sizes, ask.bound_ns, ask.alone)
+        self._keeper.rest()  # the devices are measured from another process
         neighbours = self._quiet.watch()
         answer = run_module(
             "sut.serve.measure", msgspec.json.encode(request), "measuring batch times"
@@ -114,9 +137,12 @@ class TrialRunner:
         watch = None
         if self._job.rules.has_bound:
             watch = Hopeless(self._job.bound.limit_ns)
+        if trial.purpose == "confirm":
+            self._keeper.dismiss()
+        plan, keeper = plan_of(trial, self._plan), self._keeper
         neighbours = self._quiet.watch()
         try:
-            result = run(plan_of(trial, self._plan), out, self._command, watch=watch, quiet=True)
+            result = run(plan, out, self._command, watch=watch, quiet=True, keeper=keeper)
         except Interrupted:
             raise
         except SutError as error:

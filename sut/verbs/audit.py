@@ -12,6 +12,7 @@ from data.rounds import LATEST
 from scenarios import scenario
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
 from sut.config.system import DEFAULT_SYSTEM, system_folder
+from sut.serve.workers.keeper import Keeper
 from sut.submission.audit import verify
 from sut.submission.compliance import TESTS, known_test
 from sut.submission.order import Order, rules_for, runnable_round
@@ -56,7 +57,8 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     say = sys.stderr if arguments.json else sys.stdout
     order = _order(arguments, command)
     runs = ScenarioRuns(order, order.scenarios[0], _printer(say))
-    runs.run_missing((PERFORMANCE, ACCURACY, test))
+    with Keeper() as keeper:
+        runs.run_missing(keeper, (PERFORMANCE, ACCURACY, test))
     parts = {name: done for name in (PERFORMANCE, ACCURACY, test) if (done := runs.done(name))}
     missing = [name for name in (PERFORMANCE, ACCURACY, test) if name not in parts]
     if missing:

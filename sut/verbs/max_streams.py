@@ -11,6 +11,7 @@ import json
 import math
 import sys
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,17 +23,21 @@ from sut.base.subprocess_call import run_module
 from sut.config.plan import Plan, resolve
 from sut.config.prepare import prepared_workload
 from sut.load.interval import StreamsRequest, percentile_ns
-from sut.record.run_folder import SUMMARY_FILE, RunFolder
+from sut.record.run_folder import LOG_FILE, SUMMARY_FILE, RunFolder
+from sut.serve.workers.keeper import Keeper
 from sut.tuner.max_streams import Edge, Tried, find_edge
 from sut.verbs.options import add_benchmark, add_options, as_arguments, out_folder
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
-    from sut.config.settings import HarnessSettings
+    from sut.config.settings import HarnessSettings, Lent
+    from sut.config.workload import Workload
 
     Send = Callable[[int], list[int]]
+    Lend = Callable[[Sequence[tuple[str, str]]], AbstractContextManager[list[Lent]]]
 
 EXAMPLES = """examples:
   sut max-streams -b resnet50 --system r740_4xt4 --interval-ms 50
@@ -93,9 +98,11 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     bound_ms = arguments.bound_ms or arguments.interval_ms
     say = sys.stderr if arguments.json else sys.stdout
     print(f"{plan.benchmark.name} on {plan.system}: {GENERATOR}", file=say, flush=True)
-    send = _sender(arguments, plan)
+    workload = prepared_workload(
+        plan.benchmark, plan.harness.backend, plan.arguments.model, plan.arguments.data
+    )
 
-    def measure(streams: int) -> Tried:
+    def measure(send: Send, streams: int) -> Tried:
         reached_ns = percentile_ns(send(streams), arguments.percentile / _PERCENT)
         tried = Tried(streams, reached_ns, reached_ns <= bound_ms * MS)
         verdict = "fits" if tried.fits else "does not fit"
@@ -108,7 +115,9 @@ def main(arguments: argparse.Namespace, command: str) -> int:
 
     name = f"{plan.benchmark.name}-max-streams"
     with out_folder(arguments.out, name) as out, RunFolder(out) as folder:
-        edge = find_edge(measure, arguments.start)
+        with Keeper() as keeper, (out / LOG_FILE).open("ab") as log:
+            send = _sender(arguments, plan, workload, partial(keeper.lend, log=log))
+            edge = find_edge(partial(measure, send), arguments.start)
         summary = _summary(arguments, plan, edge, command)
         folder.write_json(SUMMARY_FILE, summary)
     print(_line(edge, arguments.interval_ms), file=say)
@@ -129,16 +138,16 @@ def _check(arguments: argparse.Namespace) -> None:
         )
 
 
-def _sender(arguments: argparse.Namespace, plan: Plan) -> Send:
-    given = plan.arguments
-    workload = prepared_workload(plan.benchmark, plan.harness.backend, given.model, given.data)
+def _sender(arguments: argparse.Namespace, plan: Plan, workload: Workload, lend: Lend) -> Send:
     interval_ns = int(arguments.interval_ms * MS)
     queries = max(_LEAST_QUERIES, round(arguments.seconds * 1e9 / interval_ns))
 
     def send(streams: int) -> list[int]:
         harness = _shared(plan.harness, streams, arguments.max_batch_size is not None)
-        request = StreamsRequest(workload, harness, streams, interval_ns, queries)
-        answer = run_module("sut.load.interval", msgspec.json.encode(request), "max-streams")
+        with lend(harness.process_workers()) as lent:
+            request = StreamsRequest(workload, harness, streams, interval_ns, queries, tuple(lent))
+            body, files = msgspec.json.encode(request), [worker.fd for worker in lent]
+            answer = run_module("sut.load.interval", body, "max-streams", files)
         return msgspec.json.decode(answer, type=list[int])
 
     return send

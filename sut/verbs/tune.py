@@ -19,9 +19,10 @@ from sut.config.tuned import Tuned
 from sut.config.tuned_writer import keep_rate, keep_tuned
 from sut.report import tuning as report
 from sut.report.tuning_charts import Story
+from sut.serve.workers.keeper import Keeper
 from sut.telemetry.neighbours import Quiet
 from sut.tuner.session import Session, search_of
-from sut.tuner.trial_runner import TrialRunner
+from sut.tuner.trial_runner import Place, TrialRunner
 from sut.verbs import tune_options
 from sut.verbs.options import as_arguments
 
@@ -75,7 +76,6 @@ def _tune(
 
     title = f"{plan.benchmark.name} {plan.scenario} on {plan.system}"
     say(f"tuning {title}; everything is in {folder}")
-    runner = TrialRunner(job, plan, folder, command, Quiet(arguments.quiet_s, say))
     session = Session(job, folder, _settings(arguments, plan), say)
 
     def write(answer: Answer | None, stopped: str = "") -> dict[str, object]:
@@ -83,7 +83,9 @@ def _tune(
         return report.write(folder, story)
 
     try:
-        answer = session.run(make, runner)
+        with Keeper() as keeper:
+            place = Place(folder, command, Quiet(arguments.quiet_s, say), keeper)
+            answer = session.run(make, TrialRunner(job, plan, place))
     except BaseException as error:
         if session.entries:
             write(None, stopped=str(error) or "interrupted")

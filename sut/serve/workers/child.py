@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sut.base.errors import EXIT_FAILED
-from sut.base.process import before_others, bind_process, collector_off, parse_cpus
+from sut.base.process import before_others, bind_process, collector_off, collector_on, parse_cpus
 from sut.serve.samples import SampleReader
 from sut.serve.workers.executor import Executor, ExecutorSpec
 from sut.serve.workers.failures import describe
-from sut.serve.workers.keeper import next_test
+from sut.serve.workers.keeper import orders
 from sut.serve.workers.lane import Lane, Outcome
 from sut.serve.workers.wire import (
     SPIN_NS,
@@ -67,29 +67,35 @@ class Child:
     def serve(self, sock: socket.socket) -> None:
         """Work until the other end closes the connection."""
         self._sock = sock
-        reader, spin_ns = Reader(sock), 0
         with contextlib.suppress(EOFError, ConnectionError):
-            while True:
-                for kind, body in reader.receive(spin_ns):
-                    # After the answer that somebody waits for, the next batch comes at once.
-                    spin_ns = SPIN_NS if kind == Kind.RUN else 0
-                    if kind == Kind.RUN:
-                        self._send(self._run(*unpack_batch(body)))
-                    elif kind == Kind.BATCH:
-                        assert self._lane is not None, "open comes first"
-                        self._lane.run(NumberedWork(*unpack_batch(body)))
-                    else:
-                        self._send(self._call(body))
+            self._answer_all(Reader(sock))
+        if self._lane is not None:  # nothing of this test may be answered to the next
+            self._lane.close()
+            self._lane = None
+
+    def _answer_all(self, reader: Reader) -> None:
+        spin_ns = 0
+        while True:
+            for kind, body in reader.receive(spin_ns):
+                # After the answer that somebody waits for, the next batch comes at once.
+                spin_ns = SPIN_NS if kind == Kind.RUN else 0
+                if kind == Kind.RUN:
+                    self._send(self._run(*unpack_batch(body)))
+                elif kind == Kind.BATCH:
+                    assert self._lane is not None, "open comes first"
+                    self._lane.run(NumberedWork(*unpack_batch(body)))
+                else:
+                    self._send(self._call(body))
 
     def close(self) -> None:
         """Close the engine, if one is open."""
-        lane, executor = self._lane, self._executor
-        self._lane = self._executor = self._spec = self._source = None
-        if lane is not None:
-            lane.close()
+        executor, self._executor = self._executor, None
+        self._spec = self._source = None
         if executor is not None:
             executor.close()
             self._reader.close()
+            del executor
+            collector_on()  # the engine's circles hold memory of the device
 
     def _run(self, number: int, indices: list[int]) -> bytes:
         """Run a batch on this thread; return the frame that answers it."""
@@ -110,11 +116,10 @@ class Child:
 
     def call_open(self, spec: ExecutorSpec) -> dict[str, OptionValue]:
         """Open the engine, unless the very same is open already; return its facts."""
-        if self._executor is not None and spec == self._spec:
-            return self._executor.facts()
-        self.close()
-        self._executor = Executor(spec)
-        self._spec = spec
+        if self._executor is None or spec != self._spec:
+            self.close()
+            self._executor = Executor(spec)
+            self._spec = spec
         self._lane = Lane(self._executor, self._report, _end_now)
         self._lane.open()
         return self._executor.facts()
@@ -150,7 +155,8 @@ class Child:
             self._send(pack_answer(*times, outcome.responses))
 
     def _send(self, data: bytes) -> None:
-        with self._sending:
+        # Whoever is gone needs no answer; the next look at the socket shows that.
+        with self._sending, contextlib.suppress(ConnectionError):
             self._sock.sendall(data)
 
 
@@ -174,7 +180,10 @@ def _serve(sock: socket.socket, *, keep: bool) -> None:
     child = Child()
     if not keep:
         child.serve(sock)
-    while keep and (connection := next_test(sock)) is not None:
+    for connection in orders(sock) if keep else ():
+        if connection is None:
+            child.close()
+            continue
         with connection:
             child.serve(connection)
     child.close()

@@ -12,7 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from select import POLLIN, poll
 from typing import TYPE_CHECKING, Self
 
@@ -28,15 +30,23 @@ if TYPE_CHECKING:
 
 # Room for all slots' frames, so that nobody ever waits to send: an index takes 4 bytes.
 SOCKET_BYTES = 1 << 22
-# Tells a kept process that a connection and a log file come with this byte.
-NEXT_TEST = b"n"
+# What a kept process is told: that a connection and a log file come with this byte, or that its
+# engine is to be closed. And what it says when it has done so, or when the connection has ended.
+NEXT_TEST, REST, IDLE = b"n", b"r", b"i"
+# A process that was killed just now has at least this long to answer, in s.
+LEAST_S = 0.01
+# Of /proc/PID/stat after the name (proc(5)): utime, stime, cutime, cstime.
+TIMES = slice(11, 15)
+# The first engine of a device is the same worker, whether it has others beside it or not.
+FIRST = ", instance 0"
 
 
 class Keeper:
     """The kept worker processes of one command. Use it in a `with`; leaving it ends them.
 
     Args:
-        close_s: seconds that the engines may take to close; then their processes are killed.
+        close_s: seconds that the engines may take to finish and to close; then their processes are
+            killed.
     """
 
     def __init__(self, close_s: float = 5.0) -> None:
@@ -53,24 +63,23 @@ class Keeper:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let every engine close, and end the processes."""
-        kept, self._kept = list(self._kept.values()), {}
-        for process in kept:
-            process.let_go()
-        for process in kept:
-            process.end(self._close_s)
+        """End the processes."""
+        self.dismiss()
 
     @contextmanager
     def lend(self, workers: Sequence[tuple[str, str]], log: IO[bytes]) -> Iterator[list[Lent]]:
         """Yield one connection for each worker of a test; take them back afterwards.
 
-        After an exception the processes are killed: nobody knows what state they are in.
+        Other kept processes end: the test needs the devices. After an exception the lent ones are
+        killed: nobody knows what state they are in.
 
         Args:
             workers: (name, cores) of each; the same pair gets the same process again.
             log: where they print to during this test.
         """
-        processes = [self._process(name, cpus, log) for name, cpus in workers]
+        keys = [_key(worker) for worker in workers]
+        self._end([key for key in self._kept if key not in keys])
+        processes = [self._process(key, log) for key in keys]
         sockets: list[socket.socket] = []
         try:
             sockets += [process.connect(log) for process in processes]
@@ -78,33 +87,70 @@ class Keeper:
             yield [Lent(s.fileno(), pid) for s, pid in zip(sockets, pids, strict=True)]
         except WorkerError as error:
             ends = [how for process in processes if (how := process.how_it_ended())]
-            self.discard(workers)
+            self._discard(keys)
             if not ends:
                 raise
             text = f"{error} ({', '.join(ends)})"
             raise WorkerError(text, error.worker_traceback) from error
         except BaseException:
-            self.discard(workers)
+            self._discard(keys)
             raise
         finally:
             for sock in sockets:
                 sock.close()
+        self._wait_for([key for key in keys if key in self._kept])
+
+    def rest(self) -> None:
+        """Let every engine close, so that others can use the devices; the processes stay."""
+        for process in self._kept.values():
+            process.rest()
+        self._wait_for(list(self._kept))
+
+    def dismiss(self) -> None:
+        """Let every engine close, and end the processes: the next test gets new ones."""
+        self._end(list(self._kept))
 
     def discard(self, workers: Sequence[tuple[str, str]]) -> None:
         """Kill the processes of these workers; the next test gets new ones."""
-        for worker in workers:
-            if (process := self._kept.pop(worker, None)) is not None:
+        self._discard([_key(worker) for worker in workers])
+
+    def busy_s(self) -> float:
+        """Return the processor time of the kept processes that run, in s."""
+        return sum(process.busy_s() for process in self._kept.values())
+
+    def _wait_for(self, keys: Sequence[tuple[str, str]]) -> None:
+        """Wait until the processes have nothing to do; kill those that take too long."""
+        end_s = time.monotonic() + self._close_s
+        late = [key for key in keys if not self._kept[key].is_idle_by(end_s)]
+        self._discard(late)
+
+    def _end(self, keys: Sequence[tuple[str, str]]) -> None:
+        ending = [self._kept.pop(key) for key in keys]
+        for process in ending:
+            process.let_go()
+        for process in ending:
+            process.end(self._close_s)
+
+    def _discard(self, keys: Sequence[tuple[str, str]]) -> None:
+        for key in keys:
+            if (process := self._kept.pop(key, None)) is not None:
                 process.let_go()
                 process.end(0.0)
 
-    def _process(self, name: str, cpus: str, log: IO[bytes]) -> KeptProcess:
-        process = self._kept.get((name, cpus))
+    def _process(self, key: tuple[str, str], log: IO[bytes]) -> KeptProcess:
+        process = self._kept.get(key)
         if process is not None and not process.is_alive:
-            self.discard([(name, cpus)])
+            self._discard([key])
             process = None
         if process is None:
-            process = self._kept[name, cpus] = KeptProcess(name, cpus, log)
+            process = self._kept[key] = KeptProcess(*key, log)
         return process
+
+
+def _key(worker: tuple[str, str]) -> tuple[str, str]:
+    """Return what a worker's process is kept under: name and cores."""
+    name, cpus = worker
+    return name.removesuffix(FIRST), cpus
 
 
 class KeptProcess:
@@ -153,6 +199,32 @@ class KeptProcess:
                 socket.send_fds(self._control, [NEXT_TEST], [theirs.fileno(), log.fileno()])
         return ours
 
+    def rest(self) -> None:
+        """Tell it to close its engine."""
+        with suppress(OSError):  # it died: `is_idle_by` finds that out
+            self._control.send(REST)
+
+    def is_idle_by(self, end_s: float) -> bool:
+        """Wait until it has done what it was told last; False: it died, or takes longer.
+
+        Args:
+            end_s: until when, on time.monotonic().
+        """
+        self._control.settimeout(max(end_s - time.monotonic(), LEAST_S))
+        try:
+            return self._control.recv(len(IDLE)) == IDLE
+        except OSError:
+            return False
+
+    def busy_s(self) -> float:
+        """Return its processor time so far, in s, with that of its children that ended."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8")
+        except OSError:
+            return 0.0
+        fields = stat.rpartition(")")[2].split()
+        return sum(map(int, fields[TIMES])) / os.sysconf("SC_CLK_TCK")
+
     def let_go(self) -> None:
         """Tell it that no test follows."""
         self._control.close()
@@ -197,13 +269,23 @@ class LentProcess:
             signal.pidfd_send_signal(self._pid_file, signal.SIGKILL)
 
 
-def next_test(control: socket.socket) -> socket.socket | None:
-    """Be the kept process: wait for the next connection, and print to its log; None: the end."""
-    data, files, _, _ = socket.recv_fds(control, len(NEXT_TEST), 2)
-    if not data:
-        return None
-    connection, log = files
-    for stream in (1, 2):
-        os.dup2(log, stream)
-    os.close(log)
-    return socket.socket(fileno=connection)
+def orders(control: socket.socket) -> Iterator[socket.socket | None]:
+    """Be the kept process: yield the connection of each test; None: close the engine.
+
+    During a test the process prints to its log. Asking for the next order says that the last one is
+    done. The end of the orders is that of the process.
+    """
+    while True:
+        data, files, _, _ = socket.recv_fds(control, len(NEXT_TEST), 2)
+        if not data:
+            return
+        if data == REST:
+            yield None
+        else:
+            connection, log = files
+            for stream in (1, 2):
+                os.dup2(log, stream)
+            os.close(log)
+            yield socket.socket(fileno=connection)
+        with suppress(OSError):  # whoever gave the order is gone, and the next look shows that
+            control.send(IDLE)

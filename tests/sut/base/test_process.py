@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
 
 from sut.base.errors import ConfigError
-from sut.base.process import NICENESS, cpu_list, parse_affinity, parse_cpus
+from sut.base.process import (
+    NICENESS,
+    collector_off,
+    collector_on,
+    cpu_list,
+    parse_affinity,
+    parse_cpus,
+)
 
 
 def test_ranges_and_single_cores_are_read() -> None:
@@ -42,6 +51,30 @@ def test_devices_get_their_cores() -> None:
 def test_what_is_no_such_list_is_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse_affinity(text)
+
+
+class Ring:
+    """Refers to itself, as engines of libraries do."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+def test_what_was_frozen_is_collected_once_the_collector_is_on_again() -> None:
+    interval_s = sys.getswitchinterval()
+    ring = Ring()
+    gone = weakref.ref(ring)
+    try:
+        collector_off()
+        del ring
+        gc.collect()
+        assert gone() is not None, "frozen"
+    finally:
+        collector_on()
+        sys.setswitchinterval(interval_s)
+
+    assert gone() is None
+    assert gc.isenabled()
 
 
 def before_others_in(*, new_session: bool) -> str:

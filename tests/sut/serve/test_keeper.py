@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
-from backends.base import EngineSpec, TensorSpec
+from backends.base import EngineSpec, OptionValue, TensorSpec
 from data.tasks.other import Raw
 from sut.base.errors import WorkerError
+from sut.serve.dispatcher import Batch
+from sut.serve.samples import SampleSource
 from sut.serve.workers.connection import ProcessSpec
 from sut.serve.workers.executor import ExecutorSpec
 from sut.serve.workers.keeper import Keeper
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sut.config.settings import Lent
+    from sut.serve.workers.base import Done
     from tests.sut.helpers.program import Program
 
 pytestmark = pytest.mark.slow
@@ -31,17 +35,23 @@ pytestmark = pytest.mark.slow
 WORKERS = [("device 0", "")]
 
 
-def spec(cap: int = 4) -> ExecutorSpec:
-    engine = EngineSpec("null", None, (TensorSpec("x", (1,), "float32"),), None, cap)
+INPUT = TensorSpec("x", (1,), "float32")
+SOURCE = SampleSource((), 1, (INPUT,), (0,))
+
+
+def spec(cap: int = 4, backend: str = "null", **options: OptionValue) -> ExecutorSpec:
+    engine = EngineSpec(backend, None, (INPUT,), None, cap, "0", options, slots=2)
     return ExecutorSpec(engine, Raw())
 
 
 @contextmanager
-def connected(lent: Lent, executor: ExecutorSpec) -> Iterator[ProcessWorker]:
+def connected(
+    lent: Lent, executor: ExecutorSpec, done: Done = lambda *_: None
+) -> Iterator[ProcessWorker]:
     """Be the test's process: a worker on a lent process, opened."""
     failures: list[str] = []
     part = ProcessSpec("device 0", 0, executor, lent=lent)
-    worker = ProcessWorker(part, lambda *_: None, lambda message, _: failures.append(message))
+    worker = ProcessWorker(part, done, lambda message, _: failures.append(message))
     opening = worker.open()
     receiver = Receiver([worker], lambda _: None)
     receiver.start()
@@ -115,6 +125,90 @@ def test_a_failed_test_spoils_its_processes_and_says_how_they_ended(tmp_path: Pa
 
         with keeper.lend(WORKERS, log) as (lent,):
             assert lent.pid not in pids
+
+
+def test_a_test_that_needs_fewer_workers_ends_the_others(tmp_path: Path) -> None:
+    """The first engine of a device is the same worker, however many there are."""
+    two = [("device 0, instance 0", ""), ("device 0, instance 1", "")]
+    with (tmp_path / "log").open("ab") as log, Keeper() as keeper:
+        with keeper.lend(two, log) as both:
+            pass
+        with keeper.lend(WORKERS, log) as (left,):
+            pass
+
+        assert left.pid == both[0].pid
+        with pytest.raises(ProcessLookupError):
+            os.kill(both[1].pid, 0)
+
+
+def test_engines_rest_while_others_use_the_devices(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("ab") as log, Keeper() as keeper:
+        with keeper.lend(WORKERS, log) as (first,), connected(dup(first), spec()) as worker:
+            worker.load(SOURCE).result()
+
+        keeper.rest()
+
+        with keeper.lend(WORKERS, log) as (second,), connected(dup(second), spec()) as worker:
+            timings = worker.warm_up([0], [4], 0.0)
+            with pytest.raises(WorkerError, match="warm-up"):  # it is new: it has no samples
+                timings.result()
+        assert second.pid == first.pid
+        assert keeper.busy_s() > 0
+
+        keeper.dismiss()
+
+        assert not Path(f"/proc/{first.pid}").exists()
+        assert keeper.busy_s() == 0
+
+
+def test_a_test_that_was_stopped_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    """Its batches are on the device when it ends; their answers are nobody's."""
+    slow = spec(8, "simulated", base_ms=60.0, per_sample_ms=0.0)
+    done: list[int] = []
+    with (tmp_path / "log").open("ab") as log, Keeper() as keeper:
+        with keeper.lend(WORKERS, log) as (first,), connected(dup(first), slow) as worker:
+            worker.load(SOURCE).result()
+            for number in range(2):
+                worker.submit(Batch(number, 0, [1], [0], 0))
+        with (
+            keeper.lend(WORKERS, log) as (second,),
+            connected(dup(second), slow, lambda batch, _: done.append(batch.number)) as worker,
+        ):
+            worker.submit(Batch(7, 0, [1], [0], 0))
+            wait_until(lambda: bool(done), "a batch is done")
+
+    assert second.pid == first.pid
+    assert done == [7]
+
+
+def test_an_engine_that_hangs_when_its_test_was_stopped_is_replaced(tmp_path: Path) -> None:
+    hanging = spec(8, "simulated", base_ms=1.0, per_sample_ms=0.0, hang_at_s=0.0)
+    with (tmp_path / "log").open("ab") as log, Keeper(close_s=0.2) as keeper:
+        with keeper.lend(WORKERS, log) as (first,), connected(dup(first), hanging) as worker:
+            worker.load(SOURCE).result()
+            worker.submit(Batch(0, 0, [1], [0], 0))
+        with keeper.lend(WORKERS, log) as (second,):
+            assert second.pid != first.pid
+
+
+def test_memory_after_many_engines_is_that_after_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "samples.npy", np.ones((64, 2**17), np.float32))  # 32 MiB
+    tensor = TensorSpec("x", (2**17,), "float32")
+    source = SampleSource((str(tmp_path / "samples.npy"),), 64, (tensor,), tuple(range(64)))
+    used: list[int] = []
+    with (tmp_path / "log").open("ab") as log, Keeper() as keeper:
+        for cap in (1, 2, 3, 4, 5, 6):
+            engine = EngineSpec("null", None, (tensor,), None, cap)
+            with (
+                keeper.lend(WORKERS, log) as (lent,),
+                connected(dup(lent), ExecutorSpec(engine, Raw())) as worker,
+            ):
+                worker.load(source).result()
+                worker.warm_up([0], [cap], 0.0).result()
+                pages = int(Path(f"/proc/{lent.pid}/statm").read_text("ascii").split()[1])
+                used.append(pages * os.sysconf("SC_PAGE_SIZE"))
+
+    assert max(used) - used[0] < 2**23, used
 
 
 def test_what_it_prints_goes_to_the_log_of_the_test_that_runs(tmp_path: Path) -> None:

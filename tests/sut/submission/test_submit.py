@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 SCENARIOS = ("SingleStream", "Offline")
+SYSTEM = "description: ours\nharness: {workers: process}\n"
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,25 @@ def test_every_test_ran_with_the_same_settings(submitted: Submitted) -> None:
     assert measured["tests"]["performance"] == measured["tests"]["accuracy"]
     assert (measured["simulated"], measured["synthetic_data"]) == (False, False)
     assert measured["starting_weights_filename"] == "model.onnx"
+
+
+def test_all_tests_of_a_submission_share_worker_processes(
+    program: Program, own_yaml: Path, tmp_path: Path
+) -> None:
+    system = tmp_path / "ours"
+    system.mkdir()
+    (system / "system.yaml").write_text(SYSTEM, "utf-8")
+    what = ("--system", system, "-s", "SingleStream,MultiStream")
+
+    done = program.run(*words(own_yaml, tmp_path / "tree", *what), cwd=tmp_path)
+
+    assert done.code == 3, done.err
+    requests = [
+        json.loads(path.read_text("utf-8")) for path in tmp_path.rglob("performance/request.json")
+    ] + [json.loads(path.read_text("utf-8")) for path in tmp_path.rglob("accuracy/request.json")]
+    pids = [[worker["pid"] for worker in request["lent"]] for request in requests]
+    assert len(pids) == 4
+    assert all(own == pids[0] != [] for own in pids)
 
 
 def test_what_is_done_is_not_run_again(

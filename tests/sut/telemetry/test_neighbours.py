@@ -24,6 +24,14 @@ def test_the_time_of_others_is_counted_from_the_creation() -> None:
     assert cores > 100, "100 s of processors in far less than a second"
 
 
+def test_our_own_processes_that_go_on_are_no_others() -> None:
+    busy_s, own_s = iter((500.0, 600.0)), iter((0.0, 100.0))
+
+    cores = Quiet(0.0, print, lambda: next(busy_s), own_s=lambda: next(own_s)).watch().cores()
+
+    assert cores == 0
+
+
 def test_a_machine_that_does_not_say_is_no_disturbance() -> None:
     assert Neighbours(lambda: None).cores() is None
 

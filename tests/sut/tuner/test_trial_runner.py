@@ -12,10 +12,11 @@ from sut.config.harness import Setting
 from sut.config.plan import resolve
 from sut.run.config_file import loadgen_section
 from sut.serve.service_times import Measured
+from sut.serve.workers.keeper import Keeper
 from sut.telemetry.neighbours import Quiet
 from sut.tuner.job import Bound, Candidate, Job, Variant
 from sut.tuner.messages import Measure, Trial
-from sut.tuner.trial_runner import TrialRunner, plan_of
+from sut.tuner.trial_runner import Place, TrialRunner, plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sut.tuner.messages import Purpose
 
 MS = 1_000_000
+JOB = Job("Server", (Bound("p99", 15 * MS, 0.99),))
 VARIANT = Variant(2, (("graphs", False), ("threads", 4)))
 CANDIDATE = Candidate(40, 3_750, 4, "thread", VARIANT, (("3", 20),))
 
@@ -99,8 +101,9 @@ def measured(plan: Plan, folder: Path, busy_s: Iterable[float], limit_s: float) 
     """Measure S(b) while other processes keep the machine busy, by this count of seconds."""
     counts = iter(busy_s)
     quiet = Quiet(limit_s, lambda _: None, lambda: next(counts), look_s=0.01)
-    runner = TrialRunner(Job("Server", (Bound("p99", 15 * MS, 0.99),)), plan, folder, "", quiet)
-    reply = runner(Measure(Variant(), (1,)))
+    with Keeper() as keeper:
+        runner = TrialRunner(JOB, plan, Place(folder, "", quiet, keeper))
+        reply = runner(Measure(Variant(), (1,)))
     assert isinstance(reply, Measured)
     return reply
 

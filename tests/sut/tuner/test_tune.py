@@ -33,7 +33,7 @@ harness: {workers: process, backend_options: {base_ms: 5.0, per_sample_ms: 0.5, 
 """
 USER_CONF = "# ours\nresnet50.Server.target_latency = 200\n"
 QUICK = ("--probe-s", 1, "--confirm-s", 1.5, "--confirm-runs", 1, "--quiet-s", 0)
-HELD = ("--workers", "thread", "--batches", "8,32")
+HELD = ("--workers", "process", "--batches", "8,32")
 # How a shell starts what it runs in the background: with SIGINT ignored.
 IN_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -60,6 +60,7 @@ def tuned(program: Program, system: Path, tmp_path_factory: pytest.TempPathFacto
         wait_until((out / "trials" / "001" / "batches.trace").exists, "a first run")
         running.send(signal.SIGINT)
         interrupted = running.finish()
+        assert running.processes() == {}
     assert interrupted.code == 130, interrupted.err
     assert "Results so far" in interrupted.out
     done = program.run(*words(system, out))

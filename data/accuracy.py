@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from data.tasks import judge_of
-from sut.base.errors import ConfigError, DataError
+from sut.base.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from data.schema import AccuracyRule
-    from data.tasks.base import Answer, Judge, Label, Score
+    from data.tasks.base import Answer, Label, Score
 
 # With fewer samples, a 95 % interval at 76 % is wider than +-1.2 points. MLPerf's target is only
 # 0.76 points below the accuracy of the model, so a verdict would be luck.
@@ -34,21 +34,6 @@ class LogRecord(msgspec.Struct, frozen=True):
     data: str
 
 
-def judge_for(rule: AccuracyRule, where: str) -> Judge:
-    """Return the judge for `rule`; `where` names the log or benchmark.
-
-    Raises:
-        ConfigError: this program does not compute that metric.
-    """
-    judge = judge_of(rule.metric)
-    if judge is None:
-        raise ConfigError(
-            f"{where}: accuracy.metric {rule.metric} is not computed here. Use --mode performance, "
-            "or score the log with the accuracy script of mlcommons/inference."
-        )
-    return judge
-
-
 def score(path: Path, labels: Sequence[Label] | None, rule: AccuracyRule) -> Score:
     """Score `mlperf_log_accuracy.json` at `path`.
 
@@ -59,11 +44,12 @@ def score(path: Path, labels: Sequence[Label] | None, rule: AccuracyRule) -> Sco
             MIN_SAMPLES_FOR_VERDICT if there is no official one.
 
     Raises:
-        ConfigError: this program does not compute the metric.
+        ConfigError: a package is missing that the metric needs.
         DataError: no labels; a missing, truncated or broken log; a record that holds no answer, or
             is of a sample that the data set does not have.
     """
-    judge = judge_for(rule, str(path))
+    judge = judge_of(rule.metric)
+    judge.check_ready()
     if labels is None:
         raise DataError(f"{path}: the data set has no labels; expected labels to score it against.")
     found = judge.score(_first_answers(path, len(labels), judge.read_answer), labels)

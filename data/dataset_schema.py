@@ -81,6 +81,22 @@ class ArraysData(StrictStruct, frozen=True, tag_field="kind", tag="arrays"):
     classes: Positive | None = None
 
 
+class CocoData(StrictStruct, frozen=True, tag_field="kind", tag="coco"):
+    """Images with boxes in a COCO annotation file; MLPerf's OpenImages has one, too.
+
+    Sample i is the file's image i, as MLPerf's accuracy scripts count.
+
+    Attributes:
+        folder: None if only `--data DIR` names it.
+        annotations: the file, from that folder.
+        images: the images' folder, from that folder.
+    """
+
+    folder: Text | None = None
+    annotations: Text = "annotations/instances_val2017.json"
+    images: Text = "val2017"
+
+
 class SyntheticData(StrictStruct, frozen=True, tag_field="kind", tag="synthetic"):
     """Random samples from a seed. Good for timing, and always named as synthetic in a result.
 

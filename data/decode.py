@@ -47,6 +47,10 @@ _TURNS: Mapping[object, Transpose] = {
     8: Transpose.ROTATE_90,
 }
 
+_SIDEWAYS = frozenset(
+    {Transpose.TRANSPOSE, Transpose.ROTATE_270, Transpose.TRANSVERSE, Transpose.ROTATE_90}
+)
+
 
 def decode(path: Path, *, upright: bool = True) -> Image.Image:
     """Return the whole image in mode RGB.
@@ -70,6 +74,23 @@ def decode(path: Path, *, upright: bool = True) -> Image.Image:
     except Exception as error:  # Pillow's decoders raise almost anything for a broken file
         raise DataError(f"{path}: not an image, or damaged: {error}.") from error
     return pixels if turn is None else pixels.transpose(turn)
+
+
+def size_of(path: Path, *, upright: bool = True) -> tuple[int, int]:
+    """Return width and height of the image that `decode` would return, without its pixels.
+
+    Raises:
+        DataError: the file is missing, or not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            turn = _TURNS.get(_orientation(image)) if upright else None
+            width, height = image.size
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; expected an image.") from error
+    except Exception as error:  # Pillow's decoders raise almost anything for a broken file
+        raise DataError(f"{path}: not an image, or damaged: {error}.") from error
+    return (height, width) if turn in _SIDEWAYS else (width, height)
 
 
 def _eight_bits(image: Image.Image, path: Path) -> Image.Image:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from data import schema
+from data import steps as steps_
 from data.decode import decode
+from data.frames import corner_of, letterboxed, resized
 from sut.base.errors import DataError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _FILTERS = {
 
 
 def read_sample(
-    path: Path, steps: Sequence[schema.Step], layout: str | None, dtype: np.dtype[np.generic]
+    path: Path, steps: Sequence[steps_.Step], layout: str | None, dtype: np.dtype[np.generic]
 ) -> NDArray[np.generic]:
     """Return the sample of one image file: [C, H, W] for NCHW, else [H, W, C].
 
@@ -41,14 +42,14 @@ def read_sample(
         DataError: the file is missing, not an image, cut off, smaller than its crop, or of pixels
             without an 8-bit form.
     """
-    image = decode(path, upright=schema.Exif(orientation="ignore") not in steps)
+    image = decode(path, upright=steps_.Exif(orientation="ignore") not in steps)
     mean: float | tuple[float, ...] = 0.0
     std: float | tuple[float, ...] = 1.0
     for step in steps:
         match step:
-            case schema.Normalize():
+            case steps_.Normalize():
                 mean, std = step.mean, step.std
-            case schema.CenterCrop():
+            case steps_.CenterCrop():
                 image = _center_crop(image, step, path)
             case _:
                 image = _change(image, step)
@@ -62,30 +63,54 @@ def read_sample(
     return sample.transpose(2, 0, 1) if layout == "NCHW" else sample
 
 
-def _change(image: Image.Image, step: schema.Step) -> Image.Image:
+def _change(image: Image.Image, step: steps_.Step) -> Image.Image:
     match step:
-        case schema.ResizeShorter():
-            width, height = image.size
-            shorter = min(width, height)
-            size = (width * step.size // shorter, height * step.size // shorter)
-            return image.resize(size, _FILTERS[step.filter])
-        case schema.Resize():
-            return image.resize((step.width, step.height), _FILTERS[step.filter])
-        case schema.Color(order="BGR"):
+        case steps_.ResizeShorter() | steps_.Resize():
+            return _resize(image, resized(image.size, step), step.filter)
+        case steps_.Letterbox():
+            fitted = letterboxed(image.size, step)
+            box = Image.new(image.mode, (step.width, step.height), _grey(image.mode, step.fill))
+            box.paste(_resize(image, fitted.size, step.filter), fitted.corner)
+            return box
+        case steps_.Color(order="BGR"):
             return Image.merge("RGB", image.split()[::-1])
-        case schema.Color(order="L"):
+        case steps_.Color(order="L"):
             return image.convert("L")
     return image
 
 
-def _center_crop(image: Image.Image, step: schema.CenterCrop, path: Path) -> Image.Image:
+def _grey(mode: str, value: int) -> int | tuple[int, ...]:
+    return value if mode == "L" else (value,) * 3
+
+
+def _resize(image: Image.Image, size: tuple[int, int], filter_: steps_.Filter) -> Image.Image:
+    if filter_ != "linear":
+        return image.resize(size, _FILTERS[filter_])
+    if size == image.size:
+        return image
+    # Pillow's own bilinear filter takes more than four pixels where an image shrinks. Its affine
+    # transform does not, but cuts the result to whole numbers, except in mode F.
+    scale = (image.width / size[0], 0, 0, 0, image.height / size[1], 0)
+    channels = [
+        np.asarray(
+            channel.convert("F").transform(
+                size, Image.Transform.AFFINE, scale, Image.Resampling.BILINEAR
+            )
+        )
+        for channel in image.split()
+    ]
+    pixels = np.rint(np.stack(channels, axis=2)).astype(np.uint8)
+    return Image.fromarray(pixels[:, :, 0] if len(channels) == 1 else pixels)
+
+
+def _center_crop(image: Image.Image, step: steps_.CenterCrop, path: Path) -> Image.Image:
     width, height = image.size
     if width < step.width or height < step.height:
         raise DataError(
             f"{path}: {height}x{width} pixels at center_crop; expected at least "
             f"{step.height}x{step.width}. Put a resize before it, or leave the image out."
         )
-    left, top = (width - step.width) // 2, (height - step.height) // 2
+    left, top = corner_of(image.size, step)
     return image.crop((left, top, left + step.width, top + step.height))
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from data.content import digest_of_some
 from data.dataset_schema import SyntheticData
 from data.datasets import list_array_samples, list_samples, reads_arrays
+from data.frames import frame_file
 from data.sample_file import Part, Rows, find_samples, make_samples
 from sut.base.environment import cores
 from sut.base.errors import ConfigError, DataError
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from data.benchmark import Benchmark
-    from data.tasks.base import Label
+    from data.datasets.listing import Listing
+    from data.tasks.base import FrameFile, Label
     from sut.base.progress import Progress
 
 VERSION = "2"  # raise it when the same images and steps give other samples
@@ -57,6 +59,7 @@ class SampleSet:
         digest: SHA-256 of shapes, dtypes, samples and labels.
         synthetic: no real data, so that no answer means anything.
         description: what it is, for a report.
+        frames: where the samples lie in their images; None: the postprocess needs not know.
     """
 
     paths: tuple[Path, ...]
@@ -67,6 +70,7 @@ class SampleSet:
     digest: str
     synthetic: bool
     description: str
+    frames: FrameFile | None = None
 
     def open(self) -> dict[str, NDArray[np.generic]]:
         """Map the samples read-only, [count, *shape] by input. Processes share the memory."""
@@ -86,6 +90,7 @@ class _Source:
         names: see SampleSet.
         labels: see SampleSet.
         synthetic: see SampleSet.
+        images: None: the samples are made of none.
     """
 
     key: str
@@ -95,6 +100,7 @@ class _Source:
     names: tuple[str, ...] = ()
     labels: tuple[Label, ...] | None = None
     synthetic: bool = False
+    images: Listing | None = None
 
 
 def prepare(
@@ -126,7 +132,8 @@ def prepare(
     else:
         source = _images(benchmark, data_dir, parts[0].dtype)
     rows = Rows(source.count, parts)
-    entry = (cache_dir or cache_folder()) / "samples" / source.key
+    cache = cache_dir or cache_folder()
+    entry = cache / "samples" / source.key
     digest = find_samples(entry, rows)
     if digest is None:
         digest = make_samples(entry, rows, source.read, jobs or cores(), progress)
@@ -141,6 +148,7 @@ def prepare(
         digest=digest,
         synthetic=source.synthetic,
         description=source.description,
+        frames=frame_file(benchmark, source.images, cache / "frames"),
     )
 
 
@@ -165,6 +173,7 @@ def _images(benchmark: Benchmark, data_dir: Path | None, dtype: np.dtype[np.gene
         description=listing.description,
         names=listing.names,
         labels=listing.labels,
+        images=listing,
     )
 
 

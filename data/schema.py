@@ -10,21 +10,32 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from data.dataset_schema import ArraysData, BuiltinData, FolderData, ImagenetData, SyntheticData
-from data.strict_yaml import Positive, Sha256, StrictStruct, Text
-from data.tasks import DEFAULT, AnyPostprocess, MetricName, TaskName, default_postprocess
+from data.dataset_schema import (
+    ArraysData,
+    BuiltinData,
+    CocoData,
+    FolderData,
+    ImagenetData,
+    SyntheticData,
+)
+from data.steps import Color, Exif, Normalize, Step
+from data.strict_yaml import Positive, PositiveFloat, Sha256, StrictStruct, Text
+from data.tasks import (
+    DEFAULT,
+    AnyPostprocess,
+    MetricName,
+    TaskName,
+    default_postprocess,
+    task_of,
+)
 from sut.base.errors import nearest
 
 ScenarioName = Literal["SingleStream", "MultiStream", "Server", "Offline"]
 RoundName = Literal["current", "v0.5"]
-PositiveFloat = Annotated[float, Meta(gt=0)]
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
 # A name becomes part of file and folder names.
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Md5 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
-Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
-
-_COLOR_CHANNELS = 3
 
 
 # Where a model comes from: a benchmark lists sources, and the first that is at hand is used.
@@ -116,71 +127,7 @@ class InputTensor(StrictStruct, frozen=True):
     layout: Literal["NCHW", "NHWC"] | None = None
 
 
-# Steps of preprocessing, in the order of the file. Layout and dtype are those of the input.
-
-
-class ResizeShorter(StrictStruct, frozen=True, tag_field="step", tag="resize_shorter"):
-    """Scale so that the shorter side is `size` pixels; the longer one is cut to whole pixels."""
-
-    size: Positive
-    filter: Filter = "bilinear"
-
-
-class Resize(StrictStruct, frozen=True, tag_field="step", tag="resize"):
-    """Scale to exactly `height` x `width` pixels, whatever the aspect ratio."""
-
-    height: Positive
-    width: Positive
-    filter: Filter = "bilinear"
-
-
-class CenterCrop(StrictStruct, frozen=True, tag_field="step", tag="center_crop"):
-    """Keep the middle `height` x `width` pixels; a smaller image is refused."""
-
-    height: Positive
-    width: Positive
-
-
-class Color(StrictStruct, frozen=True, tag_field="step", tag="color"):
-    """Order the channels; "L" is one channel of grey. Without this step an image is RGB."""
-
-    order: Literal["RGB", "BGR", "L"]
-
-
-class Normalize(StrictStruct, frozen=True, tag_field="step", tag="normalize"):
-    """Compute (x - mean) / std in float32 on x in 0..255: one number, or one a channel."""
-
-    mean: float | tuple[float, ...] = 0.0
-    std: PositiveFloat | tuple[PositiveFloat, ...] = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuse a list that fits neither grey nor colour."""
-        self.check_channels(_COLOR_CHANNELS)
-
-    def check_channels(self, channels: int) -> None:
-        """Raise ValueError unless the numbers are one, or one a channel."""
-        for name, value in (("mean", self.mean), ("std", self.std)):
-            if isinstance(value, tuple) and len(value) not in (1, channels):
-                raise ValueError(
-                    f"normalize: {name} has {len(value)} numbers; expected 1, or one for each of "
-                    f"{channels} channels"
-                )
-
-
-class Exif(StrictStruct, frozen=True, tag_field="step", tag="exif"):
-    """Whether the orientation that a camera noted in EXIF turns the image; without this step: yes.
-
-    It is the first step. A model that was trained on images as they lie in their files needs
-    "ignore". The orientation in a TIFF's own tags always applies.
-    """
-
-    orientation: Literal["apply", "ignore"] = "apply"
-
-
-Step = Exif | ResizeShorter | Resize | CenterCrop | Color | Normalize
-
-
-DatasetOptions = BuiltinData | ImagenetData | FolderData | ArraysData | SyntheticData
+DatasetOptions = BuiltinData | ImagenetData | FolderData | CocoData | ArraysData | SyntheticData
 
 
 class AccuracyRule(StrictStruct, frozen=True):
@@ -284,6 +231,7 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
         """Refuse what cannot be fed, and steps in an impossible order."""
         self._check_inputs()
         self._check_steps()
+        self._check_postprocess()
 
     def _check_inputs(self) -> None:
         names = [tensor.name for tensor in self.inputs]
@@ -319,3 +267,17 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
         for step in self.preprocess:
             if isinstance(step, Normalize) and Color(order="L") in self.preprocess:
                 step.check_channels(1)
+
+    def _check_postprocess(self) -> None:
+        """Refuse boxes of what is no image, and a metric for other answers."""
+        if self.postprocess.needs_frames and not any(tensor.layout for tensor in self.inputs):
+            raise ValueError(
+                "postprocess: boxes are of an image; expected `layout: NCHW` or `layout: NHWC` in "
+                "the input"
+            )
+        metric = task_of(self.postprocess).metric
+        if metric and metric != self.accuracy.metric:
+            raise ValueError(
+                f"accuracy.metric: {self.accuracy.metric} does not judge the answers of this "
+                f"postprocess; expected {metric}"
+            )

@@ -8,9 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.dataset_schema import ArraysData, BuiltinData, FolderData, ImagenetData, SyntheticData
+from data.dataset_schema import (
+    ArraysData,
+    BuiltinData,
+    CocoData,
+    FolderData,
+    ImagenetData,
+    SyntheticData,
+)
 from data.datasets.arrays import holds_arrays, list_arrays, unlisted
 from data.datasets.builtin import list_builtin
+from data.datasets.coco import list_coco
 from data.datasets.folder import list_folder
 from data.datasets.imagenet import list_imagenet
 from data.tasks import label_reader
@@ -51,8 +59,8 @@ def list_samples(benchmark: Benchmark, data_dir: Path | None) -> Listing:
     """Return the images of a benchmark whose samples are not synthetic, or those of `data_dir`.
 
     `data_dir` replaces the benchmark's own folder. If the benchmark's own samples are built in or
-    synthetic, the files in `data_dir` decide how to read it: a val_map.txt, a labels.csv, or only
-    images.
+    synthetic, the files in `data_dir` decide how to read it: a val_map.txt, COCO's annotations, a
+    labels.csv, or only images.
 
     Raises:
         ConfigError: neither the benchmark nor `data_dir` names a folder of images.
@@ -62,6 +70,8 @@ def list_samples(benchmark: Benchmark, data_dir: Path | None) -> Listing:
     read_label = label_reader(benchmark.accuracy.metric)
     if isinstance(options, ImagenetData):
         return list_imagenet(options, _folder(benchmark, options.folder, data_dir), read_label)
+    if isinstance(options, CocoData):
+        return list_coco(options, _folder(benchmark, options.folder, data_dir))
     if isinstance(options, FolderData):
         return list_folder(options, _folder(benchmark, options.folder, data_dir), read_label)
     if isinstance(options, BuiltinData) and data_dir is None:
@@ -85,5 +95,7 @@ def _list_unknown(folder: Path, read_label: ReadLabel) -> Listing:
     imagenet = ImagenetData()
     if (folder / imagenet.val_map).is_file():
         return list_imagenet(imagenet, folder, read_label)
+    if (folder / CocoData().annotations).is_file():
+        return list_coco(CocoData(), folder)
     labels = LABELS_NAME if (folder / LABELS_NAME).is_file() else None
     return list_folder(FolderData(labels=labels), folder, read_label)

@@ -1,4 +1,16 @@
-"""The tasks that benchmarks name, one file a task. A new one is a file and a line in `_ALL`."""
+"""The tasks that benchmarks name, one module a task. A new one is a module and a line in `_ALL`.
+
+From outputs to records, the one seam that workers use:
+
+    make = records_of(benchmark.postprocess, frames)  # once; it can be pickled
+    records = make(outputs, indices)                  # once a batch
+
+`make` is a pure function of NumPy arrays. `outputs` are a batch's, in the engine's order, each with
+one row a sample; `indices` are the samples' places in the data set, with which `frames` finds how
+each image was laid into the input. The records are [n, k] float32, or n arrays of any size, which
+`sut.serve.responses` makes into bytes. An image without boxes has an array of size 0. Any thread of
+any process may call it; a record depends on its own sample alone.
+"""
 
 from __future__ import annotations
 
@@ -36,30 +48,39 @@ def default_postprocess() -> base.Postprocess:
     return DEFAULT.postprocesses[0]()
 
 
-def judge_of(metric: str) -> base.Judge | None:
-    """Return the judge for an accuracy metric; None if there is none."""
-    return next((task.judge for task in _ALL if task.metric == metric), None)
+def judge_of(metric: str) -> base.Judge:
+    """Return the judge for the accuracy metric of a benchmark file."""
+    return next(task.judge for task in _ALL if task.judge and task.metric == metric)
 
 
 def judge_of_records(spec: base.Postprocess) -> base.Judge | None:
     """Return the judge of the task that makes such records; None if it has none."""
-    return next(task.judge for task in _ALL if isinstance(spec, task.postprocesses))
+    return task_of(spec).judge
+
+
+def task_of(spec: base.Postprocess) -> base.Task:
+    """Return the task that a postprocess belongs to."""
+    return next(task for task in _ALL if isinstance(spec, task.postprocesses))
 
 
 def label_reader(metric: str) -> Callable[[str, int | None, str], base.Label]:
-    """Return the function that reads the labels for a metric; by default, classes."""
-    judge = judge_of(metric) or classification.JUDGE
-    return judge.read_label
+    """Return the function that reads the labels for a metric."""
+    return judge_of(metric).read_label
 
 
-def records_of(spec: base.Postprocess, *, simulated: bool = False) -> base.Records:
+def records_of(
+    spec: base.Postprocess, frames: base.FrameFile | None = None, *, simulated: bool = False
+) -> base.Records:
     """Return the function from a batch's outputs to LoadGen's records.
 
     Args:
         spec: of the benchmark.
+        frames: where the input's pixels lie in the original images; None: the input is no image.
         simulated: the outputs mean nothing, so every kind passes them on unchanged.
 
     Raises:
         ConfigError: this program cannot turn a real engine's outputs into such records.
     """
-    return other.RawRecords() if simulated else spec.records()
+    if simulated:
+        return other.RawRecords()
+    return spec.records(None if frames is None else frames.open())

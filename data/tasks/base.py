@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+import numpy as np
+
 from data.strict_yaml import StrictStruct
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Outputs: TypeAlias = tuple[NDArray[np.generic], ...]
@@ -28,19 +29,71 @@ Label: TypeAlias = Any
 Answer: TypeAlias = Any
 
 
+@dataclass(frozen=True, slots=True)
+class FrameFile:
+    """What opens `Frames`, as plain data that travels to the workers.
+
+    Attributes:
+        height: of the model's input, in pixels.
+        width: likewise.
+        path: a .npy file with the table of `Frames`; empty: every image fills the input.
+    """
+
+    height: int
+    width: int
+    path: str = ""
+
+    def open(self) -> Frames:
+        """Read the table."""
+        table = np.load(self.path) if self.path else None
+        return Frames(self.height, self.width, table)
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Where the pixels of a model's input lie in the original images.
+
+    The point (y, x) of the input, in pixels, is at (y * scale_y + offset_y, x * scale_x + offset_x)
+    of the original, in fractions of its height and width.
+
+    Attributes:
+        height: of the model's input, in pixels.
+        width: likewise.
+        table: [count, 4] float32 of scale_y, scale_x, offset_y, offset_x by data set index; None:
+            every image was stretched to the whole input.
+    """
+
+    height: int
+    width: int
+    table: NDArray[np.float32] | None = None
+
+    def of(self, index: int) -> NDArray[np.float32]:
+        """Return scale_y, scale_x, offset_y, offset_x of a sample, [4] float32."""
+        if self.table is None:
+            return np.array([1 / self.height, 1 / self.width, 0, 0], np.float32)
+        row: NDArray[np.float32] = self.table[index]
+        return row
+
+
 class Postprocess(StrictStruct, frozen=True, tag_field="kind"):
     """Base of what a benchmark's `postprocess` may be: plain data that travels to the workers.
 
     Attributes:
         comparable: two engines that agree give equal records. True for classes, not for numbers.
+        needs_frames: `records` must know where the input's pixels lie in the original images.
     """
 
     comparable: ClassVar[bool] = False
+    needs_frames: ClassVar[bool] = False
 
-    def records(self) -> Records:
+    def records(self, frames: Frames | None = None) -> Records:
         """Return the function from a batch's outputs to the records that LoadGen logs.
 
         It is stateless, and can be pickled.
+
+        Args:
+            frames: where the input's pixels lie in the original images; None: the input is no
+                image. Classes need none.
 
         Raises:
             ConfigError: this program cannot turn a real engine's outputs into such records.
@@ -105,6 +158,10 @@ class Score:
         return f"{self.value:.1%}" if self.good is None else f"{self.good} of {self.n}"
 
 
+def _nothing_missing() -> None:
+    """Judge with what is installed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judge:
     """How answers are judged.
@@ -114,11 +171,14 @@ class Judge:
         read_answer: (record as LoadGen logged it, where it stands) to the answer.
         score: (answer by index of its sample, labels of all samples) to the score, without a
             target. There is at least one answer.
+        check_ready: raises ConfigError if a package is missing that judging needs; called before
+            the run.
     """
 
     read_label: Callable[[str, int | None, str], Label]
     read_answer: Callable[[bytes, str], Answer]
     score: Callable[[Mapping[int, Answer], Sequence[Label]], Score]
+    check_ready: Callable[[], None] = _nothing_missing
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from data.tasks.base import Outputs
+    from data.tasks.base import Frames, Outputs
 
 METRIC = "top1"
 _SCORES = 2  # axes of [n, classes]
@@ -37,7 +37,7 @@ class ArgMax(Postprocess, frozen=True, tag="argmax"):
 
     class_offset: int = 0
 
-    def records(self) -> ArgMaxRecords:
+    def records(self, frames: Frames | None = None) -> ArgMaxRecords:
         """Return the function from scores or classes to records of one class."""
         return ArgMaxRecords(self.class_offset)
 
@@ -83,7 +83,7 @@ class Threshold(Postprocess, frozen=True, tag="threshold"):
 
     at: float = 0.5
 
-    def records(self) -> ThresholdRecords:
+    def records(self, frames: Frames | None = None) -> ThresholdRecords:
         """Return the function from scores to records of one class."""
         return ThresholdRecords(self.at)
 

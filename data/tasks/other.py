@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from data.tasks.base import Outputs
+    from data.tasks.base import Frames, Outputs
 
 
 class Raw(Postprocess, frozen=True, tag="raw"):
     """The first output as it is, in float32."""
 
-    def records(self) -> RawRecords:
+    def records(self, frames: Frames | None = None) -> RawRecords:
         """Return the function that copies the first output."""
         return RawRecords()
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from backends.base import WITHOUT_MODEL
-from data.accuracy import judge_for
 from data.benchmark import benchmark_names, load_benchmark
+from data.tasks import judge_of
 from scenarios import scenario
 from scenarios.rounds import round_settings, rules
 from sut.config import user_conf
@@ -202,7 +202,7 @@ def _check_accuracy(arguments: Arguments, benchmark: Benchmark, backend: str) ->
     """Refuse an accuracy run that cannot be judged, before it starts."""
     if arguments.mode == "performance" or backend in WITHOUT_MODEL:
         return
-    judge_for(benchmark.accuracy, str(benchmark.file))
+    judge_of(benchmark.accuracy.metric).check_ready()
 
 
 def _user_conf(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 # Needed at run time: msgspec reads the annotations to decode a request.
 from backends.base import EngineSpec, TensorSpec
 from data.tasks import AnyPostprocess
+from data.tasks.base import FrameFile
 from sut.base.files import sha256_file
 from sut.base.onnx_file import external_files
 
@@ -46,10 +47,12 @@ class Samples:
     Attributes:
         paths: a .npy file [count, *shape] for each input; empty for an engine that reads none.
         count: samples in the data set.
+        frames: where they lie in their images; None: the postprocess needs not know.
     """
 
     paths: tuple[str, ...]
     count: int
+    frames: FrameFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class Workload:
         if samples is None:
             return replace(self, samples=Samples((), self.performance_sample_count))
         paths = tuple(str(path.absolute()) for path in samples.paths)
-        return replace(self, samples=Samples(paths, samples.count))
+        return replace(self, samples=Samples(paths, samples.count, samples.frames))
 
 
 def model_of(found: ResolvedModel) -> Model:

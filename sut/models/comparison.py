@@ -17,14 +17,14 @@ import numpy as np
 
 from backends.base import open_engine
 from backends.onnxruntime.precision import FORMS
-from data.tasks import judge_of_records
+from data.tasks import judge_of_records, records_of
 from sut.serve.workers.finite import not_finite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from backends.base import Array, Engine, OptionValue
-    from data.tasks.base import Label, Postprocess, Score
+    from data.tasks.base import FrameFile, Label, Postprocess, Records, Score
     from sut.base.progress import Progress
     from sut.config.workload import Workload
     from sut.models.precision import Source
@@ -86,7 +86,8 @@ def compare(
             engines[form] = _open(source.workload, form, path)
             opened.callback(engines[form].close)
             engines[form].bind(samples.open())
-        answers = _run(engines, rows, source.benchmark.postprocess, progress)
+        make = _records(source.benchmark.postprocess, samples.frames)
+        answers = _run(engines, rows, make, progress)
         latency = _latency({form: engines[form] for form in engines if form in ON_CPU}, rows)
     judge = _Judge(source.benchmark.postprocess, samples.labels, rows, answers[FP32])
     return [
@@ -116,15 +117,19 @@ class _Found:
     records: Sequence[bytes]
 
 
+def _records(postprocess: Postprocess, frames: FrameFile | None) -> Records | None:
+    """Return what makes records; None where nothing can be told from them."""
+    tells = postprocess.comparable or judge_of_records(postprocess) is not None
+    return records_of(postprocess, frames) if tells else None
+
+
 def _run(
     engines: Mapping[str, Engine],
     rows: Sequence[int],
-    postprocess: Postprocess,
+    make: Records | None,
     progress: Progress | None,
 ) -> dict[str, _Found]:
     """Run the rows through every engine, one at a time. It also warms them up."""
-    tells = postprocess.comparable or judge_of_records(postprocess) is not None
-    make = postprocess.records() if tells else None
     first: dict[str, list[Array]] = {form: [] for form in engines}
     records: dict[str, list[bytes]] = {form: [] for form in engines}
     for done, row in enumerate(rows, start=1):

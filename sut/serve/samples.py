@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from backends.base import Array, Arrays, SampleMemory, TensorSpec
+    from data.tasks.base import FrameFile
     from sut.config.workload import Workload
 
 NOT_LOADED = -1
@@ -32,11 +33,13 @@ class LoadedSamples:
         arrays: by the input's name, [rows, *shape] each, C-contiguous.
         row_of: row of every data set index, NOT_LOADED for those not in memory.
         indices: the data set index of each row.
+        frames: where the samples lie in their images; None: the postprocess needs not know.
     """
 
     arrays: Arrays
     row_of: Sequence[int]
     indices: Sequence[int]
+    frames: FrameFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +52,21 @@ class SampleSource:
         inputs: of the model.
         indices: data set indices in LoadGen's order. Repeated ones share a row; LoadGen pads the
             last query of MultiStream with them.
+        frames: see LoadedSamples.
     """
 
     paths: tuple[str, ...]
     count: int
     inputs: tuple[TensorSpec, ...]
     indices: tuple[int, ...]
+    frames: FrameFile | None = None
 
     @classmethod
     def of(cls, workload: Workload, indices: Sequence[int]) -> SampleSource:
         """Return where to read some samples of a workload, whose samples are prepared."""
         samples = workload.samples
         assert samples is not None, "samples are prepared before any are loaded"
-        return cls(samples.paths, samples.count, workload.inputs, tuple(indices))
+        return cls(samples.paths, samples.count, workload.inputs, tuple(indices), samples.frames)
 
     def read(self, memory: SampleMemory | None = None) -> LoadedSamples:
         """Read the samples into blocks of `memory`, or into ordinary memory for None.
@@ -74,7 +79,7 @@ class SampleSource:
                 tensor.name: np.zeros((self.count, *tensor.sizes), tensor.dtype)
                 for tensor in self.inputs
             }
-            return LoadedSamples(zeros, range(self.count), range(self.count))
+            return LoadedSamples(zeros, range(self.count), range(self.count), self.frames)
         sources = [np.load(path, mmap_mode="r", allow_pickle=False) for path in self.paths]
         order = list(dict.fromkeys(self.indices))
         row_of = [NOT_LOADED] * len(sources[0])
@@ -82,7 +87,7 @@ class SampleSource:
             row_of[index] = row
         blocks = _taken(sources, order, memory)
         names = [tensor.name for tensor in self.inputs]
-        return LoadedSamples(dict(zip(names, blocks, strict=True)), row_of, order)
+        return LoadedSamples(dict(zip(names, blocks, strict=True)), row_of, order, self.frames)
 
 
 def _taken(

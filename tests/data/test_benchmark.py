@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from data.benchmark import FOLDER, Benchmark, benchmark_names, load_benchmark
-from data.dataset_schema import SyntheticData
-from data.schema import Normalize
-from data.tasks.detection import Detections
+from data.dataset_schema import CocoData
+from data.steps import Normalize
+from data.tasks.detection.finished import Detections
 from sut.base.errors import ConfigError
 
 
@@ -50,10 +50,10 @@ def test_resnet50_is_the_official_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["ssd-mobilenet", "ssd-resnet34"])
-def test_a_detector_loads_for_simulated_devices(name: str) -> None:
+def test_a_detector_of_v05_reads_coco_and_the_boxes_of_its_model(name: str) -> None:
     benchmark = load_benchmark(name)
 
-    assert isinstance(benchmark.dataset, SyntheticData)
+    assert isinstance(benchmark.dataset, CocoData)
     assert isinstance(benchmark.postprocess, Detections)
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from data import schema
 from data.benchmark import load_benchmark
 from data.decode import decode
 from data.images import read_sample
+from data.steps import Exif
 from sut.base.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def test_n5_an_image_is_turned_as_its_camera_noted(
 def test_n5_a_benchmark_can_ignore_the_orientation(tmp_path: Path) -> None:
     path = oriented(tmp_path / "photo.png", 6)
 
-    sample = read_sample(path, (schema.Exif(orientation="ignore"),), "NHWC", np.dtype(np.uint8))
+    sample = read_sample(path, (Exif(orientation="ignore"),), "NHWC", np.dtype(np.uint8))
 
     assert sample[:, :, 0].tolist() == QUARTERS.tolist()
 
@@ -219,4 +219,4 @@ def test_n5_the_step_is_known_in_a_benchmark_file(make_benchmark: MakeBenchmark)
 
     benchmark = make_benchmark(preprocess=steps)
 
-    assert load_benchmark(str(benchmark.file)).preprocess[0] == schema.Exif(orientation="ignore")
+    assert load_benchmark(str(benchmark.file)).preprocess[0] == Exif(orientation="ignore")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from data import schema
+from data import steps
 from data.content import READ_BYTES
 from data.images import read_sample
 from data.preprocess import SampleSet, prepare
@@ -49,26 +49,26 @@ def test_nchw_puts_channels_first(gradient: Path) -> None:
 
 
 def test_bgr_reverses_the_channels(gradient: Path) -> None:
-    sample = read_sample(gradient, (schema.Color(order="BGR"),), "NHWC", UINT8)
+    sample = read_sample(gradient, (steps.Color(order="BGR"),), "NHWC", UINT8)
 
     assert sample[1, 3].tolist() == [0, 1, 3]
 
 
 def test_grey_is_one_channel(gradient: Path) -> None:
-    sample = read_sample(gradient, (schema.Color(order="L"),), "NCHW", UINT8)
+    sample = read_sample(gradient, (steps.Color(order="L"),), "NCHW", UINT8)
 
     assert sample.shape == (1, 2, 4)
 
 
 def test_a_crop_keeps_the_middle(gradient: Path) -> None:
-    sample = read_sample(gradient, (schema.CenterCrop(height=2, width=2),), "NCHW", UINT8)
+    sample = read_sample(gradient, (steps.CenterCrop(height=2, width=2),), "NCHW", UINT8)
 
     assert sample[0].tolist() == [[1, 2], [1, 2]]
 
 
 def test_an_image_smaller_than_its_crop_is_named(gradient: Path) -> None:
     with pytest.raises(DataError, match=r"gradient\.png: 2x4 .*center_crop"):
-        read_sample(gradient, (schema.CenterCrop(height=4, width=4),), "NCHW", UINT8)
+        read_sample(gradient, (steps.CenterCrop(height=4, width=4),), "NCHW", UINT8)
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 40))
@@ -78,7 +78,7 @@ def test_the_shorter_side_gets_the_size_and_the_longer_one_is_cut_to_whole_pixel
     path = tmp_path_factory.getbasetemp() / "any.png"
     Image.new("RGB", (width, height)).save(path)
 
-    sample = read_sample(path, (schema.ResizeShorter(size=size),), "NHWC", UINT8)
+    sample = read_sample(path, (steps.ResizeShorter(size=size),), "NHWC", UINT8)
 
     longer = size * max(height, width) // min(height, width)
     expected = (size, longer) if height <= width else (longer, size)
@@ -86,18 +86,18 @@ def test_the_shorter_side_gets_the_size_and_the_longer_one_is_cut_to_whole_pixel
 
 
 @pytest.mark.parametrize("name", ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"])
-def test_every_filter_keeps_a_flat_colour(tmp_path: Path, name: schema.Filter) -> None:
+def test_every_filter_keeps_a_flat_colour(tmp_path: Path, name: steps.Filter) -> None:
     path = tmp_path / "flat.png"
     Image.new("RGB", (9, 7), (10, 20, 30)).save(path)
 
-    sample = read_sample(path, (schema.Resize(height=4, width=5, filter=name),), "NHWC", UINT8)
+    sample = read_sample(path, (steps.Resize(height=4, width=5, filter=name),), "NHWC", UINT8)
 
     assert sample.shape == (4, 5, 3)
     assert (sample == [10, 20, 30]).all()
 
 
 def test_numbers_are_normalized_in_float32(gradient: Path) -> None:
-    step = schema.Normalize(mean=(1.0, 2.0, 0.5), std=0.5)
+    step = steps.Normalize(mean=(1.0, 2.0, 0.5), std=0.5)
 
     sample = read_sample(gradient, (step,), "NHWC", FLOAT32)
 
@@ -114,7 +114,7 @@ def test_integers_are_rounded_and_cut_to_their_range(
 ) -> None:
     path = tmp_path / "one.png"
     Image.new("RGB", (1, 1), (200, 0, 0)).save(path)
-    step = schema.Normalize(mean=(-0.5, 250.0, -0.5), std=1.0)
+    step = steps.Normalize(mean=(-0.5, 250.0, -0.5), std=1.0)
 
     sample = read_sample(path, (step,), "NHWC", np.dtype(dtype))
 

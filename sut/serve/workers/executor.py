@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from backends.base import Array, Engine, OptionValue
-    from data.tasks.base import Postprocess
+    from data.tasks.base import Made, Outputs, Postprocess, Records
     from sut.serve.samples import LoadedSamples
 
     # Responses, started_ns, finished_ns.
@@ -74,7 +74,8 @@ class Executor:
             os.sched_setaffinity(0, parse_cpus(spec.cpus))
         self._engine: Engine = open_engine(spec.engine)
         self._has_answers = not self._engine.facts["simulated"]
-        self._postprocess = records_of(spec.postprocess, simulated=not self._has_answers)
+        self._spec = spec.postprocess
+        self._postprocess: Records = _not_loaded
         first = self._engine.outputs[0]
         self._classes = spec.postprocess.classes(first.shape) if self._has_answers else None
         self._row_of: Sequence[int] = ()
@@ -95,6 +96,8 @@ class Executor:
         """Use these samples from now on."""
         self._engine.bind(samples.arrays)
         self._row_of = samples.row_of
+        simulated = not self._has_answers
+        self._postprocess = records_of(self._spec, samples.frames, simulated=simulated)
 
     def run(self, indices: Sequence[int]) -> Responses:
         """Run one batch of data set indices; the responses are in their order."""
@@ -207,3 +210,8 @@ class Executor:
         start_ns = time.monotonic_ns()
         self.run(batch)
         return time.monotonic_ns() - start_ns
+
+
+def _not_loaded(outputs: Outputs, indices: Sequence[int]) -> Made:
+    """Refuse to answer before there are samples; an engine refuses before."""
+    raise AssertionError(f"a batch of {len(indices)} before load")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from data.tasks.base import Outputs, Records
+    from data.tasks.base import Frames, Outputs, Records
 
     Boxes = NDArray[np.float32]
 
@@ -24,7 +24,7 @@ class BoxesOf(Postprocess, frozen=True, tag="boxes_of_a_test"):
 
     least: float = 0.5
 
-    def records(self) -> Records:
+    def records(self, frames: Frames | None = None) -> Records:
         def make(outputs: Outputs, indices: Sequence[int]) -> list[Boxes]:
             boxes = np.asarray(outputs[0], np.float32)
             kept = [found[found[:, 2] >= self.least] for found in boxes]

@@ -1,0 +1,74 @@
+"""Non-maximum suppression by ONNX Runtime's operator, and the choice of the best boxes.
+
+ONNX Runtime's operator is the fastest of those that were measured (docs/detection.md), and comes
+with this program. Knows only arrays.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+_OPSET, _IR_VERSION = 13, 8
+
+
+def suppress(
+    boxes: Floats, scores: Floats, classes: NDArray[np.intp] | None, iou: float, max_boxes: int
+) -> NDArray[np.intp]:
+    """Return the indices of the boxes that stay, the best first. Of equal scores the first stays.
+
+    Args:
+        boxes: [k, 4] of two opposite corners each.
+        scores: [k].
+        classes: [k]; boxes of different classes do not suppress each other; None: they do.
+        iou: a box that overlaps a better one more than this goes: intersection over union.
+        max_boxes: the most that stay.
+    """
+    if classes is not None and len(boxes):
+        # Far from each other, boxes of two classes have no overlap, and one call does for all.
+        apart = boxes.max() - boxes.min() + 1
+        boxes = boxes + (classes * apart).astype(np.float32)[:, None]
+    feeds = {
+        "boxes": boxes[None],
+        "scores": scores[None, None],
+        "max_boxes": np.array([max_boxes], np.int64),
+        "iou": np.array([iou], np.float32),
+    }
+    (kept,) = _session().run(None, feeds)
+    indices: NDArray[np.intp] = kept[:, 2]
+    return indices
+
+
+@cache
+def _session() -> Any:
+    """Return ONNX Runtime with one operator; each process makes it once, in a few milliseconds."""
+    import onnxruntime  # noqa: PLC0415 - programs that judge a log do not need it
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(_model(), options, providers=["CPUExecutionProvider"])
+
+
+def _model() -> bytes:
+    from onnx import TensorProto, helper  # noqa: PLC0415 - as above
+
+    inputs = [
+        helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, None, 4]),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 1, None]),
+        helper.make_tensor_value_info("max_boxes", TensorProto.INT64, [1]),
+        helper.make_tensor_value_info("iou", TensorProto.FLOAT, [1]),
+    ]
+    kept = helper.make_tensor_value_info("kept", TensorProto.INT64, [None, 3])
+    node = helper.make_node("NonMaxSuppression", [value.name for value in inputs], ["kept"])
+    graph = helper.make_graph([node], "suppression", inputs, [kept])
+    opset = helper.make_opsetid("", _OPSET)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION)
+    content: bytes = model.SerializeToString()
+    return content

@@ -228,6 +228,7 @@ def test_a_worker_reads_into_its_engine_s_memory(large: SampleSource) -> None:
         def __init__(self, spec: ExecutorSpec) -> None:
             self._engine = open_on_host(spec.engine, driver)
             self.memory = self._engine.memory
+            self._spec, self._has_answers = spec.postprocess, True
 
     executor = OnHost(ExecutorSpec(SPEC, Raw()))
     before, reader = driver.pinned_bytes(), SampleReader()

@@ -47,13 +47,16 @@ def with_device_order() -> dict[str, str]:
     return {**DEVICE_ORDER, **os.environ}
 
 
-def cores() -> int:
+def cores(root: Path = Path("/")) -> int:
     """Return the number of CPU cores that this process may use, at least 1.
 
     A quota of 1.5 cores' time counts as 1: a second thread would stand still half of the time.
+
+    Args:
+        root: see `cgroup.cpu_quota`.
     """
     allowed = len(os.sched_getaffinity(0))
-    quota = cgroup.cpu_quota()
+    quota = cgroup.cpu_quota(root)
     return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 

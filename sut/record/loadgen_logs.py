@@ -132,6 +132,8 @@ def read_summary_text(path: Path) -> str:
 
 
 def _text(file: Path) -> str:
+    if file.exists() and not file.is_file():  # to read a pipe or a device may never end
+        raise DataError(f"{file}: is not a file; expected one that LoadGen wrote.")
     try:
         return file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:

@@ -134,6 +134,8 @@ def read(path: Path) -> System:
     Raises:
         DataError: the file cannot be read, or holds something else.
     """
+    if path.exists() and not path.is_file():  # to read a pipe or a device may never end
+        raise DataError(f"{path}: is not a file; expected a JSON object.")
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -467,10 +467,9 @@ def test_c11_a_model_of_one_channel_is_told_the_step(
 
 
 def test_c11_what_pillow_warns_of_does_not_reach_the_screen(tmp_path: Path) -> None:
-    image = Image.new("P", (8, 8))
-    image.info["transparency"] = bytes(range(16))
-    image.save(tmp_path / "a.png")
-    code = "import pathlib, sut, data.decode; data.decode.decode(pathlib.Path('a.png'))"
+    orientation_alone_of_five = b"II*\0\x08\0\0\0\x05\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + orientation_alone_of_five)
+    code = "import pathlib, sut, data.decode; data.decode.decode(pathlib.Path('a.jpg'))"
 
     done = subprocess.run(
         [sys.executable, "-W", "default", "-c", code], cwd=tmp_path,

@@ -66,6 +66,8 @@ def read_seeds(root: Path, submitter: str | None = None) -> Seeds:
 
 
 def _head(path: Path) -> bytes:
+    if not path.is_file():  # to open a pipe may never end
+        return b""
     try:
         with path.open("rb") as file:
             return file.read(_HEAD_BYTES)

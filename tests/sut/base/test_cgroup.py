@@ -103,11 +103,13 @@ def test_c8_the_kernel_s_largest_number_is_no_limit(tmp_path: Path) -> None:
     assert cgroup.memory_left_bytes(root) is None
 
 
-def test_c7_the_usable_cores_are_within_affinity_and_quota() -> None:
-    quota = cgroup.cpu_quota()
+@pytest.mark.parametrize(("quota", "most"), [("50000", 1), ("190000", 1), ("max", 1 << 20)])
+def test_c7_the_usable_cores_are_within_affinity_and_quota(
+    tmp_path: Path, quota: str, most: int
+) -> None:
+    root = tree(tmp_path, V2, "0::/\n", cpu_DOT_max=f"{quota} 100000")
 
-    assert 1 <= environment.cores() <= len(os.sched_getaffinity(0))
-    assert quota is None or environment.cores() <= max(1, quota)
+    assert environment.cores(root) == min(len(os.sched_getaffinity(0)), most)
 
 
 def test_c8_the_memory_left_is_within_the_memory_installed() -> None:

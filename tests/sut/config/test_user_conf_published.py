@@ -97,6 +97,7 @@ OTHERS = "*.Server.target_qps = 5\n*.Server.min_duration = 600000\n"
         "*.MultiStream.samples_per_query = 0.0",
         "*.Server.target_duration = 600000",
         "*.Server.target_duration = 6.5",
+        "*.Server.target_duration = 700000",
         "*.MultiStream.multi_stream_samples_per_query = 8",
         "*.Server.multi_stream_samples_per_query = 8",
         "*.Server.performance_sample_count = 64",

@@ -6,6 +6,7 @@ The K ids are those of the collection of cases; the trees are made by hand.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -167,7 +168,7 @@ def test_k3_a_figure_of_the_second_path_that_is_no_number_is_a_finding(tree: Tre
 )
 def test_k3_deep_json_is_a_finding(where: str, code: str, content: bytes, tree: Tree) -> None:
     path = tree.folder / where
-    path.write_bytes(b":::MLLOG " + content if "mlperf" in where else content)
+    path.write_bytes(b":::MLLOG " + content + b"\n" if "mlperf" in where else content)
 
     assert code in codes(check(tree.root))
 
@@ -188,6 +189,35 @@ def test_k3_numbers_of_ten_thousand_digits_are_findings(tree: Tree) -> None:
     path.write_text(text, "utf-8")
 
     assert codes(check(tree.root)) == {"system-field", "data-set-size"}
+
+
+ENDLESS = {
+    "systems/host1.json": "system-missing",
+    "results/host1/resnet50/Server/measurements.json": "measurements-missing",
+    "results/host1/resnet50/Server/user.conf": "file-missing",
+    "results/host1/resnet50/Server/performance/run_1/mlperf_log_detail.txt":
+        "performance-log-missing",
+    "results/host1/resnet50/Server/performance/run_1/mlperf_log_summary.txt": "summary-missing",
+    "results/host1/resnet50/Server/accuracy/accuracy.txt": "accuracy-missing",
+    "results/host1/resnet50/Server/accuracy/mlperf_log_accuracy.json": "accuracy-log-missing",
+    "results/host1/resnet50/Server/TEST01/performance/run_1/mlperf_log_detail.txt": "audit-files",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_k3_a_link_to_what_never_ends_is_a_finding(name: str, tree: Tree) -> None:
+    (tree.folder / name).unlink()
+    (tree.folder / name).symlink_to("/dev/zero")
+
+    assert ENDLESS[name] in codes(check(tree.root))
+
+
+def test_k3_a_pipe_is_a_finding(tree: Tree) -> None:
+    path = tree.run() / "mlperf_log_detail.txt"
+    path.unlink()
+    os.mkfifo(path)
+
+    assert "performance-log-missing" in codes(check(tree.root))
 
 
 def test_k3_a_name_that_is_not_utf_8_can_be_printed(tree: Tree) -> None:

@@ -242,6 +242,11 @@ def _check_model_file(path: Path) -> None:
 
 def _check_hash(path: Path, found: str, expected: str) -> None:
     if found != expected:
+        if sha256_file(path) == expected:
+            raise DataError(
+                f"{path}: sha256 {expected} is that of this file alone; expected {found}, that of "
+                "it and its files of weights. Write that one into the benchmark."
+            )
         raise DataError(
             f"{path}: sha256 is {found}; expected {expected}. The file is another one, or damaged."
         )

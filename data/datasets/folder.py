@@ -67,7 +67,8 @@ def _read_labels(
 ) -> dict[str, Label]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if row]
+            read_rows = csv.reader(file, skipinitialspace=True)
+            rows = [(number, row) for number, row in enumerate(read_rows, start=1) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read: {error}; expected lines `file,label`.") from error
     if rows and _is_header(rows[0][1], folder):

@@ -27,6 +27,7 @@ IMAGE_SUFFIXES = frozenset(
     }
 )
 
+_ADDED = {"__MACOSX", "@eaDir"}  # folders that systems add to those of the user
 _NAMED = 3  # missing files to name in a message
 
 
@@ -61,7 +62,7 @@ class Images:
     Attributes:
         names: of the images, as paths from the folder with slashes, sorted.
         hidden: files whose name, or whose folder's name, begins with a dot, and what macOS adds to
-            archives.
+            archives, and Synology's servers to folders.
         others: how many files have another suffix, by suffix in lower case.
     """
 
@@ -122,7 +123,7 @@ def find_images(folder: Path, beside: frozenset[str] = frozenset()) -> Images:
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+    return name.startswith(".") or name in _ADDED
 
 
 def plain_name(written: str, folder: Path, forms: Mapping[str, str]) -> str:

@@ -177,6 +177,19 @@ def test_c10_folders_below_are_walked(make_images: MakeImages) -> None:
     assert listing.names == tuple(sorted(listing.names))
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["\ufeffa.png,1\nb.png,2\n", 'file, label\n"a.png", "1"\n"b.png", "2"\n', "a.png,1\r\nb.png,2"],
+)
+def test_c10_labels_are_read_as_spreadsheets_write_them(make_images: MakeImages, text: str) -> None:
+    folder = make_images("a.png", "b.png")
+    (folder / "labels.csv").write_bytes(text.encode())
+
+    listing = list_folder(LABELLED, folder, read_label)
+
+    assert (listing.names, listing.labels) == (("a.png", "b.png"), (1, 2))
+
+
 def test_c10_hidden_files_and_unknown_kinds_are_left_out_and_named(make_images: MakeImages) -> None:
     folder = make_images("a.png", "b.jfif.png")
     for name in (
@@ -184,18 +197,19 @@ def test_c10_hidden_files_and_unknown_kinds_are_left_out_and_named(make_images: 
         ".DS_Store",
         ".thumbs/a.png",
         "__MACOSX/a.png",
+        "@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg",
         "x.HEIC",
         "y.heic",
         "z",
     ):
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"none")
     (folder / "labels.csv").write_text("a.png,1\nb.jfif.png,2\n", "utf-8")
 
     listing = list_folder(LABELLED, folder, read_label)
 
     assert listing.names == ("a.png", "b.jfif.png")
-    assert "4 hidden" in listing.description
+    assert "5 hidden" in listing.description
     assert "2 .heic" in listing.description
     assert "1 without a suffix" in listing.description
     assert ".csv" not in listing.description

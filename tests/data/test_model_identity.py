@@ -142,6 +142,17 @@ def test_n1_a_pinned_model_with_other_weights_is_refused(
         resolve_model(benchmark, None)
 
 
+def test_n1_a_hash_of_the_model_s_own_file_alone_is_told_apart(
+    make_benchmark: MakeBenchmark, tmp_path: Path
+) -> None:
+    path = split(tmp_path)
+    alone, whole = by_cat(path), by_cat(path, tmp_path / WEIGHTS)
+    benchmark = make_benchmark(models=[{"kind": "file", "path": "model.onnx", "sha256": alone}])
+
+    with pytest.raises(DataError, match=f"of this file alone; expected {whole}"):
+        resolve_model(benchmark, None)
+
+
 def test_n1_a_model_of_one_file_keeps_the_hash_of_that_file(
     make_benchmark: MakeBenchmark, tmp_path: Path
 ) -> None:

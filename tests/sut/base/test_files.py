@@ -64,12 +64,14 @@ def test_c1_what_the_disk_refuses_names_the_cache_and_the_remedy(
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_c2_a_cache_below_a_link_to_nothing_names_the_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["link/cache", "loop/cache", "n" * 300])
+def test_c2_a_cache_that_no_disk_can_hold_names_the_remedy(tmp_path: Path, name: str) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
 
     with (
         pytest.raises(ConfigError, match=r"the cache cannot be written.*Set SUT_CACHE_DIR"),
-        temporary_folder(tmp_path / "link" / "cache"),
+        temporary_folder(tmp_path / name),
     ):
         pass
 

@@ -1,4 +1,4 @@
-"""Rows of the bound samples as one batch: views if they are consecutive, else copies.
+"""Rows of the bound samples as one block: a view if they are consecutive, else a copy.
 
 For backends whose engine reads host memory. Knows only arrays.
 """
@@ -22,16 +22,12 @@ def is_run(rows: Sequence[int]) -> bool:
     return rows[-1] - first == count - 1 and list(rows) == list(range(first, first + count))
 
 
-def gather(samples: Sequence[Array], rows: Sequence[int], staging: Sequence[Array]) -> list[Array]:
-    """Return rows `rows` of each array: a view if they are consecutive, else in its `staging`.
+def gather(samples: Array, rows: Sequence[int], staging: Array) -> Array:
+    """Return rows `rows` of `samples`: a view if they are consecutive, else in `staging`.
 
     The caller has checked that the rows exist, and that `staging` has room for them.
     """
-    first, count = rows[0], len(rows)
     if is_run(rows):
-        return [array[first : first + count] for array in samples]
+        return samples[rows[0] : rows[0] + len(rows)]
     # "clip", because "raise" would use another buffer; the rows are checked already.
-    return [
-        np.take(array, rows, axis=0, out=block[:count], mode="clip")
-        for array, block in zip(samples, staging, strict=True)
-    ]
+    return np.take(samples, rows, axis=0, out=staging[: len(rows)], mode="clip")

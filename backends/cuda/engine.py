@@ -229,25 +229,27 @@ class CudaEngine:
             self._check_open()
             raise EngineError(f"{self._where}: the engine is without samples. Call bind first.")
         check_rows(rows, slab.count, self.max_batch_size, self._where)
-        self._pipeline.enqueue(self._free(slot), slab, rows, spin=spin)
+        if not 0 <= slot < self.slots or self._slots[slot].count:
+            raise self._not_free(slot)
+        self._pipeline.enqueue(self._slots[slot], slab, rows, spin=spin)
 
     def _launch_arrays(self, slot: int, arrays: Arrays, *, spin: bool) -> None:
         self._check_open()
         fitting = check_arrays(arrays, self.inputs, self.max_batch_size, self._where)
-        free = self._free(slot)
+        if not 0 <= slot < self.slots or self._slots[slot].count:
+            raise self._not_free(slot)
+        free = self._slots[slot]
         if not free.staging:
             with DEVICES:
                 self._driver.use()
                 add_staging(self._driver, self._held, self._plan, free)
         self._pipeline.enqueue_arrays(free, fitting, spin=spin)
 
-    def _free(self, slot: int) -> Slot:
-        if not 0 <= slot < self.slots or self._slots[slot].count:
-            raise EngineError(
-                f"{self._where}: slot {slot} is not free; slots are 0 to {self.slots - 1}, and "
-                "each holds one batch until it was waited for."
-            )
-        return self._slots[slot]
+    def _not_free(self, slot: int) -> EngineError:
+        return EngineError(
+            f"{self._where}: slot {slot} is not free; slots are 0 to {self.slots - 1}, and each "
+            "holds one batch until it was waited for."
+        )
 
     # waiting thread
 

@@ -45,7 +45,7 @@ class GatherOrder:
             gathered by the device.
     """
 
-    __slots__ = ("_bases", "_count", "_rows", "count_at", "row_bytes", "rows_at")
+    __slots__ = ("_bases", "_count", "_latest", "_rows", "count_at", "row_bytes", "rows_at")
 
     def __init__(self, address: int, most_rows: int, row_bytes: Sequence[int]) -> None:
         self.row_bytes = tuple(row_bytes)
@@ -53,6 +53,7 @@ class GatherOrder:
         self.rows_at = address + NUMBER_BYTES * (1 + len(row_bytes))
         self._count = ctypes.c_uint64.from_address(address)
         self._bases = (ctypes.c_uint64 * len(row_bytes)).from_address(address + NUMBER_BYTES)
+        self._latest: Sequence[int] = ()
         self._rows = pinned_bytes(self.rows_at, 4 * most_rows).view(np.int32)
 
     def base_at(self, part: int) -> int:
@@ -63,13 +64,14 @@ class GatherOrder:
         """Request these rows of each input; the previous gather is done.
 
         Args:
-            bases: address of row 0 of each input, on the host or the device.
+            bases: address of row 0 of each input, on the host or the device; not changed later.
             rows: row numbers.
         """
         count = len(rows)
         self._count.value = count
-        for part, base in enumerate(bases):
-            self._bases[part] = base
+        if bases is not self._latest:  # they change when other samples are bound
+            self._bases[:] = list(bases)
+            self._latest = bases
         self._rows[:count] = rows
 
     def read(self, part: int) -> tuple[int, list[int]]:

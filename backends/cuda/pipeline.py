@@ -109,24 +109,23 @@ class Pipeline:
 
     def enqueue(self, slot: Slot, slab: Slab, rows: Sequence[int], *, spin: bool) -> None:
         """Enqueue a batch in a free slot; without `spin`, with an event that marks its end."""
-        self._begin(slot)
+        slot.stamps[DONE] = 0
+        slot.launched_ns = time.monotonic_ns()
+        self._driver.use()
         self._copy_in(slot, slab, rows)
         self._run(slot, len(rows), spin=spin)
 
     def enqueue_arrays(self, slot: Slot, arrays: Sequence[Array], *, spin: bool) -> None:
         """Enqueue a batch of arrays, one an input, in a free slot that has staging memory."""
-        self._begin(slot)
         count = len(arrays[0])
+        slot.stamps[DONE] = 0
+        slot.launched_ns = time.monotonic_ns()
         for array, block in zip(arrays, slot.staging, strict=True):
             block[:count] = array
+        self._driver.use()
         self._driver.stamp(slot.stamp_at(BEGUN), slot.stream)
         self._copy_blocks(slot, slot.staging_addresses, count, self._all)
         self._run(slot, count, spin=spin)
-
-    def _begin(self, slot: Slot) -> None:
-        slot.stamps[DONE] = 0
-        slot.launched_ns = time.monotonic_ns()
-        self._driver.use()
 
     def _run(self, slot: Slot, count: int, *, spin: bool) -> None:
         """Enqueue the model and the way back, behind the copies of `count` rows."""
@@ -181,8 +180,8 @@ class Pipeline:
         elif self.copies:
             self._copy_rows(slot, slab, rows, left)
         else:
-            blocks = [slab.arrays[part] for part in left]
-            gather(blocks, rows, [slot.staging[part] for part in left])
+            for part in left:
+                gather(slab.arrays[part], rows, slot.staging[part])
             self._copy_blocks(slot, slot.staging_addresses, count, left)
 
     def _copy_blocks(

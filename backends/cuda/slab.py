@@ -76,8 +76,8 @@ class Slab:
         except BaseException:
             self.close()
             raise
-        self.addresses = [part.address for part in self._parts]
-        self.arrays = [part.array for part in self._parts]
+        self.addresses = tuple(part.address for part in self._parts)
+        self.arrays = tuple(part.array for part in self._parts)
 
     def close(self) -> None:
         """Release the memory. Nothing reads it any more."""

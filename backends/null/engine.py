@@ -86,23 +86,23 @@ class NullEngine:
             state = "closed. Open a new one" if self._closed else "without samples. Call bind first"
             raise EngineError(f"{WHERE}: the engine is {state}.")
         check_rows(rows, self._bound, self.max_batch_size, WHERE)
-        return self._answer(len(rows))
+        if self._acts:
+            self._act(len(rows))
+        return (self._zeros[: len(rows)],)
 
     def infer_arrays(self, arrays: Arrays) -> tuple[Array, ...]:
         """See `Engine.infer_arrays`; raises RuntimeError as `infer` does."""
         if self._closed:
             raise EngineError(f"{WHERE}: the engine is closed. Open a new one.")
-        return self._answer(len(check_arrays(arrays, self.inputs, self.max_batch_size, WHERE)[0]))
+        count = len(check_arrays(arrays, self.inputs, self.max_batch_size, WHERE)[0])
+        if self._acts:
+            self._act(count)
+        return (self._zeros[:count],)
 
     def close(self) -> None:
         """See `Engine.close`."""
         self._bound = 0
         self._closed = True
-
-    def _answer(self, count: int) -> tuple[Array, ...]:
-        if self._acts:
-            self._act(count)
-        return (self._zeros[:count],)
 
     def _act(self, count: int) -> None:
         options = self._options

@@ -22,6 +22,7 @@ from tests.backends.conformance import (
     SlotsTestCase,
     SpawnTestCase,
     make_samples,
+    rows_of,
 )
 from tests.backends.host_engine import WHERE, LinearKernel, at, open_on_host, spec_of
 from tests.backends.models import THREE, linear_answers, three_answers
@@ -224,6 +225,65 @@ def test_large_rows_and_outputs_keep_their_batch(
         assert min(engine.parts(k % slots)) >= 0
     assert engine.facts["gather"] == gather
     engine.close()
+
+
+class EchoWide(LinearKernel):
+    """Answers three inputs of very different sizes: 3,072, 6 and 262,144 bytes a sample."""
+
+    inputs = outputs = (
+        TensorSpec("ids", (384,), "int64"),
+        TensorSpec("mask", (6,), "bool"),
+        TensorSpec("image", (1 << 16,), "float32"),
+    )
+
+    def enqueue(
+        self, batch_size: int, sources: Sequence[int], targets: Sequence[int], stream: int
+    ) -> None:
+        for source, target, tensor in zip(sources, targets, self.inputs, strict=True):
+            shape = (batch_size, *tensor.sizes)
+            at(target, shape, tensor.dtype)[:] = at(source, shape, tensor.dtype)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("gather", ["kernel", "copies", "staging"])
+def test_rows_of_every_input_keep_their_batch_beside_arrays(
+    slots: int, gather: Literal["kernel", "copies", "staging"]
+) -> None:
+    spec = replace(SPEC, slots=slots, inputs=EchoWide.inputs)
+    engine = open_cuda_engine(
+        HostDriver(), EchoWide((2, 6)), spec, CudaOptions(gather=gather), WHERE
+    )
+    samples = make_samples(spec, seed=2)
+    engine.bind(samples)
+    batches = [range(1, 7), [3], [7, 1, 0, 5, 5], range(2), [11, 0]]
+
+    for k, rows in enumerate(batches * 3):
+        if k % 3:
+            engine.launch(k % slots, rows)
+        else:
+            engine.launch_arrays(k % slots, rows_of(samples, list(rows)))
+        found, _ = engine.wait(k % slots)
+
+        for answer, array in zip(found, samples.values(), strict=True):
+            np.testing.assert_array_equal(answer, array[list(rows)])
+        assert min(engine.parts(k % slots)) >= 0
+    assert engine.facts["gather"] == ("kernel and staging" if gather == "kernel" else gather)
+    engine.close()
+
+
+def test_the_first_arrays_pin_their_memory_and_the_next_use_it_again() -> None:
+    driver = HostDriver()
+    engine = open_on_host(SPEC, driver)
+    before = driver.pinned_bytes()
+
+    engine.infer_arrays(rows_of(SAMPLES, slice(6)))
+    with_arrays = driver.pinned_bytes()
+    engine.infer_arrays(rows_of(SAMPLES, slice(3)))
+
+    assert with_arrays - before == 6 * 24 * 4
+    assert driver.pinned_bytes() == with_arrays
+    engine.close()
+    assert driver.pinned_bytes() == 0
 
 
 # Sizes

@@ -25,7 +25,7 @@ from backends.cuda.pinned import pinned_bytes
 from backends.cuda.ptx import UNIT_BYTES
 from sut.base.environment import ROOT
 from sut.base.errors import EngineError, SutError
-from tests.backends.conformance import BackendTestCase, make_samples
+from tests.backends.conformance import BackendTestCase, SlotsTestCase, SpawnTestCase, make_samples
 from tests.backends.models import SHAPE, linear, linear_answers, save
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class TorchCase(BackendTestCase):
         return linear_answers(samples["x"])
 
 
-class TestTorchWithGraphs(TorchCase):
+class TestTorchWithGraphs(TorchCase, SlotsTestCase, SpawnTestCase):
     @pytest.fixture
     def spec(self, tmp_path: Path) -> EngineSpec:
         return torch_spec(save(linear(), tmp_path))
@@ -219,13 +219,13 @@ class TestTorchWithoutGraphs(TorchCase):
         return torch_spec(path, slots=1, cuda_graphs=False, gather="staging", wait="block")
 
 
-class TestTorchWithSamplesOnTheDevice(TorchCase):
+class TestTorchWithSamplesOnTheDevice(TorchCase, SlotsTestCase):
     @pytest.fixture
     def spec(self, tmp_path: Path) -> EngineSpec:
         return torch_spec(save(linear(), tmp_path), samples_on_device=True, wait="spin")
 
 
-class TestOnnxRuntime(TorchCase):
+class TestOnnxRuntime(TorchCase, SlotsTestCase):
     @pytest.fixture
     def spec(self, tmp_path: Path) -> EngineSpec:
         runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")

@@ -128,11 +128,11 @@ def line(tail: Tail) -> str:
     shown["other"] = max(0.0, latency_ms - sum(shown.values()))
     units = _whole_units([ms * 10**decimals for ms in shown.values()])
     words = [
-        f"{count / 10**decimals:.{decimals}f} {text}"
+        f"{count / 10**decimals:,.{decimals}f} {text}"
         for text, count in zip(shown, units, strict=True)
         if count
     ]
-    total = f"{sum(units) / 10**decimals:.{decimals}f}"
+    total = f"{sum(units) / 10**decimals:,.{decimals}f}"
     what = f"p{100 * tail.percentile:g} is {total} ms: {', '.join(words)}"
     return "; ".join([what, *_explanations(tail)])
 

@@ -286,14 +286,21 @@ def test_the_line_names_the_largest_parts() -> None:
     )
 
 
-@given(st.lists(st.floats(0.0, 1e9), min_size=6, max_size=6).filter(lambda ns: sum(ns) > 1.0))
+def test_a_queue_that_grew_is_long_and_behind_others() -> None:
+    tail = msgspec.structs.replace(TAIL, latency_ns=24_015.3 * MS, others_ns=24_001.28 * MS)
+
+    assert line(tail) == "p99 is 24,015 ms: 24,001 behind other batches, 14 other"
+
+
+@given(st.lists(st.floats(0.0, 1e11), min_size=6, max_size=6).filter(lambda ns: sum(ns) > 1.0))
 def test_the_numbers_of_the_line_add_up(parts: list[float]) -> None:
     names = ("issue_ns", *PARTS)
     tail = msgspec.structs.replace(
         TAIL, latency_ns=sum(parts), **dict(zip(names, parts, strict=True))
     )
 
-    total, *numbers = map(float, re.findall(r"(?<![p\d.])\d+(?:\.\d+)?", line(tail)))
+    found = re.findall(r"(?<![p\d.,])\d[\d,]*(?:\.\d+)?", line(tail))
+    total, *numbers = (float(number.replace(",", "")) for number in found)
 
     assert sum(numbers) == pytest.approx(total)
 

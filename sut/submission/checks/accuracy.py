@@ -34,6 +34,7 @@ def check_accuracy(result: Result, originals: Path | None, findings: Findings) -
             "there is no accuracy.txt",
             "Write what the accuracy script prints there",
         )
+        check_log(folder, findings)
         return
     check_figure(result, folder / ACCURACY_FILE, text, findings)
     _check_total(result, folder / ACCURACY_FILE, text, findings)
@@ -72,22 +73,8 @@ def check_figure(result: Result, path: Path, text: str, findings: Findings) -> N
 def check_hash(folder: Path, text: str, original: Path | None, findings: Findings) -> None:
     """Check the log beside an accuracy.txt, and its hash."""
     path, log = folder / ACCURACY_FILE, folder / ACCURACY_LOG
-    if not log.is_file():
-        findings.error(
-            "accuracy-log-missing",
-            log,
-            "there is no accuracy log",
-            "Truncate the run's log into it",
-        )
+    if not check_log(folder, findings):
         return
-    size = log.stat().st_size
-    if size > MAX_BYTES:
-        findings.error(
-            "not-truncated",
-            log,
-            f"{size} bytes; at most {MAX_BYTES} are allowed",
-            "Truncate it, and keep the whole log elsewhere",
-        )
     found = list(dict.fromkeys(HASH_LINE.findall(text.replace("\r\n", "\n"))))
     if not found:
         findings.error(
@@ -107,6 +94,28 @@ def check_hash(folder: Path, text: str, original: Path | None, findings: Finding
             f"{len(found)} hashes: {', '.join(text[:12] + '...' for text in found[:4])}",
             "Keep that of the whole log",
         )
+
+
+def check_log(folder: Path, findings: Findings) -> bool:
+    """Check that there is a truncated accuracy log; return whether there is any."""
+    log = folder / ACCURACY_LOG
+    if not log.is_file():
+        findings.error(
+            "accuracy-log-missing",
+            log,
+            "there is no accuracy log",
+            "Truncate the run's log into it",
+        )
+        return False
+    size = log.stat().st_size
+    if size > MAX_BYTES:
+        findings.error(
+            "not-truncated",
+            log,
+            f"{size} bytes; at most {MAX_BYTES} are allowed",
+            "Truncate it, and keep the whole log elsewhere",
+        )
+    return True
 
 
 def _why_not(stated: str, log: Path, original: Path | None) -> str:

@@ -9,7 +9,7 @@ from sut.base.errors import DataError, SutError
 from sut.record.loadgen_logs import DETAIL_FILE, SUMMARY_FILE, read_detail
 from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
 from sut.submission.audit import BASELINE_FILE, COMPLIANCE_FILE, DELTA_PERCENT
-from sut.submission.checks.accuracy import check_hash
+from sut.submission.checks.accuracy import check_hash, check_log
 from sut.submission.checks.logs import check_performance
 from sut.submission.checks.reading import PATTERNS, figures, read_text
 from sut.submission.compliance import PASS, TEST01, TEST04, verify_performance
@@ -153,6 +153,7 @@ def _check_responses(
     text = read_text(path)
     if text is None:
         findings.error("audit-files", path, "it is missing", "Run `sut audit TEST01`")
+        check_log(accuracy, findings)
     else:
         whole = None if originals is None else originals / result.place.key / TEST01
         check_hash(accuracy, text, whole, findings)

@@ -15,6 +15,7 @@ import pytest
 
 from data.rounds import round_named
 from sut.submission.check import check
+from sut.submission.truncate import MAX_BYTES
 from tests.sut.submission.helpers.good_tree import (
     SCENARIOS,
     Tree,
@@ -61,6 +62,15 @@ def test_k8_a_bound_that_is_the_rounds_own_is_no_problem(tree: Tree) -> None:
     path.write_text(path.read_text("utf-8") + "*.Server.target_latency = 15\n", "utf-8")
 
     assert check(tree.root).findings == []
+
+
+@pytest.mark.parametrize("folder", ["accuracy", "TEST01/accuracy"])
+def test_k1_without_accuracy_txt_the_log_is_judged_all_the_same(folder: str, tree: Tree) -> None:
+    (tree.result() / folder / "accuracy.txt").unlink()
+    log = tree.result() / folder / "mlperf_log_accuracy.json"
+    log.write_bytes(log.read_bytes() + b" " * MAX_BYTES)
+
+    assert codes(check(tree.root)) > {"not-truncated"}
 
 
 # K2: names of measurements

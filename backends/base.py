@@ -31,6 +31,9 @@ BACKENDS: Mapping[str, str] = {
     "torch": "backends.torch.engine",
 }
 
+# Backends that prepare every batch size that they run on a GPU: to compile it takes seconds.
+PREPARES_SIZES = frozenset({"tensorrt", "torch"})
+
 # Backends that need neither a model file nor samples.
 WITHOUT_MODEL = frozenset({"null", "simulated"})
 
@@ -96,12 +99,15 @@ class Engine(Protocol):
         inputs: the model's inputs, in the order of the spec.
         outputs: the model's outputs, in the order in which `infer` returns them.
         max_batch_size: `infer` refuses more rows than this.
+        sizes: batch sizes that it really runs, ascending, the last one `max_batch_size`: a batch
+            takes the time of the next one up. Empty: it runs every size.
         facts: plain values for the result: version, provider, precision, "simulated": bool.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     max_batch_size: int
+    sizes: tuple[int, ...]
     facts: Mapping[str, OptionValue]
 
     def bind(self, samples: Arrays) -> None:

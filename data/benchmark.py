@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from data.schema import BenchmarkSpec, HarnessDefaults, RoundRules
+from data.harness_defaults import HarnessDefaults
+from data.schema import BenchmarkSpec, RoundRules
 from data.strict_yaml import load_strict
 from sut.base.errors import ConfigError, nearest
 

@@ -18,6 +18,7 @@ from data.dataset_schema import (
     ImagenetData,
     SyntheticData,
 )
+from data.harness_defaults import HarnessDefaults
 from data.steps import Color, Exif, Normalize, Step
 from data.strict_yaml import Positive, PositiveFloat, Sha256, StrictStruct, Text
 from data.tasks import (
@@ -154,34 +155,6 @@ class RoundRules(StrictStruct, frozen=True):
     """
 
     target_latency_ms: PositiveFloat | None = None
-
-
-# How long a sample may wait for its batch to fill, in us; "late" closes each batch when its device
-# is about to be free.
-QueueDelay = int | Literal["late"]
-
-
-class HarnessDefaults(StrictStruct, frozen=True):
-    """Harness settings, unless the command line or a system file has others.
-
-    Attributes:
-        max_batch_size: samples.
-        device_max_batch_size: samples, for devices with smaller batches.
-        max_queue_delay_us: how long the oldest sample may wait for its batch to fill; "late" closes
-            a batch when its device is about to be free.
-        slots: batches in flight per worker.
-        instances: workers per device; "cores": one for each CPU core that the process may use.
-        workers: the kind of worker.
-        backend_options: options of the backend by name, such as intra_op_threads.
-    """
-
-    max_batch_size: Positive | None = None
-    device_max_batch_size: Mapping[str, Positive] | None = None
-    max_queue_delay_us: Annotated[int, Meta(ge=0)] | Literal["late"] | None = None
-    slots: Positive | None = None
-    instances: Positive | Literal["cores"] | None = None
-    workers: Literal["inline", "thread", "process"] | None = None
-    backend_options: Mapping[str, str | int | float | bool] = {}
 
 
 class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):

@@ -54,11 +54,14 @@ class Capacity:
         samples_per_s: all workers together at the full batch, typically.
         peak_samples_per_s: the same by the fastest batch of each worker: an upper limit.
         latency_ns: one query alone (SingleStream: 1 sample; MultiStream: 8), the fastest.
+        max_batch_size: the largest batch, in samples, of the device that takes most; 0 in results
+            of older versions.
     """
 
     samples_per_s: float
     peak_samples_per_s: float
     latency_ns: float
+    max_batch_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,7 @@ class CudaEngine:
             staging=bool(self._pipeline.by_host) and not self._pipeline.copies,
             blocking=options.wait != "spin",
         )
+        self.sizes = self._pipeline.sizes
         self.memory: SampleMemory = PinnedMemory(device.driver)
         # Who calls `infer` has nothing else to do, and waking it takes longer than polling.
         self._spins = options.wait != "block"
@@ -315,7 +316,6 @@ class CudaEngine:
             "simulated": False,
             "slots": spec.slots,
             "cuda_graphs": options.cuda_graphs and self._kernel.capturable,
-            "batch_sizes": ",".join(map(str, self._pipeline.sizes)) or "any",
             "gather": self._gather_fact(),
             "samples_on_device": options.samples_on_device,
         }

@@ -11,9 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from backends.cuda.driver import DELIVER_BYTES, Errand, Parcel
-from backends.cuda.ladder import fitting
 from backends.cuda.ptx import UNIT_BYTES
 from backends.cuda.slots import BEGUN, COMPUTED, COPIED, DONE, STARTED, tensor_bytes
+from backends.ladder import fitting
 from backends.rows import gather, is_run
 
 if TYPE_CHECKING:

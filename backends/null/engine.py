@@ -53,6 +53,7 @@ class NullEngine:
         self.inputs = spec.inputs
         self.outputs = (TensorSpec(spec.output_name or "zeros", (options.output_size,), "float32"),)
         self.max_batch_size = spec.max_batch_size
+        self.sizes: tuple[int, ...] = ()
         self.facts: Mapping[str, OptionValue] = {
             "backend": "null",
             "version": "1",

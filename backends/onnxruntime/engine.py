@@ -47,6 +47,7 @@ class OnnxRuntimeEngine:
         self.inputs = model.inputs
         self.outputs = model.outputs
         self.max_batch_size = max_batch_size
+        self.sizes: tuple[int, ...] = ()
         self.facts: Mapping[str, OptionValue] = facts
         self._where = model.path
         self._session: InferenceSession | None = model.session

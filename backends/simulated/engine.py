@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from backends.arrays import check_arrays, check_samples
 from backends.base import TensorSpec, check_rows
+from backends.ladder import fitting, read_sizes
 from backends.options import read_options
 from backends.simulated.curve import NS_PER_MS, Curve, formula, from_file, table
 from backends.simulated.jitter import Distribution, Jitter  # msgspec reads Options at run time
@@ -57,6 +58,8 @@ class Options:
         per_sample_ms: what each sample of it adds.
         slow: factor on S(b): 2.0 is half as fast.
         slots: batches that may be in flight; the harness may use fewer.
+        graph_sizes: the only batch sizes that it runs, as `1,8,26`, like an engine of CUDA graphs;
+            max_batch_size is always one. Empty: it runs every size.
         copy_in_ms_per_sample: time to bring a sample to the device; overlaps other batches.
         copy_out_ms_per_sample: time to bring an answer back; overlaps other batches.
         jitter: distribution of the factor by which the times of equal batches differ.
@@ -81,6 +84,7 @@ class Options:
     per_sample_ms: Milliseconds | None = None
     slow: Factor = 1.0
     slots: Count = 8
+    graph_sizes: str | int = ""
     copy_in_ms_per_sample: Milliseconds = 0.0
     copy_out_ms_per_sample: Milliseconds = 0.0
     jitter: Distribution = "none"
@@ -123,8 +127,11 @@ class SimulatedEngine:
         self._where = f"{WHERE}, device {spec.device}"
         self._device = spec.device
         self._options = options
-        sizes = range(1, spec.max_batch_size + 1)
-        self._service_ns = [0.0, *(curve.service_ns(size) * options.slow for size in sizes)]
+        cap = spec.max_batch_size
+        graphs = options.graph_sizes
+        self.sizes = () if graphs == "" else read_sizes(graphs, cap, WHERE)
+        taken = (fitting(self.sizes, size) for size in range(1, cap + 1))
+        self._service_ns = [0.0, *(curve.service_ns(size) * options.slow for size in taken)]
         self._tail = _tail(self._service_ns, options, curve)
         self._zeros = np.zeros((spec.max_batch_size, 1), np.float32)
         self._zeros.flags.writeable = False

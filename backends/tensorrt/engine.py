@@ -16,9 +16,9 @@ from msgspec import Meta
 from backends.base import TensorSpec
 from backends.cuda.engine import open_cuda_engine
 from backends.cuda.gpu import open_driver
-from backends.cuda.ladder import read_sizes
 from backends.cuda.options import CudaOptions
 from backends.interface import fit_inputs, order_outputs
+from backends.ladder import read_sizes
 from backends.options import read_options
 from backends.tensorrt.builder import DEFAULT_LEVEL, BuildRequest, make_plan, tensor_spec
 from backends.tensorrt.inspection import check_precision, engine_types, main_precision

@@ -21,8 +21,8 @@ from backends.cuda.engine import CudaEngine, open_cuda_engine
 from backends.cuda.errors import OUT_OF_MEMORY, OutOfMemoryError
 from backends.cuda.gpu import open_driver
 from backends.cuda.host_driver import HostDriver
-from backends.cuda.ladder import read_sizes
 from backends.cuda.options import CudaOptions
+from backends.ladder import read_sizes
 from backends.options import read_options
 from sut.base.errors import ConfigError, EngineError
 from sut.base.files import cache_folder

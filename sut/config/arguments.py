@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backends.base import OptionValue
-    from data.schema import QueueDelay
+    from data.harness_defaults import BatchSize, QueueDelay
 
 Mode = Literal["performance", "accuracy", "submission"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -37,7 +37,7 @@ class Arguments:
     workers: str | None = None
     devices: tuple[str, ...] | None = None
     instances: int | None = None
-    max_batch_size: int | None = None
+    max_batch_size: BatchSize | None = None
     device_max_batch_size: Mapping[str, int] | None = None
     max_queue_delay_us: QueueDelay | None = None
     slots: int | None = None

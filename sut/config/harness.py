@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from data.schema import HarnessDefaults
+from data.harness_defaults import HarnessDefaults
 from sut.base.environment import cores
 from sut.base.errors import ConfigError, nearest
 from sut.base.process import parse_affinity, parse_cpus
@@ -21,7 +21,7 @@ from sut.config.settings import CPU, WORKER_KINDS, HarnessSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from data.schema import QueueDelay
+    from data.harness_defaults import QueueDelay
 
     # Source and values by name, the strongest layer first.
     Layers = Sequence[tuple[str, Mapping[str, object]]]
@@ -42,6 +42,9 @@ DEFAULTS: Mapping[str, object] = {
     "max_queue_delay_us": "late",
     "slots": 1,
 }
+AUTO = "auto"
+# What warm-up may choose at most: GPUs gain little beyond, and every size is compiled.
+MOST_BATCH = 256
 _AT_LEAST = {"instances": 1, "max_batch_size": 1, "slots": 1}
 
 
@@ -75,12 +78,19 @@ def settings_of(layers: Layers) -> dict[str, Setting]:
     return settings
 
 
-def harness_of(settings: Mapping[str, Setting]) -> HarnessSettings:
+def harness_of(settings: Mapping[str, Setting], most: int = MOST_BATCH) -> HarnessSettings:
     """Return the settings as the run uses them.
+
+    Args:
+        settings: every setting with its source.
+        most: the largest batch, in samples, that warm-up may choose where `max_batch_size` is auto.
 
     Raises:
         ConfigError: a value is wrong, or two do not fit; names their sources.
     """
+    chooses_batch = settings["max_batch_size"].value == AUTO
+    if chooses_batch:
+        settings = {**settings, "max_batch_size": Setting(most, "warm-up")}
     for name, least in _AT_LEAST.items():
         setting = settings[name]
         if not isinstance(setting.value, int) or setting.value < least:
@@ -106,6 +116,7 @@ def harness_of(settings: Mapping[str, Setting]) -> HarnessSettings:
         affinity=_affinity(settings),
         backend_options=_as(dict[str, str | int | float | bool], settings, "backend_options"),
         device_max_batch_size=_as(dict[str, int], settings, "device_max_batch_size"),
+        chooses_batch=chooses_batch,
     )
     _check_devices(harness, settings)
     return harness

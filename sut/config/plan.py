@@ -6,19 +6,24 @@ Runs nothing and opens no engine.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from backends.base import WITHOUT_MODEL
+import numpy as np
+
+from backends.base import PREPARES_SIZES, WITHOUT_MODEL
 from data.benchmark import benchmark_names, load_benchmark
 from data.tasks import judge_of
 from scenarios import scenario
 from scenarios.rounds import round_settings, rules
 from sut.config import user_conf
 from sut.config.harness import (
+    AUTO,
     DEFAULTS,
     HARNESS,
     MACHINE,
+    MOST_BATCH,
     Setting,
     first,
     given,
@@ -40,6 +45,8 @@ if TYPE_CHECKING:
     from sut.config.tuned import Found
 
 RATE = "target_qps"
+# The largest samples of a batch that warm-up tries: activations take many times as much.
+_MOST_BATCH_BYTES = 256 << 20
 _WITHOUT_OPTIONS = tuple(name for name in HARNESS if name != "backend_options")
 
 
@@ -140,7 +147,7 @@ def resolve(arguments: Arguments) -> Plan:
     folder = system_folder(system)
     layers, tuned = _layers(arguments, benchmark, asked, folder)
     settings = settings_of(layers)
-    harness = harness_of(settings)
+    harness = harness_of(settings, _most_batch(benchmark))
     _check_accuracy(arguments, benchmark, harness.backend)
     return Plan(
         arguments=arguments,
@@ -189,13 +196,26 @@ def _of_scenario(asked: Scenario, backend: str, devices: Sequence[str]) -> dict[
     """Return what the scenario and the kind of device decide where nobody else does.
 
     Engines on a GPU run in processes of their own: their threads do not wait for LoadGen's, and
-    they stay open from test to test. A closed loop never has more than one query to batch.
+    they stay open from test to test. Warm-up finds their batch, and a second one is in flight. A
+    closed loop never has more than one query to batch, so no other size is prepared.
     """
     on_gpu = backend not in WITHOUT_MODEL and set(devices) != {"cpu"}
     found: dict[str, object] = {"workers": "process" if on_gpu else asked.default_workers}
     if asked.arrivals == "closed_loop":
         found["max_batch_size"] = asked.samples_per_query
+        if on_gpu and backend in PREPARES_SIZES:
+            found["backend_options"] = {"graph_sizes": asked.samples_per_query}
+    elif on_gpu:
+        found |= {"max_batch_size": AUTO, "slots": 2}
     return found
+
+
+def _most_batch(benchmark: Benchmark) -> int:
+    """Return the largest batch that warm-up may choose: a power of two of samples that fit."""
+    inputs = benchmark.inputs
+    sample_bytes = sum(math.prod(x.shape) * np.dtype(x.dtype).itemsize for x in inputs)
+    fitting = max(1, _MOST_BATCH_BYTES // sample_bytes)
+    return min(MOST_BATCH, 1 << (fitting.bit_length() - 1))
 
 
 def _check_accuracy(arguments: Arguments, benchmark: Benchmark, backend: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 # Needed at run time: msgspec reads the annotations to decode a request.
 from backends.base import OptionValue
-from data.schema import QueueDelay
+from data.harness_defaults import QueueDelay
 from scenarios.base import Load, Number
 from sut.base.environment import cores
 from sut.base.process import parse_cpus
@@ -44,6 +44,7 @@ class HarnessSettings:
             is not named may use all. An inline worker takes LoadGen's thread along.
         backend_options: passed to the backend, which refuses unknown ones.
         device_max_batch_size: samples, of devices that take fewer than `max_batch_size`.
+        chooses_batch: warm-up chooses the largest batch of each worker, up to its cap.
     """
 
     backend: str
@@ -56,6 +57,7 @@ class HarnessSettings:
     affinity: dict[str, str] = field(default_factory=dict)
     backend_options: dict[str, OptionValue] = field(default_factory=dict)
     device_max_batch_size: dict[str, int] = field(default_factory=dict)
+    chooses_batch: bool = False
 
     def cap(self, device: str) -> int:
         """Return the largest batch of a device, in samples."""

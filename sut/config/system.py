@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from data.schema import HarnessDefaults
+from data.harness_defaults import HarnessDefaults
 from data.strict_yaml import StrictStruct, load_strict
 from scenarios import scenario
 from sut.base.environment import ROOT

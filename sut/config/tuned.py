@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from data.schema import HarnessDefaults
+from data.harness_defaults import HarnessDefaults
 from data.strict_yaml import StrictStruct, load_strict
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import msgspec
 from backends.base import WITHOUT_MODEL
 from data.preprocess import prepare
 from scenarios import scenario
-from scenarios.base import Expected
+from scenarios.base import Capacity, Expected
 from sut.base import environment
 from sut.base.errors import DataError, SutError
 from sut.base.progress import show_progress
@@ -180,7 +180,12 @@ class Test:
         self._conf = plan.loadgen_settings(samples.count)
         values = {key: cast("float", setting.value) for key, setting in self._conf.items()}
         trial.send(TrialSamples(samples, values))
-        return self._wait(trial, "start", f"{plan.scenario}: loading samples and warming up")
+        if not self._wait(trial, "start", f"{plan.scenario}: loading samples and warming up"):
+            return False
+        if plan.harness.chooses_batch and not self._surroundings.quiet:
+            found = msgspec.convert(trial.event("warm")["capacity"], Capacity)
+            print(f"{plan.scenario}: warm-up chose batches of up to {found.max_batch_size} samples")
+        return True
 
     def _prepare(self, trial: Supervisor) -> SampleSet:
         plan = self._plan

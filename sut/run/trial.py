@@ -41,9 +41,9 @@ from sut.serve.pool import open_system
 from sut.serve.samples import SampleSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from scenarios.base import Number
+    from scenarios.base import Number, Scenario
     from sut.config.workload import Workload
     from sut.serve.pool import Front, System
 
@@ -54,6 +54,7 @@ FAILURE_GRACE_S = 1.0
 HANG_FACTOR = 10.0
 # How often the main thread checks.
 LOOK_S = 0.5
+NS_PER_MS = 1e6
 
 
 class Parent:
@@ -170,9 +171,11 @@ class Trial:
         rules = scenario(request.scenario)
         warm = range(min(library.total_count, request.harness.max_batch_size))
         library.load_samples(warm)
-        measured = system.warm_up(warm, rules.samples_per_query, request.warm_up_s)
+        measured = system.warm_up(
+            warm, rules.samples_per_query, request.warm_up_s, _bound_ns(rules, request, given)
+        )
         self._parent.tell("warm", capacity=measured)
-        batch_s = request.harness.max_batch_size / measured.samples_per_s
+        batch_s = measured.max_batch_size / measured.samples_per_s
         workers = sum(1 for _ in request.harness.worker_devices())
         longest_s = batch_s * workers * request.harness.slots
         self._hang_s = max(request.limits.hang_s, HANG_FACTOR * longest_s)
@@ -216,6 +219,12 @@ class Trial:
         self._parent.tell("done", not_finite=system.not_finite())
         system.close()
         return 0
+
+
+def _bound_ns(rules: Scenario, request: TrialRequest, conf: Mapping[str, Number]) -> float | None:
+    """Return the latency bound of a sample; None for a scenario without one."""
+    asked_ms = request.load.target_latency_ms or conf.get("target_latency")
+    return asked_ms * NS_PER_MS if rules.has_bound and asked_ms is not None else None
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ from sut.record.result import PERCENTILES
 from sut.serve.samples import SampleReader, SampleSource
 from sut.serve.service_times import Measured, Point
 from sut.serve.workers.closing import close_all
-from sut.serve.workers.executor import Executor, ExecutorSpec
+from sut.serve.workers.executor import Executor, ExecutorSpec, open_executor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,7 +75,7 @@ class Request:
     def executor(self, engine: EngineSpec) -> ExecutorSpec:
         """Return what opens the executor of a worker."""
         cpus = self.harness.affinity.get(engine.device, "")
-        return ExecutorSpec(engine, self.workload.postprocess, cpus)
+        return ExecutorSpec(engine, self.workload.postprocess, cpus, shrinks=True)
 
 
 class _Station:
@@ -92,22 +92,9 @@ class _Station:
 
     def open(self) -> None:
         """Open the engine for the largest batch that it takes."""
-        largest = self._spec.max_batch_size
-        while True:
-            spec = replace(self._spec, max_batch_size=largest)
-            try:
-                self._executor = self._open(self._request.executor(spec))
-            except BatchTooLarge as error:
-                if largest == 1:
-                    raise
-                largest //= 2
-                self.note = (
-                    f"Device {self.device} takes no batch above {largest} of the sizes tried: "
-                    f"{error}"
-                )
-                continue
-            self.largest = largest
-            return
+        spec = self._request.executor(self._spec)
+        self._executor, self.note = open_executor(spec, self._open)
+        self.largest = int(self._executor.facts()["max_batch_size"])
 
     def load(self, source: SampleSource, reader: SampleReader) -> None:
         """Bring samples into memory."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from backends.ladder import filled, fitting
 from sut.record.trace import Close
 from sut.serve.batcher import Batcher, BatcherSettings
 
@@ -36,27 +37,52 @@ MIN_WAIT_NS = 20_000
 class ServiceCurve:
     """S(b) of one worker: the service time of a batch of b samples in ns, updated during the run.
 
-    Sizes without a measurement are interpolated between their neighbours, and proportional to the
-    size beyond the largest. Only the comparison of workers depends on them.
+    A batch takes the time of the engine's next size up. Sizes without a measurement are
+    interpolated between their neighbours, and proportional to the size beyond the largest.
     """
 
-    __slots__ = ("_measured", "_predicted")
+    __slots__ = ("_full", "_measured", "_predicted", "_run")
 
     def __init__(self, max_batch_size: int) -> None:
         self._measured: dict[int, float] = {}
         self._predicted = [0.0] * (max_batch_size + 1)
+        self._run = list(range(max_batch_size + 1))  # the size that a batch really runs at
+        self._full = self._run  # the largest size of the engine that it fills
 
-    def prime(self, measured_ns: Mapping[int, float]) -> None:
-        """Start with these times by batch size, from warm-up."""
-        self._measured = dict(measured_ns)
+    def prime(self, measured_ns: Mapping[int, float], sizes: Sequence[int] = ()) -> None:
+        """Start with these times by batch size, from warm-up.
+
+        Args:
+            measured_ns: the times.
+            sizes: the engine's ladder; empty: it runs every size.
+        """
+        if sizes:
+            counts = range(len(self._run))
+            self._run = [fitting(sizes, count) if count <= sizes[-1] else count for count in counts]
+            self._full = [filled(sizes, count) for count in counts]
+        run = self._run
+        self._measured = {run[size]: ns for size, ns in measured_ns.items() if size < len(run)}
         self._interpolate()
 
     def predict_ns(self, samples: int) -> float:
         """Return the predicted time of a batch of `samples`; 0.0 before any measurement."""
-        return self._predicted[samples]
+        return self._predicted[self._run[samples]]
+
+    def best_part(self, samples: int) -> int:
+        """Return how many of `samples` to run now, if the others may wait.
+
+        Less than all if a full size of the engine runs them at a higher rate than the next size up,
+        which would be padded.
+        """
+        full, run = self._full[samples], self._run[samples]
+        if full in {0, samples}:
+            return samples
+        full_ns, padded_ns = self._predicted[full], self._predicted[run]
+        return full if full * padded_ns > samples * full_ns else samples
 
     def observe(self, samples: int, service_ns: float) -> None:
         """Update S(b) with the measured time of one batch."""
+        samples = self._run[samples]
         known = self._measured.get(samples)
         if known is None:
             self._measured[samples] = service_ns
@@ -157,9 +183,17 @@ class Policy:
         """Whether any worker has a free slot."""
         return self._credit > 0
 
-    def prime(self, worker: int, measured_ns: Mapping[int, float]) -> None:
-        """Start with the measured S(b) of a worker: ns by batch size."""
-        self._workers[worker].curve.prime(measured_ns)
+    def prime(
+        self, worker: int, measured_ns: Mapping[int, float], sizes: Sequence[int] = ()
+    ) -> None:
+        """Start with the measured S(b) of a worker, ns by batch size, and its engine's ladder."""
+        self._workers[worker].curve.prime(measured_ns, sizes)
+
+    def limit(self, worker: int, cap: int) -> None:
+        """Give a worker no batch above `cap`; call it before the first batch."""
+        chosen = self._workers[worker]
+        chosen.cap = min(chosen.cap, cap)
+        self._least_cap = min(w.cap for w in self._workers)
 
     def arrive(self, now_ns: int, samples: int) -> None:
         """A query of `samples` arrived."""
@@ -181,6 +215,8 @@ class Policy:
         if why is None:
             self._due_ns = due_ns  # the device that would answer first is not the first to be free
             return None
+        if why is Close.LATE:  # only then the others may wait for the next batch
+            samples = worker.curve.best_part(samples)
         worker.in_flight.append((samples, now_ns))
         worker.free_ns = max(now_ns, worker.free_ns) + worker.curve.predict_ns(samples)
         self._credit -= 1

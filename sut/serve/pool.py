@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from scenarios.base import Capacity
 from sut.config.settings import Limits
+from sut.serve.batch_limit import Known
 from sut.serve.batcher import BatcherSettings
 from sut.serve.direct import DirectSut
 from sut.serve.dispatcher import Dispatcher
@@ -62,8 +63,23 @@ class System(Protocol):
     def load(self, source: SampleSource) -> None:
         """Bring samples into every worker's memory."""
 
-    def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
-        """Run loaded samples until the batch time is steady; return what the workers can do."""
+    def warm_up(
+        self,
+        indices: Sequence[int],
+        samples_per_query: int,
+        limit_s: float,
+        bound_ns: float | None = None,
+    ) -> Capacity:
+        """Run loaded samples until the batch time is steady; return what the workers can do.
+
+        Where the harness leaves the largest batch open, it is chosen now.
+
+        Args:
+            indices: of loaded samples.
+            samples_per_query: of the scenario.
+            limit_s: seconds at most for each batch size.
+            bound_ns: the latency bound of a sample; None: there is none.
+        """
 
     def front(self) -> Front:
         """Return what LoadGen drives. Call it once, after warm_up."""
@@ -103,21 +119,31 @@ class DirectSystem:
     def __init__(self, request: SystemRequest, outlets: Outlets, worker: DirectWorker) -> None:
         self._outlets = outlets
         self._worker = worker
-        _, device = next(request.harness.worker_devices())
-        self._cap = request.harness.cap(device)
+        self._harness = request.harness
+        _, self._device = next(request.harness.worker_devices())
 
     def open(self) -> list[dict[str, OptionValue]]:
         """See System."""
-        return [self._worker.open()]
+        facts = self._worker.open()
+        self._known = Known.of(self._harness, self._device, facts)
+        return [facts]
 
     def load(self, source: SampleSource) -> None:
         """See System."""
         self._worker.load(source)
 
-    def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
+    def warm_up(
+        self,
+        indices: Sequence[int],
+        samples_per_query: int,
+        limit_s: float,
+        bound_ns: float | None = None,
+    ) -> Capacity:
         """See System."""
-        sizes = warm_up_sizes(self._cap, samples_per_query)
-        return capacity([self._worker.warm_up(indices, sizes, limit_s)], samples_per_query)
+        sizes = self._known.warm_up_sizes(samples_per_query)
+        measured = self._known.chosen(self._worker.warm_up(indices, sizes, limit_s), bound_ns)
+        self._cap = max(measured)
+        return capacity([measured], samples_per_query)
 
     def front(self) -> Front:
         """See System."""
@@ -171,22 +197,38 @@ class BatchSystem:
         calls = [worker.open() for worker in self._workers]
         if self._receiver is not None:
             self._receiver.start()
-        return _all(calls)
+        facts = _all(calls)
+        devices = (device for _, device in self._harness.worker_devices())
+        self._known = [
+            Known.of(self._harness, device, found)
+            for device, found in zip(devices, facts, strict=True)
+        ]
+        return facts
 
     def load(self, source: SampleSource) -> None:
         """See System."""
         _all([worker.load(source) for worker in self._workers])
 
-    def warm_up(self, indices: Sequence[int], samples_per_query: int, limit_s: float) -> Capacity:
+    def warm_up(
+        self,
+        indices: Sequence[int],
+        samples_per_query: int,
+        limit_s: float,
+        bound_ns: float | None = None,
+    ) -> Capacity:
         """See System. All workers at once, as in the run."""
-        caps = [self._harness.cap(device) for _, device in self._harness.worker_devices()]
         calls = [
-            worker.warm_up(indices, warm_up_sizes(cap, samples_per_query), limit_s)
-            for worker, cap in zip(self._workers, caps, strict=True)
+            worker.warm_up(indices, known.warm_up_sizes(samples_per_query), limit_s)
+            for worker, known in zip(self._workers, self._known, strict=True)
         ]
-        measured = _all(calls)
-        for worker, times_ns in enumerate(measured):
-            self._policy.prime(worker, {size: t.median_ns for size, t in times_ns.items()})
+        measured = [
+            known.chosen(timings, bound_ns)
+            for known, timings in zip(self._known, _all(calls), strict=True)
+        ]
+        for worker, (known, timings) in enumerate(zip(self._known, measured, strict=True)):
+            times_ns = {size: timing.median_ns for size, timing in timings.items()}
+            self._policy.prime(worker, times_ns, known.ladder)
+            self._policy.limit(worker, max(timings))
         return capacity(measured, samples_per_query)
 
     def front(self) -> Front:
@@ -269,13 +311,8 @@ def executor_spec(request: SystemRequest, device: str) -> ExecutorSpec:
     """Return what a worker on `device` needs to open its engine."""
     workload = request.workload
     harness = request.harness
-    cpus = harness.affinity.get(device, "")
-    return ExecutorSpec(harness.engine(workload, device), workload.postprocess, cpus)
-
-
-def warm_up_sizes(cap: int, samples_per_query: int) -> tuple[int, ...]:
-    """Return the batch sizes to measure: 1, the size of a single query, and the full batch."""
-    return tuple(sorted({1, min(samples_per_query, cap), cap}))
+    engine, cpus = harness.engine(workload, device), harness.affinity.get(device, "")
+    return ExecutorSpec(engine, workload.postprocess, cpus, harness.chooses_batch)
 
 
 def capacity(measured: Sequence[Mapping[int, Timing]], samples_per_query: int) -> Capacity:
@@ -291,4 +328,5 @@ def capacity(measured: Sequence[Mapping[int, Timing]], samples_per_query: int) -
         samples_per_s=sum(cap / timing.median_ns * 1e9 for cap, timing in full),
         peak_samples_per_s=sum(cap / timing.fastest_ns * 1e9 for cap, timing in full),
         latency_ns=rounds * min(lone_ns),
+        max_batch_size=max(cap for cap, _ in full),
     )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
+from backends.ladder import fitting
 from backends.simulated.jitter import Jitter
 from backends.simulated.timeline import Timeline
 from sut.serve.policy import Policy, WorkerLimits
@@ -53,6 +54,7 @@ class Device:
         copy_in_ns: time to bring one sample to the device.
         copy_out_ns: time to bring one answer back.
         max_batch_size: samples, if the device takes fewer than the batcher allows.
+        sizes: the engine's ladder, ascending, up to its largest batch; empty: it runs every size.
     """
 
     service: ServiceTime
@@ -61,6 +63,7 @@ class Device:
     copy_in_ns: float = 0.0
     copy_out_ns: float = 0.0
     max_batch_size: int | None = None
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +195,9 @@ class _Worker:
 
     def __init__(self, index: int, setting: QueueSetting) -> None:
         device, host = setting.devices[index], setting.host
-        sizes = range(1, setting.batcher.max_batch_size + 1)
-        self.service_ns = [0.0, *(device.service.service_ns(size) for size in sizes)]
+        sizes = range(1, _cap(device, setting.batcher.max_batch_size) + 1)
+        taken = (fitting(device.sizes, size) for size in sizes)
+        self.service_ns = [0.0, *map(device.service.service_ns, taken)]
         factors = device.jitter.factors(setting.seed, index) if device.jitter.acts else None
         self._timeline = Timeline(self.service_ns, factors, device.copy_in_ns, device.copy_out_ns)
         self._hops: Iterator[float] | None = None
@@ -229,7 +233,10 @@ class _Run:
         self._policy = Policy(setting.batcher, list(map(WorkerLimits, slots, caps)))
         for index, (worker, cap) in enumerate(zip(self._workers, caps, strict=True)):
             # As warm-up measures it.
-            self._policy.prime(index, {size: worker.service_ns[size] for size in {1, cap}})
+            ladder = setting.devices[index].sizes
+            measured = {1, cap, *ladder}
+            times_ns = {size: worker.service_ns[size] for size in measured}
+            self._policy.prime(index, times_ns, ladder)
         self._sizes: list[int] = []
         self._completed_ns: list[int] = []
         self._closed_by: Counter[Close] = Counter()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 # Needed at run time: msgspec reads the annotations to decode the journal.
 from backends.base import OptionValue
-from data.schema import HarnessDefaults, QueueDelay
+from data.harness_defaults import HarnessDefaults, QueueDelay
 from scenarios import scenario
 from scenarios.base import Scenario
 from sut.config.constraints import Constraint

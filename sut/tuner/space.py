@@ -76,7 +76,7 @@ def space_of(
     sizes: tuple[int, ...] = BOUNDED_SIZES if is_bounded else UNBOUNDED_SIZES
     sizes = BUDGET_SIZES if has_budget else sizes
     most = min(largest or max(sizes), _CPU_LARGEST if is_cpu else max(sizes))
-    named = named if held.max_batch_size is None else (held.max_batch_size,)
+    named = (held.max_batch_size,) if isinstance(held.max_batch_size, int) else named
     if named:
         sizes, most = (1, *named), max(named)
     is_single = rules.objective == "latency" and rules.samples_per_query == 1

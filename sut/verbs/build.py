@@ -110,6 +110,8 @@ def main(arguments: argparse.Namespace, command: str) -> int:
 
 
 def _profiles(arguments: argparse.Namespace) -> tuple[Profile, ...]:
+    if arguments.max_batch_size == "auto":
+        raise ConfigError("--max-batch-size is auto; a plan is built for a number, such as 32.")
     if arguments.profiles is None:
         largest = DEFAULT_BATCH if arguments.max_batch_size is None else arguments.max_batch_size
         return one_profile(largest, arguments.opt_batch_size)

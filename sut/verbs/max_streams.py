@@ -143,7 +143,8 @@ def _sender(arguments: argparse.Namespace, plan: Plan, workload: Workload, lend:
     queries = max(_LEAST_QUERIES, round(arguments.seconds * 1e9 / interval_ns))
 
     def send(streams: int) -> list[int]:
-        harness = _shared(plan.harness, streams, arguments.max_batch_size is not None)
+        is_held = isinstance(arguments.max_batch_size, int)
+        harness = _shared(plan.harness, streams, is_held)
         with lend(harness.process_workers()) as lent:
             request = StreamsRequest(workload, harness, streams, interval_ns, queries, tuple(lent))
             body, files = msgspec.json.encode(request), [worker.fd for worker in lent]
@@ -158,7 +159,12 @@ def _shared(harness: HarnessSettings, streams: int, is_held: bool) -> HarnessSet
     if is_held:
         return harness
     workers = len(harness.devices) * harness.instances
-    return replace(harness, max_batch_size=math.ceil(streams / workers), max_queue_delay_us=0)
+    return replace(
+        harness,
+        max_batch_size=math.ceil(streams / workers),
+        max_queue_delay_us=0,
+        chooses_batch=False,
+    )
 
 
 def _summary(

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from backends.base import OptionValue
-    from data.schema import QueueDelay
+    from data.harness_defaults import BatchSize, QueueDelay
+
+
+def _batch_size(text: str) -> BatchSize:
+    """Read `--max-batch-size`."""
+    if text == "auto":
+        return "auto"
+    if text.lstrip("-").isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f'"{text}"; expected samples, such as 32, or auto')
 
 
 def _queue_delay(text: str) -> QueueDelay:
@@ -55,7 +64,11 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--devices": {"metavar": "0,1", "help": "devices to use: GPU numbers, or cpu"},
     "--workers": {"metavar": "KIND", "help": f"where engines run: {', '.join(WORKER_KINDS)}"},
     "--instances": {"type": int, "metavar": "N", "help": "engines on each device"},
-    "--max-batch-size": {"type": int, "metavar": "B", "help": "largest batch, in samples"},
+    "--max-batch-size": {
+        "type": _batch_size,
+        "metavar": "B",
+        "help": "largest batch, in samples; auto: warm-up chooses it",
+    },
     "--max-queue-delay-us": {
         "type": _queue_delay,
         "metavar": "U",

@@ -281,6 +281,8 @@ class BackendTestCase:
         assert isinstance(engine, Engine)
         assert engine.inputs == spec.inputs
         assert engine.max_batch_size == spec.max_batch_size
+        assert sorted(set(engine.sizes)) == list(engine.sizes)
+        assert engine.sizes[-1:] in {(), (spec.max_batch_size,)}
         for output, answer in zip(engine.outputs, engine.infer([0, 1]), strict=True):
             assert answer.shape == (2, *output.shape)
             assert answer.dtype == output.dtype

@@ -10,8 +10,8 @@ import numpy as np
 from backends.base import EngineSpec, TensorSpec
 from backends.cuda.engine import CudaEngine, open_cuda_engine
 from backends.cuda.host_driver import HostDriver
-from backends.cuda.ladder import read_sizes
 from backends.cuda.options import CudaOptions
+from backends.ladder import read_sizes
 from backends.options import read_options
 from tests.backends.models import CLASSES, linear_answers, three_answers
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from backends.cuda.clock import DeviceClock
 from backends.cuda.errors import CudaError, OutOfMemoryError, failure
 from backends.cuda.host_driver import HostDriver
-from backends.cuda.ladder import default_sizes, fitting, read_sizes
 from backends.cuda.numa import cpus_of_node, node_of_pci, on_node
 from backends.cuda.order import LEAST_BLOCKS, MOST_BLOCKS, GatherOrder, gather_blocks, order_bytes
+from backends.ladder import default_sizes, fitting, read_sizes
 from backends.rows import is_run
 from sut.base.errors import ConfigError
 

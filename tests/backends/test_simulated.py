@@ -462,6 +462,18 @@ def test_options_that_do_not_fit_are_refused(options: dict[str, OptionValue], me
         opened("0", **options)
 
 
+# The ladder
+
+
+def test_a_device_with_graphs_takes_the_time_of_the_next_size_up() -> None:
+    engine = opened(base_ms=1.0, per_sample_ms=0.1, graph_sizes="2")
+
+    assert engine.sizes == (2, engine.max_batch_size)
+    one, three = device_times_ns(engine, [1, 3])
+    assert one == int(1.2e6)
+    assert three == pytest.approx((1 + 0.1 * engine.max_batch_size) * 1e6, abs=1)
+
+
 # The tail
 
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from backends.base import EngineSpec, TensorSpec, open_engine
 from backends.cuda.engine import open_cuda_engine
 from backends.cuda.host_driver import HostDriver
-from backends.cuda.ladder import read_sizes
 from backends.cuda.options import CudaOptions
+from backends.ladder import read_sizes
 from backends.options import read_options
 from backends.tensorrt.builder import BuildRequest, make_plan, plan_path
 from backends.tensorrt.engine import Options, load_kernel

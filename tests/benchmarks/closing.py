@@ -21,7 +21,7 @@ from sut.tuner.model import QUICK, Model
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from data.schema import QueueDelay
+    from data.harness_defaults import QueueDelay
 
 MS = 1e6
 # Delays in units of the time that a batch takes to fill at full load.

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from sut.base.errors import EXIT_FAILED
 from sut.base.process import before_others, bind_process, collector_off, collector_on, parse_cpus
 from sut.serve.samples import SampleReader
-from sut.serve.workers.executor import Executor, ExecutorSpec
+from sut.serve.workers.executor import Executor, ExecutorSpec, open_executor
 from sut.serve.workers.failures import describe
 from sut.serve.workers.keeper import orders
 from sut.serve.workers.lane import Lane, Outcome
@@ -118,7 +118,7 @@ class Child:
         """Open the engine, unless the very same is open already; return its facts."""
         if self._executor is None or spec != self._spec:
             self.close()
-            self._executor = Executor(spec)
+            self._executor, _ = open_executor(spec)
             self._spec = spec
         self._lane = Lane(self._executor, self._report, _end_now)
         self._lane.open()

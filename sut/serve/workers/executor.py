@@ -8,18 +8,20 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from backends.base import AsyncEngine, EngineSpec, MemoryEngine, open_engine
+from backends.ladder import fitting, sizes_text, within
 from data.tasks import records_of
+from sut.base.errors import BatchTooLarge
 from sut.base.process import parse_cpus
 from sut.serve.responses import Responses
 from sut.serve.workers.finite import not_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
     from backends.base import Array, Engine, OptionValue
@@ -55,11 +57,13 @@ class ExecutorSpec:
         engine: what to open.
         postprocess: of the benchmark.
         cpus: cores of the calling thread and those that it starts, such as "0-3"; empty: all.
+        shrinks: if the engine does not take its largest batch, open it for half of that, and so on.
     """
 
     engine: EngineSpec
     postprocess: Postprocess
     cpus: str = ""
+    shrinks: bool = False
 
 
 class Executor:
@@ -88,9 +92,14 @@ class Executor:
         """Samples since warm-up whose answer is not a number."""
 
     def facts(self) -> dict[str, OptionValue]:
-        """Return the engine's facts, and between how many classes it chooses, if that is known."""
-        known = {} if self._classes is None else {"classes": self._classes}
-        return {**self._engine.facts, **known}
+        """Return the engine's facts, its batch sizes, and its number of classes if it is known."""
+        engine = self._engine
+        found = dict(engine.facts)
+        found["max_batch_size"] = engine.max_batch_size
+        found["batch_sizes"] = sizes_text(engine.sizes)
+        if self._classes is not None:
+            found["classes"] = self._classes
+        return found
 
     def load(self, samples: LoadedSamples) -> None:
         """Use these samples from now on."""
@@ -125,6 +134,8 @@ class Executor:
     ) -> dict[int, Timing]:
         """Run batches of each size until their time is steady; return S(b) of each.
 
+        Of an engine with a ladder, a size takes the time of the next one up.
+
         An asynchronous engine runs with all slots in use, and the time is from one finish to the
         next: the cost of a batch if the device never waits for the host.
 
@@ -133,9 +144,11 @@ class Executor:
             sizes: batch sizes.
             limit_s: seconds for each size, even if its time is not steady then.
         """
-        measured = {size: self._steady(indices, size, limit_s) for size in sizes}
+        ladder = self._engine.sizes
+        run = sorted({fitting(ladder, size) for size in sizes})
+        measured = {size: self._steady(indices, size, limit_s) for size in run}
         self.not_finite = 0
-        return measured
+        return {size: measured[fitting(ladder, size)] for size in sizes}
 
     def alone_ns(self, indices: Sequence[int], size: int) -> int:
         """Run one batch while nothing else does; return its time in ns.
@@ -215,3 +228,28 @@ class Executor:
 def _not_loaded(outputs: Outputs, indices: Sequence[int]) -> Made:
     """Refuse to answer before there are samples; an engine refuses before."""
     raise AssertionError(f"a batch of {len(indices)} before load")
+
+
+def open_executor(
+    spec: ExecutorSpec, open_: Callable[[ExecutorSpec], Executor] = Executor
+) -> tuple[Executor, str]:
+    """Open the executor of `spec`, for a smaller batch if that is allowed and needed.
+
+    Returns:
+        The executor, and why it takes smaller batches than were asked for, or an empty text.
+
+    Raises:
+        SutError: the engine does not open.
+    """
+    note = ""
+    while True:
+        try:
+            return open_(spec), note
+        except BatchTooLarge as error:
+            engine = spec.engine
+            if not spec.shrinks or engine.max_batch_size == 1:
+                raise
+            cap = engine.max_batch_size // 2
+            note = f"Device {engine.device} takes no batch above {cap} of the sizes tried: {error}"
+            smaller = replace(engine, max_batch_size=cap, options=within(engine.options, cap))
+            spec = replace(spec, engine=smaller)

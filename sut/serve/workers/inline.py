@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sut.base.process import bind_process, parse_cpus
 from sut.serve.samples import SampleReader
 from sut.serve.workers.closing import close_all
-from sut.serve.workers.executor import Executor, ExecutorSpec
+from sut.serve.workers.executor import Executor, ExecutorSpec, open_executor
 from sut.serve.workers.failures import naming
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class InlineWorker:
         if self._spec.cpus:
             bind_process(parse_cpus(self._spec.cpus))  # the thread that asks, too
         with naming(self.name, "open"):
-            self._executor = Executor(self._spec)
+            self._executor, _ = open_executor(self._spec)
             return self._executor.facts()
 
     def load(self, source: SampleSource) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sut.base.errors import SutError
 from sut.serve.workers.base import settle
-from sut.serve.workers.executor import Executor, ExecutorSpec
+from sut.serve.workers.executor import Executor, ExecutorSpec, open_executor
 from sut.serve.workers.failures import describe, named, naming, one_line
 from sut.serve.workers.lane import Lane, Outcome
 
@@ -103,7 +103,7 @@ class ThreadWorker:
 
     def _run(self) -> None:
         try:
-            executor = Executor(self._spec)
+            executor, _ = open_executor(self._spec)
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the worker
             self._refuse_all(error)
             return

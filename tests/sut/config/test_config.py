@@ -13,6 +13,7 @@ from scenarios.base import Load
 from sut.base.environment import cores
 from sut.base.errors import ConfigError
 from sut.config.arguments import Arguments
+from sut.config.harness import Setting
 from sut.config.plan import Plan, resolve
 from tests.sut.helpers.own import write_yaml
 
@@ -92,6 +93,27 @@ def test_a_closed_loop_batches_no_more_than_a_query(files: Files, scenario: str,
 
     assert plan.harness.max_batch_size == cap
     assert plan.settings["max_batch_size"].source == "scenario"
+    assert plan.harness.backend_options == {"graph_sizes": cap}  # no other size is compiled
+
+
+@pytest.mark.parametrize("scenario", ["Server", "Offline"])
+def test_warm_up_chooses_the_batch_of_a_gpu(files: Files, scenario: str) -> None:
+    plan = files.resolve(scenario, backend="torch", devices=("0",))
+
+    assert plan.harness.chooses_batch
+    assert plan.harness.slots == 2
+    assert plan.settings["max_batch_size"] == Setting("auto", "scenario")
+    held = files.resolve(scenario, backend="torch", devices=("0",), max_batch_size=16)
+    assert (held.harness.chooses_batch, held.harness.max_batch_size) == (False, 16)
+
+
+@pytest.mark.parametrize(("side", "most"), [(64, 256), (800, 32), (20_000, 1)])
+def test_warm_up_tries_no_batch_of_more_than_256_mib(files: Files, side: int, most: int) -> None:
+    files.benchmark["input"] = {"name": "x", "shape": [3, side, side]}
+
+    plan = files.resolve("Server", max_batch_size="auto")
+
+    assert plan.harness.max_batch_size == most
 
 
 def test_a_batch_is_closed_late_unless_a_delay_is_given(files: Files) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from data.schema import HarnessDefaults
+from data.harness_defaults import HarnessDefaults
 from sut.base.errors import ConfigError
 from sut.config.arguments import Arguments
 from sut.config.plan import resolve

@@ -259,3 +259,52 @@ def test_without_a_delay_no_lead_is_learnt_and_none_is_waited_for() -> None:
     made.arrive(1, 1)
 
     assert made.next_batch(1) is not None
+
+
+# The ladder
+
+
+def test_a_batch_takes_the_time_of_the_next_size_up() -> None:
+    curve = ServiceCurve(8)
+
+    curve.prime({2: 2.0 * MS, 8: 5.0 * MS}, (2, 8))
+
+    assert [curve.predict_ns(n) / MS for n in range(1, 9)] == [2, 2, 5, 5, 5, 5, 5, 5]
+    curve.observe(3, 6.0 * MS)  # as a batch of 8
+    assert curve.predict_ns(5) == curve.predict_ns(8) > 5 * MS
+    assert curve.predict_ns(1) == 2 * MS
+
+
+def test_late_closing_leaves_what_would_only_be_padded() -> None:
+    made = Policy(BatcherSettings(8, None), [WorkerLimits(2, 8)])
+    made.prime(0, {4: 4 * MS, 8: 8 * MS}, (4, 8))
+    made.arrive(0, 5)
+
+    first = made.next_batch(0)
+
+    assert first is not None
+    assert first.samples == 4  # 5 samples in 8 ms are slower than 4 in 4 ms
+    assert made.next_batch(0) is None  # the fifth waits until the device is about to be free
+    assert made.next_batch(4 * MS) is not None
+
+
+def test_a_batch_that_is_nearly_full_is_padded() -> None:
+    made = Policy(BatcherSettings(8, None), [WorkerLimits(2, 8)])
+    made.prime(0, {4: 4 * MS, 8: 5 * MS}, (4, 8))
+    made.arrive(0, 7)
+
+    assert made.next_batch(0).samples == 7  # type: ignore[union-attr]
+
+
+def test_a_limit_lowers_the_largest_batch_of_one_worker() -> None:
+    made = policy(cap=8, workers=2)
+    made.prime(0, {1: MS, 8: MS})
+    made.prime(1, {1: 2 * MS, 8: 2 * MS})
+    made.limit(0, 4)
+    made.arrive(0, 16)
+
+    sizes = {}
+    while (batch := made.next_batch(0)) is not None:
+        sizes[batch.worker] = batch.samples
+
+    assert sizes == {0: 4, 1: 8}

@@ -242,3 +242,19 @@ def test_the_published_setting_gives_the_latencies_of_a_round_robin_batcher() ->
     for share, want_ms, tolerance in [(0.5, 6.4, 0.1), (0.9, 8.65, 0.1), (0.99, 11.45, 0.2)]:
         mean_ms = np.mean([result.percentile_ns(share) for result in results]) / MS
         assert mean_ms == pytest.approx(want_ms, rel=tolerance)
+
+
+# The ladder
+
+
+def test_a_padded_batch_takes_the_time_of_the_next_size_up() -> None:
+    curve = formula(1.0, 0.1)
+    device = Device(curve, sizes=(4, 26))
+    made = replace(setting(cap=26, devices=1), devices=(device,))
+    at_once = np.zeros(5, np.int64)
+
+    padded = simulate(made, at_once)
+    exact = simulate(replace(made, devices=(Device(curve),)), at_once)
+
+    assert padded.latencies_ns[-1] == int(curve.service_ns(26))
+    assert exact.latencies_ns[-1] == int(curve.service_ns(5))

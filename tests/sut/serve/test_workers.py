@@ -15,7 +15,7 @@ from data.tasks.classification import ArgMax
 from data.tasks.other import Raw
 from sut.base.errors import ConfigError, EngineError, WorkerError
 from sut.serve.dispatcher import Batch
-from sut.serve.pool import capacity, warm_up_sizes
+from sut.serve.pool import capacity
 from sut.serve.responses import Responses
 from sut.serve.samples import SampleReader, SampleSource
 from sut.serve.workers.executor import WINDOW_BATCHES, Executor, ExecutorSpec, Timing
@@ -228,16 +228,6 @@ def test_warm_up_without_time_takes_one_window() -> None:
     executor.load(source().read())
 
     assert executor.warm_up([0], [2], 0.0).keys() == {2}
-
-
-@pytest.mark.parametrize(
-    ("cap", "samples_per_query", "sizes"),
-    [(8, 1, (1, 8)), (8, 8, (1, 8)), (32, 8, (1, 8, 32)), (4, 8, (1, 4)), (1, 1, (1,))],
-)
-def test_warm_up_measures_a_lone_query_and_the_full_batch(
-    cap: int, samples_per_query: int, sizes: tuple[int, ...]
-) -> None:
-    assert warm_up_sizes(cap, samples_per_query) == sizes
 
 
 def test_workers_add_up_to_the_capacity() -> None:

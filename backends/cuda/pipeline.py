@@ -15,6 +15,7 @@ from backends.cuda.ptx import UNIT_BYTES
 from backends.cuda.slots import BEGUN, COMPUTED, COPIED, DONE, STARTED, tensor_bytes
 from backends.ladder import fitting
 from backends.rows import gather, is_run
+from sut.base.steps import say_step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +95,9 @@ class Pipeline:
                 captured = driver.capture(partial(self._gather, slot), slot.stream)
                 slot.gather = self._held.keep(captured, driver.destroy_graph)
         # The largest first, because the others fit into its memory.
-        for size in reversed(self.sizes or (self._largest,)):
+        sizes = self.sizes or (self._largest,)
+        for k, size in enumerate(reversed(sizes), 1):
+            say_step(f"preparing batch size {k} of {len(sizes)}")
             for slot in slots:
                 kernel.prepare(size, slot.sources, slot.targets, number)
                 driver.settle()

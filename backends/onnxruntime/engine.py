@@ -26,6 +26,7 @@ from backends.options import read_options
 from backends.rows import gather
 from sut.base.errors import EngineError
 from sut.base.onnx_file import check_file, precision_of
+from sut.base.steps import say_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,6 +121,7 @@ def open_engine(spec: EngineSpec) -> Engine:
     options = with_threads(read_options(spec.options, Options, "onnxruntime backend"), spec.cores)
     runtime = import_runtime()
     path = check_file(spec.model_path)
+    say_step("loading the model")
     session = open_session(runtime, path, options, wanted)
     model = fit_session(session, spec, path)
     facts: dict[str, OptionValue] = {

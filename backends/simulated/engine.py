@@ -24,6 +24,7 @@ from backends.simulated.curve import NS_PER_MS, Curve, formula, from_file, table
 from backends.simulated.jitter import Distribution, Jitter  # msgspec reads Options at run time
 from backends.simulated.timeline import Tail, Timeline, Times
 from sut.base.errors import ConfigError, EngineError
+from sut.base.steps import say_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from backends.base import Array, Arrays, EngineSpec, OptionValue
 
 WHERE = "simulated backend"
+OPENING_STEPS = 3
 NS_PER_S = 1e9
 NS_PER_US = 1e3
 # <linux/prctl.h>. By default a thread's timers fire up to 50 us late.
@@ -71,6 +73,7 @@ class Options:
         seed: of the jitter; each device has its own random numbers, which restart with `bind`.
         fail_at_s: the device fails this long after the first batch since `bind`.
         hang_at_s: the device stops answering this long after the first batch since `bind`.
+        open_s: how long the device takes to open, in three steps.
         close_s: how long the device takes to close.
         power_w: what the device draws while it runs a batch, in W; without it, power is not told.
         idle_w: its power without a batch, in W.
@@ -95,6 +98,7 @@ class Options:
     seed: Annotated[int, Meta(ge=0)] = 0
     fail_at_s: Seconds | None = None
     hang_at_s: Seconds | None = None
+    open_s: Seconds = 0.0
     close_s: Seconds = 0.0
     power_w: Watts | None = None
     idle_w: Watts = 0.0
@@ -246,7 +250,11 @@ def open_engine(spec: EngineSpec) -> SimulatedEngine:
         ConfigError: an option that does not exist or does not fit, or no curve or two.
     """
     options = _options(spec)
-    return SimulatedEngine(spec, options, _curve(options))
+    curve = _curve(options)
+    for k in range(1, OPENING_STEPS + 1) if options.open_s else ():
+        say_step(f"preparing {k} of {OPENING_STEPS}")
+        time.sleep(options.open_s / OPENING_STEPS)
+    return SimulatedEngine(spec, options, curve)
 
 
 _thread = threading.local()

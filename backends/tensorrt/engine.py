@@ -26,6 +26,7 @@ from backends.tensorrt.library import load_library
 from backends.tensorrt.log import make_log, reason, refusal
 from backends.tensorrt.plan import SUFFIXES, check_batch, check_sm, read_plan
 from backends.tensorrt.profiles import Profile, one_profile, parse_profiles
+from backends.tensorrt.progress import build_progress
 from sut.base.errors import EngineError
 from sut.base.onnx_file import check_file
 
@@ -79,7 +80,7 @@ def open_engine(spec: EngineSpec) -> Engine:
         driver = open_driver(spec.device)
     else:
         driver = open_driver(spec.device)
-        plan = make_plan(_request(spec, options, _sm(driver)), library)
+        plan = make_plan(_request(spec, options, _sm(driver)), library, build_progress())
     check_sm(plan, _sm(driver), driver.where)
     driver.use()
     sizes = read_sizes(options.graph_sizes, spec.max_batch_size, "tensorrt backend")

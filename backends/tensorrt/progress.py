@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sut.base.steps import listener
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -53,6 +55,26 @@ class Phases:
             fraction = min(done + fraction, steps) / steps
             phase = self._open.get(parent) if parent is not None else None
         return fraction
+
+
+def build_progress() -> Progress | None:
+    """Return a callback that says each per cent to this thread's listener; None: nobody listens.
+
+    TensorRT may call it from threads of its own.
+    """
+    hear = listener()
+    if hear is None:
+        return None
+    said = -1
+
+    def progress(done: int, total: int | None) -> None:
+        nonlocal said
+        percent = 100 * done // (total or TOTAL)
+        if percent != said:
+            said = percent
+            hear(f"building the plan, {percent} %")
+
+    return progress
 
 
 def make_monitor(library: Library, progress: Progress) -> Any:

@@ -27,6 +27,7 @@ from backends.options import read_options
 from sut.base.errors import ConfigError, EngineError
 from sut.base.files import cache_folder
 from sut.base.onnx_file import check_file
+from sut.base.steps import say_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -73,6 +74,7 @@ def open_engine(spec: EngineSpec) -> CudaEngine:
     where = f"torch backend, device {spec.device}"
     options = read_options(spec.options, Options, where)
     sizes = read_sizes(options.graph_sizes, spec.max_batch_size, where)
+    say_step("importing torch")
     torch = _import_torch()
     path = _model_path(spec)
     driver = _driver(torch, spec.device)
@@ -86,6 +88,7 @@ def open_engine(spec: EngineSpec) -> CudaEngine:
 
     from backends.torch.model import load_model  # noqa: PLC0415 - it imports torch
 
+    say_step("loading the model")
     with DEVICES, _memory_told_apart(torch, where):
         model = load_model(path, spec, place, half=options.precision == "fp16")
         graphs = place.type != "cpu" and options.cuda_graphs
@@ -212,6 +215,8 @@ class TorchKernel:
     def _function(self, size: int, batch: tuple[Any, ...]) -> Callable[..., Sequence[Any]]:
         function = self._functions.get(size)
         if function is None:
+            if self._inductor is not None:
+                say_step(f"compiling {len(self._functions) + 1} of {len(self.sizes)}")
             function = self._module if self._inductor is None else self._compile(batch)
             self._functions[size] = function
         return function

@@ -71,58 +71,90 @@ class Progress:
         return float(2 ** ((found + 1) / _BINS_PER_OCTAVE))
 
 
-class WaitingLine:
-    """Says how long something has taken, such as `opening 2 engines: 20 s`. Call it now and then.
+class Screen:
+    """Where lines go, and when the next one is due: at once on a terminal, else every ten seconds.
 
-    Without a terminal it prints a line every ten seconds, so nothing for what takes less.
+    Lines that follow each other share a screen, so that many short waits are no long silence.
+
+    Args:
+        out: None: standard error.
+        clock: in s.
     """
 
     def __init__(
-        self, label: str, out: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+        self, out: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._out = out
+        self.clock = clock
+        self._next_s = clock() + _PLAIN_STEP_S
+
+    @property
+    def out(self) -> TextIO:
+        """The stream."""
+        return self._out or sys.stderr
+
+    def is_due(self) -> bool:
+        """Return whether a line is due; without a terminal it then counts as printed."""
+        if self.out.isatty():
+            return True
+        now_s = self.clock()
+        if now_s < self._next_s:
+            return False
+        # From when it was due: a line that is late makes no later ones.
+        self._next_s += _PLAIN_STEP_S * (1 + (now_s - self._next_s) // _PLAIN_STEP_S)
+        return True
+
+    def show(self, text: str) -> None:
+        """Print a line, on a terminal in place of the one before."""
+        self.out.write(f"\r\x1b[K{text}" if self.out.isatty() else f"{text}\n")
+        self.out.flush()
+
+    def clear(self) -> None:
+        """Remove the line from a terminal."""
+        if self.out.isatty():
+            self.show("")
+
+
+class WaitingLine:
+    """Says how long something has taken, such as `opening 2 engines: 20 s`. Call it now and then.
+
+    Args:
+        label: what takes long.
+        screen: None: its own, so that without a terminal nothing is said of what takes less than
+            ten seconds.
+        step: what is done at the moment, or an empty text.
+    """
+
+    def __init__(
+        self, label: str, screen: Screen | None = None, step: Callable[[], str] = str
     ) -> None:
         self._label = label
-        self._out = out or sys.stderr
-        self._clock = clock
-        self._start_s = clock()
-        self._terminal = self._out.isatty()
-        self._next_s = self._start_s + (0.0 if self._terminal else _PLAIN_STEP_S)
+        self._screen = screen or Screen()
+        self._start_s = self._screen.clock()
+        self._step = step
 
     def __call__(self) -> None:
         """Print if it is time to."""
-        now_s = self._clock()
-        if now_s < self._next_s:
-            return
-        text = self.text(now_s - self._start_s)
-        if self._terminal:
-            self._out.write(f"\r\x1b[K{text}")
-        else:
-            self._out.write(text + "\n")
-            self._next_s = now_s + _PLAIN_STEP_S
-        self._out.flush()
+        if self._screen.is_due():
+            self._screen.show(self.text(self._screen.clock() - self._start_s))
 
     def text(self, elapsed_s: float) -> str:
         """Return the current line."""
-        return f"{self._label}: {elapsed_s:.0f} s"
+        step = self._step()
+        return f"{self._label}: {step}{', ' if step else ''}{elapsed_s:.0f} s"
 
     def close(self) -> None:
         """End the line."""
-        if self._terminal:
-            self._out.write("\r\x1b[K")
-            self._out.flush()
+        self._screen.clear()
 
 
 class LiveLine(WaitingLine):
     """Prints the progress of one test. Call it several times a second."""
 
     def __init__(
-        self,
-        label: str,
-        progress: Progress,
-        expected: Expected,
-        out: TextIO | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, label: str, progress: Progress, expected: Expected, screen: Screen | None = None
     ) -> None:
-        super().__init__(label, out, clock)
+        super().__init__(label, screen)
         self._progress, self._expected = progress, expected
 
     def __call__(self) -> None:

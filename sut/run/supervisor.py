@@ -129,7 +129,7 @@ class Supervisor:
         Args:
             event: its name.
             each: called now and then; returns why the test must end, or None.
-            step_s: the time between two calls of `each`.
+            step_s: the longest time between two calls of `each`.
 
         Raises:
             SutError: the trial reported an error, or ended without the event.
@@ -138,17 +138,15 @@ class Supervisor:
             if self._signals.received is not None:
                 self._end()
                 return False
-            try:
+            with suppress(queue.Empty):
                 message = self._events.get(timeout=step_s)
-            except queue.Empty:
-                self._stopped = each()
-                if self._stopped is not None:
-                    self._end()
-                    return False
-                continue
-            if message is None:
-                raise self._ended_silently()
-            self._note(message)
+                if message is None:
+                    raise self._ended_silently()
+                self._note(message)
+            self._stopped = None if event in self._seen else each()
+            if self._stopped is not None:
+                self._end()
+                return False
         return True
 
     def send(self, samples: object) -> None:

@@ -24,7 +24,7 @@ from sut.record import summary
 from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, TRACE_FILE, RunFolder
 from sut.record.trace_reader import TraceReader
 from sut.run import config_file, measured
-from sut.run.live import LiveLine, Progress, WaitingLine
+from sut.run.live import LiveLine, Progress, Screen, WaitingLine
 from sut.run.supervisor import Supervisor
 from sut.telemetry.recorder import Recorder
 
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
     # Reads what is new in the trace; returns why the test must end now, or None to continue.
     Watch = Callable[[TraceReader], str | None]
+
+# Of all tests of the command.
+SCREEN = Screen()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +129,18 @@ class Test:
         """Wait until the engines are open; it can take minutes when something is compiled."""
         workers = len(list(self._plan.harness.worker_devices()))
         count = f"{workers} engines" if workers > 1 else "the engine"
-        return self._wait(trial, "engines", f"{self._plan.scenario}: opening {count}")
+        label = f"{self._plan.scenario}: opening {count}"
+        return self._wait(
+            trial, "engines", label, lambda: str(trial.event("opening").get("step", ""))
+        )
 
-    def _wait(self, trial: Supervisor, event: str, label: str) -> bool:
+    def _wait(
+        self, trial: Supervisor, event: str, label: str, step: Callable[[], str] = str
+    ) -> bool:
         """Wait for an event, and say how long it takes."""
         if self._surroundings.quiet:
             return trial.wait_for(event, _nothing)
-        line = WaitingLine(label)
+        line = WaitingLine(label, SCREEN, step)
         try:
             return trial.wait_for(event, line)
         finally:
@@ -223,7 +231,8 @@ class Test:
     def _live_line(self, trial: Supervisor) -> LiveLine:
         mode = "accuracy" if self._accuracy else "performance"
         progress = Progress(TraceReader(self._out / TRACE_FILE))
-        return LiveLine(f"{self._plan.scenario} {mode}", progress, self._expected(trial))
+        expected = self._expected(trial)
+        return LiveLine(f"{self._plan.scenario} {mode}", progress, expected, SCREEN)
 
     def _expected(self, trial: Supervisor) -> Expected:
         conf = cast("Mapping[str, float]", trial.event("start")["user_conf"])

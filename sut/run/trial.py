@@ -29,6 +29,7 @@ from sut.base import environment
 from sut.base.errors import EXIT_FAILED, EXIT_SIGTERM, SutError, WorkerError
 from sut.base.files import is_full
 from sut.base.process import before_others, collector_off, fastbins_off
+from sut.base.steps import heard_by
 from sut.config import user_conf
 from sut.config.settings import TrialRequest, TrialSamples
 from sut.load import loadgen
@@ -126,7 +127,9 @@ class Trial:
         system = open_system(
             request, outlets, request.limits, request.lent, closed_loop=closed_loop
         )
-        parent.tell("engines", facts=system.open())
+        with heard_by(lambda text: parent.tell("opening", step=text)):
+            facts = system.open()
+        parent.tell("engines", facts=facts)
         given = parent.samples()
         library = Library(replace(request.workload, samples=given.samples), system)
         conf = self._prepare(system, library, given.user_conf)

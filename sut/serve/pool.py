@@ -9,6 +9,7 @@ from concurrent.futures import wait
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from scenarios.base import Capacity
+from sut.base.steps import heard_by, listener, named
 from sut.config.settings import Limits
 from sut.serve.batch_limit import Known
 from sut.serve.batcher import BatcherSettings
@@ -58,7 +59,10 @@ class System(Protocol):
     """Workers and their front: opens engines, loads samples, warms up, then takes queries."""
 
     def open(self) -> list[dict[str, OptionValue]]:
-        """Open all engines, side by side; return the facts of each. Raises the first error."""
+        """Open all engines, side by side; return the facts of each. Raises the first error.
+
+        The caller's listener (sut.base.steps) hears what they do.
+        """
 
     def load(self, source: SampleSource) -> None:
         """Bring samples into every worker's memory."""
@@ -194,7 +198,10 @@ class BatchSystem:
 
     def open(self) -> list[dict[str, OptionValue]]:
         """See System."""
-        calls = [worker.open() for worker in self._workers]
+        calls, hear = [], listener()
+        for worker in self._workers:
+            with heard_by(named(hear, worker.name) if len(self._workers) > 1 else hear):
+                calls.append(worker.open())
         if self._receiver is not None:
             self._receiver.start()
         facts = _all(calls)

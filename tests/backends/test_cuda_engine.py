@@ -15,6 +15,7 @@ from backends.cuda.errors import CudaError, OutOfMemoryError
 from backends.cuda.host_driver import HostDriver
 from backends.cuda.options import CudaOptions
 from sut.base.errors import ConfigError, EngineError
+from sut.base.steps import heard_by
 from tests.backends.conformance import (
     BOUND,
     BackendTestCase,
@@ -300,6 +301,15 @@ def test_a_batch_runs_at_the_smallest_size_that_holds_it() -> None:
 
     assert kernel.ran == [1, 4, 4, 6, 6]
     engine.close()
+
+
+def test_who_listens_hears_which_size_is_prepared() -> None:
+    heard: list[str] = []
+
+    with heard_by(heard.append):
+        open_on_host(spec_of(graph_sizes="2,4")).close()
+
+    assert heard == [f"preparing batch size {k} of 3" for k in (1, 2, 3)]
 
 
 def test_without_sizes_a_batch_runs_as_it_is() -> None:

@@ -1,11 +1,13 @@
-"""Ctrl-C while TensorRT builds: the build is cancelled, and the exception is not lost."""
+"""What TensorRT says of a build, and a Ctrl-C during it, which cancels it and is not lost."""
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
-from backends.tensorrt.progress import TOTAL, make_monitor
+from backends.tensorrt.progress import TOTAL, build_progress, make_monitor
+from sut.base.steps import heard_by
 
 if TYPE_CHECKING:
     from backends.tensorrt.library import Library
@@ -37,3 +39,17 @@ def test_c9_a_ctrl_c_cancels_the_build_and_is_kept() -> None:
 
     assert monitor.step_complete("build", 0) is False
     assert monitor.stopped is interrupt
+
+
+def test_a_build_says_each_per_cent_to_who_listens_once() -> None:
+    heard: list[str] = []
+
+    assert build_progress() is None
+    with heard_by(heard.append):
+        progress = build_progress()
+    assert progress is not None
+    thread = threading.Thread(target=lambda: [progress(done, TOTAL) for done in (0, 4, 10, 19, 20)])
+    thread.start()
+    thread.join()
+
+    assert heard == [f"building the plan, {percent} %" for percent in (0, 1, 2)]

@@ -10,6 +10,7 @@ import pytest
 
 from backends.base import EngineSpec, TensorSpec, open_engine
 from sut.base.errors import ConfigError, EngineError
+from sut.base.steps import heard_by
 from tests.backends.conformance import (
     SeveralInputsTestCase,
     SlotsTestCase,
@@ -204,9 +205,17 @@ def test_a_compiled_model_answers_the_same(tmp_path: Path, form: str) -> None:
     path = save_as[form](tmp_path / form) if form in save_as else save(linear(), tmp_path)
     samples = np.random.default_rng(3).integers(-8, 9, (4, *SHAPE)).astype(np.float32)
 
-    found = answers_of(spec_of(path, compile="inductor", graph_sizes="1"), samples)
+    heard: list[str] = []
+
+    with heard_by(heard.append):
+        found = answers_of(spec_of(path, compile="inductor", graph_sizes="1"), samples)
 
     np.testing.assert_array_equal(found, linear_answers(samples)[0])
+    assert heard[:2] == ["importing torch", "loading the model"]
+    assert [step for step in heard if step.startswith("compiling")] == [
+        "compiling 1 of 2",
+        "compiling 2 of 2",
+    ]
 
 
 def test_what_the_compiler_kept_of_one_model_does_not_answer_for_another(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from sut.base.errors import WorkerError
+from sut.base.steps import say_step
 from sut.serve.workers.closing import close_all
 from sut.serve.workers.connection import Connection
 from sut.serve.workers.failures import Elsewhere, Raised, describe, named, naming
@@ -101,7 +102,10 @@ class AskedProcess:
             answers: list[object] = []
             while not answers:
                 for kind, body in link.reader.receive(spin_ns, limit_s):
-                    answers.append(_content(kind, body))
+                    if kind == Kind.STEP:
+                        say_step(str(body, "utf-8"))
+                    else:
+                        answers.append(_content(kind, body))
             return answers[0]
         except TimeoutError as error:
             link.ends_within(0.0)

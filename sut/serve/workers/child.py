@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from sut.base.errors import EXIT_FAILED
 from sut.base.process import before_others, bind_process, collector_off, collector_on, parse_cpus
+from sut.base.steps import heard_by
 from sut.serve.samples import SampleReader
 from sut.serve.workers.executor import Executor, ExecutorSpec, open_executor
 from sut.serve.workers.failures import describe
@@ -32,6 +33,7 @@ from sut.serve.workers.wire import (
     Failed,
     Kind,
     Reader,
+    frame,
     pack_answer,
     pack_object,
     unpack_batch,
@@ -118,7 +120,8 @@ class Child:
         """Open the engine, unless the very same is open already; return its facts."""
         if self._executor is None or spec != self._spec:
             self.close()
-            self._executor, _ = open_executor(spec)
+            with heard_by(lambda text: self._send(frame(Kind.STEP, text.encode()))):
+                self._executor, _ = open_executor(spec)
             self._spec = spec
         self._lane = Lane(self._executor, self._report, _end_now)
         self._lane.open()

@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, cast
 
 from sut.base.errors import WorkerError
+from sut.base.steps import listener
 from sut.serve.workers.base import settle
 from sut.serve.workers.connection import Connection
 from sut.serve.workers.failures import Raised, describe, named, naming
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from backends.base import OptionValue
+    from sut.base.steps import Hear
     from sut.serve.dispatcher import Batch
     from sut.serve.samples import SampleSource
     from sut.serve.workers.base import Done, Fail
@@ -55,9 +57,11 @@ class ProcessWorker:
         self._limit_ns: float | None = None
         self._link = Connection(spec)
         self._closing = False
+        self._hear: Hear | None = None
 
     def open(self) -> Future[dict[str, OptionValue]]:
         """See Worker. The process starts here, unless it is a kept one."""
+        self._hear = listener()  # of the receiver's thread, too
         self._link.open()
         return self._call("open", self._spec.executor)
 
@@ -114,6 +118,9 @@ class ProcessWorker:
                 failed: Failed = pickle.loads(body)
                 times = (failed.started_ns, failed.finished_ns)
                 self._settle(failed.number, Outcome(None, *times, failed.error, failed.traceback))
+            elif kind == Kind.STEP:
+                if self._hear is not None:
+                    self._hear(str(body, "utf-8"))
             elif kind == Kind.RAISED:
                 raised = Raised(*pickle.loads(body))
                 method, future = self._next_call()

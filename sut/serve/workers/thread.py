@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 from sut.base.errors import SutError
+from sut.base.steps import heard_by, listener
 from sut.serve.workers.base import settle
 from sut.serve.workers.executor import Executor, ExecutorSpec, open_executor
 from sut.serve.workers.failures import describe, named, naming, one_line
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from backends.base import OptionValue
+    from sut.base.steps import Hear
     from sut.serve.dispatcher import Batch
     from sut.serve.samples import SampleReader, SampleSource
     from sut.serve.workers.base import Done, Fail
@@ -50,9 +52,11 @@ class ThreadWorker:
         self._inbox: SimpleQueue[Batch | _Call | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._close_error: Exception | None = None
+        self._hear: Hear | None = None
 
     def open(self) -> Future[dict[str, OptionValue]]:
         """See Worker."""
+        self._hear = listener()
         self._thread.start()
         return self._call("open", Executor.facts)
 
@@ -103,7 +107,8 @@ class ThreadWorker:
 
     def _run(self) -> None:
         try:
-            executor, _ = open_executor(self._spec)
+            with heard_by(self._hear):
+                executor, _ = open_executor(self._spec)
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the worker
             self._refuse_all(error)
             return

@@ -46,6 +46,7 @@ class Kind(IntEnum):
     FAILURE = 4  # pickled Failed
     RAISED = 5  # pickled sut.serve.workers.failures.Raised, in place of RESULT or ANSWER
     RUN = 6  # as BATCH, for the thread that receives it; its ANSWER is waited for
+    STEP = 7  # UTF-8 text: what it does while the engine opens
 
 
 class Failed(NamedTuple):

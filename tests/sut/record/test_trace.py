@@ -13,9 +13,10 @@ from sut.record import summary
 from sut.record.thinning import Room, Rooms
 from sut.record.trace import BATCH_FIELDS, Close, Trace, TraceWriter
 from sut.record.trace_reader import TraceReader
-from sut.run.live import LiveLine, Progress, WaitingLine
+from sut.run.live import LiveLine, Progress, Screen, WaitingLine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -159,12 +160,17 @@ class Tape:
         return self._terminal
 
 
+def screen(tape: Tape, now: Sequence[float] = (0.0,)) -> Screen:
+    """Return a screen whose clock shows `now[0]`."""
+    return Screen(tape, lambda: now[0])  # type: ignore[arg-type]  # a stream by behaviour
+
+
 def test_the_live_line_shows_rate_percentile_and_what_is_left(tmp_path: Path) -> None:
     writer = write(tmp_path / "t")
     for k in range(100):
         writer.batch(k, k, 1, 0, 0, k * 10_000_000 + 1, 0, 0, 0, k * 10_000_000 + 5_000_001)
     progress = Progress(read(tmp_path / "t"))
-    line = LiveLine("Server", progress, Expected(seconds=10), Tape(terminal=True), lambda: 0.0)  # type: ignore[arg-type]  # a stream by behaviour
+    line = LiveLine("Server", progress, Expected(seconds=10), screen(Tape(terminal=True)))
     line()
 
     text = line.text(4.0)
@@ -179,7 +185,7 @@ def test_without_a_terminal_lines_are_plain_and_rare(tmp_path: Path) -> None:
     write(tmp_path / "t")
     now = [0.0]
     tape = Tape(terminal=False)
-    line = LiveLine("Offline", Progress(read(tmp_path / "t")), Expected(), tape, lambda: now[0])  # type: ignore[arg-type]  # a stream by behaviour
+    line = LiveLine("Offline", Progress(read(tmp_path / "t")), Expected(), screen(tape, now))
     for _ in range(100):
         now[0] += 0.25
         line()
@@ -191,9 +197,47 @@ def test_without_a_terminal_lines_are_plain_and_rare(tmp_path: Path) -> None:
 
 def test_a_long_wait_is_said_every_ten_seconds() -> None:
     now, tape = [0.0], Tape(terminal=False)
-    line = WaitingLine("opening 2 engines", tape, lambda: now[0])  # type: ignore[arg-type]  # a stream by behaviour
+    line = WaitingLine("opening 2 engines", screen(tape, now))
 
     for now[0] in (0.0, 5.0, 10.0, 12.0, 20.0):
         line()
 
     assert tape.text.splitlines() == ["opening 2 engines: 10 s", "opening 2 engines: 20 s"]
+
+
+def test_a_wait_says_what_is_done_at_the_moment() -> None:
+    now, tape, step = [0.0], Tape(terminal=True), [""]
+    line = WaitingLine("Server: opening the engine", screen(tape, now), lambda: step[0])
+
+    for now[0], step[0] in ((1.0, ""), (14.0, "compiling 3 of 6")):
+        line()
+    line.close()
+
+    assert tape.text.split("\r\x1b[K")[1:] == [
+        "Server: opening the engine: 1 s",
+        "Server: opening the engine: compiling 3 of 6, 14 s",
+        "",
+    ]
+
+
+def test_many_short_waits_are_no_long_silence() -> None:
+    now, tape = [0.0], Tape(terminal=False)
+    shared = screen(tape, now)
+
+    for number in range(5):
+        line = WaitingLine(f"wait {number}", shared)
+        for _ in range(24):
+            now[0] += 0.25
+            line()
+
+    assert tape.text.splitlines() == ["wait 1: 4 s", "wait 3: 2 s", "wait 4: 6 s"]
+
+
+def test_a_clock_that_jumped_prints_one_line() -> None:
+    now, tape = [0.0], Tape(terminal=False)
+    line = WaitingLine("waiting", screen(tape, now))
+
+    for now[0] in (100.0, 101.0, 109.0, 110.0):
+        line()
+
+    assert tape.text.splitlines() == ["waiting: 100 s", "waiting: 110 s"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,17 +97,20 @@ def test_a_process_that_died_between_tests_is_replaced(tmp_path: Path) -> None:
     with (tmp_path / "log").open("ab") as log, Keeper() as keeper:
         with keeper.lend(WORKERS, log) as (lent,), connected(dup(lent), spec()):
             first = lent.pid
-        os.kill(first, signal.SIGKILL)
-        wait_until(lambda: not alive(first), "the process is gone")
+        kill(first)
 
         with keeper.lend(WORKERS, log) as (lent,), connected(dup(lent), spec()):
             assert lent.pid != first
 
 
-def alive(pid: int) -> bool:
-    """Whether a process of ours runs: a killed one that was not waited for does not."""
-    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    return stat.rpartition(")")[2].split()[0] != "Z"
+def kill(pid: int) -> None:
+    """Kill a process of ours, and wait for its last thread: its first may end before the others."""
+    end = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    waiting = select.poll()
+    waiting.register(end, select.POLLIN)
+    assert waiting.poll(10_000), "the process is gone"
+    os.close(end)
 
 
 def test_a_failed_test_spoils_its_processes_and_says_how_they_ended(tmp_path: Path) -> None:
@@ -115,8 +119,7 @@ def test_a_failed_test_spoils_its_processes_and_says_how_they_ended(tmp_path: Pa
         def fail() -> None:
             with keeper.lend(WORKERS, log) as (lent,):
                 pids.append(lent.pid)
-                os.kill(lent.pid, signal.SIGKILL)
-                wait_until(lambda: not alive(lent.pid), "the process is gone")
+                kill(lent.pid)
                 raise WorkerError("device 0: its process ended")
 
         pids: list[int] = []

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # What its audit.config sets.
 _SETTING = {TEST01: "accuracy_log_sampling_target", TEST04: "performance_issue_same"}
 # What a compliance run has in common with the performance run of the same benchmark.
-_SAME = ("qsl_reported_total_count", "effective_performance_sample_count")
+_SAME = ("effective_scenario", "qsl_reported_total_count", "effective_performance_sample_count")
 _SCORE = re.compile(r"^(\w+ score) = (\d+(?:\.\d+)?(?:e[+-]?\d{1,2})?)\s*$", re.M | re.I)
 # A verdict made for an earlier performance run is a few percent off, one of another benchmark more.
 _OTHER_FIGURE, _ROUNDING = 0.1, 1e-4
@@ -103,7 +103,7 @@ def _check_settings(
                 "audit-differs",
                 run,
                 f"{key.removeprefix('effective_')} is {other}, and {one} in the performance run: "
-                "it is a run of another benchmark or data set",
+                "it is a run of another scenario, benchmark or data set",
                 f"Run {test} of this benchmark",
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -153,15 +154,15 @@ def _check_latency(result: Result, log: DetailLog, path: Path, findings: Finding
             "Run it longer, or lower target_qps",
         )
     rules = result.rules
-    found_ns = _number(log, "effective_target_latency_ns")
     if scenario != "Server" or rules is None or rules.server_bound_ms is None:
         return
+    found_ns = _number(log, "effective_target_latency_ns", math.inf)
     if found_ns > rules.server_bound_ms * _NS_PER_MS:
         findings.error(
             "latency-bound",
             path,
-            f"the bound is {found_ns / _NS_PER_MS:g} ms; {rules.name} has {rules.server_bound_ms}"
-            " ms",
+            f"the bound is {found_ns / _NS_PER_MS:g} ms (inf: the log has none); {rules.name} has "
+            f"{rules.server_bound_ms} ms",
             "Remove target_latency from user.conf and run it again",
         )
 
@@ -263,9 +264,9 @@ def _check_accuracy_run(result: Result, log: DetailLog, findings: Findings) -> N
             "there is no summary beside the detail log",
             "Copy it from the run",
         )
-    stated, real = (
-        _number(log, key) for key in ("effective_accuracy_sample_count", "qsl_reported_total_count")
-    )
+    real = _number(log, "qsl_reported_total_count")
+    key = "effective_accuracy_sample_count"
+    stated = _number(log, key, -1.0) if key in log.records else real
     if stated > real:
         findings.error(
             "count-not-real",
@@ -273,11 +274,11 @@ def _check_accuracy_run(result: Result, log: DetailLog, findings: Findings) -> N
             f"it states {stated:g} samples, but the data set has {real:g}",
             "Use the whole data set",
         )
-    if result.rules is not None and min(stated or real, real) != result.rules.dataset_size:
+    if result.rules is not None and min(stated, real) != result.rules.dataset_size:
         findings.error(
             "data-set-size",
             path,
-            f"{min(stated or real, real):g} samples were run; "
+            f"{min(stated, real):g} samples were run; "
             f"{result.rules.name} has {result.rules.dataset_size}",
             "Run the accuracy test on the whole data set",
         )
@@ -310,6 +311,6 @@ def _check_same(
         )
 
 
-def _number(log: DetailLog, key: str) -> float:
+def _number(log: DetailLog, key: str, otherwise: float = 0.0) -> float:
     value = log.get(key)
-    return value if isinstance(value, int | float) else 0.0
+    return value if isinstance(value, int | float) else otherwise

@@ -232,6 +232,25 @@ def test_k6_more_samples_than_the_data_set_has_are_refused(tree: Tree) -> None:
     assert "data-set-size" in codes(check(tree.root))
 
 
+@pytest.mark.parametrize("test", ["TEST01", "TEST04"])
+def test_k6_a_compliance_run_of_another_scenario_is_refused(test: str, tree: Tree) -> None:
+    tree.record("effective_scenario", "SingleStream", part=test)
+
+    assert "audit-differs" in codes(check(tree.root))
+
+
+def test_k6_a_bound_that_is_no_number_is_none(tree: Tree) -> None:
+    tree.record("effective_target_latency_ns", None, part="TEST04")
+
+    assert codes(check(tree.root)) == {"latency-bound"}
+
+
+def test_k6_a_count_that_is_no_number_is_not_the_data_set(tree: Tree) -> None:
+    tree.record("effective_accuracy_sample_count", "all", part="accuracy")
+
+    assert "data-set-size" in codes(check(tree.root))
+
+
 # Published faults
 
 

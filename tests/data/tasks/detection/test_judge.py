@@ -110,6 +110,7 @@ def changed(boxes: Boxes, *columns: int) -> Boxes:
 
 
 MANY = [IMAGE] * 12
+AWAY = np.array([0, 1, 1, 1, 1, 0, 0], np.float32)
 RIGHT = {index: right(index, IMAGE) for index in range(12)}
 
 
@@ -126,6 +127,7 @@ def test_right_boxes_have_no_finding() -> None:
         (lambda b: b / [1, 640, 640, 640, 640, 1, 1], r"first 1% .*units to fractions"),
         (lambda b: b + np.eye(7)[6], r"36 of 36 .*one above .*postprocess.background"),
         (lambda b: b - np.eye(7)[6], r"36 of 36 .*one below .*postprocess.background"),
+        (lambda b: b + 0.4 * AWAY, r"0 of 36 objects have a box.*order and unit"),
         (lambda b: b[:0], r"none of the 12 images has a box.*confidence"),
     ],
 )
@@ -138,6 +140,21 @@ def test_a_usual_mistake_is_named_with_the_key_to_change(change: object, said: s
     assert found is not None
     assert "\n" not in found
     assert re.search(said, found)
+
+
+def test_a_crowd_is_no_object_that_boxes_miss() -> None:
+    crowds = tuple(
+        replace(box, id=box.id + 10, crowd=True) for box in IMAGE.boxes for _ in range(9)
+    )
+    image = replace(IMAGE, boxes=(*IMAGE.boxes, *crowds))
+
+    assert findings.find(RIGHT, [image] * 12) is None
+
+
+def test_few_objects_without_a_box_may_be_bad_luck() -> None:
+    missed = {0: RIGHT[0] + 0.4 * AWAY}
+
+    assert findings.find(missed, MANY) is None
 
 
 def test_classes_in_the_place_of_cocos_numbers_are_named() -> None:

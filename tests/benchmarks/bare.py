@@ -1,7 +1,7 @@
 """The bare loop: ONNX Runtime's `session.run` and nothing else, in a process of its own.
 
 What a harness can reach at best: the sessions of a run's settings, fed with contiguous views of the
-prepared samples. No gather, no postprocess, no LoadGen, no queue.
+prepared samples. No gather, no LoadGen, no queue; and no postprocess, unless it is asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -19,16 +20,20 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from data.tasks import AnyPostprocess, records_of
+
 # Needed at run time: msgspec reads the annotations to decode a request.
+from data.tasks.base import FrameFile
 from sut.base.process import before_others
 from sut.config.settings import HarnessSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from onnxruntime import InferenceSession
 
     from backends.base import Array
+    from data.tasks.base import Records
 
 ROOT = Path(__file__).resolve().parents[2]
 # Memory, caches and ONNX Runtime's threads are settled after this long.
@@ -46,6 +51,8 @@ class BareRequest:
         input_name: of the model's input.
         samples: the prepared samples, a .npy file [N, *shape].
         seconds: measured time, after SETTLE_S.
+        postprocess: called after every `session.run`, on its thread; None: none.
+        frames: for the postprocess.
     """
 
     harness: HarnessSettings
@@ -53,6 +60,8 @@ class BareRequest:
     input_name: str
     samples: str
     seconds: float
+    postprocess: AnyPostprocess | None = None
+    frames: FrameFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,7 @@ class BareResult:
 
     Attributes:
         samples_per_s: of all instances together.
-        call_ns: the median time of one `session.run`.
+        call_ns: the median time of one `session.run`, with the postprocess.
     """
 
     samples_per_s: float
@@ -81,6 +90,7 @@ def measure(request: BareRequest) -> BareResult:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         input=msgspec.json.encode(request),
         stdout=subprocess.PIPE,
+        start_new_session=True,  # as the test's process: a priority counts within its session
     )
     return msgspec.json.decode(done.stdout, type=BareResult)
 
@@ -89,9 +99,8 @@ class Loop:
     """One session on one thread."""
 
     def __init__(self, session: InferenceSession, request: BareRequest, samples: Array) -> None:
-        self._run = session.run
-        self._name = request.input_name
-        self._views = _views(samples, request.harness.max_batch_size)
+        self._call = partial(_call, session.run, request.input_name, _records(request))
+        self._batches = _batches(samples, request.harness.max_batch_size)
         self.calls_ns: list[int] = []
         self._thread = threading.Thread(target=self._loop, args=(request.seconds,))
 
@@ -109,25 +118,43 @@ class Loop:
 
     def _until(self, seconds: float) -> list[int]:
         """Call for `seconds`; return the time from each call's return to the next one's, in ns."""
-        run, name, views = self._run, self._name, self._views
+        call, batches = self._call, self._batches
         calls_ns: list[int] = []
         now_ns = time.monotonic_ns()
         end_ns = now_ns + int(seconds * 1e9)
         while now_ns < end_ns:
-            view = views[len(calls_ns) % len(views)]
-            before_ns, _ = now_ns, run(None, {name: view})
+            batch = batches[len(calls_ns) % len(batches)]
+            before_ns, _ = now_ns, call(*batch)
             now_ns = time.monotonic_ns()
             calls_ns.append(now_ns - before_ns)
         return calls_ns
 
 
-def _views(samples: Array, batch: int) -> Sequence[Array]:
-    """Return the samples as consecutive batches; too few of them make one that repeats."""
+def _call(
+    run: Callable[..., list[Array]],
+    name: str,
+    records: Records | None,
+    view: Array,
+    indices: Sequence[int],
+) -> None:
+    outputs = run(None, {name: view})
+    if records is not None:
+        records(tuple(outputs), indices)
+
+
+def _records(request: BareRequest) -> Records | None:
+    if request.postprocess is None:
+        return None
+    return records_of(request.postprocess, request.frames)
+
+
+def _batches(samples: Array, batch: int) -> Sequence[tuple[Array, Sequence[int]]]:
+    """Return consecutive batches and their indices; too few samples make one that repeats them."""
     if len(samples) < batch:
         rows = np.arange(batch) % len(samples)
-        return [np.ascontiguousarray(samples[rows])]
+        return [(np.ascontiguousarray(samples[rows]), rows.tolist())]
     starts = range(0, len(samples) - batch + 1, batch)
-    return [samples[start : start + batch] for start in starts]
+    return [(samples[start : start + batch], range(start, start + batch)) for start in starts]
 
 
 def _run_here(request: BareRequest) -> BareResult:

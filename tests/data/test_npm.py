@@ -78,7 +78,7 @@ def test_other_content_than_the_pinned_is_refused(make_npm: MakeNpm, folder: Pat
 
 
 def test_a_package_without_the_file_is_refused(make_npm: MakeNpm, folder: Path) -> None:
-    with pytest.raises(DataError, match=r"@scope/net@1\.0\.0: has no file models/other\.json"):
+    with pytest.raises(DataError, match=r"net@1\.0\.0: has no file package/models/other\.json"):
         unpack_npm("@scope/net@1.0.0", ("models/other.json",), "0" * 64, folder, make_npm())
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from backends.arrays import check_arrays, check_samples
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 # A thread that waits without sleeping asks the device for errors after this many looks.
 LOOKS = 1_000
+# An engine with this many CPU cores has one to burn for shorter waits.
+CORES_TO_SPIN = 4
 
 
 class Parts(NamedTuple):
@@ -79,6 +82,8 @@ def open_cuda_engine(  # noqa: PLR0913 - most callers leave the last one out
     Raises:
         OutOfMemoryError: the device or pinned memory is full; all is freed.
     """
+    if options.wait == "auto" and (spec.cores or 0) >= CORES_TO_SPIN:
+        options = replace(options, wait="spin")
     held = Held(driver)
     with DEVICES:
         try:
@@ -317,6 +322,7 @@ class CudaEngine:
             "slots": spec.slots,
             "cuda_graphs": options.cuda_graphs and self._kernel.capturable,
             "gather": self._gather_fact(),
+            "wait": options.wait,
             "samples_on_device": options.samples_on_device,
         }
 

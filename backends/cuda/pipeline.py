@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # From this size on, consecutive rows use the copy engine: it is faster, and leaves the whole device
 # to the model. For less, the copy engine takes longer to start than the kernel takes in total.
 COPY_BYTES = 1 << 20
+# From this size of a sample on, a copy for each costs the host little beside what the kernel costs
+# the model.
+LARGE_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ class Pipeline:
             for part, size in enumerate(self.row_bytes)
             if options.gather == "staging" or size % UNIT_BYTES
         )
-        self.copies = options.gather == "copies"
+        is_large = self._sample_bytes >= LARGE_BYTES
+        self.copies = options.gather == "copies" or (options.gather == "auto" and is_large)
         # With one slot nothing overlaps, and one stream is enough. Outputs that use the copy
         # engine do not delay the next batch.
         self.overlaps = spec.slots > 1

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 # Needed at run time: msgspec reads the annotations to decode a request.
 from backends.base import OptionValue
+from backends.ladder import within
 from data.harness_defaults import QueueDelay
 from scenarios.base import Load, Number
 from sut.base.environment import cores
@@ -72,10 +73,17 @@ class HarnessSettings:
     def engine(self, workload: Workload, device: str) -> EngineSpec:
         """Return what opens the engine of a worker on `device`."""
         cap, options = self.cap(device), self.backend_options
+        if cap < self.max_batch_size:
+            options = within(options, cap)
         spec = workload.engine(self.backend, cap, device, options, self.slots)
-        if device != CPU or self.instances == 1:
+        if device == CPU and self.instances == 1:
             return spec
-        return replace(spec, cores=max(1, self.cores(device) // self.instances))
+        sharing = self.instances if device in {CPU, *self.affinity} else self._engines
+        return replace(spec, cores=max(1, self.cores(device) // sharing))
+
+    @property
+    def _engines(self) -> int:
+        return len(self.devices) * self.instances
 
     def cores(self, device: str) -> int:
         """Return how many CPU cores the workers of a device may use."""

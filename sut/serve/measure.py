@@ -121,7 +121,8 @@ class _Station:
                 break
         times = [timing.median_ns for timing in medians]
         alone_ns = self._alone_ns(size) if request.alone else {}
-        self.points[size] = Point(statistics.median(times), min(times), max(times), alone_ns)
+        busy = max(timing.busy for timing in medians)
+        self.points[size] = Point(statistics.median(times), min(times), max(times), alone_ns, busy)
         too_long = bound_ns is not None and self.points[size].median_ns > bound_ns
         self.is_done = too_long or (bound_ns is None and self._is_flat())
 

@@ -25,12 +25,14 @@ class Point:
         high_ns: the highest.
         alone_ns: mean and percentiles, by name, of batches that ran alone, each after the one
             before had ended; empty if these were not asked for.
+        busy: share of the time in which the device computed; 0.0 where only the host measures.
     """
 
     median_ns: float
     low_ns: float
     high_ns: float
     alone_ns: dict[str, float] = field(default_factory=dict)
+    busy: float = 0.0
 
     @property
     def spread(self) -> float:
@@ -51,6 +53,25 @@ class Measured:
     workers: tuple[tuple[str, dict[int, Point]], ...]
     is_async: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The batch sizes that were measured on every worker, ascending."""
+        return tuple(sorted(set.intersection(*(set(points) for _, points in self.workers))))
+
+    @property
+    def busy(self) -> float:
+        """The least share of the time in which a device computed its largest batches."""
+        return min(points[max(points)].busy for _, points in self.workers)
+
+    def with_more(self, other: Measured) -> Measured:
+        """Return the same with the points of other batch sizes of the same workers."""
+        workers = tuple(
+            (device, dict(sorted({**points, **more}.items())))
+            for (device, points), (_, more) in zip(self.workers, other.workers, strict=True)
+        )
+        notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
+        return Measured(workers, self.is_async, notes)
 
     def __str__(self) -> str:
         """Return S(b) of the first worker, and how the others differ."""

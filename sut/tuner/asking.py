@@ -5,10 +5,12 @@ Each function is a part of a search; `yield from` it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sut.base.errors import SutError
 from sut.serve.service_times import Measured
+from sut.tuner import space
 from sut.tuner.messages import Measure, Outcome, Trial
 from sut.tuner.model import Model
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 # With a budget, sizes are measured until one takes this many times the budget, because times of
 # similar sizes differ by noise, and a larger one may be within the budget again.
 _BEYOND_BUDGET = 1.5
+# A device that computes this share of the time has no use for a second engine.
+_BUSY = 0.97
 NOTHING_MEASURED = "no batch size could be measured, so there is none to choose."
 
 
@@ -29,19 +33,37 @@ class Unreachable(SutError):
 
 
 def measured_model(job: Job, known: Known) -> Steps[Model]:
-    """Measure S(b) of every variant; `known` keeps the predictions of the model."""
-    measured = {}
-    for variant in job.space.variants:
-        measured[variant] = yield from measure(job, variant)
-    return Model(measured, job.bounds, job.confirm_s, known)
+    """Measure S(b) of every variant; `known` keeps the predictions of the model.
+
+    More engines on a device are not measured where one leaves it no idle time.
+    """
+    measured: dict[Variant, Measured] = {}
+    for variant in sorted(job.space.variants, key=lambda variant: variant.instances):
+        one = measured.get(replace(variant, instances=1))
+        is_idle = one is None or one.busy < _BUSY
+        if variant.instances > 1 and not (is_idle or job.space.names_instances):
+            continue
+        measured[variant] = yield from measure(job, variant, job.space.sizes)
+    return Model(measured, job.bounds, job.confirm_s, known=known)
 
 
-def measure(job: Job, variant: Variant) -> Steps[Measured]:
+def measured_nearby(job: Job, model: Model, best: Candidate) -> Steps[Model]:
+    """Measure more sizes near the best prediction, and return a model of measured sizes alone."""
+    variant = best.variant
+    measured = dict(model.measured)
+    if sizes := space.nearby(job, model, best):
+        more = yield from measure(job, variant, sizes)
+        measured[variant] = measured[variant].with_more(more)
+    return Model(measured, job.bounds, job.confirm_s, is_exact=True, known=model.known)
+
+
+def measure(job: Job, variant: Variant, sizes: tuple[int, ...]) -> Steps[Measured]:
     """Measure S(b) of one variant, and with a budget also batches that run alone."""
     limit_ns = min((bound.limit_ns for bound in job.bounds), default=None)
     if job.budget is not None:
         limit_ns = _BEYOND_BUDGET * job.budget.limit_ns
-    reply = yield Measure(variant, job.space.sizes, limit_ns, job.budget is not None)
+    has_budget = job.budget is not None
+    reply = yield Measure(variant, sizes, limit_ns, has_budget, job.space.has_ladder)
     assert isinstance(reply, Measured)
     return reply
 

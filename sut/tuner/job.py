@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 # Needed at run time: msgspec reads the annotations to decode the journal.
 from backends.base import OptionValue
+from backends.ladder import sizes_text
 from data.harness_defaults import HarnessDefaults, QueueDelay
 from scenarios import scenario
 from scenarios.base import Scenario
@@ -47,6 +48,7 @@ class Candidate:
         workers: kind of worker.
         variant: engines.
         caps: largest batch by device, for devices below `max_batch_size`.
+        sizes: the engines' ladder, ascending, up to `max_batch_size`; empty: the engines' own.
     """
 
     max_batch_size: int
@@ -55,10 +57,21 @@ class Candidate:
     workers: WorkerKind
     variant: Variant = Variant()
     caps: tuple[tuple[str, int], ...] = ()
+    sizes: tuple[int, ...] = ()
 
     def cap(self, device: str) -> int:
         """Return the largest batch of a device, in samples."""
         return min(self.max_batch_size, dict(self.caps).get(device, self.max_batch_size))
+
+    def ladder(self, device: str) -> tuple[int, ...]:
+        """Return the ladder of a device, up to its own largest batch."""
+        cap = self.cap(device)
+        return (*(size for size in self.sizes if size < cap), cap) if self.sizes else ()
+
+    def options(self) -> dict[str, OptionValue]:
+        """Return the options of the backend."""
+        ladder = {"graph_sizes": sizes_text(self.sizes)} if self.sizes else {}
+        return {**dict(self.variant.options), **ladder}
 
     def harness(self) -> HarnessDefaults:
         """Return it in the form of a system file."""
@@ -69,7 +82,7 @@ class Candidate:
             slots=self.slots,
             instances=self.variant.instances,
             workers=self.workers,
-            backend_options=dict(self.variant.options),
+            backend_options=self.options(),
         )
 
     def __str__(self) -> str:
@@ -80,6 +93,7 @@ class Candidate:
             _delay_words(self.max_queue_delay_us),
             f"{self.slots} slot{'s' if self.slots > 1 else ''}",
             f"{self.workers} workers",
+            f"graphs {sizes_text(self.sizes)}" if self.sizes else "",
             str(self.variant),
         ]
         return ", ".join(filter(None, parts))
@@ -126,6 +140,9 @@ class Space:
         delays_us: queue delays to try; empty: late closing, and delays by the fill time.
         slots: batches in flight; empty: chosen by kind of engine.
         largest_batch: no larger batch is tried.
+        has_ladder: the engines run only the sizes that they are opened for, and each takes time to
+            prepare: few are measured, and a candidate names its own.
+        names_instances: the user listed numbers of engines, so all of them are measured.
     """
 
     variants: tuple[Variant, ...] = (Variant(),)
@@ -135,6 +152,8 @@ class Space:
     delays_us: tuple[QueueDelay, ...] = ()
     slots: tuple[int, ...] = ()
     largest_batch: int | None = None
+    has_ladder: bool = False
+    names_instances: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,14 @@ class Measure:
         sizes: batch sizes, ascending.
         bound_ns: sizes whose batch takes longer than this are useless; None for no bound.
         alone: also measure percentiles of batches that run alone.
+        has_ladder: open the engines for exactly these sizes.
     """
 
     variant: Variant
     sizes: tuple[int, ...]
     bound_ns: float | None = None
     alone: bool = False
+    has_ladder: bool = False
 
 
 @dataclass(frozen=True, slots=True)

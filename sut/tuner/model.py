@@ -63,12 +63,14 @@ class Model:
         measured: by variant.
         bounds: of the latency.
         run_s: length of the predicted runs in s; a shorter run has a shorter queue.
+        is_exact: only batch sizes that were measured are candidates.
         known: answers so far, by question.
     """
 
     measured: Mapping[Variant, Measured]
     bounds: Sequence[Bound]
     run_s: float = math.inf
+    is_exact: bool = False
     known: MutableMapping[str, float] = field(default_factory=dict)
     _lately: dict[object, float] = field(default_factory=dict, repr=False)
 
@@ -93,6 +95,7 @@ class Model:
                 candidate.slots,
                 learnt.jitter,
                 max_batch_size=candidate.cap(device),
+                sizes=candidate.ladder(device),
             )
             for device, curve in self.measured[candidate.variant].curves
         )

@@ -119,8 +119,8 @@ def _percentile_ns(points: Mapping[int, Point], size: int, name: str) -> float:
 def _candidates(job: Job, model: Model, variant: Variant, batch: int) -> list[Candidate]:
     """Return the choice with each kind of worker, the system's first, and with more slots."""
     slots = job.space.slots or (2, _MORE_SLOTS)
-    caps = space.with_batch(job, model, variant, batch).caps
-    first = Candidate(batch, 0, slots[0], job.space.workers[0], variant, caps)
+    made = space.with_batch(job, model, variant, batch)
+    first = replace(made, max_queue_delay_us=0, slots=slots[0])
     found = [first, *(replace(first, slots=more) for more in slots[1:])]
     found += [replace(first, workers=kind) for kind in job.space.workers[1:]]
     return space.distinct(found)

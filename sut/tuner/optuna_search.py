@@ -49,7 +49,7 @@ def search(job: Job, known: Known, say: Say) -> Search:
         direction="maximize", sampler=optuna.samplers.TPESampler(seed=_SEED, multivariate=True)
     )
     measured: dict[Variant, Measured] = {}
-    model = Model(measured, job.bounds, job.confirm_s, known)
+    model = Model(measured, job.bounds, job.confirm_s, known=known)
     ranking = predict.Ranking(job, model, Learnt())
     proposals = _LEAST_PROPOSALS + _PROPOSALS_A_VARIANT * len(job.space.variants)
     say(f"{len(job.space.variants)} variants of the engines: Optuna chooses which to measure")
@@ -57,7 +57,7 @@ def search(job: Job, known: Known, say: Say) -> Search:
         trial = study.ask()
         variant = _variant(trial, job.space.variants)
         if variant not in measured:
-            measured[variant] = yield from measure(job, variant)
+            measured[variant] = yield from measure(job, variant, job.space.sizes)
         candidate = _candidate(trial, job, model, variant)
         if candidate is not None:
             ranking.add([candidate])

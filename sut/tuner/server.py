@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sut.tuner import predict
-from sut.tuner.asking import Unreachable, measured_model, probe
+from sut.tuner.asking import Unreachable, measured_model, measured_nearby, probe
 from sut.tuner.confirm import Claim, confirm, rounded
 from sut.tuner.learning import Lessons
 from sut.tuner.learnt import Learnt
@@ -43,6 +43,10 @@ def search(job: Job, known: Known, say: Say) -> Search:
         Unreachable: no setting meets the bounds.
     """
     model = yield from measured_model(job, known)
+    if job.space.has_ladder and not job.space.batches:
+        ranked = predict.rank(job, model, say, Learnt())
+        if ranked and ranked[0].qps:
+            model = yield from measured_nearby(job, model, ranked[0].candidate)
     return (yield from settle(job, model, partial(predict.rank, job, model, say), say))
 
 

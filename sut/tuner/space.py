@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
-from backends.base import WITHOUT_MODEL
+from backends.base import PREPARES_SIZES, WITHOUT_MODEL
 from scenarios import scenario
 from sut.base.errors import ConfigError
 from sut.config.constraints import FOLLOWED
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 # Batch sizes at which S(b) is measured; a size beyond the bound ends the list.
 BOUNDED_SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 UNBOUNDED_SIZES = (1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 1024)
+# Where every size is compiled first: a few to begin with, more near the answer.
+LADDER_SIZES = (1, 8, 32, 64, 128, 256)
+# A ladder goes down to this part of its largest size; smaller batches are short anyway.
+_LADDER_SHARE = 0.25
+# Sizes to measure around the best predicted one, as shares of it.
+_NEARBY = (0.8, 0.9, 1.0, 1.12)
 # With a budget for the time of a batch, each size takes some seconds.
 BUDGET_SIZES = tuple(1 << power for power in range(11))
 # On a CPU a larger batch gains nothing and fills the memory.
@@ -80,6 +86,10 @@ def space_of(
     if named:
         sizes, most = (1, *named), max(named)
     is_single = rules.objective == "latency" and rules.samples_per_query == 1
+    has_ladder = _has_ladder(plan)
+    if has_ladder and not named:
+        few = cuts(rules.samples_per_query) if rules.objective == "latency" else LADDER_SIZES
+        sizes = few if not has_budget else sizes
     return Space(
         variants=_combined(_variants(plan, is_cpu, is_single), varied or {}),
         workers=_workers(plan, is_single),
@@ -88,14 +98,51 @@ def space_of(
         delays_us=() if held.max_queue_delay_us is None else (held.max_queue_delay_us,),
         slots=() if held.slots is None else (held.slots,),
         largest_batch=most,
+        has_ladder=has_ladder,
+        names_instances="instances" in (varied or {}),
     )
+
+
+def _has_ladder(plan: Plan) -> bool:
+    """Whether the engines run only the sizes that they prepare, and the user leaves these open."""
+    harness, typed = plan.harness, plan.arguments.backend_options
+    prepares = harness.backend in PREPARES_SIZES and set(harness.devices) != {CPU}
+    return "graph_sizes" not in typed and (prepares or "graph_sizes" in harness.backend_options)
+
+
+def cuts(samples: int) -> tuple[int, ...]:
+    """Return the batch sizes that cut a query evenly."""
+    return tuple(sorted({math.ceil(samples / parts) for parts in range(1, samples + 1)}))
 
 
 def batches(job: Job, model: Model, variant: Variant) -> list[int]:
     """Return the batch sizes whose own time leaves room below the bound, ascending."""
     largest = largest_of(job, model, variant)
     sizes = job.space.batches or [*(b for b in _GRID if b < largest), largest]
+    if model.is_exact and not job.space.batches:
+        sizes = model.measured[variant].sizes
     return [b for b in sizes if b <= largest and leaves_room(job, model, variant, b)]
+
+
+def nearby(job: Job, model: Model, best: Candidate) -> tuple[int, ...]:
+    """Return the batch sizes around a predicted one that are worth a measurement, ascending."""
+    known = model.measured[best.variant].sizes
+    most = job.space.largest_batch or max(known)
+    wanted = {min(most, round(best.max_batch_size * share)) for share in _NEARBY}
+    return tuple(sorted(wanted - set(known) - {0}))
+
+
+def ladder_of(job: Job, model: Model, variant: Variant, batch: int) -> tuple[int, ...]:
+    """Return the sizes that the engines of a candidate are opened for; empty: their own.
+
+    Those that were measured: their times are known, and they are compiled already.
+    """
+    if not job.space.has_ladder:
+        return ()
+    if not job.bounds:
+        return (batch,)  # all batches are full
+    known = model.measured[variant].sizes
+    return (*(b for b in known if _LADDER_SHARE * batch <= b < batch), batch)
 
 
 def largest_of(job: Job, model: Model, variant: Variant) -> int:
@@ -124,7 +171,8 @@ def with_batch(job: Job, model: Model, variant: Variant, batch: int) -> Candidat
         caps = _caps(model, variant, batch)
     usual = ASYNC_SLOTS if model.measured[variant].is_async else USUAL_SLOTS
     slots = job.space.slots[0] if job.space.slots else usual
-    made = Candidate(batch, 0, slots, job.space.workers[0], variant, caps)
+    ladder = ladder_of(job, model, variant, batch)
+    made = Candidate(batch, 0, slots, job.space.workers[0], variant, caps, ladder)
     return with_delay(job, model, made, 2.0)
 
 
@@ -145,7 +193,7 @@ def with_delay(job: Job, model: Model, candidate: Candidate, fills: float | None
 def first_look(job: Job, model: Model) -> list[Candidate]:
     """Return every batch size of every variant; for unequal devices also without caps."""
     found = []
-    for variant in job.space.variants:
+    for variant in model.measured:
         for batch in batches(job, model, variant):
             made = with_batch(job, model, variant, batch)
             found.append(made)
@@ -156,7 +204,7 @@ def first_look(job: Job, model: Model) -> list[Candidate]:
 
 def around(job: Job, model: Model, best: Candidate, step: int) -> list[Candidate]:
     """Return the neighbours of a candidate in batch size, one step each way."""
-    if job.space.batches:
+    if job.space.batches or model.is_exact:
         return []
     near = [best.max_batch_size - step, best.max_batch_size + step]
     allowed = [b for b in near if 1 <= b <= largest_of(job, model, best.variant)]
@@ -213,7 +261,8 @@ def grid(job: Job, model: Model) -> list[Candidate]:
 
 def _workers(plan: Plan, is_single: bool) -> tuple[WorkerKind, ...]:
     own = plan.harness.workers
-    if plan.arguments.workers is not None:
+    on_gpu = plan.harness.backend not in WITHOUT_MODEL and set(plan.harness.devices) != {CPU}
+    if plan.arguments.workers is not None or on_gpu:  # there, others open the engines each time
         return (own,)
     kinds: list[WorkerKind] = ["thread", "process"]
     if is_single and len(plan.harness.devices) == 1:

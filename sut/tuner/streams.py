@@ -76,13 +76,12 @@ def _candidates(job: Job, model: Model, variant: Variant, samples: int) -> list[
     """Return the batch sizes that cut a query evenly, with the system's kind of worker."""
     allowed = job.space.batches or range(1, samples + 1)
     largest = space.largest_of(job, model, variant)
-    cuts = {math.ceil(samples / parts) for parts in range(1, samples + 1)}
     kind = job.space.workers[0]
     if kind == "inline" and variant.instances > 1:
         kind = "thread"
     return [
-        Candidate(batch, 0, 1, kind, variant)
-        for batch in sorted(cuts)
+        Candidate(batch, 0, 1, kind, variant, sizes=space.ladder_of(job, model, variant, batch))
+        for batch in space.cuts(samples)
         if batch in allowed and batch <= largest
     ]
 

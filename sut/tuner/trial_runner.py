@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from backends.ladder import sizes_text
 from scenarios import scenario
 from sut.base.errors import SutError
 from sut.base.subprocess_call import TrialFailed, run_module
@@ -97,7 +98,8 @@ class TrialRunner:
     def learn(self, ask: Ask, reply: Reply) -> None:
         """Note a reply from the journal."""
         if isinstance(ask, Measure) and isinstance(reply, Measured):
-            self._measured[ask.variant] = reply
+            known = self._measured.get(ask.variant)
+            self._measured[ask.variant] = known.with_more(reply) if known else reply
 
     def _measure(self, ask: Measure) -> Measured:
         measured, others = self._measure_once(ask)
@@ -113,10 +115,11 @@ class TrialRunner:
         """Measure S(b); return it with the cores that others used meanwhile."""
         self._quiet.wait()
         plan, typed = self._plan, self._plan.arguments
+        ladder = {"graph_sizes": sizes_text(ask.sizes)} if ask.has_ladder else {}
         harness = replace(
             plan.harness,
             instances=ask.variant.instances,
-            backend_options={**plan.harness.backend_options, **dict(ask.variant.options)},
+            backend_options={**plan.harness.backend_options, **dict(ask.variant.options), **ladder},
             slots=USUAL_SLOTS,
         )
         workload = prepared_workload(plan.benchmark, harness.backend, typed.model, typed.data)
@@ -189,7 +192,7 @@ def plan_of(trial: Trial, plan: Plan) -> Plan:
     wanted = {
         **given(candidate.harness(), HARNESS),
         "device_max_batch_size": dict(candidate.caps),
-        "backend_options": {**plan.harness.backend_options, **dict(candidate.variant.options)},
+        "backend_options": {**plan.harness.backend_options, **candidate.options()},
     }
     decided = {name: Setting(value, _DECIDED_BY) for name, value in wanted.items()}
     settings = {**plan.settings, **decided}

@@ -272,6 +272,29 @@ def test_rows_of_every_input_keep_their_batch_beside_arrays(
     engine.close()
 
 
+def test_large_samples_are_copied_and_small_ones_gathered_unless_asked_otherwise() -> None:
+    for kernel, inputs, gather in (
+        (EchoWide((2, 6)), EchoWide.inputs, "copies"),
+        (LinearKernel((2, 6)), SPEC.inputs, "kernel"),
+    ):
+        engine = open_cuda_engine(
+            HostDriver(), kernel, replace(SPEC, inputs=inputs), CudaOptions(), WHERE
+        )
+        assert engine.facts["gather"] == gather
+        engine.close()
+
+
+@pytest.mark.parametrize(("cores", "wait"), [(None, "auto"), (3, "auto"), (4, "spin")])
+def test_an_engine_with_cores_to_spare_burns_one(cores: int | None, wait: str) -> None:
+    engine = open_on_host(replace(SPEC, cores=cores))
+
+    assert engine.facts["wait"] == wait
+    engine.close()
+    held = open_on_host(replace(spec_of(wait="block"), cores=cores))
+    assert held.facts["wait"] == "block"
+    held.close()
+
+
 def test_the_first_arrays_pin_their_memory_and_the_next_use_it_again() -> None:
     driver = HostDriver()
     engine = open_on_host(SPEC, driver)

@@ -42,11 +42,13 @@ class Timing(NamedTuple):
     """S(b) of one batch size, in ns: the median of the last window, and the fastest batch seen.
 
     On a busy machine the two differ. Code that needs an upper limit of the rate, such as the number
-    of samples for Offline, uses the fastest.
+    of samples for Offline, uses the fastest. `busy` is the share of the last window in which the
+    device computed; 0.0 for an engine that does not tell.
     """
 
     median_ns: float
     fastest_ns: float
+    busy: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,36 +190,41 @@ class Executor:
         before, fastest = 0.0, float("inf")
         while True:
             window_end_ns = min(time.monotonic_ns() + WINDOW_NS, end_ns)
-            times_ns = self._window_ns(batch, window_end_ns)
+            times_ns, busy = self._window_ns(batch, window_end_ns)
             median = statistics.median(times_ns)
             fastest = min(fastest, *times_ns)
             steady = abs(median - before) <= STEADY_SHARE * median
             if steady or time.monotonic_ns() >= end_ns:
-                return Timing(median, fastest)
+                return Timing(median, fastest, busy)
             before = median
 
-    def _window_ns(self, batch: Sequence[int], end_ns: int) -> list[int]:
+    def _window_ns(self, batch: Sequence[int], end_ns: int) -> tuple[list[int], float]:
+        """Run batches until `end_ns`; return the time of each, and how busy the device was."""
         if self.slots:
             return self._overlapped_ns(batch, end_ns)
         times_ns: list[int] = []
         while len(times_ns) < WINDOW_BATCHES or time.monotonic_ns() < end_ns:
             times_ns.append(self._timed_ns(batch))
-        return times_ns
+        return times_ns, 0.0
 
-    def _overlapped_ns(self, batch: Sequence[int], end_ns: int) -> list[int]:
-        """Keep every slot full until `end_ns`; return the times from one finish to the next."""
+    def _overlapped_ns(self, batch: Sequence[int], end_ns: int) -> tuple[list[int], float]:
+        """Keep every slot full until `end_ns`; the times are from one finish to the next."""
         for slot in range(self.slots):
             self.launch(slot, batch)
         finishes: list[int] = []
+        computed_ns = 0
         flying = self.slots
         while flying:
             slot = len(finishes) % self.slots
-            finishes.append(self.wait(slot, batch)[2])
+            _, started_ns, finished_ns = self.wait(slot, batch)
+            computed_ns += finished_ns - started_ns if finishes else 0
+            finishes.append(finished_ns)
             if len(finishes) <= WINDOW_BATCHES or time.monotonic_ns() < end_ns:
                 self.launch(slot, batch)
             else:
                 flying -= 1
-        return [b - a for a, b in pairwise(finishes)]
+        busy = computed_ns / max(1, finishes[-1] - finishes[0])
+        return [b - a for a, b in pairwise(finishes)], min(busy, 1.0)
 
     def _timed_ns(self, batch: Sequence[int]) -> int:
         start_ns = time.monotonic_ns()

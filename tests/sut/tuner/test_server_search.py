@@ -16,7 +16,7 @@ from sut.tuner.asking import Unreachable
 from sut.tuner.job import Bound, Space, Variant
 from sut.tuner.learnt import Learnt
 from sut.tuner.messages import Measure, Trial, drive
-from sut.tuner.model import Model
+from sut.tuner.model import QUICK, Model
 from sut.tuner.space import with_batch
 from tests.sut.tuner.conftest import (
     BOUND_NS,
@@ -31,6 +31,7 @@ from tests.sut.tuner.conftest import (
 from tests.sut.tuner.world import World
 
 if TYPE_CHECKING:
+    from sut.tuner.job import Job
     from sut.tuner.messages import Ask, Reply
 
 BATCHES = (1, 4, 8, 12, 16, 20)
@@ -239,3 +240,72 @@ def test_two_engines_of_one_device_get_no_caps_of_their_own() -> None:
     model = Model({Variant(2): Measured((("cpu", fast), ("cpu", slow)))}, job.bounds)
 
     assert with_batch(job, model, Variant(2), 16).caps == ()
+
+
+# Engines with a ladder
+
+
+class Waves:
+    """S(b) in steps of 20 samples, as a GPU has it: a batch of 21 takes what one of 40 takes."""
+
+    def service_ns(self, batch: int) -> float:
+        return (0.3 + 0.9 * -(-batch // 20)) * MS
+
+
+def asked_before_the_first_trial(world: World, job: Job) -> tuple[list[Measure], Trial]:
+    """Answer a search until it wants to run something."""
+    search, measures = server.search(job, {}, lambda _: None), []
+    ask = next(search)
+    while isinstance(ask, Measure):
+        measures.append(ask)
+        ask = search.send(world(ask))
+    return measures, ask
+
+
+def test_few_sizes_are_measured_and_more_near_the_answer() -> None:
+    space = Space(sizes=(1, 4, 12), slots=(2,), delays_us=("late",), has_ladder=True)
+
+    (first, nearby), probe = asked_before_the_first_trial(make_world(), make_job(space=space))
+
+    candidate = probe.candidate
+    assert first.has_ladder
+    assert nearby.has_ladder
+    assert 1 <= len(nearby.sizes) <= 4
+    assert not {*first.sizes} & {*nearby.sizes}
+    assert {*candidate.sizes} <= {*first.sizes, *nearby.sizes}
+    assert candidate.sizes[-1] == candidate.max_batch_size
+
+
+def test_padding_is_predicted_as_it_runs() -> None:
+    world = replace(make_world(), curves=[Waves()] * 2, most_samples=8_000)  # type: ignore[list-item]  # all that is used of one
+    job = make_job(space=Space(sizes=(1, 8, 32, 64), has_ladder=True))
+    model, learnt = model_of(world, job), Learnt(host=world.host)
+    candidate = with_batch(job, model, Variant(), 64)
+
+    predicted_ns = model.percentile_ns(candidate, 12_000, learnt, QUICK)
+    real = world.run(Trial("confirm", candidate, 1.0, 12_000))
+    exact_ns = model.percentile_ns(replace(candidate, sizes=()), 12_000, learnt, QUICK)
+
+    assert candidate.sizes == (32, 64)
+    assert predicted_ns == pytest.approx(real.latency_ns["p99"], rel=0.1)
+    assert exact_ns < 0.95 * predicted_ns
+
+
+@pytest.mark.parametrize(
+    ("busy", "is_named", "measured"),
+    [(0.99, False, [1]), (0.5, False, [1, 2]), (0.99, True, [1, 2])],
+)
+def test_a_second_engine_is_measured_where_one_leaves_the_device_idle(
+    busy: float, is_named: bool, measured: list[int]
+) -> None:
+    space = Space(
+        variants=(Variant(1), Variant(2)),
+        slots=(2,),
+        delays_us=("late",),
+        batches=(8,),
+        names_instances=is_named,
+    )
+
+    asked, _ = asked_before_the_first_trial(make_world(busy=busy), make_job(space=space))
+
+    assert [ask.variant.instances for ask in asked] == measured

@@ -49,6 +49,7 @@ class World:
         most_samples: of one simulated run; a longer one is cut, and counts at its full length.
         thread_penalty: factor on the hops of thread workers.
         largest: batch size that the engines take.
+        busy: how busy one engine keeps a device, as S(b) is measured.
         power_w: of a device that is idle, and of one that is busy; None: nothing measures it.
         asked: all that was asked.
         loadgen_s: seconds of LoadGen runs so far, by purpose.
@@ -64,6 +65,7 @@ class World:
     most_samples: int = 40_000
     thread_penalty: float = 1.5
     largest: int = 1024
+    busy: float = 0.0
     power_w: tuple[float, float] | None = None
     asked: list[Ask] = field(default_factory=list)
     loadgen_s: dict[str, float] = field(default_factory=dict)
@@ -89,7 +91,8 @@ class World:
                     for _ in range(3)
                 ]
                 noise = 1 + generator.normal(0, 0.002)
-                points[size] = Point(float(np.median(medians)) * noise, min(medians), max(medians))
+                median_ns = float(np.median(medians)) * noise
+                points[size] = Point(median_ns, min(medians), max(medians), busy=self.busy)
                 if ask.bound_ns and service_ns > ask.bound_ns:
                     break
             workers.append((str(index), points))
@@ -139,6 +142,7 @@ class World:
                 candidate.slots,
                 self.jitter,
                 max_batch_size=caps.get(str(index)),
+                sizes=candidate.ladder(str(index)),
             )
             for index, curve in enumerate(self.curves)
         )

@@ -117,13 +117,13 @@ class InputTensor(StrictStruct, frozen=True):
 
     Attributes:
         name: as the model spells it.
-        shape: sizes without the batch axis.
+        shape: sizes without the batch axis; none for one number a sample.
         dtype: of one element.
         layout: of an image's axes, after preprocessing. None if the input is not an image.
     """
 
     name: Text
-    shape: Annotated[tuple[Positive, ...], Meta(min_length=1)]
+    shape: tuple[Positive, ...]
     dtype: Literal["float32", "float16", "uint8", "int8", "int32", "int64", "bool"] = "float32"
     layout: Literal["NCHW", "NHWC"] | None = None
 
@@ -212,6 +212,8 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
         if repeated is not None:
             raise ValueError(f'input: "{repeated}" is repeated; expected each input once')
         images = not isinstance(self.dataset, ArraysData | SyntheticData)
+        if images and not self.inputs[0].shape:
+            raise ValueError("input.shape: no axes; expected those of an image")
         if images and len(names) > 1:
             raise ValueError(
                 f"input: {len(names)} inputs, but an image is one; expected a dataset of kind "

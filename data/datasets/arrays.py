@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data.dataset_schema import ArraysData
+from data.yaml_wording import one_line
 from sut.base.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -78,9 +78,8 @@ def list_arrays(
     left = [name for name in held if name not in names and name != options.labels]
     files = tuple(sorted(path.glob(f"*{ARRAY}"))) if path.is_dir() else (path,)
     what = f"{len(arrays[0])} samples of {path}"
-    return ArrayListing(
-        files, arrays, labels, f"{what} (left out: {', '.join(left)})" if left else what
-    )
+    left_out = f" (left out: {one_line(', '.join(left))})" if left else ""
+    return ArrayListing(files, arrays, labels, f"{what}{left_out}")
 
 
 def _open(path: Path, inputs: Sequence[InputTensor]) -> Mapping[str, Array]:
@@ -96,8 +95,8 @@ def _open(path: Path, inputs: Sequence[InputTensor]) -> Mapping[str, Array]:
                 return dict(archive)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; expected arrays in it.") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
+    except Exception as error:  # those of NumPy, zipfile, zlib and tokenize share no other base
+        reason = one_line(" ".join(str(error).split()).rstrip(".")) or type(error).__name__
         raise DataError(
             f"{path}: cannot be read: {reason}; expected what numpy.save or numpy.savez writes, "
             "without Python objects."
@@ -110,10 +109,10 @@ def _open(path: Path, inputs: Sequence[InputTensor]) -> Mapping[str, Array]:
 
 
 def _fitting(held: Mapping[str, Array], tensor: InputTensor, path: Path) -> Array:
-    wanted = f"[N, {', '.join(map(str, tensor.shape))}] {tensor.dtype}"
+    wanted = f"[{', '.join(['N', *map(str, tensor.shape)])}] {tensor.dtype}"
     array = held.get(tensor.name)
     if array is None:
-        known = ", ".join(held) or "none"
+        known = one_line(", ".join(held)) or "none"
         raise DataError(
             f'{path}: no array for input "{tensor.name}"; expected "{tensor.name}", {wanted}. Its '
             f"arrays are {known}.{nearest(tensor.name, held)}"

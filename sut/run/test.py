@@ -292,8 +292,8 @@ def _check_labels(
     where = samples.description
     if samples.labels is None:
         raise DataError(
-            f"{where}: no labels; an accuracy run needs them. Name a CSV file of labels in the "
-            "benchmark, or use --mode performance."
+            f"{where}: no labels; an accuracy run needs them. Name them in the benchmark's "
+            "dataset, or use --mode performance."
         )
     for engine in engines:
         classes = engine.get("classes")

@@ -55,7 +55,7 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--system": {"metavar": "NAME", "help": "a system in user_confs/, or the path of its folder"},
     "--backend": {"metavar": "NAME", "help": f"inference backend: {', '.join(BACKENDS)}"},
     "--model": {"type": Path, "metavar": "FILE", "help": "your own model"},
-    "--data": {"type": Path, "metavar": "DIR", "help": "folder of the data set"},
+    "--data": {"type": Path, "metavar": "DIR", "help": "folder or .npz of the data set"},
     "--user-conf": {
         "type": Path,
         "metavar": "FILE",

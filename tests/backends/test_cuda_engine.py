@@ -229,11 +229,12 @@ def test_large_rows_and_outputs_keep_their_batch(
 
 
 class EchoWide(LinearKernel):
-    """Answers three inputs of very different sizes: 3,072, 6 and 262,144 bytes a sample."""
+    """Answers inputs of very different sizes: 3,072, 6, 4 and 262,144 bytes a sample."""
 
     inputs = outputs = (
         TensorSpec("ids", (384,), "int64"),
         TensorSpec("mask", (6,), "bool"),
+        TensorSpec("length", (), "int32"),
         TensorSpec("image", (1 << 16,), "float32"),
     )
 

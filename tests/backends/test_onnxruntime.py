@@ -423,6 +423,25 @@ def test_one_of_several_inputs_that_does_not_fit_is_named(
     assert re.search(said, text)
 
 
+def test_an_input_of_one_number_a_sample_is_fed(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Unsqueeze", ["n", "axis"], ["column"]),
+        helper.make_node("Mul", ["x", "column"], ["y"]),
+    ]
+    inputs = [floats("x", "N", 3), floats("n", "N")]
+    proto = model(nodes, inputs, [floats("y", "N", 3)], {"axis": np.array([1])})
+    fed = (TensorSpec("x", (3,), "float32"), TensorSpec("n", (), "float32"))
+    spec = replace(spec_of(save(proto, tmp_path)), inputs=fed)
+    samples = make_samples(spec, seed=2)
+    engine = open_engine(spec)
+    engine.bind(samples)
+
+    for rows in ([4], [2, 9, 2]):
+        want = np.multiply(samples["x"][rows], samples["n"][rows, None])
+        np.testing.assert_array_equal(engine.infer(rows)[0], want)
+    engine.close()
+
+
 def test_inputs_are_fed_by_name_in_whatever_order_the_benchmark_has(tmp_path: Path) -> None:
     spec = replace(spec_of(save(three(), tmp_path)), inputs=THREE[::-1])
     samples = make_samples(spec, seed=1)

@@ -120,6 +120,18 @@ def test_one_input_may_be_one_file(make_benchmark: MakeBenchmark, tmp_path: Path
     np.testing.assert_array_equal(samples.open()["values"], values, strict=True)
 
 
+def test_an_input_may_be_one_number_a_sample(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
+    lengths = np.arange(COUNT, dtype=np.int32)
+    dataset = {"kind": "arrays", "path": save_npz(tmp_path, {"lengths": lengths})}
+    one = {"name": "lengths", "shape": [], "dtype": "int32"}
+    benchmark = make_benchmark(input=one, preprocess=[], dataset=dataset)
+
+    samples = prepare(benchmark, None, cache_dir=tmp_path / "cache")
+
+    np.testing.assert_array_equal(samples.open()["lengths"], lengths, strict=True)
+    assert prepare(benchmark, None, cache_dir=tmp_path / "cache") == samples
+
+
 def test_labels_lie_beside_the_inputs(make_benchmark: MakeBenchmark, tmp_path: Path) -> None:
     held = {**arrays(), "answers": np.arange(COUNT), "notes": np.zeros(3)}
 
@@ -245,6 +257,10 @@ def test_a_path_without_arrays_is_refused(
         ({"input": [INPUTS[0], {**INPUTS[1], "dtype": "int"}]}, r"input\[1\]\.dtype.*int64"),
         ({"input": [*INPUTS, deepcopy(INPUTS[0])]}, r'input: "ids" is repeated'),
         ({"dataset": {"kind": "folder", "folder": "i"}}, r"3 inputs, but an image is one"),
+        (
+            {"input": {"name": "x", "shape": []}, "dataset": {"kind": "folder", "folder": "i"}},
+            r"input\.shape: no axes; expected those of an image",
+        ),
         ({"preprocess": [{"step": "normalize"}]}, r"preprocess: its steps are for images"),
         (
             {"dataset": {"kind": "synthetic", "count": 1, "below": {"idz": 2}}},

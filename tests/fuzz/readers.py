@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import yaml
 
 from data.accuracy import score
 from data.benchmark import FOLDER, benchmark_names, load_benchmark
-from data.dataset_schema import FolderData, ImagenetData
+from data.dataset_schema import ArraysData, FolderData, ImagenetData
+from data.datasets.arrays import list_arrays
 from data.datasets.folder import list_folder
 from data.datasets.imagenet import list_imagenet
-from data.schema import AccuracyRule
+from data.schema import AccuracyRule, InputTensor
 from data.tasks.classification import read_label
 from scenarios import scenario, scenario_names
 from sut.base.errors import SutError
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MODELS = (*benchmark_names(), "own")
+ARRAYS, ARRAY = "arrays.npz", InputTensor("ids", (6,), "int64")
 LABELS, IMAGES = "labels.csv", tuple(f"image-{k}.png" for k in range(6))
 SUMMARY = Path(__file__).parents[1] / "sut" / "record" / "summary_schema_1.json"
 _TUNED = """\
@@ -75,6 +79,8 @@ def kinds() -> Iterator[Kind]:
         yield Kind(f"YAML of {name}", good, _benchmark, "own.yaml")
     labels = "file,label\n" + "".join(f"{name},{k}\n" for k, name in enumerate(IMAGES))
     yield Kind("labels.csv", labels.encode(), _labels, LABELS)
+    for file in (ARRAYS, f"{ARRAY.name}.npy"):
+        yield Kind(file, _arrays(file), _read_arrays, file)
     lines = "".join(f"{name} {k}\n" for k, name in enumerate(IMAGES))
     yield Kind("val_map.txt", lines.encode(), _val_map, "val_map.txt")
     yield Kind("detail log", _detail_log(), _detail, DETAIL_FILE)
@@ -155,6 +161,24 @@ def _labels(path: Path) -> list[str]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = [",".join(row) for row in csv.reader(file) if row]
     return rows[1:] if len(rows) - len(listing.names) not in {0, 1} else []
+
+
+def _arrays(file: str) -> bytes:
+    """Return an archive of an input and labels, or the file of the input."""
+    held, content = np.arange(60, dtype=np.int64).reshape(10, 6), io.BytesIO()
+    if file == ARRAYS:
+        np.savez_compressed(content, ids=held, labels=np.arange(10))
+    else:
+        np.save(content, held)
+    return content.getvalue()
+
+
+def _read_arrays(path: Path) -> list[str]:
+    labels = "labels" if path.name == ARRAYS else None
+    listing = list_arrays(ArraysData(labels=labels), path, [ARRAY], read_label)
+    for array in listing.arrays:
+        array.sum()  # a file that is mapped is read only now
+    return []
 
 
 def _val_map(path: Path) -> list[str]:

@@ -20,6 +20,8 @@ from sut.serve.responses import Responses
 from sut.serve.samples import SampleReader, SampleSource
 from sut.serve.workers.executor import WINDOW_BATCHES, Executor, ExecutorSpec, Timing
 from sut.serve.workers.thread import ThreadWorker
+from tests.backends.conformance import BOUND, make_samples
+from tests.backends.models import THREE, save, three, three_answers
 from tests.sut.helpers import own
 
 LIMIT_S = 10.0
@@ -210,6 +212,22 @@ def test_answers_are_those_of_the_samples_asked_for(
 
     assert responses.record_bytes == own.CLASSES * 4
     assert responses.block.tobytes() == b"".join(alone[k] for k in wanted)
+
+
+def test_the_responses_of_several_inputs_are_those_of_numpy(tmp_path: Path) -> None:
+    engine = EngineSpec("onnxruntime", save(three(), tmp_path), THREE, "logits", CAP)
+    samples = make_samples(engine, seed=4)
+    paths = tuple(str(tmp_path / f"{name}.npy") for name in samples)
+    for path, array in zip(paths, samples.values(), strict=True):
+        np.save(path, array)
+    executor = Executor(ExecutorSpec(engine, Raw()))
+    executor.load(SampleSource(paths, BOUND, THREE, (7, 2, 9, 4)).read())
+
+    responses = executor.run([9, 7, 2])
+    executor.close()
+
+    logits = three_answers(**samples)[0]
+    assert responses.block.tobytes() == logits[[9, 7, 2]].tobytes()
 
 
 def test_warm_up_measures_every_size_on_the_samples_there_are() -> None:

@@ -86,6 +86,8 @@ def settle(
     near = [other for other in others if rates[other] >= (1 - _CONTENDER_SHARE) * rates[best]]
     chosen = yield from _other_workers(job, lessons, best, rates[best])
     rival = near[0] if near else best if chosen != best else None
+    if job.space.has_ladder:
+        rival = None  # each of its runs would open the engines anew, for longer than it lasts
     claim = Claim(chosen, rounded(lessons.safe_rate(chosen, rates[best])), rival)
     claim = yield from confirm(job, lessons, claim, say)
     return _answer(model, ranked, lessons, claim)

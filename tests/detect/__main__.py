@@ -18,9 +18,9 @@ import yaml
 from data.benchmark import FOLDER, load_benchmark
 from data.model import resolve_model
 from sut.base.environment import ROOT
-from sut.base.errors import SutError
+from sut.base.errors import ConfigError, SutError
 from tests.detect.draw import SHOWN, draw
-from tests.detect.images import make_images
+from tests.detect.images import fetch, fill
 from tests.detect.truth import CENTERNET, DESCRIPTION, write_pseudo_truth
 
 NAME = "nanodet-pseudo-truth"
@@ -45,10 +45,13 @@ def main() -> int:
 def _run(out: Path, min_duration_s: str) -> int:
     for benchmark in ("nanodet", str(CENTERNET)):  # npm may be missing, so it comes first
         resolve_model(load_benchmark(benchmark), None)
+    photos, clip = fetch()
+    if out.exists():
+        raise ConfigError(f"--out {out}: it exists; expected the name of a new folder.")
     images, drawn = out / "images", out / "drawn"
     images.mkdir(parents=True)
     drawn.mkdir()
-    paths = make_images(images)
+    paths = fill(images, photos, clip)
     truth = out / "pseudo-ground-truth.json"
     objects = write_pseudo_truth(images, truth)
     print(f"{len(paths)} images, {objects} objects of the pseudo ground truth: {truth}", flush=True)

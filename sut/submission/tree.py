@@ -120,7 +120,7 @@ def _staging(tree: Path) -> Iterator[Path]:
 
 
 def _place(order: Order, tree: Path, scenario: str) -> Place:
-    return Place(order.submitter_in(tree), order.system_name, order.benchmark.name, scenario)
+    return Place(order.submitter_in(tree), order.system_name, order.place, scenario)
 
 
 def _is_ours(place: Place) -> bool:
@@ -185,7 +185,7 @@ def _stage_common(order: Order, staging: Path, parts: Mapping[str, Part]) -> Non
     else:
         mapping = json.dumps(_model_mapping(order, order.tree), indent=2) + "\n"
         _write(submitter.folder / MODEL_MAPPING_FILE, mapping)
-    _stage_source(submitter.source / order.benchmark.name, order)
+    _stage_source(submitter.source / order.place, order)
 
 
 def _stage_source(folder: Path, order: Order) -> None:
@@ -220,7 +220,7 @@ def _move_in(order: Order, staging: Path, done: Mapping[str, object]) -> None:
     old = staging / "replaced"
     old.mkdir()
     made, target = order.submitter_in(staging), order.submitter_in(order.tree)
-    moves = [(made.source / order.benchmark.name, target.source / order.benchmark.name)]
+    moves = [(made.source / order.place, target.source / order.place)]
     for scenario in done:
         pairs = zip(
             _place(order, staging, scenario).folders(),

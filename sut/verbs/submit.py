@@ -51,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--work", type=Path, metavar="DIR", help="folder of the runs (default: TREE-runs)"
     )
     parser.add_argument(
-        "--stands-for", metavar="MODEL", help="open: the round's benchmark to be compared with"
+        "--stands-for",
+        metavar="MODEL",
+        help="the round's benchmark to compare with; closed: one of the benchmark's names",
     )
     add_options(parser, "--model", "--data", "--user-conf")
     parser.add_argument(

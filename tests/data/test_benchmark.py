@@ -61,7 +61,7 @@ def test_a_detector_of_v05_reads_coco_and_the_boxes_of_its_model(name: str) -> N
 def test_efficientnet_says_that_it_is_no_mlperf_benchmark() -> None:
     benchmark = load_benchmark("efficientnet-lite0")
 
-    assert benchmark.mlperf is None
+    assert benchmark.mlperf_names == ()
     assert "not an MLPerf benchmark" in benchmark.description
     assert benchmark.rules("Server").target_latency_ms == 100
 

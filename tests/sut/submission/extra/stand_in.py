@@ -12,6 +12,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -60,16 +61,51 @@ USER_CONF = """*.SingleStream.target_latency = 9
 *.Server.target_qps = 50
 *.Offline.target_qps = 82
 """
-PARTS = ("performance", "accuracy", *TESTS)
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """What a tree is made of instead of a model, a device and a data set.
+
+    Attributes:
+        why: it must not be submitted.
+        benchmark: its YAML file; its data are beside it.
+        model: of the round.
+        round: its name.
+        system_type: as the checkers spell it.
+        module: to repeat it.
+    """
+
+    why: str
+    benchmark: Path
+    model: str
+    round: str
+    system_type: str
+    module: str
 
 
 def main(folder: Path, round_name: str) -> int:
     """Make what is missing in `folder`; return 0 when four results are in the tree."""
     make_inputs(folder)
-    order = make_order(folder, round_name)
+    return make(
+        folder,
+        StandIn(
+            why=WHY,
+            benchmark=folder / "resnet50.yaml",
+            model="resnet",
+            round=round_name,
+            system_type="datacenter,edge",
+            module="tests.sut.submission.extra.stand_in",
+        ),
+    )
+
+
+def make(folder: Path, given: StandIn) -> int:
+    """Run what is missing and write the tree; return 0 when all results are in it."""
+    order = make_order(folder, given)
     require_loadgen(order.round, version())
     start_s = time.monotonic()
-    run_all(order, folder)
+    run_all(order)
     print(f"tests: {time.monotonic() - start_s:.0f} s")
     outcomes = submit(order, print)
     report(order, outcomes, as_json=False)
@@ -94,18 +130,16 @@ def make_inputs(folder: Path) -> None:
     (system / "user.conf").write_text(USER_CONF, "utf-8")
 
 
-def make_order(folder: Path, round_name: str) -> Order:
+def make_order(folder: Path, given: StandIn) -> Order:
     """Return the order that no option of the command line can make: one with a stand-in."""
-    benchmark = load_benchmark(str(folder / "resnet50.yaml"))
-    round_ = round_named(round_name)
-    rules = round_.models["resnet"]
-    text = f"STAND-IN: {WHY}"
-    described = dict.fromkeys(system_json.NEEDED, text)
+    round_ = round_named(given.round)
+    rules = round_.models[given.model]
+    described = dict.fromkeys(system_json.NEEDED, f"STAND-IN: {given.why}")
     system: dict[str, object] = {
         **dict.fromkeys(system_json.PRESENT, ""),
         **described,
         "status": "rdi",
-        "system_type": "datacenter,edge",
+        "system_type": given.system_type,
         "number_of_nodes": "1",
         "host_processors_per_node": "1",
         "accelerators_per_node": "0",
@@ -114,26 +148,26 @@ def make_order(folder: Path, round_name: str) -> Order:
         round=round_,
         division="closed",
         submitter=SUBMITTER,
-        benchmark=benchmark,
+        benchmark=load_benchmark(str(given.benchmark)),
         rules=rules,
         system_name="stand-in-system",
         system_folder=folder / "stand-in-system",
         system=system,
-        scenarios=rules.scenarios["datacenter,edge"],
+        scenarios=rules.scenarios[given.system_type],
         tree=folder / "submission",
         work=folder / "runs",
         data=folder / "data",
-        stand_in=WHY,
-        command="tests.sut.submission.extra.stand_in DIR",
+        stand_in=given.why,
+        command=f"{given.module} DIR",
     )
 
 
-def run_all(order: Order, folder: Path) -> None:
+def run_all(order: Order) -> None:
     """Run every test that is missing, all at once: they sleep, and do not disturb each other."""
-    prepare(order.benchmark, order.data)  # once, before sixteen do it at the same time
+    prepare(order.benchmark, order.data)  # once, before all of them do it at the same time
     running = []
     for scenario in order.scenarios:
-        for part in PARTS:
+        for part in ("performance", "accuracy", *order.audits):
             out = order.folder(scenario) / part
             if (out / SUMMARY_FILE).exists():
                 continue
@@ -144,7 +178,7 @@ def run_all(order: Order, folder: Path) -> None:
                 audit.write_text(audit_config(part, order.rules.audit_samples), "utf-8")
                 options = ["--audit-config", str(audit)]
             command = [
-                *(sys.executable, "-m", "sut", "run", "-b", str(folder / "resnet50.yaml")),
+                *(sys.executable, "-m", "sut", "run", "-b", str(order.benchmark.file)),
                 *("-s", scenario, "--system", str(order.system_folder)),
                 *("--data", str(order.data), "--out", str(out), *options),
             ]

@@ -111,7 +111,7 @@ extra: $(DEV) ## Make two full-length submissions in OUT=: 12 minutes, then 45 o
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-postprocess bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -148,6 +148,9 @@ bench-tuner: $(DEV) ## Compare the tuner with bisection and brute force, in the 
 
 bench-dispatch: $(DEV) ## Measure the harness alone, with a backend that computes nothing
 	@$(BIN)/python -m tests.benchmarks.dispatch $(ARGS)
+
+bench-postprocess: $(DEV) ## Measure what boxes cost on one core; ARGS=ROUNDS
+	@$(BIN)/python -m tests.benchmarks.postprocess $(ARGS)
 
 bench-gpu: $(DEV) ## Measure this machine's GPUs, alone and through the harness
 	@$(BIN)/python -m tests.benchmarks.gpu $(ARGS)

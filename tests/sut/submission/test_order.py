@@ -33,6 +33,37 @@ def test_closed_has_compliance_tests_and_open_has_none() -> None:
     assert replace(CLOSED, division="open").audits == ()
 
 
+@pytest.mark.parametrize(
+    ("benchmark", "round_name", "model", "place"),
+    [
+        ("resnet50", "v6.1", "resnet", "resnet50"),
+        ("yolo11l", "v6.1", "yolo-99", "yolo-99"),
+        ("yolo11l", "v6.1", "yolo-95", "yolo-95"),
+        ("retinanet", "v5.1", "retinanet", "retinanet"),
+        ("ssd-resnet34", "v0.5", "ssd-large", "ssd-resnet34"),
+    ],
+)
+def test_a_closed_result_lies_where_the_checkers_know_its_name(
+    benchmark: str, round_name: str, model: str, place: str
+) -> None:
+    round_ = round_named(round_name)
+    rules = round_.models[model]
+
+    order = replace(CLOSED, round=round_, benchmark=load_benchmark(benchmark), rules=rules)
+
+    assert order.place == place
+    # The runs of both names of a benchmark are the same.
+    assert order.folder("Offline").parent.name == benchmark
+
+
+def test_an_open_result_keeps_the_benchmarks_own_name() -> None:
+    yolo = load_benchmark("yolo11l")
+
+    order = replace(CLOSED, benchmark=yolo, rules=ROUND.models["yolo-99"], division="open")
+
+    assert order.place == "yolo11l"
+
+
 def test_a_compliance_test_alone_is_not_of_the_closed_division() -> None:
     audit = replace(CLOSED, division=None)
 

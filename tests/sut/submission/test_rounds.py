@@ -98,6 +98,37 @@ def test_closed_knows_only_the_rounds_own_benchmarks() -> None:
         rules_for(round_, OWN, "closed", "resnet")
 
 
+def test_in_closed_a_benchmark_with_several_names_is_one_of_them() -> None:
+    round_, yolo = round_named("v6.1"), load_benchmark("yolo11l")
+
+    assert rules_for(round_, yolo, "closed", None).name == "yolo-99"
+    assert rules_for(round_, yolo, "closed", "yolo-95").target == pytest.approx(50.73)
+    with pytest.raises(ConfigError, match=r"--stands-for: .*Name one of yolo-99, yolo-95"):
+        rules_for(round_, yolo, "closed", "resnet")
+
+
+@pytest.mark.parametrize(
+    ("name", "round_name", "model"),
+    [
+        ("yolo11l", "v6.1", "yolo-99"),
+        ("retinanet", "v5.1", "retinanet"),
+        ("ssd-mobilenet", "v0.5", "ssd-small"),
+        ("ssd-resnet34", "v0.5", "ssd-large"),
+    ],
+)
+def test_a_detector_has_the_counts_and_the_target_of_its_round(
+    name: str, round_name: str, model: str
+) -> None:
+    benchmark, rules = load_benchmark(name), round_named(round_name).models[model]
+
+    assert rules_for(round_named(round_name), benchmark, "closed", None) is rules
+    assert benchmark.accuracy.count == rules.dataset_size
+    assert benchmark.accuracy.target == pytest.approx(rules.target / 100)
+    assert benchmark.performance_sample_count == rules.performance_sample_count
+    bound = benchmark.rules("Server", "v0.5" if round_name == "v0.5" else "current")
+    assert bound.target_latency_ms == rules.server_bound_ms
+
+
 def test_in_open_a_model_stands_for_one_of_the_round() -> None:
     round_ = round_named("v6.1")
 

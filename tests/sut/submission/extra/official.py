@@ -1,11 +1,12 @@
 """Let the official tools of mlcommons/inference judge a tree, and the runs that it was made from.
 
-    python -m tests.sut.submission.extra.official INFERENCE TREE [RUNS VAL_MAP]
+    python -m tests.sut.submission.extra.official INFERENCE TREE [RUNS LABELS]
 
 INFERENCE is a checkout of mlcommons/inference. Both checkers must accept TREE without a skip flag,
-with as many results as it has. With RUNS (the folder of systems in `--work`, .../full) and the
-labels, accuracy-imagenet.py, both run_verification.py and truncate_accuracy_log.py make the same
-tree again from the whole logs, and every file of LoadGen's and of the accuracy must be the same.
+with as many results as it has. With RUNS (the folder of systems in `--work`, .../full) and LABELS
+(val_map.txt of ImageNet, or the folder of COCO with its annotations/), the accuracy script, both
+run_verification.py and truncate_accuracy_log.py make the same tree again from the whole logs, and
+every file of LoadGen's and of the accuracy must be the same.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def _remake(inference: Path, tree: Path, runs: Path, labels: Path, scratch: Path
 def _remake_result(inference: Path, place: Place, runs: Path, labels: Path, scratch: Path) -> None:
     """Put the whole logs and the official texts where ours are."""
     log = "mlperf_log_accuracy.json"
-    tool = inference / "vision/classification_and_detection/tools/accuracy-imagenet.py"
+    tools = inference / "vision/classification_and_detection/tools"
     for folder, run in (
         (place.accuracy, "accuracy"),
         (place.audit("TEST01") / "accuracy", "TEST01"),
@@ -74,17 +75,23 @@ def _remake_result(inference: Path, place: Place, runs: Path, labels: Path, scra
         if not folder.is_dir():
             continue
         shutil.copyfile(runs / run / log, folder / log)
-        said = _run(
-            *(tool, "--mlperf-accuracy-file", folder / log, "--imagenet-val-file", labels),
-            *("--dtype", "float32"),
-            cwd=scratch,
-        )
-        (folder / "accuracy.txt").write_text(said, "utf-8")
+        (folder / "accuracy.txt").write_text(_accuracy(tools, folder / log, labels), "utf-8")
     for test, options in (("TEST01", ["--dtype", "float32"]), ("TEST04", [])):
         if place.audit(test).is_dir():
             script = inference / "compliance" / test / "run_verification.py"
             paths = ["-r", place.results, "-c", runs / test, "-o", place.results]
             _run(script, *paths, *options, cwd=scratch)
+
+
+def _accuracy(tools: Path, log: Path, labels: Path) -> str:
+    """Return the line that the official script prints for a log."""
+    if labels.is_dir():
+        options = ["--mlperf-accuracy-file", log, "--coco-dir", labels]
+        said = _run(tools / "accuracy-coco.py", *options, cwd=log.parent)
+        (log.parent / "coco-results.json").unlink()
+        return said.splitlines()[-1] + "\n"
+    options = ["--mlperf-accuracy-file", log, "--imagenet-val-file", labels, "--dtype", "float32"]
+    return _run(tools / "accuracy-imagenet.py", *options, cwd=log.parent)
 
 
 def _compare(submitter: Submitter, ours: Path, theirs: Path) -> bool:

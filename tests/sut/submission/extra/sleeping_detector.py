@@ -15,6 +15,8 @@ from backends.null.engine import NullEngine, Options
 from backends.options import read_options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from backends.base import Array, EngineSpec
 
 CLASSES, CANDIDATES = 80, 200
@@ -34,9 +36,10 @@ class SleepingDetector(NullEngine):
         self.outputs = (TensorSpec("output0", head.shape[1:], "float32"),)
         self.facts = {**self.facts, "backend": "stand-in", "simulated": False}
 
-    def _answer(self, count: int) -> tuple[Array, ...]:
-        super()._answer(count)
-        return (self._heads[:count],)
+    def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:
+        """See `Engine.infer`."""
+        super().infer(rows)
+        return (self._heads[: len(rows)],)
 
 
 def open_engine(spec: EngineSpec) -> SleepingDetector:

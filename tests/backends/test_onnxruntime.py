@@ -121,6 +121,26 @@ def test_the_named_output_comes_first(tmp_path: Path) -> None:
     assert [output.name for output in engine.outputs] == ["best", "logits"]
 
 
+def test_a_model_for_one_image_may_answer_with_as_many_rows_as_it_found(tmp_path: Path) -> None:
+    """As MLPerf's RetinaNet: boxes [k, 4] without a batch axis."""
+    constants = {"floor": np.array(0.0, np.float32)}
+    nodes = [
+        helper.make_node("Greater", ["x", "floor"], ["above"]),
+        helper.make_node("NonZero", ["above"], ["places"]),
+        helper.make_node("Transpose", ["places"], ["found"], perm=[1, 0]),
+    ]
+    found = helper.make_tensor_value_info("found", TensorProto.INT64, ["k", 4])
+    path = save(model(nodes, [floats("x", 1, *SHAPE)], [found], constants), tmp_path)
+    engine = open_engine(spec_of(path, max_batch_size=1))
+    samples = np.zeros((2, *SHAPE), np.float32)
+    samples[1, 0, 1, 1:3] = 1
+    engine.bind({"x": samples})
+
+    assert engine.infer([0])[0].shape == (0, 4)
+    assert engine.infer([1])[0].tolist() == [[0, 0, 1, 1], [0, 0, 1, 2]]
+    engine.close()
+
+
 def test_a_model_with_a_fixed_batch_axis_runs_batches_of_one(tmp_path: Path) -> None:
     samples = np.ones((3, *SHAPE), np.float32)
     engine = open_engine(spec_of(save(linear(batch=1), tmp_path), max_batch_size=1))

@@ -32,7 +32,6 @@ def test_the_benchmarks_of_v05_have_their_bounds() -> None:
     # inference_rules.adoc of 2019-10-10, section 4
     assert bounds_ms == {
         "mobilenet": 10,
-        "nanodet": None,
         "resnet50": 15,
         "ssd-mobilenet": 10,
         "ssd-resnet34": 100,

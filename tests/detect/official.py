@@ -1,6 +1,6 @@
 """Compares our mAP with that of MLPerf's accuracy scripts, on made logs of the size of a benchmark.
 
-    python -m tests.data.tasks.detection.official INFERENCE [IMAGES]
+    python -m tests.detect.official INFERENCE [IMAGES]
 
 INFERENCE is a checkout of mlcommons/inference. For each of six detectors, from good to bad, one of
 80 categories of COCO each and one of OpenImages, both score the same log of IMAGES images (1,525),

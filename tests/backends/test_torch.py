@@ -16,6 +16,7 @@ from tests.backends.conformance import (
     SlotsTestCase,
     SpawnTestCase,
     make_samples,
+    rows_of,
 )
 from tests.backends.models import (
     CLASSES,
@@ -165,6 +166,21 @@ def test_a_compiled_model_of_three_inputs_answers_the_same(tmp_path: Path, form:
 
     for rows in ([4, 1], [7]):
         np.testing.assert_array_equal(engine.infer(rows)[0], three_answers(**samples)[0][rows])
+    engine.close()
+
+
+def test_indices_stay_whole_numbers_in_half_precision(tmp_path: Path) -> None:
+    path = save_three(tmp_path / "model.pt", "script")
+    spec = replace(spec_of(path, precision="fp16"), inputs=THREE)
+    samples = make_samples(spec, seed=6)
+    engine = open_engine(spec)
+
+    logits, best = engine.infer_arrays(rows_of(samples, slice(CAP)))
+
+    wanted = three_answers(**samples)
+    np.testing.assert_array_equal(best, wanted[1][:CAP])
+    np.testing.assert_array_equal(logits, wanted[0][:CAP])
+    assert logits.dtype == np.float16
     engine.close()
 
 

@@ -38,7 +38,10 @@ CONVERTERS: Mapping[str, tuple[str, str]] = {
     "centernet": ("data.convert.tfjs", "centernet"),
 }
 # Each network: the module that makes it with random weights.
-MAKERS: Mapping[str, str] = {"resnet50-v1.5": "data.convert.resnet50"}
+MAKERS: Mapping[str, str] = {
+    "resnet50-v1.5": "data.convert.resnet50",
+    "yolo11l": "data.convert.yolo11",
+}
 # Files for other backends than ONNX Runtime; only that backend can check them.
 ENGINE_SUFFIXES = frozenset({".plan", ".engine", ".trt", ".pt", ".pt2"})
 

@@ -7,11 +7,13 @@ convolutions, as they are for inference: https://arxiv.org/abs/1512.03385, table
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
+
+from data.convert.network import Network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 
 VERSION = "1"  # raise it whenever the same seed becomes another file
 
-_OPSET = 17
-_IR_VERSION = 9  # read by ONNX Runtime 1.15 and later
 _CLASSES = 1000
 _SIDE = 224
 _BLOCKS = (3, 4, 6, 3)
@@ -32,26 +32,23 @@ _RESIDUAL_SCALE = 0.25
 
 def make(target: Path, seed: int, dtype: str) -> None:
     """Write the model to `target`, weights and input in `dtype`; the same bytes for a seed."""
-    model = _Graph(seed, np.dtype(dtype)).build()
-    onnx.checker.check_model(model)
-    target.write_bytes(model.SerializeToString(deterministic=True))
+    network = Network(seed, dtype)
+    _ResNet(network).add_layers()
+    output = helper.make_tensor_value_info("top1", TensorProto.INT64, ["N", 1])
+    network.write(target, "resnet50_random", (3, _SIDE, _SIDE), output)
 
 
-class _Graph:
-    """An ONNX graph while it grows; a value is known by its name."""
+@dataclass(frozen=True, slots=True)
+class _ResNet:
+    """The network's layers, each from a name to a name."""
 
-    def __init__(self, seed: int, dtype: np.dtype[Any]) -> None:
-        self._random = np.random.default_rng(seed)
-        self._dtype = dtype
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
+    net: Network
 
-    def build(self) -> onnx.ModelProto:
-        """Return the whole model."""
+    def add_layers(self) -> None:
+        """Add all, in order."""
+        net = self.net
         x = self._relu(self._conv("input", "stem", (64, 3, 7), stride=2))
-        x = self._node(
-            "MaxPool", "pool", [x], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]
-        )
+        x = net.node("MaxPool", "pool", [x], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
         channels = 64
         for stage, blocks in enumerate(_BLOCKS):
             width = 64 << stage
@@ -59,13 +56,12 @@ class _Graph:
                 stride = 2 if stage and not block else 1
                 x = self._block(x, f"stage{stage + 1}.{block}", (channels, width), stride)
                 channels = width * _EXPANSION
-        x = self._node("Flatten", "flat", [self._node("GlobalAveragePool", "mean", [x])])
-        weight = self._constant("fc.weight", (_CLASSES, channels), channels)
-        bias = self._constant("fc.bias", (_CLASSES,), _CLASSES)
-        x = self._node("Gemm", "logits", [x, weight, bias], transB=1)
-        scores = self._node("Cast", "scores", [x], to=TensorProto.FLOAT)
-        self._node("ArgMax", "top1", [scores], axis=1, keepdims=1)
-        return self._model()
+        x = net.node("Flatten", "flat", [net.node("GlobalAveragePool", "mean", [x])])
+        weight = net.constant("fc.weight", self._he((_CLASSES, channels), channels))
+        bias = net.constant("fc.bias", self._he((_CLASSES,), _CLASSES))
+        x = net.node("Gemm", "logits", [x, weight, bias], transB=1)
+        scores = net.node("Cast", "scores", [x], to=TensorProto.FLOAT)
+        net.node("ArgMax", "top1", [scores], axis=1, keepdims=1)
 
     def _block(self, x: str, name: str, channels: tuple[int, int], stride: int) -> str:
         """Reduce, filter, expand; add the input, projected where its shape changes."""
@@ -76,7 +72,7 @@ class _Graph:
         y = self._conv(y, f"{name}.expand", (after, width, 1), scale=_RESIDUAL_SCALE)
         if before != after or stride > 1:
             x = self._conv(x, f"{name}.project", (after, before, 1), stride=stride)
-        return self._relu(self._node("Add", f"{name}.add", [y, x]))
+        return self._relu(self.net.node("Add", f"{name}.add", [y, x]))
 
     def _conv(
         self,
@@ -88,39 +84,13 @@ class _Graph:
         scale: float = 1.0,
     ) -> str:
         out, into, side = shape
-        weight = self._constant(
-            f"{name}.weight", (out, into, side, side), into * side * side, scale
-        )
-        bias = self._constant(f"{name}.bias", (out,), out)
-        pads = [side // 2] * 4
-        return self._node(
-            "Conv", name, [x, weight, bias],
-            kernel_shape=[side, side], strides=[stride, stride], pads=pads,
-        )  # fmt: skip
+        weight = self._he((out, into, side, side), into * side * side, scale)
+        return self.net.conv(name, x, weight, self._he((out,), out), strides=[stride, stride])
 
     def _relu(self, x: str) -> str:
-        return self._node("Relu", f"{x}.relu", [x])
+        return self.net.node("Relu", f"{x}.relu", [x])
 
-    # An attribute is a number, or a list of them, as the operator says.
-    def _node(self, op: str, name: str, inputs: list[str], **attributes: Any) -> str:
-        self._nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
-        return name
-
-    def _constant(self, name: str, shape: tuple[int, ...], fan_in: int, scale: float = 1.0) -> str:
-        """Add normal weights after He et al.: a layer does not change the spread."""
-        values: NDArray[np.float64] = self._random.standard_normal(shape)
-        values *= scale * np.sqrt(2 / fan_in)
-        self._constants.append(numpy_helper.from_array(values.astype(self._dtype), name))
-        return name
-
-    def _model(self) -> onnx.ModelProto:
-        kind = helper.np_dtype_to_tensor_dtype(self._dtype)
-        graph = helper.make_graph(
-            self._nodes,
-            "resnet50_random",
-            [helper.make_tensor_value_info("input", kind, ["N", 3, _SIDE, _SIDE])],
-            [helper.make_tensor_value_info("top1", TensorProto.INT64, ["N", 1])],
-            self._constants,
-        )
-        opset = helper.make_opsetid("", _OPSET)
-        return helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION)
+    def _he(self, shape: tuple[int, ...], fan_in: int, scale: float = 1.0) -> NDArray[np.float64]:
+        """Return normal weights after He et al.: a layer does not change the spread."""
+        weight: NDArray[np.float64] = self.net.random(shape) * (scale * np.sqrt(2 / fan_in))
+        return weight

@@ -34,13 +34,16 @@ from tests.backends.models import (
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from onnx import helper, numpy_helper  # noqa: E402 - after the check that torch is there
+import onnxruntime  # noqa: E402 - after the check that torch is there
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
+
+from data.convert import yolo11  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from onnx import ModelProto
+    from onnx import ModelProto, NodeProto
 
     from backends.base import Array, Arrays, OptionValue
 
@@ -312,7 +315,95 @@ def test_onnx_operators_compute_what_onnx_says(tmp_path: Path) -> None:
     )
 
 
+def detector_cases() -> dict[str, tuple[list[NodeProto], dict[str, Array]]]:
+    """Return nodes from x [N, 4, 6, 5] to y, one operator in each case, and their constants."""
+    node = helper.make_node
+    shape = np.array([0, 2, -1], np.int64)
+    halves = [node("Split", ["x", "sizes"], ["a", "b"], axis=1), node("Sub", ["b", "a"], ["y"])]
+    equal = [node("Split", ["x"], ["a", "b"], axis=2), node("Div", ["b", "a"], ["y"])]
+    window = {"starts": [1, -4], "ends": [2**62, -1], "axes": [1, 3], "steps": [2, 1]}
+    scales = np.array([1, 1, 2, 3], np.float32)
+    doubled = node(
+        "Resize", ["x", "", "scales"], ["y"],
+        mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor",
+    )  # fmt: skip
+    held = numpy_helper.from_array(np.array([2.5], np.float32))
+    return {
+        "Concat": ([node("Concat", ["x", "x"], ["y"], axis=-1)], {}),
+        "Constant": ([node("Constant", [], ["c"], value=held), node("Mul", ["x", "c"], ["y"])], {}),
+        "Constant of a number": (
+            [node("Constant", [], ["c"], value_float=2.5), node("Add", ["x", "c"], ["y"])], {},
+        ),
+        "Reshape": ([node("Reshape", ["x", "shape"], ["y"])], {"shape": shape}),
+        "Resize": ([doubled], {"scales": scales}),
+        "Resize as by default": ([node("Resize", ["x", "", "scales"], ["y"])], {"scales": scales}),
+        "Sigmoid": ([node("Sigmoid", ["x"], ["y"])], {}),
+        "Slice": (
+            [node("Slice", ["x", *window], ["y"])],
+            {name: np.array(value, np.int64) for name, value in window.items()},
+        ),
+        "Split": (halves, {"sizes": np.array([2, 2], np.int64)}),
+        "Split into equal parts": (equal, {}),
+        "Transpose": ([node("Transpose", ["x"], ["y"], perm=[0, 3, 1, 2])], {}),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("case", detector_cases())
+def test_an_operator_of_detectors_computes_what_onnx_runtime_computes(
+    tmp_path: Path, case: str
+) -> None:
+    nodes, constants = detector_cases()[case]
+    open_axes = floats("y", "N", *["?"] * (2 if case == "Reshape" else 3))
+    path = save(model(nodes, [floats("x", "N", 4, 6, 5)], [open_axes], constants), tmp_path)
+    samples = np.random.default_rng(6).standard_normal((3, 4, 6, 5)).astype(np.float32)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    found = answers_of(spec_of(path, TensorSpec("x", (4, 6, 5), "float32")), samples)
+
+    np.testing.assert_allclose(
+        found.astype(np.float32), session.run(None, {"x": samples})[0], rtol=1e-6
+    )
+
+
+def test_a_whole_detector_answers_as_onnx_runtime_does(tmp_path: Path) -> None:
+    yolo11.write(tmp_path / "n.onnx", 0, "float32", "n", 64)
+    samples = np.random.default_rng(7).random((2, 3, 64, 64), np.float32)
+    session = onnxruntime.InferenceSession(tmp_path / "n.onnx", providers=["CPUExecutionProvider"])
+    spec = spec_of(str(tmp_path / "n.onnx"), TensorSpec("images", (3, 64, 64), "float32"))
+    engine = open_engine(spec)
+
+    (found,) = engine.infer_arrays({"images": samples})
+
+    (want,) = session.run(None, {"images": samples})
+    np.testing.assert_allclose(np.asarray(found, np.float32)[:, :4], want[:, :4], atol=0.05)
+    np.testing.assert_allclose(
+        np.asarray(found, np.float32)[:, 4:], want[:, 4:], rtol=0.02, atol=1e-6
+    )
+    engine.close()
+
+
 # Refusals
+
+
+def test_a_shape_that_is_computed_while_the_model_runs_is_refused(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["shape"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["w", "shape"], ["y"], name="odd"),
+    ]
+    weights = {"w": np.ones(4, np.float32)}
+    proto = model(nodes, [floats("x", 2)], [floats("y", "N", "M")], weights)
+
+    with pytest.raises(EngineError, match=r'"odd" of type Reshape computes its shape'):
+        open_engine(spec_of(save(proto, tmp_path), TensorSpec("x", (2,), "float32")))
+
+
+def test_a_resize_that_does_more_than_repeat_is_refused(tmp_path: Path) -> None:
+    node = helper.make_node("Resize", ["x", "", "scales"], ["y"], mode="linear")
+    scales = {"scales": np.array([1, 1, 2, 2], np.float32)}
+    proto = model([node], [floats("x", "N", *SHAPE)], [floats("y", "N", 2, 6, 8)], scales)
+
+    with pytest.raises(EngineError, match=r"Resize in mode linear"):
+        open_engine(spec_of(save(proto, tmp_path)))
 
 
 def test_an_operator_that_it_does_not_know_is_named(tmp_path: Path) -> None:

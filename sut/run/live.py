@@ -27,6 +27,8 @@ _FIRST, _SAMPLES, _OLDEST, _COMPLETED = (
 # Sixteen bins for each doubling of the latency: p99 within 4.4 %.
 _BINS_PER_OCTAVE = 16
 _PLAIN_STEP_S = 10.0
+# Nothing is said of what takes less.
+_LEAST_S = 0.5
 
 
 class Progress:
@@ -134,9 +136,10 @@ class WaitingLine:
         self._step = step
 
     def __call__(self) -> None:
-        """Print if it is time to."""
-        if self._screen.is_due():
-            self._screen.show(self.text(self._screen.clock() - self._start_s))
+        """Print if it is time to, and if it takes long at all."""
+        elapsed_s = self._screen.clock() - self._start_s
+        if elapsed_s >= _LEAST_S and self._screen.is_due():
+            self._screen.show(self.text(elapsed_s))
 
     def text(self, elapsed_s: float) -> str:
         """Return the current line."""

@@ -233,6 +233,18 @@ def test_many_short_waits_are_no_long_silence() -> None:
     assert tape.text.splitlines() == ["wait 1: 4 s", "wait 3: 2 s", "wait 4: 6 s"]
 
 
+def test_a_wait_that_has_just_begun_says_nothing() -> None:
+    now, tape = [0.0], Tape(terminal=False)
+    shared = screen(tape, now)
+    now[0] = 11.0  # a slow start of the program
+    line = WaitingLine("opening the engine", shared)
+
+    for now[0] in (11.0, 11.4, 11.6):
+        line()
+
+    assert tape.text.splitlines() == ["opening the engine: 1 s"]
+
+
 def test_a_clock_that_jumped_prints_one_line() -> None:
     now, tape = [0.0], Tape(terminal=False)
     line = WaitingLine("waiting", screen(tape, now))

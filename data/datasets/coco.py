@@ -57,8 +57,10 @@ def list_coco(options: CocoData, folder: Path) -> Listing:
     path = folder / options.annotations
     found = _read(path)
     names = tuple(image.file_name for image in found.images)
-    _check_once(path, "file_name", names)
-    _check_once(path, "id", tuple(image.id for image in found.images))
+    _check_once(path, "images: file_name", names)
+    _check_once(path, "images: id", tuple(image.id for image in found.images))
+    # pycocotools takes the last annotation of an id for all of them.
+    _check_once(path, "annotations: id", tuple(box.id for box in found.annotations))
     images = folder / options.images
     check_folder(images)
     check_present(images, names, path)
@@ -88,9 +90,9 @@ def _read(path: Path) -> _File:
 
 
 def _check_once(path: Path, key: str, values: tuple[str | int, ...]) -> None:
-    value, count = Counter(values).most_common(1)[0]
-    if count > 1:
-        raise DataError(f"{path}: {key} {value} is repeated; expected each image once.")
+    if len(set(values)) < len(values):
+        value = Counter(values).most_common(1)[0][0]
+        raise DataError(f"{path}: {key} {value} is repeated; expected each once.")
 
 
 def _true_box(annotation: _Annotation) -> TrueBox:

@@ -34,6 +34,7 @@ _OPTIONAL = (
     ("cuda-python", "cuda.bindings", "GPU workers", "pip install -e .[cuda]"),
     ("nvidia-ml-py", "pynvml", "GPU clocks, power and memory", "pip install -e .[cuda]"),
     ("torch", "torch", "torch backend", "pip install -e .[torch]"),
+    ("pycocotools", "pycocotools", "accuracy of boxes", "pip install -e .[detection]"),
 )
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from data.benchmark import load_benchmark
 from data.tasks.base import Frames
-from data.tasks.detection.suppression import suppress
+from data.tasks.detection.suppression import Limits, suppress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 CANDIDATES, CLASSES, SIDE = 8400, 80, 640
 IOU, MOST = 0.7, 300
+LIMITS = Limits(IOU, MOST, 2.0 * SIDE)
 
 
 def main(rounds: int = 30) -> None:
@@ -106,7 +107,7 @@ def picked(head: Floats) -> tuple[Floats, Floats, NDArray[np.intp]]:
 def ways() -> Mapping[str, Way]:
     """Return the ways to suppress, by name."""
     found: dict[str, Way] = {
-        "onnxrt": lambda boxes, scores, classes: suppress(boxes, scores, classes, IOU, MOST),
+        "onnxrt": lambda boxes, scores, classes: suppress(boxes, scores, classes, LIMITS),
         "numpy": by_numpy,
     }
     try:

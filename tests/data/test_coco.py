@@ -28,7 +28,7 @@ OPTIONS = CocoData(annotations="boxes.json", images=".")
 
 
 def written(folder: Path, **changes: object) -> Path:
-    content = {"images": IMAGES, "annotations": [BOX, {**BOX, "image_id": 77}], **changes}
+    content = {"images": IMAGES, "annotations": [BOX, {**BOX, "id": 1, "image_id": 77}], **changes}
     (folder / "boxes.json").write_text(json.dumps(content))
     return folder
 
@@ -71,8 +71,9 @@ def test_a_folder_of_data_is_known_by_cocos_names(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"images": [IMAGES[0], IMAGES[0]]}, r"boxes\.json: file_name b\.png is repeated"),
-        ({"images": [IMAGES[0], {**IMAGES[1], "id": 9}]}, r"boxes\.json: id 9 is repeated"),
+        ({"images": [IMAGES[0], IMAGES[0]]}, r"boxes\.json: images: file_name b\.png is repeated"),
+        ({"images": [IMAGES[0], {**IMAGES[1], "id": 9}]}, r"boxes\.json: images: id 9 is repeated"),
+        ({"annotations": [BOX, BOX]}, r"boxes\.json: annotations: id 0 is repeated"),
         ({"images": [{**IMAGES[0], "file_name": "c.png"}]}, r"1 of 1 images are not in .*c\.png"),
         ({"images": [{**IMAGES[0], "height": 0}]}, r"boxes\.json: .*`>= 1|> 0.*images"),
         ({"annotations": [{**BOX, "bbox": [1, 2, 3]}]}, r"boxes\.json: .*bbox"),

@@ -15,12 +15,14 @@ import yaml
 
 from data.accuracy import score
 from data.benchmark import FOLDER, benchmark_names, load_benchmark
-from data.dataset_schema import ArraysData, FolderData, ImagenetData
+from data.dataset_schema import ArraysData, CocoData, FolderData, ImagenetData
 from data.datasets.arrays import list_arrays
+from data.datasets.coco import list_coco
 from data.datasets.folder import list_folder
 from data.datasets.imagenet import list_imagenet
 from data.schema import AccuracyRule, InputTensor
 from data.tasks.classification import read_label
+from data.tasks.detection.truth import ImageTruth, TrueBox
 from scenarios import scenario, scenario_names
 from sut.base.errors import SutError
 from sut.config import user_conf
@@ -74,7 +76,7 @@ def kinds() -> Iterator[Kind]:
     conf = (SYSTEMS / "r740_4xt4" / "user.conf").read_bytes()
     conf += b"own.SingleStream.target_latency = 9\n*.Offline.min_duration = 1000\n"
     yield Kind("user.conf", conf, _user_conf, "user.conf")
-    for name in ("resnet50", "efficientnet-lite0"):
+    for name in ("resnet50", "efficientnet-lite0", "ssd-resnet34"):
         good = (FOLDER / f"{name}.yaml").read_bytes()
         yield Kind(f"YAML of {name}", good, _benchmark, "own.yaml")
     labels = "file,label\n" + "".join(f"{name},{k}\n" for k, name in enumerate(IMAGES))
@@ -83,6 +85,8 @@ def kinds() -> Iterator[Kind]:
         yield Kind(file, _arrays(file), _read_arrays, file)
     lines = "".join(f"{name} {k}\n" for k, name in enumerate(IMAGES))
     yield Kind("val_map.txt", lines.encode(), _val_map, "val_map.txt")
+    yield Kind("COCO annotations", _annotations(), _read_annotations, "boxes.json")
+    yield Kind("accuracy log of boxes", _box_log(), _boxes, "mlperf_log_accuracy.json")
     yield Kind("detail log", _detail_log(), _detail, DETAIL_FILE)
     yield Kind("accuracy log", _accuracy_log(), _accuracy, "mlperf_log_accuracy.json")
     yield Kind("summary.json", SUMMARY.read_bytes(), _summary, "summary.json")
@@ -185,6 +189,47 @@ def _val_map(path: Path) -> list[str]:
     listing = list_imagenet(ImagenetData(), path.parent, read_label)
     lines = [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     return lines if len(lines) != len(listing.names) else []
+
+
+def _annotations() -> bytes:
+    """Return annotations with a box for each image."""
+    content = {
+        "images": [
+            {"id": k, "file_name": name, "height": 10, "width": 12} for k, name in enumerate(IMAGES)
+        ],
+        "annotations": [
+            {"id": k, "image_id": k, "category_id": 3, "bbox": [1.5, 2, 4, 5], "area": 18.5,
+             "iscrowd": int(k == 4), "segmentation": [[1, 2, 3, 4, 5, 6]]}
+            for k in range(len(IMAGES))
+        ],
+        "categories": [{"id": 3, "name": "car"}],
+    }  # fmt: skip
+    return json.dumps(content, indent=0).encode()
+
+
+def _read_annotations(path: Path) -> list[str]:
+    list_coco(CocoData(annotations=path.name, images="."), path.parent)
+    return []
+
+
+def _box_log() -> bytes:
+    boxes = np.array([[0, 0.2, 0.1, 0.7, 0.5, 0.9, 3], [0, 0, 0, 1, 1, 0.1, 4]], np.float32)
+    records = [
+        {
+            "seq_id": k,
+            "qsl_idx": k,
+            "data": (boxes + np.eye(7)[0] * k).astype("<f4").tobytes().hex(),
+        }
+        for k in range(6)
+    ]
+    return json.dumps(records, indent=0).encode()
+
+
+def _boxes(path: Path) -> list[str]:
+    objects = [TrueBox(k, 3, (1, 2), (4, 5), 20) for k in range(6)]
+    truth = [ImageTruth(k, 10, 12, (box,)) for k, box in enumerate(objects)]
+    score(path, truth, AccuracyRule(metric="mAP"))
+    return []
 
 
 def _detail_log() -> bytes:

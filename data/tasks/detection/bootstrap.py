@@ -32,7 +32,7 @@ _RECALLS = np.linspace(0.0, 1.0, 101)
 
 
 def interval_95(value: float, matches: Matches) -> tuple[float, float] | None:
-    """Return the interval, the same for the same matches; None for fewer than two images.
+    """Return the interval, the same for the same matches; None if all draws have the same value.
 
     Args:
         value: the mean average precision.
@@ -46,9 +46,9 @@ def interval_95(value: float, matches: Matches) -> tuple[float, float] | None:
     draws = (generator.integers(0, images, images) for _ in range(RESAMPLES))
     drawn = [precision.of(np.bincount(draw, minlength=images)) for draw in draws]
     values = [one for one in drawn if one is not None]
-    if not values:
+    half = _Z95 * float(np.std(values)) if values else 0.0
+    if not half:
         return None
-    half = _Z95 * float(np.std(values))
     return max(0.0, value - half), min(1.0, value + half)
 
 

@@ -14,7 +14,7 @@ from msgspec import Meta
 from data.strict_yaml import Positive
 from data.tasks.base import Postprocess
 from data.tasks.detection.categories import TABLES, Table
-from data.tasks.detection.suppression import suppress
+from data.tasks.detection.suppression import Limits, suppress
 from sut.base.errors import EngineError
 
 if TYPE_CHECKING:
@@ -119,11 +119,12 @@ class BoxRecords:
             EngineError: an output has another shape, or a class has no category.
         """
         categories = self.options.category_of()
-        found = self.options.candidates(outputs, len(indices), self.frames)
-        return [
-            self._record(index, candidates, categories)
-            for index, candidates in zip(indices, found, strict=True)
-        ]
+        with np.errstate(over="ignore", invalid="ignore"):  # of boxes that no image can have
+            found = self.options.candidates(outputs, len(indices), self.frames)
+            return [
+                self._record(index, candidates, categories)
+                for index, candidates in zip(indices, found, strict=True)
+            ]
 
     def _record(self, index: int, found: Candidates, categories: Floats | None) -> Floats:
         kept = self._kept(found)
@@ -148,7 +149,9 @@ class BoxRecords:
             order: NDArray[np.intp] = np.argsort(-found.scores, kind="stable")[: options.max_boxes]
             return order
         classes = found.classes if options.class_wise else None
-        return suppress(found.boxes, found.scores, classes, options.iou, options.max_boxes)
+        reach = 2.0 * max(self.frames.height, self.frames.width)
+        limits = Limits(options.iou, options.max_boxes, reach)
+        return suppress(found.boxes, found.scores, classes, limits)
 
 
 def _categories(classes: NDArray[np.intp], categories: Floats | None) -> NDArray[np.intp] | Floats:

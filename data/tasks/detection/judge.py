@@ -65,7 +65,9 @@ def score(answers: Mapping[int, Boxes], labels: Sequence[ImageTruth]) -> Score:
             f"no annotation is of one of the {len(answers)} images in the log; expected boxes to "
             "judge the answers against."
         )
-    found = precision.evaluate(answers, labels)
+    with np.errstate(over="ignore", invalid="ignore"):  # of boxes that no image can have
+        found = precision.evaluate(answers, labels)
+        finding = findings.find(answers, labels)
     return Score(
         metric=METRIC,
         value=found.value,
@@ -73,7 +75,7 @@ def score(answers: Mapping[int, Boxes], labels: Sequence[ImageTruth]) -> Score:
         good=None,
         interval_95=interval_95(found.value, found.matches),
         line=f"mAP={100.0 * found.value:.3f}%",
-        finding=findings.find(answers, labels),
+        finding=finding,
     )
 
 

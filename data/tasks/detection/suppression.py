@@ -6,6 +6,7 @@ with this program. Knows only arrays.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,24 @@ if TYPE_CHECKING:
 _OPSET, _IR_VERSION = 13, 8
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What stays.
+
+    Attributes:
+        iou: a box that overlaps a better one more than this goes: intersection over union.
+        max_boxes: the most that stay.
+        reach: boxes are compared as if they were cut at this distance from 0. It bounds how far
+            classes are moved apart, and so the rounding: 0.02 pixels for 80 classes at 640 pixels.
+    """
+
+    iou: float
+    max_boxes: int
+    reach: float
+
+
 def suppress(
-    boxes: Floats, scores: Floats, classes: NDArray[np.intp] | None, iou: float, max_boxes: int
+    boxes: Floats, scores: Floats, classes: NDArray[np.intp] | None, limits: Limits
 ) -> NDArray[np.intp]:
     """Return the indices of the boxes that stay, the best first. Of equal scores the first stays.
 
@@ -28,18 +45,17 @@ def suppress(
         boxes: [k, 4] of two opposite corners each.
         scores: [k].
         classes: [k]; boxes of different classes do not suppress each other; None: they do.
-        iou: a box that overlaps a better one more than this goes: intersection over union.
-        max_boxes: the most that stay.
+        limits: see Limits.
     """
-    if classes is not None and len(boxes):
+    boxes = np.clip(boxes, -limits.reach, limits.reach)
+    if classes is not None:
         # Far from each other, boxes of two classes have no overlap, and one call does for all.
-        apart = boxes.max() - boxes.min() + 1
-        boxes = boxes + (classes * apart).astype(np.float32)[:, None]
+        boxes += (classes * (2 * limits.reach + 1)).astype(np.float32)[:, None]
     feeds = {
         "boxes": boxes[None],
         "scores": scores[None, None],
-        "max_boxes": np.array([max_boxes], np.int64),
-        "iou": np.array([iou], np.float32),
+        "max_boxes": np.array([limits.max_boxes], np.int64),
+        "iou": np.array([limits.iou], np.float32),
     }
     (kept,) = _session().run(None, feeds)
     indices: NDArray[np.intp] = kept[:, 2]

@@ -176,7 +176,10 @@ def test_one_wrong_order_among_right_boxes_is_counted() -> None:
     assert found.finding.startswith("3 of 36 boxes have ymin above ymax")
 
 
-MANY_IMAGES = [ImageTruth(index, 100, 200, IMAGE.boxes) for index in range(12)]
+MANY_IMAGES = [
+    replace(IMAGE, id=k, boxes=tuple(replace(box, id=10 * k + box.id) for box in IMAGE.boxes))
+    for k in range(12)
+]
 
 
 def test_images_without_any_box_score_nothing() -> None:
@@ -195,6 +198,15 @@ def test_images_without_any_box_score_nothing() -> None:
 def test_a_record_that_holds_no_boxes_is_refused(record: bytes, said: str) -> None:
     with pytest.raises(DataError, match=said):
         judge.read_answer(record, "log")
+
+
+def test_a_box_of_huge_numbers_is_wrong_and_no_error() -> None:
+    huge = right(0, IMAGE)
+    huge[0, 1:5] = [-3e38, -3e38, 3e38, 3e38]
+
+    found = judge.score({0: huge, **{k: RIGHT[k] for k in range(1, 12)}}, MANY_IMAGES)
+
+    assert 0.9 < found.value < 1
 
 
 def test_boxes_of_another_sample_are_refused() -> None:

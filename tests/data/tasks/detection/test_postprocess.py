@@ -16,7 +16,7 @@ from data.tasks.detection.categories import TABLES
 from data.tasks.detection.distances import Distances
 from data.tasks.detection.finished import Detections
 from data.tasks.detection.heatmap import Heatmap
-from data.tasks.detection.suppression import suppress
+from data.tasks.detection.suppression import Limits, suppress
 from data.tasks.detection.yolo import Yolo
 from sut.base.errors import ConfigError, EngineError
 from sut.serve.responses import Responses
@@ -134,6 +134,16 @@ def test_boxes_are_cut_at_the_image_only_if_asked() -> None:
     )
 
 
+def test_a_box_of_huge_numbers_is_cut_at_the_image_and_disturbs_no_other() -> None:
+    others = [50, 40, 20, 10, 0.5], [51, 40, 20, 10, 0.4]
+
+    found = boxes_of(Yolo(), head([3e38, 40, 3e38, 10, 0.8], *others))
+
+    assert found[:, 5].tolist() == pytest.approx([0.8, 0.5])
+    assert found[:, 1:5].min() >= 0
+    assert found[:, 1:5].max() <= 1
+
+
 def test_boxes_go_back_from_a_letterbox() -> None:
     # An image of 50 x 100 pixels at twice its size, with 10 pixels above.
     table = np.array([[0, 0, 0, 0], [1 / 100, 1 / 200, -0.1, 0]], np.float32)
@@ -190,8 +200,8 @@ def test_suppression_is_the_greedy_one_of_each_class() -> None:
                for k in kept):  # fmt: skip
             kept.append(int(candidate))
 
-    assert suppress(boxes, scores, classes, 0.4, 400).tolist() == kept
-    assert suppress(boxes, scores, classes, 0.4, 10).tolist() == kept[:10]
+    assert suppress(boxes, scores, classes, Limits(0.4, 400, 400)).tolist() == kept
+    assert suppress(boxes, scores, classes, Limits(0.4, 10, 400)).tolist() == kept[:10]
 
 
 def iou(a: Floats, b: Floats) -> float:

@@ -23,6 +23,12 @@ BOTH = ("models/net.json", "models/net.bin")
 BOTH_SHA256 = sha256(b"{}weights").hexdigest()
 
 
+def folder_entry(name: str) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type = tarfile.DIRTYPE
+    return entry
+
+
 @pytest.fixture
 def make_npm(tmp_path: Path) -> MakeNpm:
     """Return a function that makes a program in npm's place, which packs the given files."""
@@ -30,6 +36,7 @@ def make_npm(tmp_path: Path) -> MakeNpm:
     def make(files: Mapping[str, bytes] = FILES, fails_with: str = "") -> str:
         archive = tmp_path / "served.tgz"
         with tarfile.open(archive, "w:gz") as tar:
+            tar.addfile(folder_entry("package/models"))
             for name, content in files.items():
                 entry = tarfile.TarInfo(f"package/{name}")
                 entry.size = len(content)
@@ -77,9 +84,18 @@ def test_other_content_than_the_pinned_is_refused(make_npm: MakeNpm, folder: Pat
         unpack_npm("@scope/net@1.0.0", BOTH, "0" * 64, folder, make_npm())
 
 
-def test_a_package_without_the_file_is_refused(make_npm: MakeNpm, folder: Path) -> None:
-    with pytest.raises(DataError, match=r"net@1\.0\.0: has no file package/models/other\.json"):
-        unpack_npm("@scope/net@1.0.0", ("models/other.json",), "0" * 64, folder, make_npm())
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("models/other.json", r"has no file package/models/other\.json"),
+        ("models", r"package/models is a folder; expected a file"),
+    ],
+)
+def test_a_package_without_the_file_is_refused(
+    path: str, said: str, make_npm: MakeNpm, folder: Path
+) -> None:
+    with pytest.raises(DataError, match=said):
+        unpack_npm("@scope/net@1.0.0", (path,), "0" * 64, folder, make_npm())
 
 
 def test_without_npm_the_message_says_how_to_install_it(folder: Path, tmp_path: Path) -> None:

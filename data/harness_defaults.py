@@ -29,6 +29,8 @@ class HarnessDefaults(StrictStruct, frozen=True):
         slots: batches in flight per worker.
         instances: workers per device; "cores": one for each CPU core that the process may use.
         workers: the kind of worker.
+        postprocess_threads: of a worker, that make a batch's boxes while the device runs the next
+            batch; "auto": one for each CPU core that the worker has.
         backend_options: options of the backend by name, such as intra_op_threads.
     """
 
@@ -38,4 +40,5 @@ class HarnessDefaults(StrictStruct, frozen=True):
     slots: Positive | None = None
     instances: Positive | Literal["cores"] | None = None
     workers: Literal["inline", "thread", "process"] | None = None
+    postprocess_threads: Positive | Literal["auto"] | None = None
     backend_options: Mapping[str, str | int | float | bool] = {}

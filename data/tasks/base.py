@@ -86,6 +86,14 @@ class Postprocess(StrictStruct, frozen=True, tag_field="kind"):
     comparable: ClassVar[bool] = False
     needs_frames: ClassVar[bool] = False
 
+    @property
+    def divides(self) -> bool:
+        """Whether the records of a batch cost so much that some threads should share them.
+
+        Then each output has one row a sample.
+        """
+        return False
+
     def records(self, frames: Frames | None = None) -> Records:
         """Return the function from a batch's outputs to the records that LoadGen logs.
 

@@ -40,6 +40,7 @@ class Arguments:
     max_batch_size: BatchSize | None = None
     device_max_batch_size: Mapping[str, int] | None = None
     max_queue_delay_us: QueueDelay | None = None
+    postprocess_threads: int | None = None
     slots: int | None = None
     affinity: str | None = None
     backend_options: Mapping[str, OptionValue] = field(default_factory=dict)

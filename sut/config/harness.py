@@ -41,6 +41,7 @@ DEFAULTS: Mapping[str, object] = {
     "device_max_batch_size": {},
     "max_queue_delay_us": "late",
     "slots": 1,
+    "postprocess_threads": "auto",
 }
 AUTO = "auto"
 # What warm-up may choose at most: GPUs gain little beyond, and every size is compiled.
@@ -117,6 +118,7 @@ def harness_of(settings: Mapping[str, Setting], most: int = MOST_BATCH) -> Harne
         backend_options=_as(dict[str, str | int | float | bool], settings, "backend_options"),
         device_max_batch_size=_as(dict[str, int], settings, "device_max_batch_size"),
         chooses_batch=chooses_batch,
+        postprocess_threads=_threads(settings["postprocess_threads"]),
     )
     _check_devices(harness, settings)
     return harness
@@ -139,6 +141,17 @@ def _queue_delay(setting: Setting) -> QueueDelay:
         return value
     raise ConfigError(
         f"max_queue_delay_us is {value} ({setting.source}); expected microseconds from 0, or late."
+    )
+
+
+def _threads(setting: Setting) -> int | None:
+    value = setting.value
+    if value == AUTO:
+        return None
+    if isinstance(value, int) and value >= 1:
+        return value
+    raise ConfigError(
+        f"postprocess_threads is {value} ({setting.source}); expected threads from 1, or auto."
     )
 
 

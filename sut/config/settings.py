@@ -46,6 +46,8 @@ class HarnessSettings:
         backend_options: passed to the backend, which refuses unknown ones.
         device_max_batch_size: samples, of devices that take fewer than `max_batch_size`.
         chooses_batch: warm-up chooses the largest batch of each worker, up to its cap.
+        postprocess_threads: of a worker, for a postprocess that several may share; None: as many as
+            it has CPU cores.
     """
 
     backend: str
@@ -59,6 +61,7 @@ class HarnessSettings:
     backend_options: dict[str, OptionValue] = field(default_factory=dict)
     device_max_batch_size: dict[str, int] = field(default_factory=dict)
     chooses_batch: bool = False
+    postprocess_threads: int | None = None
 
     def cap(self, device: str) -> int:
         """Return the largest batch of a device, in samples."""
@@ -78,8 +81,16 @@ class HarnessSettings:
         spec = workload.engine(self.backend, cap, device, options, self.slots)
         if device == CPU and self.instances == 1:
             return spec
+        return replace(spec, cores=self._own_cores(device))
+
+    def threads(self, device: str) -> int:
+        """Return how many threads of a worker share the postprocess of a batch."""
+        return self.postprocess_threads or self._own_cores(device)
+
+    def _own_cores(self, device: str) -> int:
+        """Return how many CPU cores each worker of a device has to itself."""
         sharing = self.instances if device in {CPU, *self.affinity} else self._engines
-        return replace(spec, cores=max(1, self.cores(device) // sharing))
+        return max(1, self.cores(device) // sharing)
 
     @property
     def _engines(self) -> int:

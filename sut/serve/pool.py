@@ -319,7 +319,8 @@ def executor_spec(request: SystemRequest, device: str) -> ExecutorSpec:
     workload = request.workload
     harness = request.harness
     engine, cpus = harness.engine(workload, device), harness.affinity.get(device, "")
-    return ExecutorSpec(engine, workload.postprocess, cpus, harness.chooses_batch)
+    threads = harness.threads(device)
+    return ExecutorSpec(engine, workload.postprocess, cpus, harness.chooses_batch, threads)
 
 
 def capacity(measured: Sequence[Mapping[int, Timing]], samples_per_query: int) -> Capacity:

@@ -75,6 +75,11 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "help": "how long a sample may wait for a fuller batch; late: until its device is free",
     },
     "--slots": {"type": int, "metavar": "K", "help": "batches in flight per worker"},
+    "--postprocess-threads": {
+        "type": int,
+        "metavar": "N",
+        "help": "threads of a worker that make the boxes of a batch (default: one a CPU core)",
+    },
     "--trace-mb": {
         "type": _trace_bytes,
         "default": DEFAULT_BYTES,
@@ -103,6 +108,7 @@ _SAME_NAME = (
     "instances",
     "max_batch_size",
     "max_queue_delay_us",
+    "postprocess_threads",
     "slots",
     "affinity",
     "audit_config",

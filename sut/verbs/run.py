@@ -84,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     harness.add_argument(
         "--device-max-batch-size", metavar="0:B,1:B", help="for devices with smaller batches"
     )
-    add_options(harness, "--max-queue-delay-us", "--slots")
+    add_options(harness, "--max-queue-delay-us", "--slots", "--postprocess-threads")
     harness.add_argument(
         "--affinity", metavar="0:0-15&1:16-31", help="cores of each device's workers"
     )

@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_search_options(parser.add_argument_group("how"))
     fixed = parser.add_argument_group("fixed: a value given here does not vary")
     add_options(fixed, "--workers", "--instances", "--max-batch-size", "--max-queue-delay-us")
-    add_options(fixed, "--slots", "--set")
+    add_options(fixed, "--slots", "--postprocess-threads", "--set")
 
 
 def _add_search_options(how: argparse._ArgumentGroup) -> None:

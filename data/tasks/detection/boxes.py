@@ -66,6 +66,11 @@ class BoxOptions(Postprocess, frozen=True, kw_only=True):
     clip: bool = True
     categories: Table | tuple[int, ...] | None = None
 
+    @property
+    def divides(self) -> bool:
+        """See Postprocess."""
+        return True
+
     def records(self, frames: Frames | None = None) -> BoxRecords:
         """Return the function from outputs to boxes, [m, 7] float32 for each sample.
 

@@ -59,6 +59,11 @@ class Detections(BoxOptions, frozen=True, kw_only=True, tag="detections"):
         else:
             _check("outputs", self.outputs, ("boxes", "scores", "classes"))
 
+    @property
+    def divides(self) -> bool:
+        """See Postprocess: without suppression there is little to do, and rows may be of any."""
+        return self.iou is not None and "sample" not in self.columns
+
     def candidates(self, outputs: Outputs, n: int, frames: Frames) -> Iterator[Candidates]:
         """See BoxOptions."""
         if len(outputs) < len(self.outputs):

@@ -19,13 +19,14 @@ from sut.base.errors import BatchTooLarge
 from sut.base.process import parse_cpus
 from sut.serve.responses import Responses
 from sut.serve.workers.finite import not_finite
+from sut.serve.workers.postprocess import Postprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
     from backends.base import Array, Engine, OptionValue
-    from data.tasks.base import Made, Outputs, Postprocess, Records
+    from data.tasks.base import Made, Outputs, Postprocess
     from sut.serve.samples import LoadedSamples
 
     # Responses, started_ns, finished_ns.
@@ -60,12 +61,14 @@ class ExecutorSpec:
         postprocess: of the benchmark.
         cpus: cores of the calling thread and those that it starts, such as "0-3"; empty: all.
         shrinks: if the engine does not take its largest batch, open it for half of that, and so on.
+        threads: that share the postprocess of a batch.
     """
 
     engine: EngineSpec
     postprocess: Postprocess
     cpus: str = ""
     shrinks: bool = False
+    threads: int = 1
 
 
 class Executor:
@@ -81,11 +84,14 @@ class Executor:
         self._engine: Engine = open_engine(spec.engine)
         self._has_answers = not self._engine.facts["simulated"]
         self._spec = spec.postprocess
-        self._postprocess: Records = _not_loaded
+        self._postprocess = Postprocessing(_not_loaded, 1)
         first = self._engine.outputs[0]
         self._classes = spec.postprocess.classes(first.shape) if self._has_answers else None
         self._row_of: Sequence[int] = ()
         self._async = self._engine if isinstance(self._engine, AsyncEngine) else None
+        # A blocking engine computes on the host, whose cores are busy with it.
+        divides = spec.postprocess.divides and self._has_answers and self._async is not None
+        self._threads = spec.threads if divides else 1
         self.slots = self._async.slots if self._async else 0
         """Batches that `launch` takes at once; 0: the engine has only `run`."""
         self.memory = self._engine.memory if isinstance(self._engine, MemoryEngine) else None
@@ -108,7 +114,9 @@ class Executor:
         self._engine.bind(samples.arrays)
         self._row_of = samples.row_of
         simulated = not self._has_answers
-        self._postprocess = records_of(self._spec, samples.frames, simulated=simulated)
+        records = records_of(self._spec, samples.frames, simulated=simulated)
+        self._postprocess.close()
+        self._postprocess = Postprocessing(records, self._threads)
 
     def run(self, indices: Sequence[int]) -> Responses:
         """Run one batch of data set indices; the responses are in their order."""
@@ -167,6 +175,7 @@ class Executor:
 
     def close(self) -> None:
         """Free the engine."""
+        self._postprocess.close()
         self._engine.close()
 
     def _rows(self, indices: Sequence[int]) -> list[int]:

@@ -256,6 +256,7 @@ MISTAKES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
     "batch size": ({"max_batch_size": 0}, ("max_batch_size is 0", "command line", "at least 1")),
     "delay": ({"max_queue_delay_us": -1}, ("max_queue_delay_us is -1", "or late")),
     "slots": ({"slots": 0}, ("slots is 0", "at least 1")),
+    "threads": ({"postprocess_threads": 0}, ("postprocess_threads is 0", "or auto")),
     "instances": ({"instances": 0}, ("instances is 0", "at least 1")),
     "inline": ({"workers": "inline", "instances": 2}, ("inline", "2 instance(s)", "thread")),
     "round": ({"round": "v0.6"}, ('round "v0.6"', "v0.5")),

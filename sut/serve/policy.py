@@ -160,7 +160,7 @@ class _Worker:
             return  # the device was free before there was a batch
         gap_ns = started_ns - self.finished_ns
         if gap_ns > GAP_NS:
-            self.lead_ns += max(LEAD_UP_NS, gap_ns / 2)
+            self.lead_ns += LEAD_UP_NS  # by no more, however long: it may be a stall of the host
         else:
             self.lead_ns = max(0.0, self.lead_ns - LEAD_DOWN_NS)
 

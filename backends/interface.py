@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from backends.base import Array, EngineSpec
 
 T = TypeVar("T")
+# Rows of a first batch. Many exported models declare an open batch axis but contain a Reshape to
+# one row; only a batch of two or more shows this.
+FIRST_ROWS = 2
 
 
 def fit_inputs(
@@ -106,21 +109,21 @@ def order_outputs(
     return sorted(declared, key=lambda tensor: tensor.name != first)
 
 
-def first_answers(run: Callable[[int], T], max_batch_size: int) -> T:
-    """Return what `run` returns for a first batch, of two rows where that is allowed.
+def first_answers(run: Callable[[int], T], rows: int) -> T:
+    """Return what `run` returns for a first batch.
 
-    Many exported models declare an open batch axis but contain a Reshape to one row. Only a batch
-    of two or more shows this.
+    Args:
+        run: runs so many rows.
+        rows: FIRST_ROWS or more, where the largest batch allows that.
 
     Raises:
         EngineError: from `run`.
-        BatchTooLarge: `run` fails with two rows and works with one.
+        BatchTooLarge: `run` fails with several rows and works with one.
     """
-    count = min(2, max_batch_size)
     try:
-        return run(count)
+        return run(rows)
     except EngineError as error:
-        if count > 1 and _works(run, 1):
+        if rows > 1 and _works(run, 1):
             raise BatchTooLarge(str(error)) from error
         raise
 

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from backends.base import TensorSpec
-from backends.interface import check_answers, first_answers, fit_inputs, order_outputs
+from backends.interface import FIRST_ROWS, check_answers, first_answers, fit_inputs, order_outputs
 from sut.base.environment import physical_cores
 from sut.base.errors import BatchTooLarge, ConfigError, EngineError
 
@@ -278,7 +278,7 @@ def _outputs_of(
             ) from error
         return check_answers(ordered, answers, count, where)
 
-    return first_answers(run, spec.max_batch_size)
+    return first_answers(run, min(FIRST_ROWS, spec.max_batch_size))
 
 
 def failed_batch(count: int, error: Exception, where: str) -> EngineError:

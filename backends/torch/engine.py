@@ -22,7 +22,8 @@ from backends.cuda.errors import OUT_OF_MEMORY, OutOfMemoryError
 from backends.cuda.gpu import open_driver
 from backends.cuda.host_driver import HostDriver
 from backends.cuda.options import CudaOptions
-from backends.ladder import read_sizes
+from backends.interface import FIRST_ROWS
+from backends.ladder import fitting, read_sizes
 from backends.options import read_options
 from sut.base.errors import ConfigError, EngineError
 from sut.base.files import cache_folder
@@ -86,19 +87,33 @@ def open_engine(spec: EngineSpec) -> CudaEngine:
     torch.backends.cudnn.benchmark = options.autotune
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / COMPILED))
 
-    from backends.torch.model import load_model  # noqa: PLC0415 - it imports torch
+    from backends.torch.compiler import import_ahead  # noqa: PLC0415 - it imports torch
+    from backends.torch.model import load_model  # noqa: PLC0415
 
     say_step("loading the model")
+    if compiled and not zipfile.is_zipfile(path):  # what torch itself saved imports or needs none
+        import_ahead()
+    if not (compiled or (place.type != "cpu" and options.cuda_graphs)):
+        sizes = ()
     with DEVICES, _memory_told_apart(torch, where):
-        model = load_model(path, spec, place, half=options.precision == "fp16")
-        graphs = place.type != "cpu" and options.cuda_graphs
+        model = load_model(
+            path, spec, place, half=options.precision == "fp16", rows=_first_rows(spec, sizes)
+        )
         kernel = TorchKernel(
             model,
             place,
-            sizes=sizes if compiled or graphs else (),
+            sizes=sizes,
             inductor=_inductor_options(options) if compiled else None,
         )
         return open_cuda_engine(driver, kernel, spec, options, f"{path}, device {spec.device}")
+
+
+def _first_rows(spec: EngineSpec, sizes: Sequence[int]) -> int:
+    """Return the rows of a first batch: two or more, of a size that runs later if there is one.
+
+    cuDNN takes 2 s for the first batch of a size (EfficientNet-Lite0, H100), and nothing later.
+    """
+    return fitting(sizes, min(FIRST_ROWS, spec.max_batch_size))
 
 
 def _model_path(spec: EngineSpec) -> str:
@@ -215,35 +230,19 @@ class TorchKernel:
     def _function(self, size: int, batch: tuple[Any, ...]) -> Callable[..., Sequence[Any]]:
         function = self._functions.get(size)
         if function is None:
-            if self._inductor is not None:
-                say_step(f"compiling {len(self._functions) + 1} of {len(self.sizes)}")
-            function = self._module if self._inductor is None else self._compile(batch)
-            self._functions[size] = function
+            function = self._functions[size] = self._made(batch)
         return function
 
-    def _compile(self, batch: tuple[Any, ...]) -> Callable[..., Sequence[Any]]:
-        """Compile the module for such batches; the compiler keeps its work on disk."""
-        torch = self._torch
-        if isinstance(self._module.model, torch.jit.ScriptModule):
-            return self._freeze(batch)
-        from torch import _inductor  # noqa: PLC0415 - slow, and only for this
+    def _made(self, batch: tuple[Any, ...]) -> Callable[..., Sequence[Any]]:
+        if self._inductor is None:
+            module: Callable[..., Sequence[Any]] = self._module
+            return module
+        from backends.torch.compiler import compile_module, freeze  # noqa: PLC0415 - imports torch
 
-        from backends.torch.model import TORCH_EXPORT  # noqa: PLC0415 - it imports torch
-
-        with TORCH_EXPORT:
-            graph = torch.export.export(self._module, batch).module()
-            with _cacheable():
-                compiled: Callable[..., Sequence[Any]] = _inductor.compile(
-                    graph, list(batch), options=self._inductor
-                )
-        return compiled
-
-    def _freeze(self, batch: tuple[Any, ...]) -> Callable[..., Sequence[Any]]:
-        """Freeze TorchScript, which the compiler cannot compile."""
-        torch = self._torch
-        wrapped = torch.jit.trace(self._module, batch, check_trace=False)
-        frozen: Callable[..., Sequence[Any]] = torch.jit.freeze(wrapped.eval())
-        return frozen
+        say_step(f"compiling {len(self._functions) + 1} of {len(self.sizes)}")
+        if isinstance(self._module.model, self._torch.jit.ScriptModule):
+            return freeze(self._module, batch)
+        return compile_module(self._module, batch, self._inductor)
 
     def _scope(self, stream: int) -> contextlib.AbstractContextManager[object]:
         scope = contextlib.ExitStack()
@@ -272,18 +271,6 @@ class TorchKernel:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         block = memoryview((ctypes.c_uint8 * size).from_address(address))
         return torch.frombuffer(block, dtype=getattr(torch, dtype)).reshape(shape)
-
-
-def _cacheable() -> contextlib.AbstractContextManager[object]:
-    """Compile inside a tracing context: without one the compiler does not use its cache on disk."""
-    from torch._guards import TracingContext, tracing  # noqa: PLC0415 - slow, and only for this
-    from torch._subclasses import FakeTensorMode  # noqa: PLC0415
-    from torch.fx.experimental.symbolic_shapes import ShapeEnv  # noqa: PLC0415
-
-    context: contextlib.AbstractContextManager[object] = tracing(
-        TracingContext(FakeTensorMode(shape_env=ShapeEnv()))
-    )
-    return context
 
 
 class _Block:

@@ -5,7 +5,6 @@ Knows no device worker, slots or graphs.
 
 from __future__ import annotations
 
-import threading
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from torch import nn
 
 from backends.base import TensorSpec
 from backends.interface import check_answers, first_answers, fit_inputs, order_outputs
+from backends.torch.compiler import TORCH_EXPORT
 from backends.torch.onnx_module import OnnxModule
 from sut.base.errors import EngineError
 
@@ -29,8 +29,6 @@ IMAGE_AXES = 4
 # Inputs of these types are converted to the weights' type, as floating ones are; larger integers
 # are indices.
 PIXELS = (torch.uint8, torch.int8)
-# torch.export and the compiler keep global state, and workers open in parallel.
-TORCH_EXPORT = threading.Lock()
 # Of torch's types, to the word for a precision.
 PRECISIONS = {
     torch.float64: "fp64",
@@ -91,7 +89,9 @@ class Wrapped(nn.Module):  # type: ignore[misc]  # torch may be absent, then it 
         return x
 
 
-def load_model(path: str, spec: EngineSpec, device: torch.device, *, half: bool) -> LoadedModel:
+def load_model(
+    path: str, spec: EngineSpec, device: torch.device, *, half: bool, rows: int
+) -> LoadedModel:
     """Load the model at `path`, check it against what the benchmark feeds, and run it once.
 
     Args:
@@ -99,6 +99,7 @@ def load_model(path: str, spec: EngineSpec, device: torch.device, *, half: bool)
         spec: what the benchmark feeds and reads.
         device: to load it on.
         half: compute in float16, whatever the weights in the file are.
+        rows: samples of the batch that it runs.
 
     Raises:
         EngineError: the file, or a model that does not fit; in one line, with what to do.
@@ -117,7 +118,7 @@ def load_model(path: str, spec: EngineSpec, device: torch.device, *, half: bool)
         model = model.half()
     _channels_last(model)
     wrapped = Wrapped(model, dtype, order)
-    outputs = _outputs(wrapped, fed, spec, device, path)
+    outputs = _outputs(wrapped, fed, rows, device, path)
     if order is not None:
         outputs = [_named(tensor, names[k]) for tensor, k in zip(outputs, order, strict=True)]
     elif spec.output_name is not None and outputs:
@@ -172,11 +173,11 @@ def _channels_last(model: nn.Module) -> None:
 def _outputs(
     model: nn.Module,
     fed: Sequence[TensorSpec],
-    spec: EngineSpec,
+    rows: int,
     device: torch.device,
     where: str,
 ) -> list[TensorSpec]:
-    """Return the outputs after one batch of zeros."""
+    """Return the outputs after one batch of `rows` zeros."""
 
     def run(count: int) -> list[TensorSpec]:
         zeros = [
@@ -201,7 +202,7 @@ def _outputs(
         arrays = [np.empty(answer.shape, np.uint8) for answer in answers]
         return list(check_answers(declared, arrays, count, where))
 
-    return first_answers(run, spec.max_batch_size)
+    return first_answers(run, rows)
 
 
 def _named(tensor: TensorSpec, name: str) -> TensorSpec:

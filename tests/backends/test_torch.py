@@ -237,6 +237,24 @@ def test_a_compiled_model_answers_the_same(tmp_path: Path, form: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(("graph_sizes", "rows"), [("1", 6), ("1,3", 3)])
+def test_the_first_batch_has_a_size_that_runs_later(
+    tmp_path: Path, graph_sizes: str, rows: int
+) -> None:
+    """A GPU then chooses its algorithms for that size only once."""
+    path = save(linear(), tmp_path)
+    sizes: list[int] = []
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(
+        lambda module, batch: sizes.append(len(batch[0])) if batch else None
+    )
+    try:
+        open_engine(spec_of(path, compile="inductor", graph_sizes=graph_sizes)).close()
+    finally:
+        hook.remove()
+
+    assert sizes[0] == rows
+
+
 def test_what_the_compiler_kept_of_one_model_does_not_answer_for_another(tmp_path: Path) -> None:
     """The same graph with other weights: the kept code is used again, the weights are not."""
     samples = np.random.default_rng(4).integers(-8, 9, (2, *SHAPE)).astype(np.float32)

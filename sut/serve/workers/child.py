@@ -18,9 +18,9 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from sut.base.errors import EXIT_FAILED
+from sut.base.errors import EXIT_FAILED, EXIT_VALID
 from sut.base.process import before_others, bind_process, collector_off, collector_on, parse_cpus
 from sut.base.steps import heard_by
 from sut.serve.samples import SampleReader
@@ -177,6 +177,9 @@ def main() -> None:
         _serve(socket.socket(fileno=descriptor), keep=bool(keep))
     except BaseException as error:  # noqa: BLE001 - the parent waits for this process to end
         _end_now(error)
+    # The engine is closed. What libraries do at exit takes time that the parent would wait for:
+    # torch, 2.4 s until the processes that it compiled in have ended, which end by themselves.
+    _leave(EXIT_VALID)
 
 
 def _serve(sock: socket.socket, *, keep: bool) -> None:
@@ -195,8 +198,13 @@ def _serve(sock: socket.socket, *, keep: bool) -> None:
 def _end_now(error: BaseException) -> None:
     """End the process, whatever its other threads do: the parent sees that, and reports it."""
     traceback.print_exception(error)
+    _leave(EXIT_FAILED)
+
+
+def _leave(code: int) -> NoReturn:
+    sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(EXIT_FAILED)
+    os._exit(code)
 
 
 def die_with_parent() -> None:

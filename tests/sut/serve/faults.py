@@ -5,6 +5,7 @@ A worker process imports this module by name, as it unpickles them.
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from typing import NoReturn
@@ -39,6 +40,14 @@ class QuittingSamples:
 
     def read(self, *_: object) -> NoReturn:
         raise SystemExit(EXIT_CODE)
+
+
+class ClingingSamples:
+    """Samples whose reading leaves something to do when the interpreter ends, which takes long."""
+
+    def read(self, *_: object) -> NoReturn:
+        atexit.register(time.sleep, LONG_S)
+        raise ValueError("nothing to read")
 
 
 class MuteSamples:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from sut.serve.workers.keeper import Keeper
 from sut.serve.workers.process import ProcessWorker, Receiver
 from tests.sut.helpers import folders
 from tests.sut.helpers.waiting import wait_until
+from tests.sut.serve import faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,6 +194,17 @@ def test_an_engine_that_hangs_when_its_test_was_stopped_is_replaced(tmp_path: Pa
             worker.submit(Batch(0, 0, [1], [0], 0))
         with keeper.lend(WORKERS, log) as (second,):
             assert second.pid != first.pid
+
+
+def test_what_a_library_does_at_exit_holds_up_no_command(tmp_path: Path) -> None:
+    """PyTorch waits seconds for the processes that it compiled in."""
+    samples = cast("SampleSource", faults.ClingingSamples())
+    with (tmp_path / "log").open("ab") as log, Keeper(close_s=faults.LONG_S) as keeper:
+        with keeper.lend(WORKERS, log) as (lent,), connected(dup(lent), spec()) as worker:
+            assert worker.load(samples).exception() is not None
+        start_s = time.monotonic()
+
+    assert time.monotonic() - start_s < faults.LONG_S / 2
 
 
 def test_memory_after_many_engines_is_that_after_one(tmp_path: Path) -> None:

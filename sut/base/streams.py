@@ -69,6 +69,5 @@ def _stream(number: int, before: TextIO | None) -> TextIO:
         io.BufferedWriter(file),
         encoding="utf-8" if before is None else before.encoding,
         errors="backslashreplace",
-        line_buffering=number == 2 or file.isatty(),  # noqa: PLR2004 - standard error
-        write_through=bool(getattr(before, "write_through", False)),
+        line_buffering=True,  # whoever reads a log wants the settings while the test runs
     )

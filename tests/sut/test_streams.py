@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from sut.base.environment import ROOT
 from tests.sut.helpers import folders
 from tests.sut.helpers.program import Done, Program
 
@@ -43,6 +46,15 @@ def run_in(program: Program, shell: str, folder: Path, *words: object) -> Done:
     folder.mkdir(exist_ok=True)
     with program.start(*words, cwd=folder, before=("bash", "-c", shell, "bash")) as running:
         return running.finish()
+
+
+def test_a_line_is_out_before_the_command_ends() -> None:
+    """In a log, the settings of a run come before it, and the line of progress after them."""
+    code = "import os; from sut.base import streams; streams.steady(); print('on'); os._exit(0)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT)
+
+    assert done.stdout == b"on\n"
 
 
 @pytest.mark.parametrize("name", SHELLS)

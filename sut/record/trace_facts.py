@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backends.ladder import fitting
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -33,7 +35,8 @@ class TraceFacts:
     Attributes:
         service_ratio: the mean time of a batch over its S(b).
         service_factors: quantiles of the times of batches over S(b), of mean 1, ascending.
-        hop_in_ns: from closing a batch to its start on an idle device; None if none was idle.
+        hop_in_ns: from closing a batch to its start on an idle device, less the copies of its
+            samples; None if none was idle.
         hop_out_ns: from the device's answer to the end of QuerySamplesComplete.
         hop_factors: quantiles of the latter over their mean, ascending.
     """
@@ -45,54 +48,74 @@ class TraceFacts:
     hop_factors: tuple[float, ...]
 
 
-def trace_facts(batches: Mapping[str, Array], curves: Sequence[Curve]) -> TraceFacts | None:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured of one worker before the run.
+
+    Attributes:
+        curve: its S(b).
+        ladder: batch sizes that its engine really runs, up to its largest; empty: every size.
+        copy_in_ns: what each sample adds to the way to the device.
+    """
+
+    curve: Curve
+    ladder: Sequence[int] = ()
+    copy_in_ns: float = 0.0
+
+
+def trace_facts(batches: Mapping[str, Array], workers: Sequence[Measured]) -> TraceFacts | None:
     """Return the facts in a trace; None if it is too short.
 
     Args:
         batches: by field of sut.record.trace.BATCH_FIELDS, each [B] int64.
-        curves: S(b) of each worker, as measured before.
+        workers: what was measured of each worker.
     """
     if len(batches["samples"]) < _LEAST_BATCHES:
         return None
     kept = {name: values[_SETTLING:] for name, values in batches.items()}
     out_ns = (kept["completed_ns"] - kept["finished_ns"]).astype(float)
-    ratios, factors = _service(kept, curves)
+    ratios, factors = _service(kept, workers)
     return TraceFacts(
         service_ratio=round(ratios, 4),
         service_factors=_quantiles(factors),
-        hop_in_ns=_hop_in_ns(kept),
+        hop_in_ns=_hop_in_ns(kept, [worker.copy_in_ns for worker in workers]),
         hop_out_ns=float(out_ns.mean()),
         hop_factors=_quantiles(out_ns / max(out_ns.mean(), 1.0)),
     )
 
 
 def _service(
-    batches: Mapping[str, Array], curves: Sequence[Curve]
+    batches: Mapping[str, Array], workers: Sequence[Measured]
 ) -> tuple[float, NDArray[np.float64]]:
     """Return the mean ratio of the batches' times to S(b), and the single ratios over it."""
     times_ns = (batches["finished_ns"] - batches["started_ns"]).astype(float)
     largest = int(batches["samples"].max())
-    table = np.array(
-        [[curve.service_ns(size) for size in range(1, largest + 1)] for curve in curves]
-    )
+    # A worker with a smaller cap has no entry beyond it, and no batch.
+    table = np.ones((len(workers), largest))
+    for row, worker in zip(table, workers, strict=True):
+        cap = min(largest, worker.ladder[-1]) if worker.ladder else largest
+        sizes = (fitting(worker.ladder, size) for size in range(1, cap + 1))
+        row[:cap] = [worker.curve.service_ns(size) for size in sizes]
     ratios = times_ns / table[batches["worker"], batches["samples"] - 1]
     mean = float(ratios.mean())
     return mean, ratios / mean
 
 
-def _hop_in_ns(batches: Mapping[str, Array]) -> float | None:
-    """Return the mean time from closing to start, for batches on an idle worker."""
-    hops: list[Array] = []
+def _hop_in_ns(batches: Mapping[str, Array], copy_in_ns: Sequence[float]) -> float | None:
+    """Return the mean time from closing to start less the copies, for batches on an idle worker."""
+    hops: list[NDArray[np.float64]] = []
     for worker in np.unique(batches["worker"]):
         mine = batches["worker"] == worker
         order = np.argsort(batches["started_ns"][mine])
-        started, closed, finished = (
-            batches[name][mine][order] for name in ("started_ns", "closed_ns", "finished_ns")
+        started, closed, finished, samples = (
+            batches[name][mine][order]
+            for name in ("started_ns", "closed_ns", "finished_ns", "samples")
         )
         idle = closed[1:] >= finished[:-1]
-        hops.append((started[1:] - closed[1:])[idle])
+        ways = started[1:] - closed[1:] - copy_in_ns[worker] * samples[1:]
+        hops.append(ways[idle])
     together = np.concatenate(hops)
-    return float(together.mean()) if len(together) >= _LEAST_BATCHES else None
+    return max(0.0, float(together.mean())) if len(together) >= _LEAST_BATCHES else None
 
 
 def _quantiles(values: NDArray[np.float64]) -> tuple[float, ...]:

@@ -135,6 +135,14 @@ class _Station:
         """Whether the engine takes several batches at once."""
         return self._executor.slots > 0
 
+    def copy_in_ns(self) -> float:
+        """Return what one more sample adds to the way to an idle device, in ns."""
+        largest = max(self.points, default=1)
+        if not self.is_async or largest == 1:
+            return 0.0
+        least_ns, most_ns = (self._executor.way_in_ns(self._indices, n) for n in (1, largest))
+        return max(0.0, (most_ns - least_ns) / (largest - 1))
+
     def _alone_ns(self, size: int) -> dict[str, float]:
         """Run batches one after the other; return the mean and percentiles of their time."""
         times_ns: list[int] = []
@@ -190,9 +198,11 @@ def measure(request: Request, open_: Open = Executor) -> Measured:
         for size in request.sizes:
             _all(threads, lambda station, n=size: station.time(n))
         is_async = any(station.is_async for station in stations)
+        copy_in_ns = max(threads[s].submit(s.copy_in_ns).result() for s in stations)
         close_all({f"device {s.device}, {k}": s.close for k, s in enumerate(stations)}, CLOSE_S)
     notes = tuple(dict.fromkeys(station.note for station in stations if station.note))
-    return Measured(tuple((s.device, s.points) for s in stations), is_async, notes)
+    workers = tuple((station.device, station.points) for station in stations)
+    return Measured(workers, is_async, notes, copy_in_ns)
 
 
 def _all(threads: Mapping[_Station, ThreadPoolExecutor], act: Callable[..., None]) -> None:

@@ -48,11 +48,14 @@ class Measured:
         workers: (device, points by batch size) of each.
         is_async: the engines take several batches at once.
         notes: what the user should know, in one line each.
+        copy_in_ns: what each sample of a batch adds to its way to the device, in ns; S(b) does not
+            show it, because there the next batch is copied meanwhile.
     """
 
     workers: tuple[tuple[str, dict[int, Point]], ...]
     is_async: bool = False
     notes: tuple[str, ...] = ()
+    copy_in_ns: float = 0.0
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -71,7 +74,7 @@ class Measured:
             for (device, points), (_, more) in zip(self.workers, other.workers, strict=True)
         )
         notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
-        return Measured(workers, self.is_async, notes)
+        return Measured(workers, self.is_async, notes, max(self.copy_in_ns, other.copy_in_ns))
 
     def __str__(self) -> str:
         """Return S(b) of the first worker, and how the others differ."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sut.tuner.learnt import Learnt
@@ -67,10 +67,14 @@ class Lessons:
         weight = _WEIGHTS[purpose] * (_DISTURBED_WEIGHT if outcome.is_disturbed else 1.0)
         self._disturbed += outcome.is_disturbed
         self._runs[candidate].append(_Lesson(qps, percentile_ns, weight, purpose))
+        facts = outcome.trace_facts
         if self._facts is None:
             # The first trace describes the host. Later runs only change the factor on S(b), so
             # that the search settles.
-            self._facts = outcome.trace_facts
+            self._facts = facts
+        elif self._facts.hop_in_ns is None and facts is not None:
+            # An overloaded device never waited, and hid the way to it.
+            self._facts = replace(self._facts, hop_in_ns=facts.hop_in_ns)
 
     def learnt(self, candidate: Candidate) -> Learnt:
         """Return what is known about a candidate: from its own runs, else from other runs."""

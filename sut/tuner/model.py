@@ -89,15 +89,17 @@ class Model:
     ) -> QueueResult:
         """Run the queue model once, for at most `run_s`."""
         count = int(max(min(samples, qps * self.run_s), _LEAST_SAMPLES))
+        measured = self.measured[candidate.variant]
         devices = tuple(
             Device(
                 Scaled(curve, learnt.service_ratio),
                 candidate.slots,
                 learnt.jitter,
+                measured.copy_in_ns,
                 max_batch_size=candidate.cap(device),
                 sizes=candidate.ladder(device),
             )
-            for device, curve in self.measured[candidate.variant].curves
+            for device, curve in measured.curves
         )
         delay_us = candidate.max_queue_delay_us
         delay_ns = None if isinstance(delay_us, str) else int(delay_us * NS_PER_US)

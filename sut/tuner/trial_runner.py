@@ -17,10 +17,10 @@ from sut.base.errors import SutError
 from sut.base.subprocess_call import TrialFailed, run_module
 from sut.config.harness import HARNESS, Setting, given, harness_of
 from sut.config.prepare import prepared_workload
+from sut.record import trace_facts as trace
 from sut.record.loadgen_logs import DETAIL_FILE, read_detail
 from sut.record.run_folder import BATCHES_FILE, LOG_FILE
 from sut.record.trace import BATCH_FIELDS
-from sut.record.trace_facts import TraceFacts, trace_facts
 from sut.run.hopeless import Hopeless
 from sut.run.run import Interrupted, run
 from sut.serve.measure import Request
@@ -174,13 +174,17 @@ class TrialRunner:
             memory_bytes=devices.most("memory_used_bytes") if devices else None,
         )
 
-    def _trace_facts(self, trial: Trial, out: Path) -> TraceFacts | None:
+    def _trace_facts(self, trial: Trial, out: Path) -> trace.TraceFacts | None:
         variant = trial.candidate.variant
         if variant not in self._measured:
             return None
-        curves = [curve for _, curve in self._measured[variant].curves]
+        found, candidate = self._measured[variant], trial.candidate
+        workers = [
+            trace.Measured(curve, candidate.ladder(device), found.copy_in_ns)
+            for device, curve in found.curves
+        ]
         with np.load(out / BATCHES_FILE) as arrays:
-            return trace_facts({name: arrays[name] for name in BATCH_FIELDS}, curves)
+            return trace.trace_facts({name: arrays[name] for name in BATCH_FIELDS}, workers)
 
 
 def plan_of(trial: Trial, plan: Plan) -> Plan:

@@ -173,6 +173,19 @@ class Executor:
         _, started_ns, finished_ns = self.wait(0, batch)
         return finished_ns - started_ns
 
+    def way_in_ns(self, indices: Sequence[int], size: int) -> int:
+        """Return the shortest time in ns from a launch to the device's start, while it is idle.
+
+        Only for an asynchronous engine.
+        """
+        batch = [indices[k % len(indices)] for k in range(size)]
+        found = []
+        for _ in range(WINDOW_BATCHES):
+            launched_ns = time.monotonic_ns()
+            self.launch(0, batch)
+            found.append(self.wait(0, batch)[1] - launched_ns)
+        return min(found)
+
     def close(self) -> None:
         """Free the engine."""
         self._postprocess.close()

@@ -47,6 +47,17 @@ def request(model: str | None, **options: OptionValue) -> Request:
     return Request(workload, harness, SIZES, bound_ns=None)
 
 
+def test_the_way_of_the_samples_to_the_device_is_measured_beside_s_of_b() -> None:
+    """S(b) does not show copies that overlap the batch before."""
+    asked = request(None, base_ms=2.0, copy_in_ms_per_sample=0.2)
+    asked = replace(asked, harness=replace(asked.harness, backend="simulated", slots=2))
+
+    measured = measure(asked)
+
+    assert measured.copy_in_ns == pytest.approx(0.2e6, rel=0.3)
+    assert dict(measured.workers)["cpu"][8].median_ns == pytest.approx(2e6, rel=0.3)
+
+
 class Opener:
     """Opens executors, and keeps for which largest batches."""
 

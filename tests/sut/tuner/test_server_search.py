@@ -14,6 +14,7 @@ from sut.serve.service_times import Measured, Point
 from sut.tuner import bruteforce, server
 from sut.tuner.asking import Unreachable
 from sut.tuner.job import Bound, Space, Variant
+from sut.tuner.learning import Lessons
 from sut.tuner.learnt import Learnt
 from sut.tuner.messages import Measure, Trial, drive
 from sut.tuner.model import QUICK, Model
@@ -240,6 +241,20 @@ def test_two_engines_of_one_device_get_no_caps_of_their_own() -> None:
     model = Model({Variant(2): Measured((("cpu", fast), ("cpu", slow)))}, job.bounds)
 
     assert with_batch(job, model, Variant(2), 16).caps == ()
+
+
+def test_a_run_that_never_waited_does_not_hide_the_way_to_the_device_for_good() -> None:
+    world, job = make_world(), make_job()
+    lessons = Lessons(job, model_of(world, job))
+    candidate = with_batch(job, model_of(world, job), Variant(), 12)
+    outcome = world.run(Trial("probe", candidate, 1.0, 50.0))
+    assert outcome.trace_facts is not None
+
+    for hop_ns in (None, 750e3):
+        facts = replace(outcome.trace_facts, hop_in_ns=hop_ns)
+        lessons.learn(candidate, 50.0, replace(outcome, trace_facts=facts), "probe")
+
+    assert lessons.learnt(candidate).host.hop_in_ns == 750e3
 
 
 # Engines with a ladder

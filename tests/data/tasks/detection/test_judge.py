@@ -85,6 +85,9 @@ def test_weights_of_one_give_the_value_and_weights_count_images(tmp_path: Path) 
     assert weigh.of(np.ones(made.IMAGES, int)) == pytest.approx(found.value, abs=1e-12)
     # Equal scores of different images have another order among the copies.
     assert weigh.of(times) == pytest.approx(drawn.value, abs=0.01)
+    half = precision.evaluate({index: answers[index] for index in order[::2]}, labels)
+    once = np.arange(made.IMAGES) % 2 == 0
+    assert weigh.of(once.astype(int)) == pytest.approx(half.value, abs=1e-12)
 
 
 def truth(*boxes: tuple[float, ...], category: int = 3) -> ImageTruth:

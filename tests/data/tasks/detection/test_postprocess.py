@@ -172,6 +172,15 @@ def test_half_precision_chooses_as_single_precision_does(options: Yolo) -> None:
     assert min(len(found) for found in half) > 20
 
 
+def test_half_precision_keeps_a_score_just_above_the_confidence() -> None:
+    above = float(np.nextafter(np.float16(0.001), np.float16(0)))  # 0.001 is between two halves
+    above = above if above > 0.001 else float(np.float16(0.001))
+
+    found = boxes_of(Yolo(), head([50, 40, 20, 10, above]).astype(np.float16))
+
+    assert found[:, 5].tolist() == [pytest.approx(above)]
+
+
 def test_a_record_is_the_same_alone_and_in_a_batch_and_after_a_journey() -> None:
     heads, make = random_heads(), Yolo(categories=tuple(range(9))).records(WIDE)
 
@@ -385,7 +394,7 @@ def distances(bins: int, stride: int = 8) -> tuple[Floats, Floats]:
         wide[[0, 0, 2], [1, 2, 1]] = 0, 0, 0  # 1.5 and 1: half in a bin each, and all in one
         wide[1, :2] = np.log([7, 1])  # 0.125
         wide[3, 1:3] = np.log([7, 1])  # 1.125
-        sides[0, cell] = wide.ravel()
+        sides[0, cell] = wide.ravel() + 1000  # exp of that is infinite
     return scores, sides
 
 

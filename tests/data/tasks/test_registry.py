@@ -95,3 +95,17 @@ def test_no_other_module_names_a_metric_that_a_task_judges() -> None:
     found = [path for path in files if pattern.search(path.read_text("utf-8"))]
 
     assert set(found) - allowed == set()
+
+
+def test_every_example_of_a_detector_in_the_docs_is_read() -> None:
+    text = (ROOT / "docs/detection.md").read_text("utf-8")
+    whole, *others = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    rest = "".join(line for line in whole.splitlines(True) if not line.startswith("postprocess"))
+
+    kinds = [
+        parse_strict(example, "docs", BenchmarkSpec).postprocess
+        for example in (whole, *(rest + other for other in others))
+    ]
+
+    tags = [type(kind).__struct_config__.tag for kind in kinds]
+    assert tags == ["yolo", "anchors", "detections", "detections", "distances", "heatmap"]

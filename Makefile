@@ -112,7 +112,7 @@ extra: $(DEV) ## Make three full-length submissions in OUT=: 23 minutes, then 45
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-postprocess bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-postprocess bench-detection bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -152,6 +152,9 @@ bench-dispatch: $(DEV) ## Measure the harness alone, with a backend that compute
 
 bench-postprocess: $(DEV) ## Measure what boxes cost on one core; ARGS=ROUNDS
 	@$(BIN)/python -m tests.benchmarks.postprocess $(ARGS)
+
+bench-detection: $(DEV) ## Compare the stand-in of YOLO11l with the reference's way; ARGS="--backend torch --devices 0"
+	@$(BIN)/python -m tests.benchmarks.detection $(ARGS)
 
 bench-gpu: $(DEV) ## Measure this machine's GPUs, alone and through the harness
 	@$(BIN)/python -m tests.benchmarks.gpu $(ARGS)

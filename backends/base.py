@@ -77,6 +77,8 @@ class EngineSpec:
             that the calling thread may use.
         model_sha256: the identity of the model, so that an engine that is kept open is not taken
             for one of other weights at the same path; None where nobody keeps it.
+        postprocess: what the benchmark makes of the outputs, for a backend that can do so on its
+            device; empty: only the worker can.
     """
 
     backend: str
@@ -89,6 +91,7 @@ class EngineSpec:
     slots: int = 1
     cores: int | None = None
     model_sha256: str | None = None
+    postprocess: Mapping[str, OptionValue] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -12,9 +12,10 @@ import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 
 from backends.cuda.driver import DEVICES
 from backends.cuda.engine import CudaEngine, open_cuda_engine
@@ -57,12 +58,16 @@ class Options(CudaOptions):
             so on a GPU.
         autotune: let the compiler measure more choices; opening takes minutes.
         tf32: let float32 be multiplied with 10 bits of mantissa.
+        postprocess: "device" chooses a YOLO model's boxes on the device, as part of the model.
+        candidates: of an image, the best ones, that come to the suppression of boxes there.
     """
 
     precision: Literal["model", "fp16"] = "model"
     compile: Literal["auto", "inductor", "none"] = "auto"
     autotune: bool = False
     tf32: bool = False
+    postprocess: Literal["worker", "device"] = "worker"
+    candidates: Annotated[int, Meta(ge=1)] = 1000
 
 
 def open_engine(spec: EngineSpec) -> CudaEngine:
@@ -88,17 +93,17 @@ def open_engine(spec: EngineSpec) -> CudaEngine:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / COMPILED))
 
     from backends.torch.compiler import import_ahead  # noqa: PLC0415 - it imports torch
-    from backends.torch.model import load_model  # noqa: PLC0415
+    from backends.torch.model import Loading, load_model  # noqa: PLC0415
 
+    boxes = _boxes(spec, options, where) if options.postprocess == "device" else None
     say_step("loading the model")
     if compiled and not zipfile.is_zipfile(path):  # what torch itself saved imports or needs none
         import_ahead()
     if not (compiled or (place.type != "cpu" and options.cuda_graphs)):
         sizes = ()
     with DEVICES, _memory_told_apart(torch, where):
-        model = load_model(
-            path, spec, place, half=options.precision == "fp16", rows=_first_rows(spec, sizes)
-        )
+        loading = Loading(options.precision == "fp16", _first_rows(spec, sizes), boxes)
+        model = load_model(path, spec, place, loading)
         kernel = TorchKernel(
             model,
             place,
@@ -114,6 +119,19 @@ def _first_rows(spec: EngineSpec, sizes: Sequence[int]) -> int:
     cuDNN takes 2 s for the first batch of a size (EfficientNet-Lite0, H100), and nothing later.
     """
     return fitting(sizes, min(FIRST_ROWS, spec.max_batch_size))
+
+
+def _boxes(spec: EngineSpec, options: Options, where: str) -> Any:
+    """Return the module that chooses boxes on the device."""
+    from backends.torch.boxes import Boxes, Head  # noqa: PLC0415 - it imports torch
+
+    if not spec.postprocess:
+        raise ConfigError(
+            f'{where}: option "postprocess" is device, which this benchmark\'s postprocess cannot '
+            "do; expected one of kind yolo without multi_label, objectness, softmax or background. "
+            "Use postprocess=worker."
+        )
+    return Boxes(read_options(spec.postprocess, Head, where), options.candidates)
 
 
 def _model_path(spec: EngineSpec) -> str:
@@ -190,6 +208,7 @@ class TorchKernel:
             "precision": model.precision,
             "model_form": model.form,
             "compiled": "no" if inductor is None else "inductor, frozen",
+            "postprocess": model.postprocess,
         }
 
     def prepare(

@@ -48,6 +48,7 @@ class LoadedModel:
         precision: of its weights.
         inputs: in the order in which `module` takes them, all sizes known.
         outputs: all sizes known.
+        postprocess: "device" if the module chooses the boxes, else "worker".
     """
 
     module: nn.Module
@@ -55,6 +56,22 @@ class LoadedModel:
     precision: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    postprocess: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How to load a model.
+
+    Attributes:
+        half: compute in float16, whatever the weights in the file are.
+        rows: samples of the batch that it runs first.
+        boxes: appended to the model; None: the outputs are the model's.
+    """
+
+    half: bool
+    rows: int
+    boxes: nn.Module | None = None
 
 
 class Wrapped(nn.Module):  # type: ignore[misc]  # torch may be absent, then it has no types
@@ -64,13 +81,18 @@ class Wrapped(nn.Module):  # type: ignore[misc]  # torch may be absent, then it 
         model: returns a tensor, or a sequence of them.
         dtype: the floating type that it computes in; None: it has no floating weights.
         order: which of its outputs to return, in order; None: all, in their own.
+        boxes: makes of the first output all that is returned; None: outputs are returned.
     """
 
     def __init__(
-        self, model: nn.Module, dtype: torch.dtype | None, order: Sequence[int] | None
+        self,
+        model: nn.Module,
+        dtype: torch.dtype | None,
+        order: Sequence[int] | None,
+        boxes: nn.Module | None,
     ) -> None:
         super().__init__()
-        self.model, self.dtype, self.order = model, dtype, order
+        self.model, self.dtype, self.order, self.boxes = model, dtype, order, boxes
 
     def forward(self, *batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Convert, run, and put the outputs in order."""
@@ -78,6 +100,8 @@ class Wrapped(nn.Module):  # type: ignore[misc]  # torch may be absent, then it 
         found = (answers,) if isinstance(answers, torch.Tensor) else tuple(answers)
         if self.order is not None:
             found = tuple(found[k] for k in self.order)
+        if self.boxes is not None:
+            found = (self.boxes(found[0]),)
         # NumPy has no bfloat16.
         return tuple(y.float() if y.dtype == torch.bfloat16 else y for y in found)
 
@@ -89,17 +113,14 @@ class Wrapped(nn.Module):  # type: ignore[misc]  # torch may be absent, then it 
         return x
 
 
-def load_model(
-    path: str, spec: EngineSpec, device: torch.device, *, half: bool, rows: int
-) -> LoadedModel:
+def load_model(path: str, spec: EngineSpec, device: torch.device, how: Loading) -> LoadedModel:
     """Load the model at `path`, check it against what the benchmark feeds, and run it once.
 
     Args:
         path: of the file.
         spec: what the benchmark feeds and reads.
         device: to load it on.
-        half: compute in float16, whatever the weights in the file are.
-        rows: samples of the batch that it runs.
+        how: see Loading.
 
     Raises:
         EngineError: the file, or a model that does not fit; in one line, with what to do.
@@ -113,18 +134,21 @@ def load_model(
         order = [names.index(tensor.name) for tensor in ordered]
     else:
         fed, names, order = spec.inputs, [], None
-    dtype = torch.float16 if half else _floating(model)
-    if half and form != "torch.export":
+    dtype = torch.float16 if how.half else _floating(model)
+    if how.half and form != "torch.export":
         model = model.half()
     _channels_last(model)
-    wrapped = Wrapped(model, dtype, order)
-    outputs = _outputs(wrapped, fed, rows, device, path)
-    if order is not None:
+    wrapped = Wrapped(model, dtype, order, how.boxes)
+    outputs = _outputs(wrapped, fed, how.rows, device, path)
+    if how.boxes is not None:
+        outputs = [_named(outputs[0], "boxes")]
+    elif order is not None:
         outputs = [_named(tensor, names[k]) for tensor, k in zip(outputs, order, strict=True)]
     elif spec.output_name is not None and outputs:
         outputs[0] = _named(outputs[0], spec.output_name)
     precision = PRECISIONS.get(dtype, str(dtype)) if dtype is not None else "integer"
-    return LoadedModel(wrapped, form, precision, fed, tuple(outputs))
+    where = "worker" if how.boxes is None else "device"
+    return LoadedModel(wrapped, form, precision, fed, tuple(outputs), where)
 
 
 def _read(path: str, device: torch.device) -> tuple[nn.Module, str]:

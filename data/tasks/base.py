@@ -94,6 +94,13 @@ class Postprocess(StrictStruct, frozen=True, tag_field="kind"):
         """
         return False
 
+    def on_device(self) -> tuple[Mapping[str, str | int | float | bool], Postprocess] | None:
+        """Return what an engine is told to do on its device, and what is left for the worker.
+
+        None: all must be done in the worker.
+        """
+        return None
+
     def records(self, frames: Frames | None = None) -> Records:
         """Return the function from a batch's outputs to the records that LoadGen logs.
 

@@ -88,6 +88,7 @@ class Workload:
         slots: int = 1,
     ) -> EngineSpec:
         """Return what opens an engine of this model; see EngineSpec for the arguments."""
+        on_device = self.postprocess.on_device()
         return EngineSpec(
             backend=backend,
             model_path=None if self.model is None else self.model.path,
@@ -98,6 +99,7 @@ class Workload:
             options=options or {},
             slots=slots,
             model_sha256=None if self.model is None else self.model.sha256,
+            postprocess={} if on_device is None else on_device[0],
         )
 
     def with_model(self, model: ResolvedModel) -> Workload:

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.tasks.detection.boxes import BoxOptions, Share
+from data.tasks.detection.finished import Detections
 from data.tasks.detection.geometry import Candidates, Order, Units, corners, in_pixels
 from data.tasks.detection.scores import pick
 from sut.base.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
-    from data.tasks.base import Frames, Outputs
+    from data.tasks.base import Frames, Outputs, Postprocess
 
 _AXES = 3
 _BOX = 4
@@ -42,6 +43,34 @@ class Yolo(BoxOptions, frozen=True, kw_only=True, tag="yolo"):
     units: Units = "pixels"
     objectness: bool = False
     transposed: bool | None = None
+
+    def on_device(self) -> tuple[Mapping[str, str | int | float | bool], Postprocess] | None:
+        """See Postprocess: all but the way from the sample to the image."""
+        plain = self.background is None and not (self.multi_label or self.objectness)
+        if not plain or self.activation == "softmax":
+            return None
+        told: dict[str, str | int | float | bool] = {
+            "kind": "yolo",
+            "confidence": self.confidence,
+            "max_boxes": self.max_boxes,
+            "order": self.order,
+            "class_wise": self.class_wise,
+            "sigmoid": self.activation == "sigmoid",
+        }
+        if self.iou is not None:
+            told["iou"] = self.iou
+        if self.transposed is not None:
+            told["transposed"] = self.transposed
+        left = Detections(
+            outputs=("rows",),
+            order="xyxy",
+            units=self.units,
+            confidence=self.confidence,
+            max_boxes=self.max_boxes,
+            clip=self.clip,
+            categories=self.categories,
+        )
+        return told, left
 
     def candidates(self, outputs: Outputs, n: int, frames: Frames) -> Iterator[Candidates]:
         """See BoxOptions."""

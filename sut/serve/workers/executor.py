@@ -83,14 +83,14 @@ class Executor:
             os.sched_setaffinity(0, parse_cpus(spec.cpus))
         self._engine: Engine = open_engine(spec.engine)
         self._has_answers = not self._engine.facts["simulated"]
-        self._spec = spec.postprocess
+        self._spec = _left(spec.postprocess, self._engine)
         self._postprocess = Postprocessing(_not_loaded, 1)
         first = self._engine.outputs[0]
-        self._classes = spec.postprocess.classes(first.shape) if self._has_answers else None
+        self._classes = self._spec.classes(first.shape) if self._has_answers else None
         self._row_of: Sequence[int] = ()
         self._async = self._engine if isinstance(self._engine, AsyncEngine) else None
         # A blocking engine computes on the host, whose cores are busy with it.
-        divides = spec.postprocess.divides and self._has_answers and self._async is not None
+        divides = self._spec.divides and self._has_answers and self._async is not None
         self._threads = spec.threads if divides else 1
         self.slots = self._async.slots if self._async else 0
         """Batches that `launch` takes at once; 0: the engine has only `run`."""
@@ -252,6 +252,14 @@ class Executor:
         start_ns = time.monotonic_ns()
         self.run(batch)
         return time.monotonic_ns() - start_ns
+
+
+def _left(postprocess: Postprocess, engine: Engine) -> Postprocess:
+    """Return what the engine leaves to do for the worker."""
+    on_device = postprocess.on_device()
+    if on_device is None or engine.facts.get("postprocess") != "device":
+        return postprocess
+    return on_device[1]
 
 
 def _not_loaded(outputs: Outputs, indices: Sequence[int]) -> Made:

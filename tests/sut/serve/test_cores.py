@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ALLOWED = sorted(os.sched_getaffinity(0))
 LAST = ALLOWED[-1]
-COMMAND = ("-s", "SingleStream", "--min-duration-s", 30, "--out", "out")
+COMMAND = ("-s", "SingleStream", "--min-duration-s", 6, "--out", "out")
 
 
 def cores_of(pid: int) -> set[str]:

@@ -247,7 +247,7 @@ def test_what_it_prints_goes_to_the_log_of_the_test_that_runs(tmp_path: Path) ->
 
 def test_all_tests_of_a_command_share_worker_processes(program: Program, tmp_path: Path) -> None:
     words = ("run", "-b", "efficientnet-lite0", "-s", "Server,Offline", "--backend", "null")
-    more = ("--workers", "process", "--devices", "0,1", "--min-duration-s", 0.2, "--out", "out")
+    more = ("--workers", "process", "--devices", "0,1", "--min-duration-s", 0.01, "--out", "out")
     with program.start(*words, *more, "--min-query-count", 100, cwd=tmp_path) as running:
         done = running.finish(60.0)
         wait_until(lambda: not running.processes(), "all processes are gone")

@@ -160,7 +160,9 @@ class _Worker:
             return  # the device was free before there was a batch
         gap_ns = started_ns - self.finished_ns
         if gap_ns > GAP_NS:
-            self.lead_ns += LEAD_UP_NS  # by no more, however long: it may be a stall of the host
+            # A gap far beyond the lead is a stall of the host, which no lead can hide.
+            usual = gap_ns <= 2 * max(self.lead_ns, FIRST_LEAD_NS)
+            self.lead_ns += max(LEAD_UP_NS, gap_ns / 2) if usual else LEAD_UP_NS
         else:
             self.lead_ns = max(0.0, self.lead_ns - LEAD_DOWN_NS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import traceback
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _Request = TypeVar("_Request")
+# Engines may open for a minute; nobody should wait longer without a word.
+_SAY_EVERY_S = 10.0
 
 
 class TrialFailed(SutError):
@@ -45,7 +48,7 @@ def run_module(module: str, request: bytes, what: str, files: Sequence[int] = ()
         pass_fds=files,
     ) as process:
         try:
-            answer, errors = process.communicate(request)
+            answer, errors = _communicated(process, request, what)
         except BaseException:
             process.kill()
             raise
@@ -54,6 +57,20 @@ def run_module(module: str, request: bytes, what: str, files: Sequence[int] = ()
         is_bad_input = process.returncode == ConfigError.exit_code
         raise (ConfigError if is_bad_input else TrialFailed)(f"{what} failed: {message}")
     return answer
+
+
+def _communicated(
+    process: subprocess.Popen[bytes], request: bytes, what: str
+) -> tuple[bytes, bytes]:
+    """Return what a process wrote; while it works, say every ten seconds for how long."""
+    start_s = time.monotonic()
+    unsent: bytes | None = request
+    while True:
+        try:
+            return process.communicate(unsent, timeout=_SAY_EVERY_S)
+        except subprocess.TimeoutExpired:
+            unsent = None
+            print(f"{what}: {time.monotonic() - start_s:.0f} s", file=sys.stderr, flush=True)
 
 
 def answer_request(kind: type[_Request], act: Callable[[_Request], object]) -> int:

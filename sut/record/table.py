@@ -5,9 +5,14 @@ Written as table.json. docs/sweeps.md lists the keys and the figures. Only data.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from sut.base.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Grows when a key of table.json changes its meaning.
 SCHEMA = 1
@@ -89,6 +94,15 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
                 f"table {self.title!r} has no configuration; expected at least one line, such as "
                 '{"Backend": "torch"}. A figure without its configuration cannot be used.'
             )
+
+
+def place(point: Mapping[str, Value]) -> str:
+    """Return where a point is, in words: `concurrency 8, request batch 16`."""
+    return ", ".join(f"{axis.replace('_', ' ')} {_shown(v)}" for axis, v in point.items())
+
+
+def _shown(value: Value) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def encode(table: Table) -> bytes:

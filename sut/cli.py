@@ -32,6 +32,7 @@ VERBS = {
     "check": ("sut.verbs.check", "check the tree of a submission"),
     "build": ("sut.verbs.build", "build a TensorRT engine of a benchmark's model"),
     "quantize": ("sut.verbs.quantize", "make an fp16 or int8 model and compare it with fp32"),
+    "import": ("sut.verbs.import_", "turn results of other tools into tables"),
     "doctor": ("sut.verbs.doctor", "show what this machine has and lacks"),
 }
 # Verbs whose only product is what they print.

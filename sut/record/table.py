@@ -14,6 +14,7 @@ from sut.base.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+TABLE_FILE = "table.json"
 # Grows when a key of table.json changes its meaning.
 SCHEMA = 1
 
@@ -66,7 +67,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         schema: see SCHEMA.
         title: a line for people.
         source: "sut sweep", or the tool whose file was imported, such as "perf_analyzer".
-        load: "offline", "closed", "poisson", "constant", "replay" or a scenario of LoadGen.
+        load: "offline", "closed", "poisson", "constant", "replay"; "open": an imported rate of
+            unknown distribution; "loadgen": an axis names LoadGen's scenario.
         configuration: the block above the table, never empty: {"Backend": "torch"}.
         identity: hashes by what they identify ("model", "data", "clip"): tables whose hashes differ
             are not compared. Absent: unknown.

@@ -29,8 +29,11 @@ from sut.config import user_conf
 from sut.config.system import SYSTEM_FILE, SYSTEMS, read_system
 from sut.config.tuned import TUNED_FILE, read_tuned
 from sut.record import result as results
+from sut.record.importers.read import read_tables
 from sut.record.loadgen_logs import DETAIL_FILE, read_detail
+from sut.record.table import encode
 from sut.submission import system as system_json
+from tests.sut.record.importers import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +42,16 @@ MODELS = (*benchmark_names(), "own")
 ARRAYS, ARRAY = "arrays.npz", InputTensor("ids", (6,), "int64")
 LABELS, IMAGES = "labels.csv", tuple(f"image-{k}.png" for k in range(6))
 SUMMARY = Path(__file__).parents[1] / "sut" / "record" / "summary_schema_1.json"
+IMPORTED = {
+    "perf_analyzer": examples.PERF_ANALYZER,
+    "perf_analyzer, verbose": examples.VERBOSE,
+    "study on Triton": examples.STUDY,
+    "model_analyzer": examples.INFERENCE,
+    "model_analyzer, GPUs": examples.GPUS,
+    "trtexec": examples.trtexec(options=" --shapes=x:8x3"),
+    "trtexec, times": examples.times(5),
+    "summary log": examples.summary("Server", "Scheduled samples per second : 99.5"),
+}
 _TUNED = """\
 tuned:
 - benchmark: resnet50
@@ -96,6 +109,8 @@ def kinds() -> Iterator[Kind]:
     fields = dict.fromkeys((*system_json.NEEDED, *system_json.PRESENT), "1")
     fields |= {"status": "available", "system_type": "edge"}
     described = json.dumps(fields, indent=2).encode()
+    for name, text in IMPORTED.items():
+        yield Kind(f"import: {name}", text.encode(), _import, "result")
     yield Kind("system.json", described, _system_json, system_json.SYSTEM_FILE)
 
 
@@ -286,6 +301,12 @@ def _accuracy(path: Path) -> list[str]:
 
 def _summary(path: Path) -> list[str]:
     results.to_dict(results.decode(path.read_bytes(), str(path)))
+    return []
+
+
+def _import(path: Path) -> list[str]:
+    for table in read_tables(path):
+        encode(table)
     return []
 
 

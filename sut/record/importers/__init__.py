@@ -1,0 +1,1 @@
+"""Other tools' results, one file a tool, each read into tables."""

@@ -18,6 +18,8 @@ AXES, BOX = 3, 4
 # Rounds of suppression. In round t all boxes are decided whose chain of better boxes, each of which
 # overlaps the next, has up to t links. After an odd number no box stays that should go.
 ROUNDS = 31
+# Bits of a number.
+WORD = 32
 # Columns of an answer: xmin, ymin, xmax, ymax, score, class.
 COLUMNS = 6
 
@@ -132,26 +134,39 @@ def _suppressed(
         valid: [n, k], which are boxes at all.
         most: the largest overlap: intersection over union.
     """
+    count = valid.shape[1]
+    missing = -count % WORD
+    boxes, keep = nn.functional.pad(boxes, (0, missing)), nn.functional.pad(valid, (0, missing))
     # As in the operator of the worker, any two opposite corners are a box.
-    low = torch.minimum(boxes[:, :2], boxes[:, 2:])
-    high = torch.maximum(boxes[:, :2], boxes[:, 2:])
-    sides = torch.minimum(high[..., None], high[:, :, None, :]) - torch.maximum(
-        low[..., None], low[:, :, None, :]
-    )
-    sides = sides.clamp(min=0)
-    shared = sides[:, 0] * sides[:, 1]
-    area = (high - low).prod(dim=1)
+    left, right = torch.minimum(boxes[:, 0], boxes[:, 2]), torch.maximum(boxes[:, 0], boxes[:, 2])
+    top, bottom = torch.minimum(boxes[:, 1], boxes[:, 3]), torch.maximum(boxes[:, 1], boxes[:, 3])
+    area = (right - left) * (bottom - top)
+    shared = _shared(left, right) * _shared(top, bottom)
     overlap = shared / (area[:, :, None] + area[:, None, :] - shared) > most
     if classes is not None:
+        classes = nn.functional.pad(classes, (0, missing))
         overlap = overlap & (classes[:, :, None] == classes[:, None, :])
     places = torch.arange(boxes.shape[2], device=boxes.device)
     overlap = overlap & (places[:, None] < places[None, :])
-    # As a product of matrices, whose sums of ones are exact in float16 as far as being above 0.
-    dtype = torch.float16 if boxes.is_cuda else torch.float32
-    matrix, keep = overlap.to(dtype), valid
+    # Of each box, the bits of the better ones that overlap it: a round reads 4 MB for 32 images.
+    better, all_valid = _packed(overlap), keep
     for _ in range(ROUNDS):
-        keep = valid & (torch.bmm(keep[:, None].to(dtype), matrix)[:, 0] == 0)
-    return keep
+        keep = all_valid & ((better & _packed(keep)[:, :, None]) == 0).all(dim=1)
+    return keep[:, :count]
+
+
+def _shared(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """Return the length that every two of k intervals share, [n, k, k] of [n, k]."""
+    first = torch.maximum(low[:, :, None], low[:, None, :])
+    return (torch.minimum(high[:, :, None], high[:, None, :]) - first).clamp(min=0)
+
+
+def _packed(bits: torch.Tensor) -> torch.Tensor:
+    """Return [n, k / 32, ...] int32 of [n, k, ...] bool: 32 rows in the bits of one number."""
+    words = bits.reshape(bits.shape[0], -1, WORD, *bits.shape[2:]).int()
+    places = torch.arange(WORD, device=bits.device, dtype=torch.int32)
+    shifted = torch.bitwise_left_shift(words, places.reshape(-1, *[1] * (bits.dim() - 2)))
+    return shifted.sum(dim=2, dtype=torch.int32)
 
 
 def _first(rows: torch.Tensor, keep: torch.Tensor, most: int) -> torch.Tensor:

@@ -58,7 +58,8 @@ class Options(CudaOptions):
             so on a GPU.
         autotune: let the compiler measure more choices; opening takes minutes.
         tf32: let float32 be multiplied with 10 bits of mantissa.
-        postprocess: "device" chooses a YOLO model's boxes on the device, as part of the model.
+        postprocess: "device" chooses a YOLO model's boxes on the device, as part of the model;
+            "auto" does so on a GPU where it can.
         candidates: of an image, the best ones, that come to the suppression of boxes there.
     """
 
@@ -66,7 +67,7 @@ class Options(CudaOptions):
     compile: Literal["auto", "inductor", "none"] = "auto"
     autotune: bool = False
     tf32: bool = False
-    postprocess: Literal["worker", "device"] = "worker"
+    postprocess: Literal["auto", "worker", "device"] = "auto"
     candidates: Annotated[int, Meta(ge=1)] = 1000
 
 
@@ -95,7 +96,7 @@ def open_engine(spec: EngineSpec) -> CudaEngine:
     from backends.torch.compiler import import_ahead  # noqa: PLC0415 - it imports torch
     from backends.torch.model import Loading, load_model  # noqa: PLC0415
 
-    boxes = _boxes(spec, options, where) if options.postprocess == "device" else None
+    boxes = _boxes(spec, options, where)
     say_step("loading the model")
     if compiled and not zipfile.is_zipfile(path):  # what torch itself saved imports or needs none
         import_ahead()
@@ -122,7 +123,10 @@ def _first_rows(spec: EngineSpec, sizes: Sequence[int]) -> int:
 
 
 def _boxes(spec: EngineSpec, options: Options, where: str) -> Any:
-    """Return the module that chooses boxes on the device."""
+    """Return the module that chooses boxes on the device; None: the worker makes them."""
+    pays = spec.device != "cpu" and bool(spec.postprocess)
+    if options.postprocess == "worker" or (options.postprocess == "auto" and not pays):
+        return None
     from backends.torch.boxes import Boxes, Head  # noqa: PLC0415 - it imports torch
 
     if not spec.postprocess:

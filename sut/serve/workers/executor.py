@@ -18,7 +18,6 @@ from data.tasks import records_of
 from sut.base.errors import BatchTooLarge
 from sut.base.process import parse_cpus
 from sut.serve.responses import Responses
-from sut.serve.workers.finite import not_finite
 from sut.serve.workers.postprocess import Postprocessing
 
 if TYPE_CHECKING:
@@ -96,8 +95,11 @@ class Executor:
         """Batches that `launch` takes at once; 0: the engine has only `run`."""
         self.memory = self._engine.memory if isinstance(self._engine, MemoryEngine) else None
         """Where the engine wants its samples; None: anywhere."""
-        self.not_finite = 0
+
+    @property
+    def not_finite(self) -> int:
         """Samples since warm-up whose answer is not a number."""
+        return self._postprocess.not_finite
 
     def facts(self) -> dict[str, OptionValue]:
         """Return the engine's facts, its batch sizes, and its number of classes if it is known."""
@@ -116,7 +118,9 @@ class Executor:
         simulated = not self._has_answers
         records = records_of(self._spec, samples.frames, simulated=simulated)
         self._postprocess.close()
-        self._postprocess = Postprocessing(records, self._threads)
+        before = self._postprocess.not_finite
+        self._postprocess = Postprocessing(records, self._threads, counts=self._has_answers)
+        self._postprocess.not_finite = before
 
     def run(self, indices: Sequence[int]) -> Responses:
         """Run one batch of data set indices; the responses are in their order."""
@@ -157,7 +161,7 @@ class Executor:
         ladder = self._engine.sizes
         run = sorted({fitting(ladder, size) for size in sizes})
         measured = {size: self._steady(indices, size, limit_s) for size in run}
-        self.not_finite = 0
+        self._postprocess.not_finite = 0
         return {size: measured[fitting(ladder, size)] for size in sizes}
 
     def alone_ns(self, indices: Sequence[int], size: int) -> int:
@@ -197,8 +201,6 @@ class Executor:
 
     def _responses(self, outputs: tuple[Array, ...], indices: Sequence[int]) -> Responses:
         results = self._postprocess(outputs, indices)
-        if self._has_answers:
-            self.not_finite += not_finite(outputs[0])
         if len(results) != len(indices):
             raise ValueError(
                 f"{len(results)} results for a batch of {len(indices)} samples: the postprocess "

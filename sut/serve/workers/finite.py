@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HALF_BYTES = 2
-_HALF_EXPONENT = 0x7C00  # all ones in NaN and in both infinities (IEEE 754, binary16)
+# IEEE 754, binary16: the bits from these on are infinity and NaN of each sign.
+_HALF_INFINITY, _HALF_MINUS_INFINITY = 0x7C00, 0xFC00
+_CACHE_BYTES = 1 << 20
 
 
 def not_finite(output: NDArray[Any]) -> int:
@@ -35,9 +37,14 @@ def not_finite(output: NDArray[Any]) -> int:
 
 
 def _is_finite(output: NDArray[Any]) -> bool:
-    """Say quickly whether all is well, 2 us for 8,000 scores; False may be a false alarm."""
+    """Say quickly whether all is well, 5 us for 8,000 scores; False may be a false alarm."""
+    # A large output row by row, because it is read twice.
+    parts = output if output.nbytes > _CACHE_BYTES else (output,)
     if output.dtype.itemsize == _HALF_BYTES:  # NumPy compares float16 thirty times as slowly
-        bits = output.view(np.uint16)
-        return not ((bits & _HALF_EXPONENT) == _HALF_EXPONENT).any()
+        return all(
+            part.view(np.int16).max() < _HALF_INFINITY
+            and part.view(np.uint16).max() < _HALF_MINUS_INFINITY
+            for part in parts
+        )
     # The maximum of anything and NaN is NaN.
-    return bool(output.max() < np.inf and output.min() > -np.inf)
+    return all(part.max() < np.inf and part.min() > -np.inf for part in parts)

@@ -6,6 +6,8 @@ Knows no slots, events or graphs.
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -61,12 +63,20 @@ def open_on_gpu(spec: EngineSpec) -> CudaEngine:
     runtime = ort.import_runtime()
     wanted = gpu_providers(spec.device, options)
     ort.check_provider(runtime, spec.device, wanted[0][0])
+    _load_libraries(runtime)
     path = check_file(spec.model_path)
     session_options = ort.Options(
         intra_op_threads=options.intra_op_threads, graph_optimization=options.graph_optimization
     )
     target = Target(runtime, path, session_options, wanted, Place("cuda", int(spec.device)))
     return open_on(open_driver(spec.device), target, spec, options)
+
+
+def _load_libraries(runtime: ModuleType) -> None:
+    """Load CUDA and cuDNN from NVIDIA's packages, which no search path names."""
+    if hasattr(runtime, "preload_dlls"):  # from 1.21 on
+        with redirect_stdout(sys.stderr):
+            runtime.preload_dlls(directory="")
 
 
 def open_on(driver: Driver, target: Target, spec: EngineSpec, options: CudaOptions) -> CudaEngine:

@@ -52,28 +52,31 @@ MOST_ADDED_US = {"inline": 20, "1 process": 35}
 def main() -> int:
     """Measure, print the tables, and write the JSON file if asked for."""
     arguments = _arguments()
+    kinds, lone_kinds = _kinds(arguments)
     started_s = time.monotonic()
     print(paired.machine())
     print(f"command: {paired.command(MODULE)}", flush=True)
-    server: dict[str, list[float]] = {kind.name: [] for kind in KINDS}
-    offline: dict[str, list[float]] = {kind.name: [] for kind in KINDS}
-    cost: dict[str, list[Result]] = {kind.name: [] for kind in KINDS}
-    single: dict[str, list[Result]] = {kind.name: [] for kind in SINGLE_STREAM_KINDS}
+    server: dict[str, list[float]] = {kind.name: [] for kind in kinds}
+    offline: dict[str, list[float]] = {kind.name: [] for kind in kinds}
+    cost: dict[str, list[Result]] = {kind.name: [] for kind in kinds}
+    single: dict[str, list[Result]] = {kind.name: [] for kind in lone_kinds}
     for number in range(arguments.rounds):
         print(f"round {number + 1} of {arguments.rounds} ...", file=sys.stderr, flush=True)
-        for kind in () if arguments.only_single_stream else KINDS:
+        for kind in kinds:
             guess = server[kind.name][-1] if server[kind.name] else None
             server[kind.name].append(highest_valid(kind, arguments.seconds, guess))
             cost[kind.name].append(measure(_test(kind, "Server", COST_QPS, arguments.seconds)))
             test = replace(_test(kind, "Offline", OFFLINE_QPS, 1.0), max_batch_size=1024)
             offline[kind.name].append(measure(test).rate)
-        for kind in SINGLE_STREAM_KINDS:
+        for kind in lone_kinds:
             test = _test(kind, "SingleStream", 0.0, arguments.seconds)
             single[kind.name].append(measure(test))
-    if not arguments.only_single_stream:
-        rows = [_row(kind, server, offline, cost) for kind in KINDS]
+    if kinds:
+        rows = [_row(kind, server, offline, cost) for kind in kinds]
         print("\n" + paired.table(HEADER, rows))
-    print("\n" + paired.table(SINGLE_HEADER, [_single_row(kind, single) for kind in ADDED_BY]))
+    if lone_kinds:
+        rows = [_single_row(kind, single) for kind in lone_kinds[1:]]
+        print("\n" + paired.table(SINGLE_HEADER, rows))
     print(
         f"median [least - largest] of {arguments.rounds} rounds; shares are taken within a round. "
         f"{time.monotonic() - started_s:.0f} s"
@@ -82,6 +85,16 @@ def main() -> int:
         content = {"command": paired.command(MODULE), "server_qps": server, "offline": offline}
         paired.write_json(arguments.json, content)
     return 0
+
+
+def _kinds(arguments: argparse.Namespace) -> tuple[tuple[Kind, ...], tuple[Kind, ...]]:
+    """Return the rows of the two tables; the ceiling comes first in each."""
+    if arguments.only_single_stream:
+        return (), SINGLE_STREAM_KINDS
+    if arguments.processes:
+        counts = [Kind(f"{count} processes", "process", count) for count in arguments.processes]
+        return (KINDS[0], *counts), ()
+    return KINDS, SINGLE_STREAM_KINDS
 
 
 def highest_valid(kind: Kind, seconds: float, guess: float | None) -> float:
@@ -132,7 +145,6 @@ def _row(
     )
 
 
-ADDED_BY = SINGLE_STREAM_KINDS[1:]
 SINGLE_HEADER = ("SingleStream p90 us", "trivial callback", "this", "added", "at most")
 
 
@@ -158,6 +170,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     parser.add_argument(
         "--only-single-stream", action="store_true", help="measure what SingleStream adds alone"
+    )
+    parser.add_argument(
+        "--processes", type=int, nargs="+", metavar="N", help="only so many worker processes"
     )
     parser.add_argument("--seconds", type=float, default=2.0, help="of each LoadGen run (2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")

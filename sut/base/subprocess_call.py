@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _Request = TypeVar("_Request")
 # Engines may open for a minute; nobody should wait longer without a word.
-_SAY_EVERY_S = 10.0
+_SAY_EVERY_S = 9.0
 
 
 class TrialFailed(SutError):

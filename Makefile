@@ -112,7 +112,7 @@ extra: $(DEV) ## Make three full-length submissions in OUT=: 23 minutes, then 45
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-postprocess bench-detection bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-postprocess bench-detection bench-report bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -155,6 +155,9 @@ bench-postprocess: $(DEV) ## Measure what boxes cost on one core; ARGS=ROUNDS
 
 bench-detection: $(DEV) ## Compare the stand-in of YOLO11l with the reference's way; ARGS="--backend torch --devices 0"
 	@$(BIN)/python -m tests.benchmarks.detection $(ARGS)
+
+bench-report: $(DEV) ## Measure the report of 176 rows; ARGS=ROUNDS
+	@$(BIN)/python -m tests.benchmarks.report $(ARGS)
 
 bench-gpu: $(DEV) ## Measure this machine's GPUs, alone and through the harness
 	@$(BIN)/python -m tests.benchmarks.gpu $(ARGS)

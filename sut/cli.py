@@ -27,6 +27,7 @@ VERBS = {
         "find the best settings and the highest load within a latency bound",
     ),
     "max-streams": ("sut.verbs.max_streams", "find how many streams fit at a fixed interval"),
+    "report": ("sut.verbs.report", "write a page of a run, a sweep, a tuning or a submission"),
     "submit": ("sut.verbs.submit", "run and verify a submission, and write its tree"),
     "audit": ("sut.verbs.audit", "run a compliance test and verify it"),
     "check": ("sut.verbs.check", "check the tree of a submission"),

@@ -32,6 +32,10 @@ _COUNTS_ERRORS = (5, 0, 16)  # LoadGen 5.0.15 and older end no performance log w
 # LoadGen prints numbers as C++ does. The rate of a single query is 0 / 0: "nan", which is not JSON.
 _NOT_A_NUMBER = re.compile(r'("value": )-?(nan|inf)\b')
 
+# LoadGen says when it began in its first ten records.
+_STARTED = re.compile(rb'"key": "test_datetime", "value": "([0-9T:.Z+-]{1,40})"')
+_HEAD_BYTES = 1 << 16
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetailLog(Mapping[str, object]):
@@ -129,6 +133,17 @@ def read_summary_text(path: Path) -> str:
         DataError: it cannot be read.
     """
     return _text(path / SUMMARY_FILE if path.is_dir() else path)
+
+
+def started(file: Path) -> str:
+    """Return when a test began, an ISO 8601 time; empty for a log that does not say it."""
+    try:
+        with file.open("rb") as log:
+            head = log.read(_HEAD_BYTES)
+    except OSError:
+        return ""
+    found = _STARTED.search(head)
+    return found[1].decode() if found else ""
 
 
 def _text(file: Path) -> str:

@@ -118,12 +118,17 @@ def find(trace: Trace, around: Around) -> Tail | None:
     )
 
 
+def parts(tail: Tail) -> dict[str, float]:
+    """Return the parts in ns, by what they are called; they add up to the latency."""
+    return {text: getattr(tail, name) for name, text in _NAMES.items()}
+
+
 def line(tail: Tail) -> str:
     """Return it in one line: the largest parts in ms, which add up, and what explains them."""
     latency_ms = tail.latency_ns / _NS_PER_MS
     decimals = max(0, _DIGITS - 1 - math.floor(math.log10(max(latency_ms, 1e-6))))
-    parts = {text: getattr(tail, name) / _NS_PER_MS for name, text in _NAMES.items()}
-    shown = {text: ms for text, ms in parts.items() if ms >= _SMALL * latency_ms}
+    in_ms = {text: ns / _NS_PER_MS for text, ns in parts(tail).items()}
+    shown = {text: ms for text, ms in in_ms.items() if ms >= _SMALL * latency_ms}
     shown = dict(sorted(shown.items(), key=lambda part: -part[1]))
     shown["other"] = max(0.0, latency_ms - sum(shown.values()))
     units = _whole_units([ms * 10**decimals for ms in shown.values()])

@@ -1,14 +1,16 @@
-"""Reads a trace file while the test runs, and at its end."""
+"""Reads a trace file while the test runs and at its end, and the arrays that are kept of it."""
 
 from __future__ import annotations
 
 import os
 import weakref
+import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sut.base.errors import DataError
 from sut.record.thinning import BATCH_BYTES, QUERY_BYTES, Room, Rooms
 from sut.record.trace import BATCH_FIELDS, BLOCK_RECORD, HEADER, QUERY_FIELDS, Layout, Trace
 
@@ -17,10 +19,37 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sut.record.result import Recorded
+
     Records = NDArray[np.int64]
 
 _LOOK = 4_096  # records to read at once
 _COMPLETED, _NUMBER = len(BATCH_FIELDS) - 1, len(BATCH_FIELDS)
+
+
+def load(path: Path, recorded: Recorded | None = None, counted: tuple[int, int] = (0, 0)) -> Trace:
+    """Read what Trace.save wrote.
+
+    Args:
+        path: of batches.npz.
+        recorded: how much of the run it has; None: all.
+        counted: batches and samples that the run completed.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            batches = {name: arrays[name] for name in BATCH_FIELDS}
+            queries = {name: arrays[f"query_{name}"] for name in QUERY_FIELDS}
+            firsts = arrays.get("query_first_sample")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path}: {error}; expected the trace of a run. Copy it from the run again."
+        ) from error
+    is_whole = recorded is None or recorded.batches == counted[0]
+    one_in = 1 if recorded is None else recorded.one_in
+    return Trace(batches, queries, firsts, one_in, None if is_whole else counted)
 
 
 class TraceReader:

@@ -5,42 +5,75 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from sut import __version__
+from sut.report.style import STYLE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:68rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}
-.lead{font-size:1.1rem;background:#f3f6fa;border-left:4px solid #0072b2;padding:.7rem 1rem}
-.bad{border-color:#b00020}
-table{border-collapse:collapse;font-size:.88rem}
-th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid #e4e4e4}
-th:first-child,td:first-child,td.text,th.text{text-align:left}
-.wide{overflow-x:auto}svg{width:100%;max-width:640px;height:auto}svg text{font-size:12px}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(26rem,1fr));gap:1.2rem}
-figure{margin:0}figcaption{font-size:.88rem;color:#555}
-.invalid{color:#b00020}.valid{color:#007a52}code{background:#f3f3f3;padding:0 .2rem}
-"""
+# How a page of this program begins: only such a file is written over.
+_GENERATOR = '<meta name="generator" content="loadgen-sut'
+_HEAD_CHARACTERS = 1_000
+_LONG = 40  # a text from this length on is broken into lines
 
 
-def page(title: str, parts: Sequence[str]) -> str:
-    """Return a whole page."""
+def page(title: str, lines: Sequence[str], parts: Sequence[str]) -> str:
+    """Return a whole page.
+
+    Args:
+        title: its heading.
+        lines: below it: the date, what is simulated.
+        parts: the rest, as HTML.
+    """
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'{_GENERATOR} {escape(__version__)}"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{''.join(parts)}"
-        "</body></html>\n"
+        f"<style>{STYLE}</style></head><body><header><h1>{escape(title)}</h1>"
+        f"{''.join(about(line) for line in lines)}</header>"
+        f"<main>{''.join(parts)}</main>"
+        f"<footer>Made by loadgen-sut {escape(__version__)}.</footer></body></html>\n"
     )
 
 
-def heading(text: str) -> str:
-    """Return a heading."""
-    return f"<h2>{escape(text)}</h2>"
+def is_ours(text: str) -> bool:
+    """Return whether a text is a page of this program."""
+    return _GENERATOR in text[:_HEAD_CHARACTERS]
 
 
-def lead(text: str, *, is_good: bool) -> str:
-    """Return the answer, in a box."""
-    return f'<p class="lead{"" if is_good else " bad"}">{escape(text)}</p>'
+def heading(text: str, level: int = 2, anchor: str = "") -> str:
+    """Return a heading; `anchor` is what a link names."""
+    name = f' id="{escape(anchor)}"' if anchor else ""
+    return f"<h{level}{name}>{escape(text)}</h{level}>"
+
+
+def contents(titles: Sequence[tuple[str, str]]) -> str:
+    """Return links to the sections, each (anchor, title); nothing for a single one."""
+    items = "".join(
+        f'<li><a href="#{escape(anchor)}">{escape(title)}</a></li>' for anchor, title in titles
+    )
+    return f'<nav aria-label="Contents"><ul>{items}</ul></nav>' if len(titles) > 1 else ""
+
+
+def lead(text: str, *, is_good: bool | None = None) -> str:
+    """Return the answer, in a box; None: neither good nor bad."""
+    name = "" if is_good is None else " good" if is_good else " bad"
+    return f'<p class="lead{name}">{escape(text)}</p>'
+
+
+def warning(text: str) -> str:
+    """Return a sentence that must not be missed."""
+    return f'<p class="warn">{escape(text)}</p>'
+
+
+def about(text: str) -> str:
+    """Return a line below a heading: when, where, with what; nothing without text."""
+    return f'<p class="about">{escape(text)}</p>' if text else ""
+
+
+def paragraph(text: str) -> str:
+    """Return a paragraph."""
+    return f"<p>{escape(text)}</p>"
 
 
 def points(lines: Sequence[str]) -> str:
@@ -50,21 +83,36 @@ def points(lines: Sequence[str]) -> str:
 
 
 def code(text: str) -> str:
-    """Return a command."""
-    return f"<p><code>{escape(text)}</code></p>"
+    """Return a command; nothing without one."""
+    return f"<pre><code>{escape(text)}</code></pre>" if text else ""
+
+
+def facts(values: Sequence[tuple[str, str, str]]) -> str:
+    """Return a block of (name, value, where the value is from); nothing without any."""
+    inner = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}"
+        f"{f'<small>{escape(source)}</small>' if source else ''}</dd></div>"
+        for name, value, source in values
+    )
+    return f'<dl class="facts">{inner}</dl>' if values else ""
 
 
 def figures(pictures: Sequence[tuple[str, str]]) -> str:
-    """Return (SVG, caption) side by side if there is room."""
+    """Return (figure, caption) side by side if there is room; nothing without any."""
     inner = "".join(
-        f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
-        for svg, caption in pictures
+        figure.replace("</figure>", f"<figcaption>{escape(caption)}</figcaption></figure>")
+        for figure, caption in pictures
     )
-    return f'<div class="charts">{inner}</div>'
+    return f'<div class="charts">{inner}</div>' if pictures else ""
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> str:
-    """Return a table; the columns `left` hold text."""
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    left: Sequence[int] = (),
+    title: str = "Table",
+) -> str:
+    """Return a table that scrolls in its box; the columns `left` hold text."""
 
     def cells(tag: str, values: Sequence[str]) -> str:
         return "".join(
@@ -73,14 +121,34 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[i
         )
 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return _box(title, f"<thead><tr>{cells('th', header)}</tr></thead><tbody>{body}</tbody>")
+
+
+def meters(
+    header: tuple[str, str], rows: Sequence[tuple[str, str, float]], title: str = "Parts"
+) -> str:
+    """Return rows of (name, value, share), the share as a bar of that part of the width."""
+    body = "".join(
+        f"<tr><td>{escape(name)}</td><td>{escape(value)}</td><td>{share:.0%}</td>"
+        f'<td class="meters"><span class="meter" style="width:{share:.1%}"></span></td></tr>'
+        for name, value, share in rows
+    )
+    head = "".join(f"<th>{escape(word)}</th>" for word in (*header, "share", ""))
+    return _box(title, f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>")
+
+
+def _box(title: str, inner: str) -> str:
+    # It scrolls, so the keyboard must reach it.
     return (
-        f'<div class="wide"><table><thead><tr>{cells("th", header)}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(title)}">'
+        f"<table>{inner}</table></div>"
     )
 
 
 def _class(column: int, value: str, left: Sequence[int]) -> str:
     names = ["text"] if column in left else []
+    if column in left and len(value) > _LONG:
+        names.append("long")
     if value in {"VALID", "INVALID"}:
         names.append(value.lower())
     return f' class="{" ".join(names)}"' if names else ""

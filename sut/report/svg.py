@@ -1,28 +1,29 @@
-"""Small charts as SVG text: lines with error bars, points, coloured squares, marks.
+"""Charts as SVG: lines, points, marks; each a figure with a title, a legend and a text for readers.
 
-Knows only numbers and text. A chart needs no script, font or other file.
+Knows only numbers and text. A chart needs no script, font or other file; the page's style gives it
+its colours (`sut.report.style`).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+from sut.report.scales import Axis, Scale, axis, number, share, thinned
 
-WIDTH, HEIGHT = 640, 340
-_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 16, 16, 48
-# Distinguishable for people who are red-green colour-blind (Okabe and Ito).
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
-_TICKS = 6
-_LEGEND_LINE = 16
-_GROUPED = 1_000  # from here on digits are grouped
-# Room for the legend above the highest value, as a share of the height.
-_LEGEND_SHARE = 0.25
-Scale = Literal["linear", "log"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    Point = tuple[float, float]
+
+WIDTH, HEIGHT = 480, 290
+LEFT, TOP, BOTTOM = 50, 26, 44
+_RIGHT, _RIGHT_OF_TWO = 18, 52
+COLOURS = 7  # classes s1 to s7 of the style
+_SHAPES = ("circle", "square", "triangle", "diamond")
+_LETTER, _LINE = 7.0, 13.0  # room that a letter of a label takes, and a line of text
+_X_LABELS = 9  # as many labels fit below a chart
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +36,21 @@ class Series:
         kind: how they are drawn.
         errors: (low, high) in y of each point, or empty.
         labels: a tooltip for each point, or empty.
-        colour: None: the next one.
+        words: what is written beside each point where there is room, or empty.
+        colour: 1 to COLOURS; None: the next one.
         dashed: whether a line is dashed.
+        second: y lies on the second axis.
     """
 
     name: str
-    points: Sequence[tuple[float, float]]
+    points: Sequence[Point]
     kind: Literal["line", "points", "both"] = "line"
-    errors: Sequence[tuple[float, float]] = ()
+    errors: Sequence[Point] = ()
     labels: Sequence[str] = ()
-    colour: str | None = None
+    words: Sequence[str] = ()
+    colour: int | None = None
     dashed: bool = False
+    second: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,16 @@ class Mark:
     axis: Literal["x", "y"]
     value: float
     text: str
-    colour: str = "#b00020"
+    is_limit: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A ring around a point, which the text below the chart explains."""
+
+    x: float
+    y: float
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +77,14 @@ class Axes:
     """The labels and ranges of the axes.
 
     Attributes:
-        x: label.
-        y: label.
+        x: label with its unit.
+        y: label with its unit.
         x_scale: "log" for sizes that double.
-        y_scale: as `x_scale`.
+        y_scale: as `x_scale`; "nines" for shares.
         y_top: the highest value; points above are drawn at the edge. None: all points fit.
         y_from_zero: the lowest value shown is 0.
+        x_from_zero: as `y_from_zero`.
+        y2: label of the second axis, which begins at 0; empty: there is none.
     """
 
     x: str
@@ -77,196 +93,232 @@ class Axes:
     y_scale: Scale = "linear"
     y_top: float | None = None
     y_from_zero: bool = False
+    x_from_zero: bool = False
+    y2: str = ""
 
 
-def chart(title: str, axes: Axes, series: Sequence[Series], marks: Sequence[Mark] = ()) -> str:
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A line of a legend: text, colour and shape."""
+
+    text: str
+    colour: int
+    shape: str = "area"
+    has_line: bool = True
+    dashed: bool = False
+
+
+def chart(
+    title: str,
+    axes: Axes,
+    series: Sequence[Series],
+    marks: Sequence[Mark] = (),
+    rings: Sequence[Ring] = (),
+) -> str:
     """Return a chart; without points it says that nothing was measured."""
     drawn = [s for s in series if s.points]
     if not drawn:
-        return _frame(title, [_text(WIDTH / 2, HEIGHT / 2, "nothing measured", "middle")])
-    xs = [x for s in drawn for x, _ in s.points] + [m.value for m in marks if m.axis == "x"]
-    ys = [y for s in drawn for _, y in s.points] + [m.value for m in marks if m.axis == "y"]
-    ys += [y for s in drawn for pair in s.errors for y in pair]
-    if axes.y_top is not None:
-        ys = [min(y, axes.y_top) for y in ys]
-    if axes.y_from_zero:
-        ys.append(0.0)
-    if len(drawn) > 1 and axes.y_scale == "linear":
-        ys.append(max(ys) + _LEGEND_SHARE * (max(ys) - min(ys)))
-    to_x = _scale(xs, axes.x_scale, _LEFT, WIDTH - _RIGHT)
-    to_y = _scale(ys, axes.y_scale, HEIGHT - _BOTTOM, _TOP)
-    parts = [*_axes(axes, xs, ys, to_x, to_y)]
+        return nothing(title)
+    to_x, to_y, to_y2 = _axes_of(axes, drawn, marks)
+    parts = frame(axes, to_y, to_y2)
+    parts += x_ticks(to_x)
+    keys = []
     for index, one in enumerate(drawn):
-        colour = one.colour or COLOURS[index % len(COLOURS)]
-        parts += _series(one, colour, to_x, to_y)
+        colour = one.colour or index % COLOURS + 1
+        shape = _SHAPES[index % len(_SHAPES)]
+        parts += _series(one, (colour, shape), to_x, to_y2 if one.second and to_y2 else to_y)
+        key = "line" if one.kind == "line" else shape
+        keys.append(Key(one.name, colour, key, one.kind != "points", one.dashed))
     parts += [_mark(mark, to_x, to_y) for mark in marks]
-    parts += _legend([(s.name, s.colour or COLOURS[k % len(COLOURS)]) for k, s in enumerate(drawn)])
-    return _frame(title, parts)
+    parts += [
+        f'<circle class="ring" cx="{to_x(r.x):.1f}" cy="{to_y(r.y):.1f}" r="9">'
+        f"<title>{escape(r.text)}</title></circle>"
+        for r in rings
+    ]
+    said = [*map(_told, drawn), *(f"{m.text}." for m in marks), *(f"{r.text}." for r in rings)]
+    return figure(title, parts, keys, f"{axes.y} by {axes.x}. {' '.join(said)}")
 
 
-def heat(
-    title: str,
-    axes: Axes,
-    cells: Sequence[tuple[float, float, float, str]],
-    chosen: tuple[float, float],
-) -> str:
-    """Return squares at (x, y), darker for higher values; `chosen` has a ring.
+def nothing(title: str) -> str:
+    """Return a chart that says that nothing was measured."""
+    words = text(WIDTH / 2, HEIGHT / 2, "nothing measured", "middle")
+    return figure(title, [words], [], "Nothing measured.")
+
+
+def figure(title: str, parts: Iterable[str], keys: Sequence[Key], told: str) -> str:
+    """Return a figure: title, legend, picture.
 
     Args:
-        title: for screen readers.
-        axes: of x and y.
-        cells: (x, y, value, word).
-        chosen: (x, y).
+        title: above the picture.
+        parts: of the picture.
+        keys: of the legend; a single one needs none.
+        told: what the picture shows, for who does not see it.
     """
-    if not cells:
-        return chart(title, axes, ())
-    to_x = _scale([c[0] for c in cells], axes.x_scale, _LEFT + 12, WIDTH - _RIGHT - 12)
-    to_y = _scale([c[1] for c in cells], axes.y_scale, HEIGHT - _BOTTOM - 12, _TOP + 12)
-    parts = [*_axes(axes, [c[0] for c in cells], [c[1] for c in cells], to_x, to_y)]
-    best = max(value for _, _, value, _ in cells)
-    # Only the range 10 % below the best matters; a colour scale from 0 would not show it.
-    for x, y, value, word in sorted(cells, key=lambda c: c[2]):
-        share = max(0.0, 1 - (1 - value / best) / 0.1) if best else 0.0
-        parts.append(
-            f'<rect x="{to_x(x) - 8:.1f}" y="{to_y(y) - 6:.1f}" width="16" height="12" rx="2" '
-            f'fill="{_shade(share)}" stroke="#888" stroke-width="0.5">'
-            f"<title>{escape(word)}</title></rect>"
-        )
-    x, y = chosen
-    parts.append(
-        f'<rect x="{to_x(x) - 11:.1f}" y="{to_y(y) - 9:.1f}" width="22" height="18" rx="4" '
-        'fill="none" stroke="#b00020" stroke-width="2"/>'
+    named = [key for key in keys if key.text]
+    legend = "".join(
+        f'<li class="s{key.colour}">{_swatch(key)}{escape(key.text)}</li>' for key in named
     )
-    return _frame(title, parts)
-
-
-def _shade(share: float) -> str:
-    """From near white to dark blue."""
-    low, high = (242, 246, 250), (0, 60, 120)
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(low, high, strict=True))
-    return f"rgb({red},{green},{blue})"
-
-
-def _frame(title: str, parts: Iterable[str]) -> str:
+    lines = f'<ul class="legend">{legend}</ul>' if len(named) > 1 else ""
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" xmlns="http://www.w3.org/2000/svg">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
+        f'<figure><p class="title">{escape(title)}</p>{lines}'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{escape(f"{title}. {told}")}">{"".join(parts)}</svg></figure>'
     )
 
 
-def _scale(
-    values: Sequence[float], scale: Scale, start: float, end: float
-) -> Callable[[float], float]:
-    low, high = min(values), max(values)
-    if scale == "log":
-        positive = [value for value in values if value > 0] or [1.0]
-        low, high = math.log(min(positive)), math.log(max(positive))
-    margin = (high - low) * 0.04 or abs(high) * 0.05 or 1.0
-    if low != 0:  # an axis from 0 starts exactly there
-        low -= margin
-    high += margin
-
-    def place(value: float) -> float:
-        at = value
-        if scale == "log":
-            at = math.log(value) if value > 0 else low
-        share = min(max((at - low) / (high - low), 0.0), 1.0)
-        return start + (end - start) * share
-
-    return place
-
-
-def _axes(
-    axes: Axes,
-    xs: Sequence[float],
-    ys: Sequence[float],
-    to_x: Callable[[float], float],
-    to_y: Callable[[float], float],
-) -> list[str]:
-    bottom, right = HEIGHT - _BOTTOM, WIDTH - _RIGHT
+def frame(axes: Axes, to_y: Axis, to_y2: Axis | None = None) -> list[str]:
+    """Return both y axes with ticks, grid and labels, and the label of x."""
+    right, bottom = right_end(axes), HEIGHT - BOTTOM
+    word = share if to_y.kind == "nines" else number
     parts = []
-    for value in _ticks(min(xs), max(xs), axes.x_scale):
-        x = to_x(value)
-        parts.append(f'<path d="M{x:.1f} {_TOP}V{bottom}" stroke="#e4e4e4"/>')
-        parts.append(_text(x, bottom + 16, _number(value), "middle"))
-    for value in _ticks(min(ys), max(ys), axes.y_scale):
+    for value in to_y.ticks:
         y = to_y(value)
-        parts.append(f'<path d="M{_LEFT} {y:.1f}H{right}" stroke="#e4e4e4"/>')
-        parts.append(_text(_LEFT - 6, y + 4, _number(value), "end"))
-    parts.append(f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" stroke="#444"/>')
-    parts.append(_text((_LEFT + right) / 2, HEIGHT - 8, axes.x, "middle"))
-    middle = (_TOP + bottom) / 2
-    parts.append(
-        f'<g transform="translate(14 {middle:.0f}) rotate(-90)">{_text(0, 0, axes.y, "middle")}</g>'
-    )
+        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{right}"/>')
+        parts.append(text(LEFT - 6, y + 4, word(value), "end"))
+    if to_y2 is not None:
+        parts += [text(right + 6, to_y2(v) + 4, number(v), "start") for v in to_y2.ticks]
+        parts.append(text(WIDTH - 2, 12, axes.y2, "end", "label"))
+    parts.append(f'<path class="axis" d="M{LEFT} {TOP}V{bottom}H{right}"/>')
+    parts.append(text(2, 12, axes.y, "start", "label"))
+    parts.append(text((LEFT + right) / 2, HEIGHT - 6, axes.x, "middle", "label"))
     return parts
 
 
-def _ticks(low: float, high: float, scale: Scale) -> list[float]:
-    if scale == "log" and low > 0:
-        first, last = math.ceil(math.log2(low) - 1e-9), math.floor(math.log2(high) + 1e-9)
-        step = max(1, math.ceil((last - first + 1) / (_TICKS + 4)))
-        return [2.0**k for k in range(first, last + 1, step)]
-    if high <= low:
-        return [low]
-    rough = (high - low) / _TICKS
-    size = 10 ** math.floor(math.log10(rough))
-    step = next(size * k for k in (1, 2, 5, 10) if size * k >= rough)
-    first = math.ceil(low / step - 1e-9)
-    return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
+def right_end(axes: Axes) -> int:
+    """Return where the x axis ends."""
+    return WIDTH - (_RIGHT_OF_TWO if axes.y2 else _RIGHT)
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= _GROUPED else f"{value:.4g}"
-
-
-def _series(
-    series: Series, colour: str, to_x: Callable[[float], float], to_y: Callable[[float], float]
-) -> list[str]:
-    places = [(to_x(x), to_y(y)) for x, y in series.points]
+def x_ticks(to_x: Axis) -> list[str]:
+    """Return the ticks of x."""
+    bottom = HEIGHT - BOTTOM
+    words = [number(value) for value in to_x.ticks]
     parts = []
+    for k in thinned(words, _X_LABELS):
+        x = to_x(to_x.ticks[k])
+        parts.append(f'<path class="grid" d="M{x:.1f} {TOP}V{bottom}"/>')
+        parts.append(text(x, bottom + 17, words[k], "middle"))
+    return parts
+
+
+def text(x: float, y: float, words: str, anchor: str, name: str = "") -> str:
+    """Return text; `name` is a class of the style."""
+    kind = f' class="{name}"' if name else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{kind}>{escape(words)}</text>'
+
+
+def _axes_of(
+    axes: Axes, drawn: Sequence[Series], marks: Sequence[Mark]
+) -> tuple[Axis, Axis, Axis | None]:
+    xs = [x for s in drawn for x, _ in s.points] + [m.value for m in marks if m.axis == "x"]
+    first, second = [s for s in drawn if not s.second], [s for s in drawn if s.second]
+    ys = [y for s in first for _, y in s.points] + [m.value for m in marks if m.axis == "y"]
+    ys += [y for s in first for pair in s.errors for y in pair]
+    if axes.y_top is not None:
+        ys = [min(y, axes.y_top) for y in ys]
+    up = (HEIGHT - BOTTOM, TOP)
+    return (
+        axis(xs, axes.x_scale, (LEFT, right_end(axes)), from_zero=axes.x_from_zero),
+        axis(ys or [0.0, 1.0], axes.y_scale, up, from_zero=axes.y_from_zero),
+        axis([y for s in second for _, y in s.points], "linear", up, from_zero=True)
+        if second
+        else None,
+    )
+
+
+def _series(series: Series, style: tuple[int, str], to_x: Axis, to_y: Axis) -> list[str]:
+    colour, shape = style
+    places = [(to_x(x), to_y(y)) for x, y in series.points]
+    parts = [f'<g class="s{colour}">']
     if series.kind in {"line", "both"}:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        dash = ' stroke-dasharray="6 4"' if series.dashed else ""
-        parts.append(
-            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>'
-        )
+        dash = " dashed" if series.dashed else ""
+        parts.append(f'<polyline class="line{dash}" points="{path}"/>')
     for (x, _), (low, high) in zip(places, series.errors, strict=False):
-        parts.append(f'<path d="M{x:.1f} {to_y(low):.1f}V{to_y(high):.1f}" stroke="{colour}"/>')
+        parts.append(f'<path class="line thin" d="M{x:.1f} {to_y(low):.1f}V{to_y(high):.1f}"/>')
     if series.kind in {"points", "both"}:
         labels = series.labels or [""] * len(places)
-        for (x, y), label in zip(places, labels, strict=True):
-            shown = f"<title>{escape(label)}</title>" if label else ""
-            parts.append(
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}">{shown}</circle>'
+        parts += [point(x, y, shape, w) for (x, y), w in zip(places, labels, strict=True)]
+    parts.append("</g>")
+    return [*parts, *_words(places, series.words)]
+
+
+def point(x: float, y: float, shape: str, label: str = "") -> str:
+    """Return a point with a tooltip."""
+    shown = f"<title>{escape(label)}</title>" if label else ""
+    match shape:
+        case "square":
+            return (
+                f'<rect class="dot" x="{x - 3.5:.1f}" y="{y - 3.5:.1f}" width="7" height="7">'
+                f"{shown}</rect>"
             )
+        case "triangle":
+            path = f"M{x:.1f} {y - 5:.1f}l4.5 8h-9z"
+        case "diamond":
+            path = f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5-5z"
+        case _:
+            return f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3.8">{shown}</circle>'
+    return f'<path class="dot" d="{path}">{shown}</path>'
+
+
+def _words(places: Sequence[Point], words: Sequence[str]) -> list[str]:
+    """Write each word beside its point where it covers no other word and no point."""
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in places] if words else []
+    parts, floor = [], HEIGHT - BOTTOM
+    for (x, y), word in zip(places, words, strict=False):
+        wide = len(word) * _LETTER
+        for across, down, anchor in ((-7, -5, "end"), (7, 13, "start"), (7, -5, "start"),
+                                     (-7, 13, "end")):  # fmt: skip
+            left = x + across - (wide if anchor == "end" else 0)
+            box = (left, y + down - _LINE + 3, left + wide, y + down + 1)
+            inside = box[0] > LEFT and box[2] < WIDTH and box[1] > TOP - 8 and box[3] < floor
+            if inside and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                parts.append(text(x + across, y + down, word, anchor, "word"))
+                break
     return parts
 
 
-def _mark(mark: Mark, to_x: Callable[[float], float], to_y: Callable[[float], float]) -> str:
-    bottom, right = HEIGHT - _BOTTOM, WIDTH - _RIGHT
+def _overlap(one: tuple[float, ...], two: tuple[float, ...]) -> bool:
+    return one[0] < two[2] and two[0] < one[2] and one[1] < two[3] and two[1] < one[3]
+
+
+def _mark(mark: Mark, to_x: Axis, to_y: Axis) -> str:
+    name = "limit" if mark.is_limit else "note"
     if mark.axis == "x":
         x = to_x(mark.value)
-        line = f"M{x:.1f} {_TOP}V{bottom}"
-        anchor = "end" if x > (_LEFT + right) / 2 else "start"
-        word = _text(x + (-5 if anchor == "end" else 5), bottom - 6, mark.text, anchor, mark.colour)
+        line = f"M{x:.1f} {TOP}V{HEIGHT - BOTTOM}"
+        is_right = x > (LEFT + WIDTH) / 2
+        # A limit's word above a note's: the two often lie at the same value.
+        y = TOP + (10.0 if mark.is_limit else 24.0)
+        anchor = "end" if is_right else "start"
+        word = text(x + (-5 if is_right else 5), y, mark.text, anchor, name)
     else:
         y = to_y(mark.value)
-        line = f"M{_LEFT} {y:.1f}H{right}"
-        word = _text(right - 4, y - 5, mark.text, "end", mark.colour)
-    return f'<path d="{line}" stroke="{mark.colour}" stroke-dasharray="3 3"/>{word}'
+        line = f"M{LEFT} {y:.1f}H{to_x.end}"
+        word = text(to_x.end - 4, y - 5, mark.text, "end", name)
+    return f'<path class="{name}" d="{line}"/>{word}'
 
 
-def _legend(names: Sequence[tuple[str, str]]) -> list[str]:
-    parts = []
-    shown = [(name, colour) for name, colour in names if name]
-    for k, (name, colour) in enumerate(shown):
-        y = _TOP + 14 + k * _LEGEND_LINE
-        parts.append(f'<rect x="{_LEFT + 10}" y="{y - 8}" width="12" height="8" fill="{colour}"/>')
-        parts.append(_text(_LEFT + 28, y, name, "start"))
-    return parts
+def _swatch(key: Key) -> str:
+    """Return the sign of a line in the legend, as it looks in the picture."""
+    if key.shape == "area":
+        inner = '<rect class="dot" x="3" y="1" width="16" height="10"/>'
+    else:
+        dash = " dashed" if key.dashed else ""
+        inner = f'<path class="line{dash}" d="M0 6H22"/>' if key.has_line else ""
+        inner += "" if key.shape == "line" else point(11, 6, key.shape)
+    return f'<svg class="swatch" viewBox="0 0 22 12" aria-hidden="true">{inner}</svg>'
 
 
-def _text(x: float, y: float, text: str, anchor: str, colour: str = "#333") -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}"'
-    return f"<text {place}>{escape(text)}</text>"
+def _told(series: Series) -> str:
+    """Return a sentence on a series: how many points, and from where to where."""
+    (x0, y0), (x1, y1) = series.points[0], series.points[-1]
+    least, most = min(y for _, y in series.points), max(y for _, y in series.points)
+    name = f"{series.name}: " if series.name else ""
+    if len(series.points) == 1:
+        return f"{name}{y0:.4g} at {x0:.4g}."
+    return (
+        f"{name}{len(series.points)} points, {y0:.4g} at {x0:.4g} to {y1:.4g} at {x1:.4g}, "
+        f"lowest {least:.4g}, highest {most:.4g}."
+    )

@@ -13,18 +13,19 @@ import msgspec
 
 from sut.record.result import to_dict
 from sut.record.run_folder import SUMMARY_FILE, read_result
-from sut.report import page, tuning_charts
-from sut.tuner.messages import Outcome, Trial
+from sut.report import environment, page, tuning_charts, tuning_story
+from sut.report.section import Overview, Section, assemble
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sut.report.tuning_charts import Story
-    from sut.tuner.messages import Answer
+    from sut.report.section import Block
+    from sut.report.tuning_story import Story
+    from sut.tuner.messages import Answer, Outcome, Trial
 
     Summary = dict[str, object]
 
-PAGE, DATA, TRIALS = "report.html", "report.json", "trials.csv"
+PAGE, TRIALS = "report.html", "trials.csv"
 MS = 1e6
 _HEADER = (
     "trial", "purpose", "setting", "target /s", "seconds", "samples/s", "p50 ms", "p90 ms",
@@ -36,20 +37,10 @@ _SHOWN_PREDICTIONS = 25
 
 def write(folder: Path, story: Story) -> Summary:
     """Write all files into the folder of the tuning; return the content of summary.json."""
-    (folder / PAGE).write_text(_html(story), encoding="utf-8")
+    (folder / PAGE).write_text(assemble([section(story)]), encoding="utf-8")
     _write_csv(folder / TRIALS, story)
     summary = _summary(folder, story)
-    data = {
-        "title": story.title,
-        "command": story.command,
-        "stopped": story.stopped or None,
-        "job": msgspec.to_builtins(story.job),
-        "answer": None
-        if story.answer is None
-        else msgspec.to_builtins(story.answer, str_keys=True),
-        "entries": [msgspec.to_builtins(pair, str_keys=True) for pair in story.entries],
-    }
-    _write_json(folder / DATA, data)
+    tuning_story.write(folder / tuning_story.DATA_FILE, story)
     if story.answer is not None:
         _write_json(folder / SUMMARY_FILE, summary)
     return summary
@@ -115,52 +106,79 @@ def _row(number: int, trial: Trial, run: Outcome) -> list[str]:
     ]  # fmt: skip
 
 
-def _html(story: Story) -> str:
-    parts = [_lead(story), page.code(story.command)]
+def section(story: Story) -> Section:
+    """Return what a page says of a tuning."""
     answer = story.answer
-    if answer is not None:
-        parts += [page.heading("Why"), page.points(answer.notes)]
-        parts += _binding(answer)
-    parts += [page.heading("Pictures"), page.figures(tuning_charts.pictures(story))]
-    parts += [page.heading("Trials, in order"), page.table(_HEADER, _rows(story), _LEFT)]
-    if answer is not None and answer.predictions:
-        parts += [page.heading("Predictions"), _predictions(answer)]
     notes = [note for _, measured in story.measured for note in measured.notes]
-    return page.page(story.title, [*parts, page.points(notes)])
+    blocks: list[Block] = [("", _lead(story)), ("", page.code(story.command))]
+    if answer is not None:
+        blocks += [("Why", page.points(answer.notes))]
+        blocks += [("Constraints, the tightest marked", _binding(answer))]
+    blocks += [
+        ("Charts", page.figures(tuning_charts.pictures(story))),
+        ("", page.points(notes)),
+        ("Trials, in order", page.table(_HEADER, _rows(story), _LEFT, "Trials, in order")),
+    ]
+    if answer is not None and answer.predictions:
+        blocks += [("Predictions", _predictions(answer))]
+    values = [(name, *pair) for name, pair in story.configuration.items()]
+    blocks += [
+        ("Configuration at the start", page.facts(values)),
+        ("Environment", page.facts(environment.flat(story.environment))),
+    ]
+    return Section(
+        title=f"Tuning of {story.title}",
+        about=(environment.started(story.started),),
+        doubts=(environment.SIMULATED,) if story.simulated else (),
+        blocks=tuple(blocks),
+        overview=Overview(
+            "Tunings", ("tuning", "answer", "result"), (story.title, *_answer(story)), (0, 1, 2)
+        ),
+        data={
+            "kind": "tuning",
+            "valid": answer is not None and answer.is_valid,
+            "answer": None
+            if answer is None
+            else _given(msgspec.to_builtins(answer.candidate.harness())),
+            "target_qps": None if answer is None else answer.target_qps,
+        },
+    )
 
 
-def _binding(answer: Answer) -> list[str]:
+def _answer(story: Story) -> tuple[str, str]:
+    """Return the settings found, and the verdict."""
+    answer = story.answer
+    if answer is None:
+        return f"not finished: {story.stopped}", "-"
+    rate = "" if answer.target_qps is None else f" at {answer.target_qps:,.6g}/s"
+    return f"{answer.candidate}{rate}", "VALID" if answer.is_valid else "INVALID"
+
+
+def _binding(answer: Answer) -> str:
     """Return the table of constraints; the one with the least room is marked."""
     if not answer.slacks:
-        return []
+        return ""
     least = min(slack for _, slack in answer.slacks)
     rows = [
         [text, f"{slack:.1%}{' (binds)' if slack == least else ''}"]
         for text, slack in answer.slacks
     ]
-    return [
-        page.heading("Constraints, the tightest marked"),
-        page.table(("constraint", "slack"), rows),
-    ]
+    return page.table(("constraint", "slack"), rows, title="Constraints")
 
 
 def _lead(story: Story) -> str:
     answer = story.answer
     if answer is None:
         return page.lead(f"Not finished: {story.stopped}", is_good=False)
-    rate = "" if answer.target_qps is None else f" at {answer.target_qps:,.6g}/s"
-    verdict = "VALID" if answer.is_valid else "INVALID"
     good = sum(run.valid for run in answer.confirmed)
     sure = (
         ""
         if answer.confidence is None
         else f"; the next run is VALID with a confidence of {answer.confidence:.0%}"
     )
-    text = f"{answer.candidate}{rate}: {verdict}, {good} of {len(answer.confirmed)} runs{sure}."
-    is_simulated = story.plan.harness.backend == "simulated"
-    return page.lead(
-        text + (" Simulated devices." if is_simulated else ""), is_good=answer.is_valid
-    )
+    found, verdict = _answer(story)
+    text = f"{found}: {verdict}, {good} of {len(answer.confirmed)} runs{sure}."
+    return page.lead(text, is_good=answer.is_valid)
 
 
 def _predictions(answer: Answer) -> str:
@@ -173,4 +191,5 @@ def _predictions(answer: Answer) -> str:
         ]
         for p in answer.predictions[:_SHOWN_PREDICTIONS]
     ]  # fmt: skip
-    return page.table(("setting", "highest rate /s", "vs. best", "fill ms", "kind"), rows, (4,))
+    header = ("setting", "highest rate /s", "vs. best", "fill ms", "kind")
+    return page.table(header, rows, (0, 4), "Predictions")

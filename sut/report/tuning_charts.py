@@ -5,62 +5,21 @@ Only draws.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sut.report.svg import COLOURS, Axes, Mark, Series, chart, heat
-from sut.serve.service_times import Measured
-from sut.tuner.messages import Outcome, Trial
+from sut.report.bars import heat
+from sut.report.svg import Axes, Mark, Series, chart
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sut.config.plan import Plan
-    from sut.serve.service_times import Point
-    from sut.tuner.job import Candidate, Job, Variant
-    from sut.tuner.messages import Answer, Ask, Reply
+    from sut.report.tuning_story import Story
+    from sut.serve.service_times import Measured, Point
+    from sut.tuner.job import Candidate, Variant
+    from sut.tuner.messages import Answer, Outcome
 
 MS = 1e6
 _MANY_WORKERS = 6
 # Where late closing, which has no delay, is shown among the delays, in ms.
 LATE_ROW = -1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """The content of a report.
-
-    Attributes:
-        title: what was tuned.
-        command: the command of the tuning.
-        job: the task.
-        plan: the resolved settings.
-        entries: questions and answers in order.
-        answer: None if the tuning did not finish.
-        stopped: why not.
-    """
-
-    title: str
-    command: str
-    job: Job
-    plan: Plan
-    entries: Sequence[tuple[Ask, Reply]]
-    answer: Answer | None
-    stopped: str = ""
-
-    @property
-    def trials(self) -> list[tuple[Trial, Outcome]]:
-        """The runs in order."""
-        return [(a, r) for a, r in self.entries if isinstance(a, Trial) and isinstance(r, Outcome)]
-
-    @property
-    def measured(self) -> list[tuple[Variant, Measured]]:
-        """S(b) by variant."""
-        return [
-            (a.variant, r)
-            for a, r in self.entries
-            if not isinstance(a, Trial) and isinstance(r, Measured)
-        ]
 
 
 def pictures(story: Story) -> list[tuple[str, str]]:
@@ -83,7 +42,7 @@ def pictures(story: Story) -> list[tuple[str, str]]:
                 "best; the ring marks the chosen setting.",
             )
         )
-    found.append((_trials(story), "Runs in order."))
+    found.append((_trials(story), "Each run by LoadGen's verdict; the table has their settings."))
     return found
 
 
@@ -94,7 +53,7 @@ def _service(story: Story) -> str:
             places = [(float(size), p.median_ns / MS) for size, p in points.items()]
             errors = [(p.low_ns / MS, p.high_ns / MS) for p in points.values()]
             lines.append(Series(name, places, "both", errors))
-    axes = Axes("batch, samples", "ms", "log", "log")
+    axes = Axes("batch, samples", "time, ms", "log", "log")
     return chart("Time of one batch by batch size", axes, lines)
 
 
@@ -120,7 +79,7 @@ def _throughput(story: Story) -> str:
         if places and not marks:
             best = max(rate for _, rate in places)
             knee = next(size for size, rate in places if rate >= 0.99 * best)
-            marks.append(Mark("x", knee, f"knee {knee:g}", "#555"))
+            marks.append(Mark("x", knee, f"knee {knee:g}", is_limit=False))
     if story.answer is not None:
         batch = story.answer.candidate.max_batch_size
         marks.append(Mark("x", batch, f"chosen {batch}"))
@@ -135,12 +94,12 @@ def _latency(story: Story, answer: Answer) -> str:
         Series("predicted", [(q, ns / MS) for q, ns in curve.predicted], dashed=True),
         Series("corrected by runs", [(q, ns / MS) for q, ns in curve.corrected]),
     ]
-    for purpose, colour in (("probe", COLOURS[4]), ("confirm", COLOURS[2])):
+    for purpose, colour in (("probe", 5), ("confirm", 3)):
         runs = [(q, ns / MS) for q, ns, p in curve.measured if p == purpose]
         lines.append(Series(f"{purpose} runs", runs, "points", colour=colour))
     marks = [Mark("y", bound.limit_ns / MS, f"bound {bound.limit_ns / MS:g} ms")]
     if answer.target_qps is not None:
-        marks.append(Mark("x", answer.target_qps, "chosen", "#555"))
+        marks.append(Mark("x", answer.target_qps, "chosen", is_limit=False))
     axes = Axes("queries/s", f"{bound.name}, ms", y_top=2.5 * bound.limit_ns / MS)
     return chart(f"{bound.name} against load", axes, lines, marks)
 
@@ -175,7 +134,7 @@ def _trials(story: Story) -> str:
         return run.metric if job.is_for_throughput else run.metric / MS
 
     lines = []
-    for text, colour, wanted in (("VALID", COLOURS[2], True), ("INVALID", COLOURS[1], False)):
+    for text, colour, wanted in (("VALID", 3, True), ("INVALID", 2, False)):
         chosen = [(k, t, r) for k, (t, r) in enumerate(story.trials, start=1) if r.valid == wanted]
         places = [(float(k), height(run)) for k, _, run in chosen]
         words = [f"{k}: {trial.purpose} {trial.candidate}" for k, trial, _ in chosen]

@@ -17,6 +17,7 @@ from sut.config.plan import Plan, resolve
 from sut.record.result import to_dict
 from sut.record.run_folder import RunFolder
 from sut.record.tail import line as tail_line
+from sut.report import words
 from sut.run.run import Interrupted, run
 from sut.serve.workers.keeper import Keeper
 from sut.verbs import console
@@ -201,13 +202,13 @@ def _print_results(results: list[Result], out: Path, as_json: bool) -> None:
         print(json.dumps(plain[0] if len(plain) == 1 else {"results": plain}, indent=2))
         return
     print()
-    print(console.table([console.result_row(result) for result in results]))
+    print(console.table([words.result_row(result) for result in results]))
     for result in results:
         for line in (
             *result.reasons,
             tail_line(result.tail) if result.tail is not None else None,
             *result.findings,
-            console.power_line(result.device_telemetry),
+            words.power_line(result.device_telemetry),
         ):
             if line:
                 print(f"{result.scenario}: {line}")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backends.base import WITHOUT_MODEL
 from data.benchmark import benchmark_names
 from scenarios import scenario
 from scenarios.base import Load
+from sut.base import environment
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
 from sut.base.files import held, make_folder
 from sut.config.plan import resolve
@@ -18,7 +22,7 @@ from sut.config.system import system_folder
 from sut.config.tuned import Tuned
 from sut.config.tuned_writer import keep_rate, keep_tuned
 from sut.report import tuning as report
-from sut.report.tuning_charts import Story
+from sut.report.tuning_story import Story, configuration
 from sut.serve.workers.keeper import Keeper
 from sut.telemetry.neighbours import Quiet
 from sut.tuner.session import Session, search_of
@@ -77,10 +81,19 @@ def _tune(
     title = f"{plan.benchmark.name} {plan.scenario} on {plan.system}"
     say(f"tuning {title}; everything is in {folder}")
     session = Session(job, folder, _settings(arguments, plan), say)
+    story = Story(
+        title=title,
+        command=command,
+        started=datetime.now().astimezone().isoformat(timespec="seconds"),
+        simulated=plan.harness.backend in WITHOUT_MODEL,
+        configuration=configuration(plan),
+        environment=environment.fingerprint(),
+        job=job,
+        entries=session.entries,
+    )
 
     def write(answer: Answer | None, stopped: str = "") -> dict[str, object]:
-        story = Story(title, command, job, plan, session.entries, answer, stopped)
-        return report.write(folder, story)
+        return report.write(folder, replace(story, answer=answer, stopped=stopped))
 
     try:
         with Keeper() as keeper:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from sut.report.page import code, figures, heading, lead, page, points, table
+from sut.report.page import (
+    code,
+    contents,
+    facts,
+    figures,
+    heading,
+    is_ours,
+    lead,
+    meters,
+    page,
+    points,
+    table,
+)
 
 
 class Tags(HTMLParser):
@@ -32,20 +44,25 @@ class Tags(HTMLParser):
 def test_a_page_closes_every_tag_and_needs_no_other_file() -> None:
     text = page(
         "Tuning",
+        ["started today", ""],
         [
-            heading("What was found"),
+            heading("What was found", 2, "found"),
             lead("Batch 8.", is_good=True),
             points(["one", "two"]),
             code("sut run"),
             table(["batch", "verdict"], [["8", "VALID"]]),
-            figures([("<svg></svg>", "a chart")]),
+            figures([("<figure><svg></svg></figure>", "a chart")]),
+            facts([("slots", "2", "default"), ("a<b", "1", "")]),
+            meters(("part", "ms"), [("compute", "2.5", 0.5)]),
+            contents([("one", "One"), ("two", "Two")]),
         ],
     )
 
     tags = Tags()
     tags.feed(text)
     assert tags.all_closed()
-    assert tags.started.count("li") == 2
+    assert tags.started.count("li") == 4
+    assert is_ours(text)
     assert not {"script", "link", "img"} & set(tags.started)
 
 
@@ -62,5 +79,5 @@ def test_verdicts_and_text_have_their_class() -> None:
     assert '<th class="text">name' in text
 
 
-def test_a_list_without_lines_is_nothing() -> None:
-    assert points([]) == ""
+def test_what_has_no_content_is_nothing() -> None:
+    assert [points([]), facts([]), figures([]), code(""), contents([("a", "A")])] == [""] * 5

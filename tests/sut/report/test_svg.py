@@ -6,13 +6,24 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from sut.report.svg import HEIGHT, WIDTH, Axes, Mark, Scale, Series, chart, heat
-
-NAMESPACE = "{http://www.w3.org/2000/svg}"
+from sut.report.bars import Layer, counts, heat, stacked
+from sut.report.scales import Scale
+from sut.report.svg import HEIGHT, WIDTH, Axes, Mark, Ring, Series, chart
 
 
 def elements(picture: str, tag: str) -> list[ET.Element]:
-    return list(ET.fromstring(picture).iter(NAMESPACE + tag))
+    """Return the elements of the picture itself, without those of the legend."""
+    (svg,) = ET.fromstring(picture).findall("svg")
+    return list(svg.iter(tag))
+
+
+def told(picture: str) -> str:
+    """Return the text for who does not see the picture."""
+    return ET.fromstring(picture).findall("svg")[0].attrib["aria-label"]
+
+
+def legend(picture: str) -> list[str]:
+    return ["".join(item.itertext()) for item in ET.fromstring(picture).iter("li")]
 
 
 def texts(picture: str) -> list[str]:
@@ -44,10 +55,13 @@ def test_a_point_above_the_top_is_drawn_at_the_edge() -> None:
 def test_names_labels_and_marks_are_escaped_text() -> None:
     series = Series("a < b", [(1, 1), (2, 2)], "both", errors=[(0.5, 1.5)], labels=["<1>", ""])
 
-    picture = chart("T & T", Axes("x", "y"), [series], [Mark("y", 2.0, "bound & more")])
+    other = Series("c & d", [(1, 1)])
+
+    picture = chart("T & T", Axes("x", "y"), [series, other], [Mark("y", 2.0, "bound & more")])
 
     assert ET.fromstring(picture)[0].text == "T & T"
-    assert {"a < b", "bound & more", "x", "y"} <= set(texts(picture))
+    assert legend(picture) == ["a < b", "c & d"]
+    assert {"bound & more", "x", "y"} <= set(texts(picture))
     assert elements(picture, "circle")[0][0].text == "<1>"
 
 
@@ -67,11 +81,59 @@ def test_the_best_square_is_the_darkest_and_the_chosen_one_has_a_ring() -> None:
     picture = heat("Rates", Axes("batch", "delay"), cells, (2.0, 0.0))
 
     squares = {r[0].text: r.attrib for r in elements(picture, "rect") if len(r)}
-    (ring,) = (r.attrib for r in elements(picture, "rect") if r.attrib["fill"] == "none")
-    darkness = {word: -_blue(square["fill"]) for word, square in squares.items()}
+    (ring,) = (r.attrib for r in elements(picture, "rect") if r.attrib["class"] == "ring")
+    darkness = {word: float(square["fill-opacity"]) for word, square in squares.items()}
     assert max(darkness, key=lambda word: darkness[word]) == "100"
     assert float(ring["x"]) < float(squares["100"]["x"]) < float(ring["x"]) + float(ring["width"])
 
 
-def _blue(fill: str) -> int:
-    return int(fill.removeprefix("rgb(").removesuffix(")").split(",")[2])
+def test_a_picture_is_told_to_who_does_not_see_it() -> None:
+    series = Series("p99", [(1, 5.0), (2, 3.0), (4, 9.0)])
+
+    picture = chart("T", Axes("load", "ms"), [series], [Mark("y", 8, "bound 8 ms")])
+
+    assert told(picture) == (
+        "T. ms by load. p99: 3 points, 5 at 1 to 9 at 4, lowest 3, highest 9. bound 8 ms."
+    )
+
+
+def test_a_word_is_written_at_each_point_where_it_covers_nothing() -> None:
+    points = [(0.0, 1.0), (50.0, 2.0), (100.0, 3.0), (100.1, 3.0)]
+    series = Series("", points, "both", words=["1", "2", "4", "8"])
+
+    picture = chart("T", Axes("x", "y"), [series], rings=[Ring(50.0, 2.0, "knee: 2")])
+
+    words = [t.text for t in elements(picture, "text") if t.attrib.get("class") == "word"]
+    assert words[:3] == ["1", "2", "4"]
+    assert "knee: 2" in told(picture)
+
+
+def test_layers_stand_on_each_other_and_the_line_has_its_own_axis() -> None:
+    layers = [Layer("queue", [1.0, 3.0]), Layer("compute", [2.0, None])]
+    axes = Axes("concurrency", "ms", y2="samples/s")
+
+    picture = stacked("Parts", axes, ["8", "16"], layers, ("throughput", [900.0, 1_000.0]))
+
+    bars = {r[0].text: r.attrib for r in elements(picture, "rect")}
+    low, high = bars["8: queue 1"], bars["8: compute 2"]
+    assert float(high["y"]) + float(high["height"]) == pytest.approx(float(low["y"]), abs=0.2)
+    assert float(high["height"]) == pytest.approx(2 * float(low["height"]), abs=0.2)
+    assert set(bars) == {"8: queue 1", "8: compute 2", "16: queue 3"}
+    dots = [float(c.attrib["cy"]) for c in elements(picture, "circle")]
+    assert dots[0] > dots[1], "the second point is higher"
+    assert {"8", "16", "samples/s", "1000"} <= set(texts(picture))
+    assert legend(picture) == ["queue", "compute", "throughput"]
+    assert "queue 1 to 3; compute 2 to 2; throughput 900 to 1000" in told(picture)
+
+
+def test_many_sizes_share_bars() -> None:
+    picture = counts("Batches", Axes("batch", "batches"), [(k, 2) for k in range(1, 101)])
+
+    bars = [r[0].text or "" for r in elements(picture, "rect")]
+    assert len(bars) == 25
+    assert bars[0] == "1-4: 8"
+
+
+def test_bars_of_nothing_say_so() -> None:
+    assert texts(stacked("T", Axes("x", "y"), ["1"], [Layer("a", [None])])) == ["nothing measured"]
+    assert texts(counts("T", Axes("x", "y"), [])) == ["nothing measured"]

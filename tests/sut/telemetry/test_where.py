@@ -12,13 +12,13 @@ from sut.base.errors import SutError
 from sut.config.arguments import Arguments
 from sut.config.plan import resolve
 from sut.record.device_telemetry import DeviceTelemetry, Sampling
+from sut.report import words
 from sut.run.figures import has_telemetry
 from sut.submission import system
 from sut.telemetry import rapl
 from sut.telemetry.meter import Clock, Facts, Link, Power
 from sut.telemetry.nvml import all_facts
 from sut.telemetry.recorder import drawn, of_real_devices
-from sut.verbs import console
 from sut.verbs.doctor import gpus
 
 if TYPE_CHECKING:
@@ -148,12 +148,12 @@ def test_a_machine_has_facts_or_a_reason_for_none() -> None:
 
 
 def test_the_console_is_silent_where_nothing_measured_power() -> None:
-    assert console.power_line(None) is None
-    assert console.power_line(telemetry(energy_per_sample_j=None)) is None
+    assert words.power_line(None) is None
+    assert words.power_line(telemetry(energy_per_sample_j=None)) is None
 
 
 def test_the_console_names_power_energy_and_who_measured_them() -> None:
-    line = console.power_line(telemetry(energy_per_sample_j=0.02718))
+    line = words.power_line(telemetry(energy_per_sample_j=0.02718))
 
     assert line is not None
     for figure in ("1,670.0 W", "1,718.4 W", "0.02718 J", "0.02438 J", "NVML"):

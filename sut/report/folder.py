@@ -1,0 +1,178 @@
+"""What lies in a folder: a run, runs of several scenarios, a table, or a tuning; read whole.
+
+Knows file names, no pages.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import yaml
+
+from scenarios import scenario_names
+from sut.base.errors import ConfigError, DataError
+from sut.record import table as tables
+from sut.record import trace_reader
+from sut.record.loadgen_logs import DETAIL_FILE, started
+from sut.record.run_folder import (
+    BATCHES_FILE,
+    CONFIG_FILE,
+    ENVIRONMENT_FILE,
+    SUMMARY_FILE,
+    read_result,
+)
+from sut.report import tuning_story
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sut.record.result import Result
+    from sut.record.table import Table
+    from sut.record.trace import Trace
+    from sut.report.tuning_story import Story
+
+TABLE_FILE = "table.json"
+TELEMETRY_FILE = "telemetry.csv"
+PERFORMANCE = "performance"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The folder of a run.
+
+    Attributes:
+        folder: its path.
+        result: its summary.json.
+        config: its config.yaml; empty without one.
+        environment: its environment.json; empty without one.
+        started: ISO 8601 time by LoadGen's log; empty: unknown.
+    """
+
+    folder: Path
+    result: Result
+    config: dict[str, object]
+    environment: dict[str, object]
+    started: str
+
+    def trace(self) -> Trace | None:
+        """Return its trace; None without one.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return trace_of(self.folder, self.result)
+
+    def telemetry(self) -> list[dict[str, str]]:
+        """Return the rows of telemetry.csv; nothing without one."""
+        path = self.folder / TELEMETRY_FILE
+        if not path.is_file():
+            return []
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """A folder with a run folder for each of several scenarios."""
+
+    folder: Path
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A folder with a table."""
+
+    folder: Path
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The folder of a tuning."""
+
+    folder: Path
+    story: Story
+
+
+Found = Run | Runs | Sweep | Tuning
+
+
+def read(folder: Path) -> Found | None:
+    """Return what lies in a folder; None if it is nothing that this module knows.
+
+    Raises:
+        ConfigError: there is no such folder.
+        DataError: a file in it cannot be read.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder; expected one that `sut` wrote results into.")
+    if (path := folder / TABLE_FILE).is_file():
+        return Sweep(folder, tables.decode(_bytes(path), str(path)))
+    if (path := folder / tuning_story.DATA_FILE).is_file():
+        return Tuning(folder, tuning_story.read(path))
+    if (folder / SUMMARY_FILE).is_file():
+        return _run(folder)
+    inner = sorted(path for path in folder.iterdir() if (path / SUMMARY_FILE).is_file())
+    order = dict(zip(scenario_names(), itertools.count(), strict=False))
+    runs = sorted(map(_run, inner), key=lambda run: order.get(run.result.scenario, len(order)))
+    return Runs(folder, tuple(runs)) if runs else None
+
+
+def trace_of(folder: Path, result: Result | None = None) -> Trace | None:
+    """Return the trace of a run folder; None without one.
+
+    Args:
+        folder: of a run.
+        result: of it, which knows how much the trace has; None: all.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    path = folder / BATCHES_FILE
+    if not path.is_file():
+        return None
+    if result is None:
+        return trace_reader.load(path)
+    return trace_reader.load(path, result.trace, (result.batches.count, result.samples))
+
+
+def _run(folder: Path) -> Run:
+    """Read a run; the figures of a submission's are those of its performance test."""
+    result = read_result(folder)
+    inner = folder / PERFORMANCE
+    where = inner if (inner / SUMMARY_FILE).is_file() else folder
+    config = _object(where / CONFIG_FILE)
+    return Run(
+        folder=where,
+        result=result,
+        config=config,
+        environment=_object(where / ENVIRONMENT_FILE),
+        started=started(where / DETAIL_FILE),
+    )
+
+
+def _object(path: Path) -> dict[str, object]:
+    """Return the content of a YAML or JSON file; empty without one."""
+    if not path.is_file():
+        return {}
+    try:
+        text = path.read_text("utf-8")
+        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        why = str(error).splitlines()[0]
+        raise DataError(f"{path}: {why}; expected what `sut run` wrote.") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: no names and values; expected what `sut run` wrote.")
+    return found
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error

@@ -1,0 +1,112 @@
+"""The charts of a run: distribution of latencies, batches, what waited, power. Only draws."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from sut.report import from_trace
+from sut.report.bars import counts
+from sut.report.svg import Axes, Mark, Series, chart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sut.record.trace import Trace
+    from sut.report.folder import Run
+
+    Picture = tuple[str, str]
+
+_MS = 1e6
+_POWER_POINTS = 300
+_BEFORE_S = -2.0  # idle devices before the test, as far as they are shown
+
+
+def pictures(run: Run) -> list[Picture]:
+    """Return (picture, caption) of each that the folder has figures for.
+
+    Raises:
+        DataError: the trace cannot be read.
+    """
+    trace = run.trace()
+    found = [] if trace is None else [distribution(trace, _marks(run))]
+    if run.result.batches.histogram:
+        found.append(_histogram(run))
+    if trace is not None:
+        found += _over_time(trace)
+    found += _power(run.telemetry())
+    return found
+
+
+def distribution(trace: Trace, marks: Iterable[Mark] = ()) -> Picture:
+    """Return the distribution of the latencies in a trace."""
+    values = from_trace.latencies_ns(trace)
+    return distributions([("", from_trace.distribution(values))], len(values), marks)
+
+
+def distributions(
+    lines: list[tuple[str, from_trace.Points]], samples: int, marks: Iterable[Mark] = ()
+) -> Picture:
+    """Return distributions of latencies, each with its name; `samples` are those of all."""
+    axes = Axes("latency, ms", "share of samples", "log", "nines")
+    series = [Series(name, points) for name, points in lines]
+    caption = (
+        f"Share of the samples answered within a time from IssueQuery, of {samples:,} samples in "
+        "the trace; the upper part is stretched so that the tail is seen."
+    )
+    return chart("Distribution of latencies", axes, series, list(marks)), caption
+
+
+def _marks(run: Run) -> list[Mark]:
+    """Return the bound of a scenario that has one."""
+    tail, loadgen = run.result.tail, run.config.get("loadgen")
+    setting = loadgen.get("target_latency") if isinstance(loadgen, dict) else None
+    limit_ms = setting.get("value") if isinstance(setting, dict) else None
+    if tail is None or not isinstance(limit_ms, int | float):
+        return []
+    return [
+        Mark("x", float(limit_ms), f"bound {limit_ms:g} ms"),
+        Mark("y", tail.percentile, f"p{100 * tail.percentile:g}", is_limit=False),
+    ]
+
+
+def _histogram(run: Run) -> Picture:
+    sizes = sorted(run.result.batches.histogram.items())
+    picture = counts("Batches by size", Axes("batch, samples", "batches"), sizes)
+    return picture, f"Mean {run.result.batches.mean_size:,.2f} samples."
+
+
+def _over_time(trace: Trace) -> list[Picture]:
+    found = []
+    waiting = from_trace.waiting(trace)
+    if waiting:
+        axes = Axes("time, s", "samples waiting", y_from_zero=True, x_from_zero=True)
+        picture = chart("Samples waiting for a batch", axes, [Series("", waiting)])
+        found.append(
+            (picture, "The most that waited at once in each of 120 equal parts of the test.")
+        )
+    sizes, rates = from_trace.batch_sizes(trace), from_trace.rates(trace)
+    if sizes:
+        second = "samples/s" if rates else ""
+        axes = Axes("time, s", "mean batch, samples", y_from_zero=True, x_from_zero=True, y2=second)
+        lines = [
+            Series("mean batch, left", sizes),
+            Series("samples/s completed, right", rates, dashed=True, second=True),
+        ]
+        found.append((chart("Batches and throughput over time", axes, lines), ""))
+    return found
+
+
+def _power(rows: list[dict[str, str]]) -> list[Picture]:
+    """Return the power of each device over time; nothing where none was read."""
+    lines = []
+    known = [row for row in rows if row.get("power_w") and float(row["time_s"]) >= _BEFORE_S]
+    known.sort(key=lambda row: row["device"])
+    for device, mine in itertools.groupby(known, lambda row: row["device"]):
+        places = [(float(row["time_s"]), float(row["power_w"])) for row in mine]
+        step = -(-len(places) // _POWER_POINTS)
+        lines.append(Series(f"device {device}", places[::step]))
+    if not lines:
+        return []
+    axes = Axes("time since the first query, s", "power, W", y_from_zero=True)
+    return [(chart("Power over time", axes, lines), "As the device reports it.")]

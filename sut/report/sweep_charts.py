@@ -1,0 +1,166 @@
+"""The charts of a table: p99 against throughput, average parts by load, distributions.
+
+Only draws.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sut.record.table import PARTS, TRITON_PARTS, place
+from sut.report import from_trace
+from sut.report.bars import Layer, stacked
+from sut.report.folder import trace_of
+from sut.report.run_charts import distributions
+from sut.report.svg import Axes, Ring, Series, chart
+from sut.sweep.budgets import LOAD_AXES, RATE, TAIL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sut.record.table import Row, Value
+    from sut.report.folder import Sweep
+
+    Picture = tuple[str, str]
+    Group = tuple[str, list[Row]]
+
+_MS = 1e6
+_LEAST = 2  # a chart of one point shows nothing
+_LINES = 6  # distributions in one chart
+UNITS = {"batch": "batch, samples", "qps": "queries/s", "interval_ms": "interval, ms"}
+_PERCENTILES = {"latency_p50_ns": "p50", "latency_p90_ns": "p90", TAIL: "p99"}
+
+
+def pictures(sweep: Sweep, knee: Row | None) -> list[Picture]:
+    """Return (picture, caption) of each chart that the rows have figures for.
+
+    Args:
+        sweep: the table, and its folder.
+        knee: the row to ring.
+
+    Raises:
+        DataError: the trace of a row cannot be read.
+    """
+    rows = sweep.table.rows
+    axis = main_axis(rows)
+    groups = _groups(rows, axis)
+    found = [picture for name, mine in groups for picture in _parts(name, mine, axis)]
+    return [*_tail(groups, axis, knee), *found, *_percentiles(groups, axis), *_traces(sweep)]
+
+
+def main_axis(rows: Sequence[Row]) -> str:
+    """Return the axis of the load: a known one that varies, or else the first that varies."""
+    values: dict[str, set[Value]] = {}
+    for row in rows:
+        for axis, value in row.point.items():
+            values.setdefault(axis, set()).add(value)
+    varying = [axis for axis, found in values.items() if len(found) > 1]
+    known = [axis for axis in LOAD_AXES if axis in varying]
+    return next(iter([*known, *varying, *values]), "")
+
+
+def parts_of(rows: Sequence[Row]) -> list[str]:
+    """Return the parts of the latency that some row knows: ours, or those of Triton."""
+    for names in (TRITON_PARTS, PARTS):
+        if any(f"{names[-1]}_ns" in row.figures for row in rows):
+            return [name for name in names if any(f"{name}_ns" in row.figures for row in rows)]
+    return []
+
+
+def _groups(rows: Sequence[Row], axis: str) -> list[Group]:
+    """Return the rows that differ in the load alone, with what they have in common, in words."""
+    constant = {name: {row.point.get(name) for row in rows} for row in rows for name in row.point}
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        rest = {k: v for k, v in row.point.items() if k != axis and len(constant[k]) > 1}
+        groups.setdefault(place(rest), []).append(row)
+    return list(groups.items())
+
+
+def _tail(groups: Sequence[Group], axis: str, knee: Row | None) -> list[Picture]:
+    lines = []
+    for name, rows in groups:
+        known = [row for row in rows if {RATE, TAIL} <= row.figures.keys()]
+        lines.append(
+            Series(
+                name,
+                [(row.figures[RATE], row.figures[TAIL] / _MS) for row in known],
+                "both",
+                labels=[place(row.point) for row in known],
+                words=[_at(row, axis) for row in known],
+            )
+        )
+    if sum(len(line.points) for line in lines) < _LEAST:
+        return []
+    rings = []
+    if knee is not None and TAIL in knee.figures:
+        words = f"knee: {place(knee.point)}"
+        rings = [Ring(knee.figures[RATE], knee.figures[TAIL] / _MS, words)]
+    axes = Axes("throughput, samples/s", "p99 latency, ms", y_scale="log", x_from_zero=True)
+    caption = f"The {axis.replace('_', ' ')} is written at each point; the ring marks the knee."
+    return [(chart("p99 against throughput", axes, lines, rings=rings), caption)]
+
+
+def _parts(name: str, rows: Sequence[Row], axis: str) -> list[Picture]:
+    names = parts_of(rows)
+    known = [row for row in rows if row.problem is None]
+    if not names or len(known) < _LEAST:
+        return []
+    values = {n: [_ms(row, f"{n}_ns") for row in known] for n in names}
+    layers = [Layer(words(n), heights) for n, heights in values.items() if any(heights)]
+    line = ("throughput, right axis", [row.figures.get(RATE) for row in known])
+    axes = Axes(UNITS.get(axis, axis), "average parts, ms", y2="samples/s")
+    title = f"Average parts of the latency{f', {name}' if name else ''}"
+    caption = (
+        "Bars: the average of each part over all requests, not of the slow ones. Line: throughput."
+    )
+    return [(stacked(title, axes, [_at(row, axis) for row in known], layers, line), caption)]
+
+
+def _percentiles(groups: Sequence[Group], axis: str) -> list[Picture]:
+    """Return percentiles by load, of tables whose load is a number."""
+    lines = []
+    for name, rows in groups:
+        for key, percentile in _PERCENTILES.items():
+            points = [
+                (float(value), row.figures[key] / _MS)
+                for row in rows
+                if isinstance(value := row.point.get(axis), int | float) and key in row.figures
+            ]
+            both = ", ".join(filter(None, (percentile, name)))
+            lines.append(Series(both, points, "both" if key == TAIL else "line"))
+    if len(groups) > 1:  # more lines than can be told apart
+        lines = [line for line in lines if line.name.startswith(_PERCENTILES[TAIL])]
+    if sum(len(line.points) for line in lines) < _LEAST * len(lines) or not lines:
+        return []
+    axes = Axes(UNITS.get(axis, axis), "latency, ms", "log", "log")
+    return [(chart("Latency by load", axes, lines), "")]
+
+
+def _traces(sweep: Sweep) -> list[Picture]:
+    """Return the distributions of latencies of evenly chosen rows that have a trace."""
+    rows = [row for row in sweep.table.rows if row.folder]
+    step = max(1, -(-len(rows) // _LINES))
+    lines, samples = [], 0
+    for row in rows[::step]:
+        trace = trace_of(sweep.folder / str(row.folder))
+        if trace is not None:
+            values = from_trace.latencies_ns(trace)
+            lines.append((place(row.point), from_trace.distribution(values)))
+            samples += len(values)
+    return [distributions(lines, samples)] if lines else []
+
+
+def words(name: str) -> str:
+    """Return the name of a part in words."""
+    return name.replace("_", " ")
+
+
+def _at(row: Row, axis: str) -> str:
+    value = row.point.get(axis, "")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _ms(row: Row, key: str) -> float | None:
+    value = row.figures.get(key)
+    return None if value is None else value / _MS

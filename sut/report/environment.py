@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 SIMULATED = "Simulated devices: no real engine ran. These figures are not for a submission."
 SYNTHETIC = "Synthetic data: the samples are not those of the benchmark."
 _GIB = 2**30
+_DATE = len("2026-11-28")
 # What a reader of a page does not look for.
 _HIDDEN = {"executable"}
 
@@ -22,8 +23,9 @@ def started(time: str) -> str:
     Args:
         time: ISO 8601; another text stays as it is.
     """
-    with suppress(ValueError):
-        time = f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M %Z}".rstrip()
+    if len(time) > _DATE:
+        with suppress(ValueError):
+            time = f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M %Z}".rstrip()
     return f"Started {time}." if time else ""
 
 

@@ -122,21 +122,25 @@ def chart(
     to_x, to_y, to_y2 = _axes_of(axes, drawn, marks)
     parts = frame(axes, to_y, to_y2)
     parts += x_ticks(to_x)
-    keys = []
+    keys, said = [], []
     for index, one in enumerate(drawn):
         colour = one.colour or index % COLOURS + 1
         shape = _SHAPES[index % len(_SHAPES)]
-        parts += _series(one, (colour, shape), to_x, to_y2 if one.second and to_y2 else to_y)
+        height = to_y2 if one.second and to_y2 else to_y
+        places = [(to_x(x), height(y)) for x, y in one.points]
+        parts += _series(one, (colour, shape), places, height)
+        said += [(*place, word) for place, word in zip(places, one.words, strict=False)]
         key = "line" if one.kind == "line" else shape
         keys.append(Key(one.name, colour, key, one.kind != "points", one.dashed))
+    parts += _words(said)
     parts += [_mark(mark, to_x, to_y) for mark in marks]
     parts += [
         f'<circle class="ring" cx="{to_x(r.x):.1f}" cy="{to_y(r.y):.1f}" r="9">'
         f"<title>{escape(r.text)}</title></circle>"
         for r in rings
     ]
-    said = [*map(_told, drawn), *(f"{m.text}." for m in marks), *(f"{r.text}." for r in rings)]
-    return figure(title, parts, keys, f"{axes.y} by {axes.x}. {' '.join(said)}")
+    told = [*map(_told, drawn), *(f"{m.text}." for m in marks), *(f"{r.text}." for r in rings)]
+    return figure(title, parts, keys, f"{axes.y} by {axes.x}. {' '.join(told)}")
 
 
 def nothing(title: str) -> str:
@@ -226,9 +230,10 @@ def _axes_of(
     )
 
 
-def _series(series: Series, style: tuple[int, str], to_x: Axis, to_y: Axis) -> list[str]:
+def _series(
+    series: Series, style: tuple[int, str], places: Sequence[Point], to_y: Axis
+) -> list[str]:
     colour, shape = style
-    places = [(to_x(x), to_y(y)) for x, y in series.points]
     parts = [f'<g class="s{colour}">']
     if series.kind in {"line", "both"}:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
@@ -239,8 +244,7 @@ def _series(series: Series, style: tuple[int, str], to_x: Axis, to_y: Axis) -> l
     if series.kind in {"points", "both"}:
         labels = series.labels or [""] * len(places)
         parts += [point(x, y, shape, w) for (x, y), w in zip(places, labels, strict=True)]
-    parts.append("</g>")
-    return [*parts, *_words(places, series.words)]
+    return [*parts, "</g>"]
 
 
 def point(x: float, y: float, shape: str, label: str = "") -> str:
@@ -261,11 +265,11 @@ def point(x: float, y: float, shape: str, label: str = "") -> str:
     return f'<path class="dot" d="{path}">{shown}</path>'
 
 
-def _words(places: Sequence[Point], words: Sequence[str]) -> list[str]:
+def _words(said: Sequence[tuple[float, float, str]]) -> list[str]:
     """Write each word beside its point where it covers no other word and no point."""
-    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in places] if words else []
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y, _ in said]
     parts, floor = [], HEIGHT - BOTTOM
-    for (x, y), word in zip(places, words, strict=False):
+    for x, y, word in said:
         wide = len(word) * _LETTER
         for across, down, anchor in ((-7, -5, "end"), (7, 13, "start"), (7, -5, "start"),
                                      (-7, 13, "end")):  # fmt: skip

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _MS = 1e6
 # Budgets of p99 that people ask for, in ms; a page has those that its rows lie around.
 BUDGETS_MS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 25, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+_LEFT_OUT = "Usual budgets that have the same answer as the one above are left out."
 _TIMES = {
     "latency_mean_ns": "mean ms", "latency_p50_ns": "p50 ms", "latency_p90_ns": "p90 ms",
     "latency_p95_ns": "p95 ms", TAIL: "p99 ms", "latency_p999_ns": "p99.9 ms",
@@ -72,12 +73,13 @@ def section(sweep: Sweep, budgets_ms: Sequence[float], *, are_asked: bool) -> Se
     sweep = replace(sweep, table=table)
     found, answers = knee(table), best_within(table, [ms * _MS for ms in budgets_ms])
     own = [ms * _MS for ms in budgets_for([table])]
-    shown = [a for a in answers if are_asked or a.budget_ns in own]
+    shown = [answer for answer in answers if are_asked or answer.budget_ns in own]
     blocks: list[Block] = [
         ("", page.lead(_lead(table, found))),
         ("", page.code(table.command)),
         ("Configuration", page.facts([(k, v, "") for k, v in table.configuration.items()])),
         ("Best point within each budget of p99", _budgets(shown)),
+        ("", page.paragraph(_LEFT_OUT) if shown and not are_asked else ""),
         ("Charts", page.figures(sweep_charts.pictures(sweep, found))),
         ("Rows", _rows(table.rows)),
         ("Average parts of the latency", _parts(table.rows)),
@@ -108,12 +110,17 @@ def section(sweep: Sweep, budgets_ms: Sequence[float], *, are_asked: bool) -> Se
 
 
 def budgets_for(tables: Sequence[Table]) -> list[float]:
-    """Return the budgets, in ms, that the p99 of these tables lie around."""
+    """Return the budgets, in ms, that the p99 of these tables lie around.
+
+    Left out is one at which no table has another answer than at the one before.
+    """
     tails = [row.figures[TAIL] / _MS for t in tables for row in t.rows if TAIL in row.figures]
     if not tails:
         return []
     within = [ms for ms in BUDGETS_MS if min(tails) <= ms < max(tails)]
-    return within + [ms for ms in BUDGETS_MS if ms >= max(tails)][:1]
+    within += [ms for ms in BUDGETS_MS if ms >= max(tails)][:1]
+    answers = [best_within(one, [ms * _MS for ms in within]) for one in tables]
+    return [within[k] for k in _changing(answers)]
 
 
 def _shortened(table: Table) -> tuple[Table, dict[str, Value]]:
@@ -133,6 +140,20 @@ def _shortened(table: Table) -> tuple[Table, dict[str, Value]]:
     return structs.replace(table, rows=rows), fixed
 
 
+def _changing(tables: Sequence[Sequence[Best]]) -> list[int]:
+    """Return at which budgets the answer of some table is another than at the one before."""
+    columns = list(zip(*tables, strict=True))
+    return [
+        k
+        for k, column in enumerate(columns)
+        if k == 0
+        or any(
+            one.row is not before.row or one.knife_edge or before.knife_edge
+            for one, before in zip(column, columns[k - 1], strict=True)
+        )
+    ]
+
+
 def _lead(table: Table, found: Row | None) -> str:
     fastest = max(
         (row for row in table.rows if RATE in row.figures),
@@ -145,9 +166,9 @@ def _lead(table: Table, found: Row | None) -> str:
     if found is not fastest:
         text += f" Knee: {place(found.point)} reaches {_rate(found)}, within 3 % of it."
     failed, marked = sum(r.problem is not None for r in table.rows), _marked(table.rows)
-    if failed:
-        text += f" {failed} of {len(table.rows)} points have no figures."
-    return f"{text} {marked} of {len(table.rows)} points are marked." if marked else text
+    for words, count in (("Without figures", failed), ("Marked", marked)):
+        text += f" {words}: {count} of {len(table.rows)} points." if count else ""
+    return text
 
 
 def _marked(rows: Sequence[Row]) -> int:

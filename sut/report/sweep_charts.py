@@ -74,7 +74,13 @@ def _groups(rows: Sequence[Row], axis: str) -> list[Group]:
     for row in rows:
         rest = {k: v for k, v in row.point.items() if k != axis and len(constant[k]) > 1}
         groups.setdefault(place(rest), []).append(row)
-    return list(groups.items())
+    return [(name, sorted(mine, key=lambda row: _load(row, axis))) for name, mine in groups.items()]
+
+
+def _load(row: Row, axis: str) -> float:
+    """Return the load, to sort by; rows whose load is no number stay in order."""
+    value = row.point.get(axis)
+    return value if isinstance(value, int | float) else 0.0
 
 
 def _tail(groups: Sequence[Group], axis: str, knee: Row | None) -> list[Picture]:
@@ -85,7 +91,7 @@ def _tail(groups: Sequence[Group], axis: str, knee: Row | None) -> list[Picture]
             Series(
                 name,
                 [(row.figures[RATE], row.figures[TAIL] / _MS) for row in known],
-                "both",
+                "points" if any(isinstance(row.point.get(axis), str) for row in known) else "both",
                 labels=[place(row.point) for row in known],
                 words=[_at(row, axis) for row in known],
             )

@@ -116,7 +116,7 @@ def test_an_offline_table_has_its_knee_and_the_best_batch_within_each_budget(
 
     said = shown(text)
     assert "Knee: batch 256 reaches 9,624.06 samples/s ± 1.2%" in said
-    assert "1 of 12 points have no figures. 1 of 12 points are marked." in said
+    assert "Without figures: 1 of 12 points. Marked: 1 of 12 points." in said
     assert "5 ms batch 32 7,619.0 1.2% 4.410 not known; taken as ± 10 %" in said
     assert "15 ms batch 128 9,275.4" in said
     assert "and the budget of 15 ms cuts through it" in said
@@ -132,6 +132,15 @@ def test_an_offline_table_has_its_knee_and_the_best_batch_within_each_budget(
     ]
     words = re.findall(r'class="word">(\d+)<', text)
     assert {"1", "64", "1024"} <= set(words), "the batch is written at the points"
+
+
+def test_budgets_that_change_no_answer_are_left_out(tmp_path: Path) -> None:
+    rows = (row("batch", 4, 400.0, 1.1), row("batch", 1, 100.0, 60.0))
+    folder = table_folder(tmp_path / "sweep", structs.replace(table(), rows=rows))
+
+    budgets = re.findall(r"<td>([\d.]+ ms)</td>", page_of(folder))
+
+    assert budgets == ["2 ms"], "at 100 ms the slower batch is within it, and no better"
 
 
 def test_an_online_table_has_average_parts_and_throughput_on_a_second_axis(tmp_path: Path) -> None:

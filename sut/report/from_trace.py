@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _NS_PER_MS, _NS_PER_S = 1e6, 1e9
 _WINDOWS = 120
+# With fewer in each part of the test, a rate shows only whether one more batch fell into it.
+_BATCHES_A_RATE = 20
 # Shares of a distribution to keep: evenly up to 0.9, then evenly in nines.
 _BODY, _PER_NINE = 45, 16
 
@@ -89,7 +91,8 @@ def rates(trace: Trace) -> Points:
     found = window(trace)
     if found is None or not trace.is_whole or not found.seconds:
         return []
-    windows = _WINDOWS // 2
+    batches = len(trace.batches["samples"])
+    windows = min(max(batches // _BATCHES_A_RATE, 1), _WINDOWS // 2)
     part = _parts_of(trace.batches["completed_ns"], found.start_ns, found.end_ns, windows)
     sums = np.bincount(part, trace.batches["samples"], minlength=windows)
     width_s = found.seconds / windows

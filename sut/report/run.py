@@ -37,8 +37,8 @@ def section(run: Run) -> Section:
         DataError: its trace cannot be read.
     """
     result = run.result
-    name = f"{result.benchmark} {result.scenario} on {result.system}"
     mode = "" if result.mode == "performance" else f", {result.mode}"
+    name = f"{result.benchmark} {result.scenario} on {result.system}{mode}"
     blocks: list[Block] = [
         ("", _verdict(result)),
         ("", page.points([*result.reasons, *result.findings, *result.closed_problems])),
@@ -56,7 +56,7 @@ def section(run: Run) -> Section:
     return Section(
         title=name,
         about=(
-            f"Backend {result.backend}{mode}, rules of round {result.round}. "
+            f"Backend {result.backend}, rules of round {result.round}. "
             f"{environment.started(run.started)}",
         ),
         doubts=tuple(

@@ -48,7 +48,7 @@ def distributions(
     lines: list[tuple[str, from_trace.Points]], samples: int, marks: Iterable[Mark] = ()
 ) -> Picture:
     """Return distributions of latencies, each with its name; `samples` are those of all."""
-    axes = Axes("latency, ms", "share of samples", "log", "nines")
+    axes = Axes("latency, ms", "share of samples, %", "log", "nines")
     series = [Series(name, points) for name, points in lines]
     caption = (
         f"Share of the samples answered within a time from IssueQuery, of {samples:,} samples in "

@@ -88,9 +88,9 @@ def number(value: float) -> str:
     return f"{value / 1e3:.4g}k" if abs(value) >= _THOUSANDS else f"{value:.4g}"
 
 
-def share(value: float) -> str:
-    """Return the text of a share: 50 %, 99.9 %."""
-    return f"{100 * value:.6g} %"
+def percent(value: float) -> str:
+    """Return a share in percent, without the sign: 50, 99.9."""
+    return f"{100 * value:.8g}"
 
 
 def thinned(ticks: Sequence[str], most: int) -> list[int]:

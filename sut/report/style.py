@@ -30,7 +30,8 @@ padding:.6rem .9rem;margin:.8rem 0;max-width:none}
 .lead.good{border-color:var(--good)}.lead.bad{border-color:var(--bad)}
 .warn{background:var(--box);border-left:4px solid var(--s5);padding:.45rem .9rem;max-width:none}
 .valid{color:var(--good);font-weight:600}.invalid{color:var(--bad);font-weight:600}
-pre{background:var(--box);padding:.55rem .8rem;overflow-x:auto;font-size:.84rem;margin:.6rem 0;
+pre{background:var(--box);padding:.55rem .8rem;white-space:pre-wrap;overflow-wrap:anywhere;
+font-size:.84rem;margin:.6rem 0;
 border-radius:4px}
 code{font-family:ui-monospace,SFMono-Regular,Menlo,"Liberation Mono",monospace}
 .wide{overflow-x:auto;margin:.5rem 0 1rem;max-width:100%}
@@ -86,6 +87,6 @@ td.meters{width:4.5rem;min-width:4.5rem}}
 @media print{body{max-width:none;padding:0;font-size:10pt}.wide{overflow:visible}
 table{font-size:7.5pt}th,td{padding:.1rem .3rem;white-space:normal}td.long{min-width:9rem}
 .charts{grid-template-columns:1fr 1fr;gap:1rem}h2,h3,.title{break-after:avoid}
-tr,.lead,.warn{break-inside:avoid}pre{white-space:pre-wrap}nav{display:none}
+tr,.lead,.warn{break-inside:avoid}nav{display:none}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
-from sut.report.scales import Axis, Scale, axis, number, share, thinned
+from sut.report.scales import Axis, Scale, axis, number, percent, thinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,7 +80,7 @@ class Axes:
         x: label with its unit.
         y: label with its unit.
         x_scale: "log" for sizes that double.
-        y_scale: as `x_scale`; "nines" for shares.
+        y_scale: as `x_scale`; "nines" for shares, shown in percent.
         y_top: the highest value; points above are drawn at the edge. None: all points fit.
         y_from_zero: the lowest value shown is 0.
         x_from_zero: as `y_from_zero`.
@@ -173,7 +173,7 @@ def figure(title: str, parts: Iterable[str], keys: Sequence[Key], told: str) -> 
 def frame(axes: Axes, to_y: Axis, to_y2: Axis | None = None) -> list[str]:
     """Return both y axes with ticks, grid and labels, and the label of x."""
     right, bottom = right_end(axes), HEIGHT - BOTTOM
-    word = share if to_y.kind == "nines" else number
+    word = percent if to_y.kind == "nines" else number
     parts = []
     for value in to_y.ticks:
         y = to_y(value)

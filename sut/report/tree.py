@@ -11,9 +11,9 @@ from sut.report.section import Overview, Section
 if TYPE_CHECKING:
     from sut.record.submitted import Submission, Submitted
 
-_HEADER = ("division", "submitter", "system", "benchmark", "scenario", "metric", "value", "result",
-           "p50 ms", "p90 ms", "p99 ms", "accuracy", "started")  # fmt: skip
-_LEFT = (0, 1, 2, 3, 4, 5, 7, 11, 12)
+_HEADER = ("scenario", "benchmark", "metric", "value", "result", "p50 ms", "p90 ms", "p99 ms",
+           "accuracy", "system", "submitter", "division", "started")  # fmt: skip
+_LEFT = (0, 1, 2, 4, 8, 9, 10, 11, 12)
 _MS = 1e6
 
 
@@ -56,8 +56,7 @@ def _row(result: Submitted) -> list[str]:
     )
     latencies = (result.percentiles_ns.get(name) for name in ("p50", "p90", "p99"))
     return [
-        result.division, result.submitter, result.system, result.benchmark, result.scenario,
-        metric, value, result.validity or "-",
+        result.scenario, result.benchmark, metric, value, result.validity or "-",
         *("-" if ns is None else f"{ns / _MS:,.2f}" for ns in latencies),
-        result.accuracy or "-", result.started,
+        result.accuracy or "-", result.system, result.submitter, result.division, result.started,
     ]  # fmt: skip

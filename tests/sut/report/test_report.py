@@ -245,7 +245,7 @@ def test_a_submission_is_shown_with_its_findings_and_the_tree_stays_as_it_was(
     assert sorted(tree.root.rglob("*")) == before
     assert (tmp_path / "tree.html").exists()
     assert "4 results, 3 errors" in said
-    assert "closed Acme host1 resnet50 Server completed rate 50.39 samples/s INVALID" in said
+    assert "Server resnet50 completed rate 50.39 samples/s INVALID" in said
     assert "accuracy=76.456%" in said
     assert "error" in said
     assert "host processors per node 2" in said

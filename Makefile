@@ -112,7 +112,7 @@ extra: $(DEV) ## Make three full-length submissions in OUT=: 23 minutes, then 45
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-postprocess bench-detection bench-report bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -149,6 +149,9 @@ bench-tuner: $(DEV) ## Compare the tuner with bisection and brute force, in the 
 
 bench-dispatch: $(DEV) ## Measure the harness alone, with a backend that computes nothing
 	@$(BIN)/python -m tests.benchmarks.dispatch $(ARGS)
+
+bench-compare: $(DEV) ## See whether sut compare finds 5 % and claims nothing else; ARGS=PAIRS
+	@$(BIN)/python -m tests.benchmarks.compare $(ARGS)
 
 bench-postprocess: $(DEV) ## Measure what boxes cost on one core; ARGS=ROUNDS
 	@$(BIN)/python -m tests.benchmarks.postprocess $(ARGS)

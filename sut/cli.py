@@ -33,11 +33,12 @@ VERBS = {
     "check": ("sut.verbs.check", "check the tree of a submission"),
     "build": ("sut.verbs.build", "build a TensorRT engine of a benchmark's model"),
     "quantize": ("sut.verbs.quantize", "make an fp16 or int8 model and compare it with fp32"),
+    "compare": ("sut.verbs.compare", "compare two results, with intervals; a gate for CI"),
     "import": ("sut.verbs.import_", "turn results of other tools into tables"),
     "doctor": ("sut.verbs.doctor", "show what this machine has and lacks"),
 }
 # Verbs whose only product is what they print.
-PRINT_ONLY = frozenset({"check", "doctor"})
+PRINT_ONLY = frozenset({"check", "compare", "doctor"})
 # What the system refuses at any time; it is no fault of the program, and needs no traceback.
 BEYOND_US = (OSError, MemoryError, UnicodeEncodeError, UnicodeDecodeError)
 _SHOWN = 200  # characters of a text that is not UTF-8

@@ -23,6 +23,14 @@ PARTS = 16
 # rate.
 _LEAST_BATCHES = 4 * PARTS
 _LEAST_SAMPLES = 100 * PARTS
+# Where each part of a latency ends and begins; "": at the arrival of the sample.
+_FIELDS = {
+    "queue": ("closed_ns", ""),
+    "dispatch": ("started_ns", "closed_ns"),
+    "compute": ("finished_ns", "started_ns"),
+    "completion": ("completed_ns", "finished_ns"),
+    "total": ("completed_ns", ""),
+}
 
 
 def rates(ends_ns: Floats, samples: NDArray[np.int64], start_ns: float) -> tuple[float, ...]:
@@ -54,23 +62,29 @@ def rates_of(trace: Trace) -> tuple[float, ...]:
     return rates(ends, trace.batches["samples"][order], float(queries.min()))
 
 
-def latencies_of(trace: Trace) -> list[Floats]:
-    """Return the latencies of the samples, in ns, by equal parts of the run.
+def times_of(trace: Trace, part: str = "total") -> list[Floats]:
+    """Return the latencies of the samples, or a part of them, in ns, by equal parts of the run.
 
-    Latencies count from IssueQuery, and by the time of arrival. A part has the same share of the
-    samples, so parts of two runs with the same queries have the same samples.
+    Each part of the run has the same share of the samples, in order of arrival: so two runs with
+    the same queries have the same samples in each. Latencies count from IssueQuery.
+
+    Args:
+        trace: of the run.
+        part: "total", or one of sut.record.summary.parts_ns.
 
     Returns:
         PARTS arrays; none if the trace has gaps or too few samples.
     """
-    if not trace.is_whole or int(trace.batches["samples"].sum()) < _LEAST_SAMPLES:
+    b = trace.batches
+    samples = b["samples"]
+    if not trace.is_whole or int(samples.sum()) < _LEAST_SAMPLES:
         return []
     arrivals, known = trace.sample_arrivals_ns()
     if not known.all():
         return []
-    firsts, samples = trace.batches["first_sample"], trace.batches["samples"]
-    numbers = np.repeat(firsts, samples) + (
-        np.arange(int(samples.sum())) - np.repeat(np.cumsum(samples) - samples, samples)
-    )
-    latencies = np.repeat(trace.batches["completed_ns"], samples) - arrivals
-    return np.array_split(latencies[np.argsort(numbers)].astype(float), PARTS)
+    later, earlier = _FIELDS[part]
+    starts = np.repeat(b[earlier], samples) if earlier else arrivals
+    firsts = np.repeat(b["first_sample"] - np.cumsum(samples) + samples, samples)
+    order = np.argsort(firsts + np.arange(len(arrivals)))
+    times = (np.repeat(b[later], samples) - starts)[order].astype(float)
+    return np.array_split(times, PARTS)

@@ -49,13 +49,16 @@ def flat(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, str,
         elif key.endswith("_bytes") and isinstance(value, int):
             found.append((name.removesuffix(" bytes"), f"{value / _GIB:.4g} GiB", ""))
         else:
-            found.append((name, _text(value), ""))
+            found.append((name, text_of(value), ""))
     return found
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """Return a value in words."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={text_of(inner)}" for key, inner in value.items())
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -25,6 +25,7 @@ from sut.record.run_folder import (
     SUMMARY_FILE,
     read_result,
 )
+from sut.record.table import TABLE_FILE
 from sut.report import tuning_story
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from sut.record.trace import Trace
     from sut.report.tuning_story import Story
 
-TABLE_FILE = "table.json"
 TELEMETRY_FILE = "telemetry.csv"
 PERFORMANCE = "performance"
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     Open = Callable[[EngineSpec], Engine]
 
 BOUND = 12
+# The estimate between a device's clock and ours moves this much with one batch more: an engine
+# without graphs on an H200 was 50 us off after two batches.
+CLOCK_ERROR_NS = 100_000
 
 
 class BackendTestCase:
@@ -344,7 +347,7 @@ class SlotsTestCase(BackendTestCase):
             bound, (_, bound_ns) = engine.wait(first)
             given, (given_ns, _) = engine.wait(1 - first)
 
-            assert bound_ns <= given_ns
+            assert bound_ns <= given_ns + CLOCK_ERROR_NS
             for found, other, want in zip(bound, given, self.expected(samples), strict=True):
                 np.testing.assert_array_equal(found, want[rows], strict=True)
                 np.testing.assert_array_equal(other, want[5:7], strict=True)

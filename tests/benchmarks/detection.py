@@ -77,7 +77,8 @@ class Bench:
             self._add("reference", self._reference(trials["worker"]))
             for way, more in ways.items():
                 self._add(f"bare, {way}", self._bare(trials[way]))
-                self._add(f"ours, {way}", self._ours(more))
+                if way in self.arguments.ways:
+                    self._add(f"ours, {way}", self._ours(more))
 
     def _add(self, name: str, rate: float) -> None:
         self.rates.setdefault(name, []).append(rate)
@@ -166,6 +167,10 @@ def main() -> int:
     parser.add_argument("--backend", default="onnxruntime", choices=tuple(OFFLINE))
     parser.add_argument("--devices", default="cpu", metavar="0", help="one device (cpu)")
     parser.add_argument("--small", action="store_true", help="a small network and small images")
+    parser.add_argument(
+        "--ways", nargs="+", default=["worker", "device"], choices=("worker", "device"),
+        help="where ours makes boxes (both)",
+    )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measure (10)")
     parser.add_argument("--offline", metavar="OPTIONS", help="options of sut run for ours")

@@ -24,6 +24,8 @@ _HIGHER = ("samples_per_s", "requests_per_s", "tokens_per_s", "streams", "accura
 _LOWER = ("energy_", "power_w", "memory_bytes", "late_share")
 # Names in a configuration that say what was measured, where no hash is known.
 _NAMES = {"Benchmark": "benchmark", "Model": "model", "Dataset": "data"}
+# What trees of v0.5 call three of them (v0.5/tools/submission/submission-checker.py).
+_OLD_NAMES = {"resnet": "resnet50", "ssd-small": "ssd-mobilenet", "ssd-large": "ssd-resnet34"}
 _HASHES = ("model", "data", "clip")
 _SHOWN = 12  # letters of a hash
 
@@ -227,7 +229,8 @@ def _identities(a: Sequence[Table], b: Sequence[Table]) -> Iterator[str]:
             side = "A" if known[0] else "B"
             yield f"the {what} is known of {side} alone: nobody knows whether they are the same."
     for name, what in _NAMES.items():
-        _same(what, [[t.configuration[name] for t in s if name in t.configuration] for s in (a, b)])
+        told = [[t.configuration[name] for t in s if name in t.configuration] for s in (a, b)]
+        _same(what, [[_OLD_NAMES.get(text, text) for text in side] for side in told])
     simulated = all(row.simulated for table in (*a, *b) for row in table.rows)
     nothing = not any(set(t.identity) | (set(_NAMES) & set(t.configuration)) for t in (*a, *b))
     if nothing and not simulated:

@@ -47,6 +47,7 @@ _MEDIAN_JUMP = math.sqrt(2) * NormalDist().inv_cdf(0.75)
 # jumps share a cell.
 _WORTH = 0.3
 _STEPS = 4_000
+_LARGEST = 700.0  # whose exponential a float holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Estimate:
         """Return the interval; of several comparisons all hold together (Šidák)."""
         confidence = CONFIDENCE ** (1 / comparisons)
         half = t_quantile((1 + confidence) / 2, self.freedom) * math.sqrt(self.variance)
-        return Interval(math.exp(self.log), math.exp(self.log - half), math.exp(self.log + half))
+        return Interval(_exp(self.log), _exp(self.log - half), _exp(self.log + half))
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,14 +220,23 @@ def _jump(logs: Sequence[float]) -> tuple[float, float]:
 def _mean_of_cells(
     logs: Sequence[float], known: Sequence[tuple[float, float]], assumed: float | None
 ) -> Estimate:
-    """Return the geometric mean: what is assumed between runs may be common to all cells."""
+    """Return the geometric mean: what is assumed between runs may be common to all cells.
+
+    With enough cells, their scatter counts where it is larger than what is known of each.
+    """
     count = len(logs)
     if count == 1:
         return Estimate(logs[0], *known[0])
     share = ASSUMED_SPREAD if assumed is None else assumed
-    scatter = max(float(np.var(logs, ddof=1)), fmean(variance for variance, _ in known)) / count
-    total = scatter + 2 * share**2
-    return Estimate(fmean(logs), total, (count - 1) * (total / scatter) ** 2)
+    part, freedom = fmean(variance for variance, _ in known), min(worth for _, worth in known)
+    if count >= _LEAST_CELLS and (scatter := float(np.var(logs, ddof=1))) > part:
+        part, freedom = scatter, count - 1.0
+    total = part / count + 2 * share**2
+    return Estimate(fmean(logs), total, freedom)
+
+
+def _exp(power: float) -> float:
+    return math.exp(min(max(power, -_LARGEST), _LARGEST))
 
 
 @lru_cache(maxsize=256)

@@ -31,7 +31,10 @@ from sut.config.tuned import TUNED_FILE, read_tuned
 from sut.record import result as results
 from sut.record.importers.read import read_tables
 from sut.record.loadgen_logs import DETAIL_FILE, read_detail
-from sut.record.table import encode
+from sut.record.table import TABLE_FILE, Row, Table, encode
+from sut.report.compare import compare, gate
+from sut.report.compare_sources import read_side
+from sut.report.compare_text import as_json, lines
 from sut.submission import system as system_json
 from tests.sut.record.importers import examples
 
@@ -109,6 +112,7 @@ def kinds() -> Iterator[Kind]:
     fields = dict.fromkeys((*system_json.NEEDED, *system_json.PRESENT), "1")
     fields |= {"status": "available", "system_type": "edge"}
     described = json.dumps(fields, indent=2).encode()
+    yield Kind("table.json, compared", _table(), _compared, TABLE_FILE)
     for name, text in IMPORTED.items():
         yield Kind(f"import: {name}", text.encode(), _import, "result")
     yield Kind("system.json", described, _system_json, system_json.SYSTEM_FILE)
@@ -301,6 +305,26 @@ def _accuracy(path: Path) -> list[str]:
 
 def _summary(path: Path) -> list[str]:
     results.to_dict(results.decode(path.read_bytes(), str(path)))
+    return []
+
+
+def _table() -> bytes:
+    rows = tuple(
+        Row(point={"batch": k}, figures={"samples_per_s": 10.0 * k}, windows=(9.0, 11.0) * 8)
+        for k in range(1, 8)
+    )
+    configuration = {"Backend": "torch"}
+    return encode(
+        Table(title="t", source="s", load="offline", configuration=configuration, rows=rows)
+    )
+
+
+def _compared(path: Path) -> list[str]:
+    sides = read_side(str(path)), read_side(str(path))
+    found = compare(*sides, "samples_per_s")
+    judged = gate(found, 0.97)
+    list(lines(found, judged))
+    json.dumps(as_json(found, judged), allow_nan=False)
     return []
 
 

@@ -76,6 +76,12 @@ def test_another_clip_is_refused() -> None:
         against(a, b)
 
 
+def test_old_names_of_mlperf_are_todays() -> None:
+    old, new = ({"Benchmark": name} for name in ("ssd-large", "ssd-resnet34"))
+
+    assert against(measured(100, configuration=old), measured(100, configuration=new)).cells
+
+
 def test_repeats_of_another_model_are_refused_too() -> None:
     with pytest.raises(ConfigError, match="another model"):
         compare([measured(1), measured(1, identity={"model": "cc" * 32})], [measured(1)], RATE)

@@ -158,6 +158,15 @@ def test_a_slower_sweep_is_found_by_its_mean() -> None:
     assert all(one.mean.interval().high < 1 for one in found)
 
 
+def test_two_cells_that_really_differ_do_not_blur_their_mean() -> None:
+    a = [[Series(1000)], [Series(1000)]]
+    b = [[Series(1200)], [Series(900)]]
+
+    interval = ratios(a, b).mean.interval()
+
+    assert interval.high / interval.ratio < 1.1
+
+
 def test_one_slower_cell_is_found_among_others() -> None:
     a, b = sweep(QUIET, 1), sweep(QUIET, 2)
     b[5] = [slower(b[5][0], 0.9)]
@@ -196,6 +205,12 @@ def test_repeats_of_a_sweep_count_as_runs_not_as_cells() -> None:
 
     assert found.mean.freedom == 4
     assert not found.mean.interval().excludes_one
+
+
+def test_absurd_figures_are_no_crash() -> None:
+    sides = [[Series(1e-300), Series(1e300)]], [[Series(1e300), Series(1e-300)]]
+
+    assert ratios(*sides).mean.interval().high > 1e300
 
 
 @pytest.mark.parametrize(

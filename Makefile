@@ -13,6 +13,7 @@ TEST ?= TEST01
 TEST_PROCESSES ?= 2
 RESULTS ?= inference_results
 OUT ?= submission
+DIRS ?= $(firstword $(shell ls -td runs/*/ 2>/dev/null))
 RUN_ARGS ?= --benchmarks=$(BENCHMARK) --scenarios=$(SCENARIO)
 
 BIN := .venv/bin
@@ -51,7 +52,7 @@ doctor: $(SETUP) ## Show what this machine has and lacks
 	@$(BIN)/sut doctor $(ARGS)
 
 ##@ Run (BENCHMARK= SYSTEM= BACKEND= ARGS=)
-.PHONY: run server offline singlestream multistream accuracy detect tune run_harness
+.PHONY: run server offline singlestream multistream accuracy detect tune report run_harness
 run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds each
 	@$(call sut,all,--mode submission --min-duration-s 10)
 
@@ -75,6 +76,9 @@ detect: $(DETECT) ## Run a real detector over photos and a clip, and draw its bo
 
 tune: $(SETUP) ## Find the best settings and load for SCENARIO= and write them to user_confs/
 	@$(BIN)/sut tune -b $(BENCHMARK) -s $(SCENARIO) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
+
+report: $(SETUP) ## Write a page with charts of the latest folder in runs/, or of DIRS=
+	@$(BIN)/sut report $(DIRS) $(ARGS)
 
 run_harness: $(SETUP) ## Run with arguments of NVIDIA's harness, given in RUN_ARGS=
 	@$(BIN)/sut run $(call harness,$(RUN_ARGS))

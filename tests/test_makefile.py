@@ -102,3 +102,9 @@ def test_setup_refuses_a_python_that_is_missing_and_says_what_to_do(tmp_path: Pa
     assert "Python 3.11" in done.stderr
     assert "make setup PYTHON=" in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+def test_report_shows_the_folders_that_are_named() -> None:
+    assert "sut report runs/a runs/b --out c.html" in commands(
+        "report", "DIRS=runs/a runs/b", "ARGS=--out c.html"
+    )

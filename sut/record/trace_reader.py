@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Records = NDArray[np.int64]
 
 _LOOK = 4_096  # records to read at once
+# What NumPy and zipfile raise for a file that is no whole .npz.
+_NO_ARRAYS = (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile)
 _COMPLETED, _NUMBER = len(BATCH_FIELDS) - 1, len(BATCH_FIELDS)
 
 
@@ -39,11 +41,15 @@ def load(path: Path, recorded: Recorded | None = None, counted: tuple[int, int] 
         DataError: it cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             batches = {name: arrays[name] for name in BATCH_FIELDS}
             queries = {name: arrays[f"query_{name}"] for name in QUERY_FIELDS}
             firsts = arrays.get("query_first_sample")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        of_queries = [*queries.values(), *([] if firsts is None else [firsts])]
+        for values in (list(batches.values()), of_queries):
+            if any(one.shape != (len(values[0]),) or one.dtype != np.int64 for one in values):
+                raise ValueError("its arrays do not fit together")
+    except _NO_ARRAYS as error:
         raise DataError(
             f"{path}: {error}; expected the trace of a run. Copy it from the run again."
         ) from error

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 SIMULATED = "Simulated devices: no real engine ran. These figures are not for a submission."
 SYNTHETIC = "Synthetic data: the samples are not those of the benchmark."
-_GIB = 2**30
+_GIB, _MOST_BYTES = 2**30, 2**63
 _DATE = len("2026-11-28")
 # What a reader of a page does not look for.
 _HIDDEN = {"executable"}
@@ -46,7 +46,7 @@ def flat(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, str,
             for number, item in enumerate(different, start=1):
                 one = name.removesuffix("s")
                 found += flat(item, one if len(different) == 1 else f"{one} {number}")
-        elif key.endswith("_bytes") and isinstance(value, int):
+        elif key.endswith("_bytes") and isinstance(value, int) and value < _MOST_BYTES:
             found.append((name.removesuffix(" bytes"), f"{value / _GIB:.4g} GiB", ""))
         else:
             found.append((name, text_of(value), ""))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,13 +67,28 @@ class Run:
         """
         return trace_of(self.folder, self.result)
 
-    def telemetry(self) -> list[dict[str, str]]:
-        """Return the rows of telemetry.csv; nothing without one."""
+    def powers(self) -> dict[str, list[tuple[float, float]]]:
+        """Return (s since the first query, W) of each device; nothing without telemetry.csv.
+
+        Raises:
+            DataError: it cannot be read.
+        """
         path = self.folder / TELEMETRY_FILE
         if not path.is_file():
-            return []
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+            return {}
+        found: dict[str, list[tuple[float, float]]] = {}
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                for line in csv.DictReader(file):
+                    if line["power_w"]:
+                        place = float(line["time_s"]), float(line["power_w"])
+                        found.setdefault(line["device"], []).append(place)
+            if not all(math.isfinite(x) for row in found.values() for pair in row for x in pair):
+                raise ValueError("a time or a power that is no finite number")
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            what = f"no column {error}" if isinstance(error, KeyError) else str(error)
+            raise DataError(f"{path}: {what}; expected what `sut run` wrote.") from error
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +126,8 @@ def read(folder: Path) -> Found | None:
         DataError: a file in it cannot be read.
     """
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder; expected one that `sut` wrote results into.")
+        what = "is a file; expected its folder" if folder.exists() else "no such folder"
+        raise ConfigError(f"{folder}: {what}. Name one that `sut` wrote results into.")
     if (path := folder / TABLE_FILE).is_file():
         return Sweep(folder, tables.decode(_bytes(path), str(path)))
     if (path := folder / tuning_story.DATA_FILE).is_file():
@@ -163,7 +180,7 @@ def _object(path: Path) -> dict[str, object]:
     try:
         text = path.read_text("utf-8")
         found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         why = str(error).splitlines()[0]
         raise DataError(f"{path}: {why}; expected what `sut run` wrote.") from error
     if not isinstance(found, dict):

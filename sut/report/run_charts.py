@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 from sut.report import from_trace
@@ -10,7 +9,7 @@ from sut.report.bars import counts
 from sut.report.svg import Axes, Mark, Series, chart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sut.record.trace import Trace
     from sut.report.folder import Run
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 _MS = 1e6
 _POWER_POINTS = 300
+_MOST_MS = 1e9  # no bound is longer
 _BEFORE_S = -2.0  # idle devices before the test, as far as they are shown
 
 
@@ -34,7 +34,7 @@ def pictures(run: Run) -> list[Picture]:
         found.append(_histogram(run))
     if trace is not None:
         found += _over_time(trace)
-    found += _power(run.telemetry())
+    found += _power(run.powers())
     return found
 
 
@@ -62,7 +62,7 @@ def _marks(run: Run) -> list[Mark]:
     tail, loadgen = run.result.tail, run.config.get("loadgen")
     setting = loadgen.get("target_latency") if isinstance(loadgen, dict) else None
     limit_ms = setting.get("value") if isinstance(setting, dict) else None
-    if tail is None or not isinstance(limit_ms, int | float):
+    if tail is None or not isinstance(limit_ms, int | float) or not 0 < limit_ms < _MOST_MS:
         return []
     return [
         Mark("x", float(limit_ms), f"bound {limit_ms:g} ms"),
@@ -97,16 +97,14 @@ def _over_time(trace: Trace) -> list[Picture]:
     return found
 
 
-def _power(rows: list[dict[str, str]]) -> list[Picture]:
+def _power(powers: Mapping[str, Sequence[tuple[float, float]]]) -> list[Picture]:
     """Return the power of each device over time; nothing where none was read."""
     lines = []
-    known = [row for row in rows if row.get("power_w") and float(row["time_s"]) >= _BEFORE_S]
-    known.sort(key=lambda row: row["device"])
-    for device, mine in itertools.groupby(known, lambda row: row["device"]):
-        places = [(float(row["time_s"]), float(row["power_w"])) for row in mine]
-        step = -(-len(places) // _POWER_POINTS)
+    for device in sorted(powers):
+        places = [place for place in powers[device] if place[0] >= _BEFORE_S]
+        step = max(1, -(-len(places) // _POWER_POINTS))
         lines.append(Series(f"device {device}", places[::step]))
-    if not lines:
+    if not any(line.points for line in lines):
         return []
     axes = Axes("time since the first query, s", "power, W", y_from_zero=True)
     return [(chart("Power over time", axes, lines), "As the device reports it.")]

@@ -10,7 +10,7 @@ from msgspec import structs
 from sut.record.table import place
 from sut.report import environment, page, sweep_charts
 from sut.report.section import Overview, Section
-from sut.sweep.budgets import RATE, TAIL, TAIL_HIGH, TAIL_LOW, best_within, knee
+from sut.sweep.budgets import ASSUMED_SHARE, RATE, TAIL, TAIL_HIGH, TAIL_LOW, best_within, knee
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sut.sweep.budgets import Best
 
 _MS = 1e6
+_EDGE = " ⚠"
 # Budgets of p99 that people ask for, in ms; a page has those that its rows lie around.
 BUDGETS_MS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 25, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 _LEFT_OUT = "Usual budgets that have the same answer as the one above are left out."
@@ -191,44 +192,42 @@ def _doubts(table: Table) -> tuple[str, ...]:
 
 
 def _budgets(answers: Sequence[Best]) -> str:
-    header = (
-        "p99 budget",
-        "best point",
-        "samples/s",
-        "± 95 %",
-        "p99 ms",
-        "p99 lies between",
-        "knife-edge",
+    """Return a line for each budget, and below them why an answer stands on a knife-edge."""
+    if not answers:
+        return ""
+    header = ("p99 budget", "best point", "samples/s", "± 95 %", "p99 ms", "p99 lies between")
+    edges = [f"{_budget(a)}, knife-edge: {a.knife_edge}." for a in answers if a.knife_edge]
+    rows = [[_budget(answer), *_answer(answer)] for answer in answers]
+    return page.table(header, rows, (1, 5), "Best point within each budget") + page.points(edges)
+
+
+def _budget(answer: Best) -> str:
+    return f"{answer.budget_ns / _MS:g} ms"
+
+
+def _answer(answer: Best) -> list[str]:
+    mark = _EDGE if answer.knife_edge else ""
+    if (row := answer.row) is None:
+        return [f"none{mark}", "", "", "", ""]
+    figures = row.figures
+    between = (
+        f"{figures[TAIL_LOW] / _MS:,.4g} and {figures[TAIL_HIGH] / _MS:,.4g} ms"
+        if TAIL_LOW in figures and TAIL_HIGH in figures
+        else f"not known; taken as ± {ASSUMED_SHARE:.0%}"
     )
-    rows = []
-    for answer in answers:
-        budget = f"{answer.budget_ns / _MS:g} ms"
-        if answer.row is None:
-            rows.append([budget, "none", "", "", "", "", answer.knife_edge or ""])
-            continue
-        figures = answer.row.figures
-        between = (
-            f"{figures[TAIL_LOW] / _MS:,.4g} and {figures[TAIL_HIGH] / _MS:,.4g} ms"
-            if TAIL_LOW in figures and TAIL_HIGH in figures
-            else "not known; taken as ± 10 %"
-        )
-        rows.append([
-            budget, place(answer.row.point), _cell(answer.row, RATE, _COLUMNS[RATE]),
-            _cell(answer.row, "spread", _COLUMNS["spread"]),
-            _cell(answer.row, TAIL, _COLUMNS[TAIL]), between, answer.knife_edge or "",
-        ])  # fmt: skip
-    return page.table(header, rows, (1, 5, 6), "Best point within each budget") if rows else ""
+    cells = [_cell(row, name, _COLUMNS[name]) for name in (RATE, "spread", TAIL)]
+    return [f"{place(row.point)}{mark}", *cells, between]
 
 
 def _overview(table: Table, found: Row | None, answers: Sequence[Best]) -> Overview:
-    budgets = [f"{answer.budget_ns / _MS:g} ms" for answer in answers]
+    budgets = list(map(_budget, answers))
     cells = [
         "none"
         if answer.row is None
         else f"{place(answer.row.point)}: {answer.row.figures[RATE]:,.0f}"
         for answer in answers
     ]
-    edges = [" ⚠" if answer.knife_edge else "" for answer in answers]
+    edges = [_EDGE if answer.knife_edge else "" for answer in answers]
     header = ("table", "knee", *budgets)
     knee_words = "-" if found is None else place(found.point)
     shown = [cell + edge for cell, edge in zip(cells, edges, strict=True)]

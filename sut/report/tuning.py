@@ -101,7 +101,7 @@ def _row(number: int, trial: Trial, run: Outcome) -> list[str]:
     return [
         str(number), trial.purpose, str(trial.candidate),
         "" if trial.target_qps is None else f"{trial.target_qps:.8g}", f"{run.seconds:.1f}",
-        f"{is_rate:.6g}", *(f"{run.latency_ns[p] / MS:.4g}" for p in ("p50", "p90", "p99")),
+        f"{is_rate:.6g}", *(f"{run.latency_ns[p] / MS:.4g}" for p in tuning_story.PERCENTILES),
         late, f"{mean:.1f}", verdict, run.folder,
     ]  # fmt: skip
 

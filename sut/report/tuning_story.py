@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sut.tuner.messages import Ask, Reply
 
 DATA_FILE = "report.json"
+# Of every run, in the table of trials.
+PERCENTILES = ("p50", "p90", "p99")
 # The fields that are no type of the tuner.
 _PLAIN: dict[str, Any] = {
     "title": str,
@@ -105,19 +107,30 @@ def read(path: Path) -> Story:
             it.
     """
     try:
-        plain = json.loads(path.read_bytes())
-        return Story(
+        plain = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        story = Story(
             **{name: msgspec.convert(plain[name], kind) for name, kind in _PLAIN.items()},
             job=msgspec.convert(plain["job"], Job, strict=False),
             entries=[_entry(ask, reply) for ask, reply in plain["entries"]],
             answer=msgspec.convert(plain["answer"], Answer | None, strict=False),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        wanted = {*PERCENTILES, *(bound.name for bound in story.job.bounds)}
+        if any(not wanted <= run.latency_ns.keys() for _, run in story.trials):
+            raise ValueError(f"a run without {', '.join(sorted(wanted))}")
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+        msgspec.MsgspecError,
+    ) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise DataError(
             f"{path}: {what}; expected what `sut tune` of this version writes. Run the tuning's "
             "command again: it measures nothing twice."
         ) from error
+    return story
 
 
 def _entry(ask: dict[str, object], reply: object) -> tuple[Ask, Reply]:

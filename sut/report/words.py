@@ -41,7 +41,7 @@ def power_line(found: DeviceTelemetry | None) -> str | None:
     parts.append(f"{found.energy_per_sample_j:.4g} J a sample")
     if found.energy_per_sample_above_idle_j is not None:
         parts.append(f"{found.energy_per_sample_above_idle_j:.4g} J of it above idle")
-    return f"{', '.join(parts)} ({_METERS[found.source]})"
+    return f"{', '.join(parts)} ({_METERS.get(found.source, found.source)})"
 
 
 def verdict(result: Result) -> str:

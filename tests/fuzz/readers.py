@@ -36,6 +36,7 @@ from sut.report.compare import compare, gate
 from sut.report.compare_sources import read_side
 from sut.report.compare_text import as_json, lines
 from sut.submission import system as system_json
+from tests.fuzz import pages
 from tests.sut.record.importers import examples
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def kinds() -> Iterator[Kind]:
     yield Kind("table.json, compared", _table(), _compared, TABLE_FILE)
     for name, text in IMPORTED.items():
         yield Kind(f"import: {name}", text.encode(), _import, "result")
+    for file, good in pages.files():
+        yield Kind(f"page of {file}", good, pages.draw, file)
     yield Kind("system.json", described, _system_json, system_json.SYSTEM_FILE)
 
 

@@ -117,9 +117,9 @@ def test_an_offline_table_has_its_knee_and_the_best_batch_within_each_budget(
     said = shown(text)
     assert "Knee: batch 256 reaches 9,624.06 samples/s ± 1.2%" in said
     assert "Without figures: 1 of 12 points. Marked: 1 of 12 points." in said
-    assert "5 ms batch 32 7,619.0 1.2% 4.410 not known; taken as ± 10 %" in said
-    assert "15 ms batch 128 9,275.4" in said
-    assert "and the budget of 15 ms cuts through it" in said
+    assert "5 ms batch 32 7,619.0 1.2% 4.410 not known; taken as ± 10%" in said
+    assert "15 ms batch 128 ⚠ 9,275.4" in said
+    assert "15 ms, knife-edge: the answer may be batch 64" in said
     assert "2000 ms batch 1024 9,903.3" in said
     assert "⚠ it breaks Little's law." in said
     assert "⚠ out of memory." in said
@@ -158,7 +158,7 @@ def test_a_knife_edge_is_named_and_an_interval_of_its_own_is_shown(tmp_path: Pat
 
     said = shown(page_of(table_folder(tmp_path / "sweep", made), "--budgets-ms", "4.9"))
 
-    assert "4.9 ms batch 1 100.0 1.2% 4.300 4.2 and 4.4 ms the answer may be" in said
+    assert "4.9 ms batch 1 ⚠ 100.0 1.2% 4.300 4.2 and 4.4 ms 4.9 ms, knife-edge: the answer" in said
     assert "batch 2 (200/s)" in said
 
 
@@ -303,6 +303,7 @@ def test_what_cannot_be_shown_is_one_clear_line(tmp_path: Path) -> None:
 
     assert "holds nothing to report" in refused(empty).err
     assert "no such folder" in refused(tmp_path / "nowhere").err
+    assert "is a file" in refused(run / "summary.json").err
     assert "--out FILE" in refused(run, sweep).err
     assert "is a folder" in refused(run, "--out", empty).err
     assert "expected times in ms" in refused(sweep, "--budgets-ms", "0,5").err

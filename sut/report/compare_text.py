@@ -35,19 +35,32 @@ def lines(found: Comparison, gate: Gate | None) -> Iterator[str]:
         yield "Environment and settings: no difference is known"
     yield from (f"warning: {text}" for text in found.warnings)
     yield ""
+    yield from _table(cells(found))
+    yield from apart(found)
+    yield ""
+    yield from summary(found)
+    if gate is not None:
+        yield gate_line(gate)
+        if gate.blind:
+            yield f"warning: {gate.blind}"
+
+
+def cells(found: Comparison) -> list[tuple[str, ...]]:
+    """Return the names of the columns, and a line for each cell."""
     header = ("point", f"A, {_unit(found.metric)}", "B", "B / A", "95 % interval", "")
-    yield from _table([header, *(_row(found, cell) for cell in found.cells)])
+    return [header, *(_row(found, cell) for cell in found.cells)]
+
+
+def apart(found: Comparison) -> Iterator[str]:
+    """Yield the points that only one side has."""
     for side, points in (("A", found.only_a), ("B", found.only_b)):
         if points:
             yield f"only in {side}: {'; '.join(points)}"
     yield from (f"only A has a figure at {text}" for text in found.failed)
-    yield ""
-    yield from _summary(found)
-    if gate is not None:
-        yield from _gate(gate)
 
 
-def _summary(found: Comparison) -> Iterator[str]:
+def summary(found: Comparison) -> Iterator[str]:
+    """Yield worst, best and mean, the verdict, and how far runs differ."""
     if len(found.cells) > 1:
         ordered = sorted(found.cells, key=lambda cell: cell.estimate.log)
         worst, best = (ordered[0], ordered[-1])[:: -1 if found.better == "lower" else 1]
@@ -71,25 +84,23 @@ def verdict(found: Comparison) -> str:
     return f"B is {'better' if good else 'worse'}: {change}."
 
 
-def _gate(gate: Gate) -> Iterator[str]:
+def gate_line(gate: Gate) -> str:
+    """Say whether the gate passed, and why not."""
     if gate.passed:
-        yield f"gate: passed; nothing is known to be below {gate.min_ratio:g}"
-        if gate.blind:
-            yield f"warning: {gate.blind}"
-        return
-    yield f"gate: failed, below {gate.min_ratio:g}: {'; '.join(gate.reasons)}"
+        return f"gate: passed; nothing is known to be below {gate.min_ratio:g}"
+    return f"gate: failed, below {gate.min_ratio:g}: {'; '.join(gate.reasons)}"
 
 
 def _row(found: Comparison, cell: Cell) -> tuple[str, ...]:
     interval = cell.estimate.interval()
-    apart = "differs" if found.together(cell).excludes_one else ""
+    mark = "differs" if found.together(cell).excludes_one else ""
     return (
         place(cell.point) or "all",
         _values(found.metric, cell.a),
         _values(found.metric, cell.b),
         f"{interval.ratio:.4f}",
         f"{interval.low:.4f} to {interval.high:.4f}",
-        apart,
+        mark,
     )
 
 

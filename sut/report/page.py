@@ -6,10 +6,12 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from sut import __version__
+from sut.base.errors import ConfigError
 from sut.report.style import STYLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 # How a page of this program begins: only such a file is written over.
 _GENERATOR = '<meta name="generator" content="loadgen-sut'
@@ -39,6 +41,18 @@ def page(title: str, lines: Sequence[str], parts: Sequence[str]) -> str:
 def is_ours(text: str) -> bool:
     """Return whether a text is a page of this program."""
     return _GENERATOR in text[:_HEAD_CHARACTERS]
+
+
+def check_place(out: Path, option: str) -> None:
+    """Refuse to write over a folder, or over a file that is no page of this program.
+
+    Raises:
+        ConfigError: it names the option.
+    """
+    if out.is_dir():
+        raise ConfigError(f"{option}: {out} is a folder; expected a file, such as {out}/page.html.")
+    if out.exists() and not is_ours(out.read_text("utf-8", errors="replace")):
+        raise ConfigError(f"{option}: {out} is no page of this program. Name another file.")
 
 
 def heading(text: str, level: int = 2, anchor: str = "") -> str:

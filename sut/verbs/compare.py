@@ -6,10 +6,12 @@ import argparse
 import json
 import math
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
-from sut.report import compare_text
+from sut.base.files import not_writable, write_whole
+from sut.report import compare_page, compare_text, page
 from sut.report.compare import compare, gate
 from sut.report.compare_sources import RATE, read_side
 from sut.report.compare_statistics import ASSUMED_SPREAD
@@ -46,26 +48,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="deviation between runs of one setting where it is not measured, as a share "
         f"({ASSUMED_SPREAD:g})",
     )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page there")
 
 
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Print the comparison; return 3 if the gate fails."""
     a, b = read_side(arguments.a), read_side(arguments.b)
+    if (out := arguments.html) is not None:
+        page.check_place(out, "--html")
     found = compare(a, b, arguments.metric, arguments.run_to_run)
     judged = None if arguments.min_ratio is None else gate(found, arguments.min_ratio)
+    sides = [f"{name}: {_title(side)}" for name, side in (("A", a), ("B", b))]
+    if out is not None:
+        text = compare_page.html(found, judged, sides, command)
+        try:
+            write_whole({out: text})
+        except OSError as error:
+            raise not_writable(out, "--html", error) from error
     if arguments.json:
         named = {"a": _names(a), "b": _names(b)}
         print(json.dumps({**named, **compare_text.as_json(found, judged)}, indent=2))
     else:
-        for name, side in (("A", a), ("B", b)):
-            print(f"{name}: {side[0].table.title} ({', '.join(_names(side))})")
-        for line in compare_text.lines(found, judged):
+        for line in (*sides, *compare_text.lines(found, judged)):
             print(line)
     if judged is None or judged.passed:
         return EXIT_VALID
     if arguments.json:
         print(f"sut: the gate failed: {'; '.join(judged.reasons)}", file=sys.stderr)
     return EXIT_INVALID
+
+
+def _title(side: list[Measured]) -> str:
+    return f"{side[0].table.title} ({', '.join(_names(side))})"
 
 
 def _names(side: list[Measured]) -> list[str]:

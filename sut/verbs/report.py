@@ -112,10 +112,7 @@ def _out(out: Path | None, given: Sequence[Path], found: Sequence[Found | Submis
         is_folder = not isinstance(found[0], Submission)
         # A checker refuses a tree with a file that does not belong to it.
         out = given[0] / PAGE if is_folder else only.with_name(f"{only.name}.html")
-    if out.is_dir():
-        raise ConfigError(f"--out: {out} is a folder; expected a file, such as {out / PAGE}.")
-    if out.exists() and not page.is_ours(out.read_text("utf-8", errors="replace")):
-        raise ConfigError(f"--out: {out} is no page of this program. Name another file.")
+    page.check_place(out, "--out")
     return out
 
 

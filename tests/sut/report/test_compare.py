@@ -286,6 +286,24 @@ def test_the_verb_prints_json_and_exits_3_where_the_gate_fails(tmp_path: Path) -
     assert run_here("compare", a, a, "--min-ratio", 0.97).code == 0
 
 
+def test_a_page_says_the_same_and_writes_over_no_other_file(tmp_path: Path) -> None:
+    a = made.table_folder(tmp_path / "a", made.table("a <sweep>"))
+    b = made.table_folder(tmp_path / "b", made.table(speed=0.8))
+    page, other = tmp_path / "page.html", tmp_path / "notes.txt"
+    other.write_text("mine")
+
+    done = run_here("compare", a, b, "--min-ratio", 0.97, "--html", page)
+    refused = run_here("compare", a, b, "--html", other)
+
+    shown = page.read_text("utf-8")
+    assert done.code == 3
+    assert "a &lt;sweep&gt;" in shown
+    assert "B is worse: 20.0% lower" in shown
+    assert "gate: failed, below 0.97" in shown
+    assert (refused.code, other.read_text()) == (2, "mine")
+    assert "--html: " in refused.err
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -69,7 +69,7 @@ def section(run: Run) -> Section:
         ),
         blocks=tuple(blocks),
         overview=Overview(
-            "Runs", ("run", *words.HEADER[1:]), (name, *row[1:]), (0, 1, 3, len(row) - 1)
+            "Runs", ("run", *words.HEADER[1:]), ((name, *row[1:]),), (0, 1, 3, len(row) - 1)
         ),
         data={
             "kind": "run",

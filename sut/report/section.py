@@ -19,18 +19,18 @@ Block = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A line on a section, for the table above several of them.
+    """Lines on a section, for the table above several of them.
 
     Attributes:
         title: of the table: sections with the same one share it.
         header: of its columns.
-        cells: of this section.
+        lines: cells of this section.
         left: columns of text.
     """
 
     title: str
     header: tuple[str, ...]
-    cells: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
     left: tuple[int, ...] = (0,)
 
 
@@ -43,7 +43,7 @@ class Section:
         about: when, where and with what, one line each.
         doubts: what is simulated or synthetic, one sentence each.
         blocks: its content.
-        overview: its line among several sections; None: it needs none.
+        overview: its lines among several sections; None: it needs none.
         data: the same as data, for --json.
     """
 
@@ -55,17 +55,12 @@ class Section:
     data: dict[str, object] = field(default_factory=dict)
 
 
-def assemble(sections: Sequence[Section], title: str = "") -> str:
-    """Return the page of one or more sections.
-
-    Args:
-        sections: at least one.
-        title: of the page; empty: the section's own, or how many there are.
-    """
+def assemble(sections: Sequence[Section]) -> str:
+    """Return the page of one or more sections."""
     if len(sections) == 1:
         only = sections[0]
         parts = [*map(page.warning, only.doubts), *_blocks(only, level=2)]
-        return page.page(title or only.title, only.about, parts)
+        return page.page(only.title, only.about, parts)
     anchors = [f"part-{number}" for number in range(1, len(sections) + 1)]
     doubted = sum(bool(section.doubts) for section in sections)
     parts = [page.warning(text) for text in dict.fromkeys(d for s in sections for d in s.doubts)]
@@ -77,7 +72,7 @@ def assemble(sections: Sequence[Section], title: str = "") -> str:
         parts.append(page.heading(section.title, 2, anchor))
         parts += [page.about(line) for line in section.about]
         parts += [*map(page.warning, section.doubts), *_blocks(section, level=3)]
-    return page.page(title or _title(sections), (), parts)
+    return page.page(_title(sections), (), parts)
 
 
 def _title(sections: Sequence[Section]) -> str:
@@ -91,8 +86,9 @@ def _overviews(sections: Sequence[Section]) -> list[str]:
         if section.overview is not None:
             tables.setdefault(section.overview.title, []).append(section.overview)
     parts = []
-    for title, lines in tables.items():
-        table = page.table(lines[0].header, [line.cells for line in lines], lines[0].left, title)
+    for title, of_kind in tables.items():
+        lines = [line for overview in of_kind for line in overview.lines]
+        table = page.table(of_kind[0].header, lines, of_kind[0].left, title)
         parts += [page.heading(title, 2), table]
     return parts
 

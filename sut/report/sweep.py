@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from sut.record.table import place
-from sut.report import environment, page, sweep_charts
+from sut.report import environment, page, sweep_charts, sweep_rows
 from sut.report.section import Overview, Section
 from sut.sweep.budgets import ASSUMED_SHARE, RATE, TAIL, TAIL_HIGH, TAIL_LOW, best_within, knee
 
@@ -25,38 +25,17 @@ _EDGE = " ⚠"
 # Budgets of p99 that people ask for, in ms; a page has those that its rows lie around.
 BUDGETS_MS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 25, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 _LEFT_OUT = "Usual budgets that have the same answer as the one above are left out."
-_TIMES = {
-    "latency_mean_ns": "mean ms", "latency_p50_ns": "p50 ms", "latency_p90_ns": "p90 ms",
-    "latency_p95_ns": "p95 ms", TAIL: "p99 ms", "latency_p999_ns": "p99.9 ms",
-}  # fmt: skip
+_OVERVIEW = f"Most samples/s within a budget of p99 ({_EDGE.strip()}: on a knife-edge)"
+_SEVERAL = 2
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
-    """A column of the rows: header, factor from the figure's unit, format."""
+class _Setting:
+    """Rows that differ in the load alone: their setting in words, and what they answer."""
 
-    header: str
-    factor: float = 1.0
-    form: str = ",.4g"
-
-
-_COLUMNS = {
-    RATE: _Column("samples/s", form=",.1f"),
-    "spread": _Column("± 95 %", form=".1%"),
-    "requests_per_s": _Column("requests/s", form=",.1f"),
-    **{name: _Column(header, 1 / _MS, ",.3f") for name, header in _TIMES.items()},
-    "mean_batch": _Column("mean batch", form=",.2f"),
-    "requests": _Column("requests", form=",.0f"),
-    "duration_s": _Column("duration s", form=",.1f"),
-    "turn_overs": _Column("turn-overs", form=",.0f"),
-    "little": _Column("Little's ratio", form=".3f"),
-    "lateness_p99_ns": _Column("lateness p99 ms", 1 / _MS, ",.3f"),
-    "late_share": _Column("late", form=".2%"),
-    "power_w": _Column("power W", form=",.1f"),
-    "energy_j_per_sample": _Column("J/sample"),
-    "memory_bytes": _Column("memory GiB", 1 / 2**30, ",.2f"),
-    "accuracy": _Column("accuracy", form=".2%"),
-}
+    name: str
+    knee: Row | None
+    answers: list[Best]
 
 
 def section(sweep: Sweep, budgets_ms: Sequence[float], *, are_asked: bool) -> Section:
@@ -72,18 +51,22 @@ def section(sweep: Sweep, budgets_ms: Sequence[float], *, are_asked: bool) -> Se
     """
     table, fixed = _shortened(sweep.table)
     sweep = replace(sweep, table=table)
-    found, answers = knee(table), best_within(table, [ms * _MS for ms in budgets_ms])
+    answers = best_within(table, [ms * _MS for ms in budgets_ms])
+    groups = sweep_charts.groups_of(table.rows)
+    settings = _settings(groups, table, budgets_ms)
+    knees = [one.knee for one in settings if one.knee is not None]
     own = [ms * _MS for ms in budgets_for([table])]
     shown = [answer for answer in answers if are_asked or answer.budget_ns in own]
     blocks: list[Block] = [
-        ("", page.lead(_lead(table, found))),
+        ("", page.lead(_lead(table, knees if len(settings) == 1 else []))),
         ("", page.code(table.command)),
         ("Configuration", page.facts([(k, v, "") for k, v in table.configuration.items()])),
         ("Best point within each budget of p99", _budgets(shown)),
         ("", page.paragraph(_LEFT_OUT) if shown and not are_asked else ""),
-        ("Charts", page.figures(sweep_charts.pictures(sweep, found))),
-        ("Rows", _rows(table.rows)),
-        ("Average parts of the latency", _parts(table.rows)),
+        (_OVERVIEW if len(settings) > 1 else "", _by_setting(settings)),
+        ("Charts", page.figures(sweep_charts.pictures(sweep, groups, knees))),
+        ("Rows", sweep_rows.rows_of(table.rows)),
+        ("Average parts of the latency", sweep_rows.parts_of(table.rows)),
         ("Identity", page.facts([(k, v, "") for k, v in table.identity.items()])),
         ("Environment", page.facts(environment.flat(table.environment))),
     ]
@@ -97,15 +80,22 @@ def section(sweep: Sweep, budgets_ms: Sequence[float], *, are_asked: bool) -> Se
         about=(" ".join(filter(None, about)),),
         doubts=_doubts(table),
         blocks=tuple(blocks),
-        overview=_overview(table, found, answers),
+        overview=Overview(_OVERVIEW, *_lines(table.title, settings)),
         data={
             "kind": "table",
             "all_points": fixed,
             "rows": len(table.rows),
             "marked": sum(bool(row.marks) for row in table.rows),
             "failed": sum(row.problem is not None for row in table.rows),
-            "knee": None if found is None else found.point,
             "best": [_as_data(answer) for answer in answers],
+            "settings": [
+                {
+                    "setting": one.name,
+                    "knee": None if one.knee is None else one.knee.point,
+                    "best": [_as_data(answer) for answer in one.answers],
+                }
+                for one in settings
+            ],
         },
     )
 
@@ -155,17 +145,15 @@ def _changing(tables: Sequence[Sequence[Best]]) -> list[int]:
     ]
 
 
-def _lead(table: Table, found: Row | None) -> str:
-    fastest = max(
-        (row for row in table.rows if RATE in row.figures),
-        key=lambda row: row.figures[RATE],
-        default=None,
-    )
-    if fastest is None or found is None:
+def _lead(table: Table, knees: Sequence[Row]) -> str:
+    known = [row for row in table.rows if RATE in row.figures]
+    if not known:
         return "No point has a throughput."
+    fastest = max(known, key=lambda row: row.figures[RATE])
     text = f"Most: {_rate(fastest)} at {place(fastest.point)}."
-    if found is not fastest:
-        text += f" Knee: {place(found.point)} reaches {_rate(found)}, within 3 % of it."
+    for row in knees:
+        if row is not fastest:
+            text += f" Knee: {place(row.point)} reaches {_rate(row)}, within 3 % of it."
     failed, marked = sum(r.problem is not None for r in table.rows), _marked(table.rows)
     for words, count in (("Without figures", failed), ("Marked", marked)):
         text += f" {words}: {count} of {len(table.rows)} points." if count else ""
@@ -215,66 +203,50 @@ def _answer(answer: Best) -> list[str]:
         if TAIL_LOW in figures and TAIL_HIGH in figures
         else f"not known; taken as ± {ASSUMED_SHARE:.0%}"
     )
-    cells = [_cell(row, name, _COLUMNS[name]) for name in (RATE, "spread", TAIL)]
+    cells = [sweep_rows.cell(row, name) for name in (RATE, "spread", TAIL)]
     return [f"{place(row.point)}{mark}", *cells, between]
 
 
-def _overview(table: Table, found: Row | None, answers: Sequence[Best]) -> Overview:
-    budgets = list(map(_budget, answers))
-    cells = [
-        "none"
-        if answer.row is None
-        else f"{place(answer.row.point)}: {answer.row.figures[RATE]:,.0f}"
-        for answer in answers
-    ]
-    edges = [_EDGE if answer.knife_edge else "" for answer in answers]
-    header = ("table", "knee", *budgets)
-    knee_words = "-" if found is None else place(found.point)
-    shown = [cell + edge for cell, edge in zip(cells, edges, strict=True)]
-    title = "Most samples/s within a budget of p99 (⚠: on a knife-edge)"
-    return Overview(title, header, (table.title, knee_words, *shown), tuple(range(len(header))))
+def _settings(
+    groups: Sequence[sweep_charts.Group], table: Table, budgets_ms: Sequence[float]
+) -> list[_Setting]:
+    found = []
+    for name, rows in groups:
+        of_setting = structs.replace(table, rows=tuple(rows))
+        answers = best_within(of_setting, [ms * _MS for ms in budgets_ms])
+        found.append(_Setting(name, knee(of_setting), answers))
+    return found
 
 
-def _rows(rows: Sequence[Row]) -> str:
-    axes = list(dict.fromkeys(axis for row in rows for axis in row.point))
-    columns = {k: c for k, c in _COLUMNS.items() if any(k in row.figures for row in rows)}
-    has_notes = any(row.marks or row.problem for row in rows)
-    header = [*(a.replace("_", " ") for a in axes), *(c.header for c in columns.values())]
-    lines = []
-    for row in rows:
-        line = [f"{row.point[axis]}" if axis in row.point else "-" for axis in axes]
-        line += [_cell(row, name, column) for name, column in columns.items()]
-        if has_notes:
-            notes = " ".join([*row.marks, *([row.problem] if row.problem else [])])
-            line.append(f"⚠ {notes}" if notes else "")
-        lines.append(line)
-    header += ["marks and problems"] if has_notes else []
-    texts = (k for k, a in enumerate(axes) if any(isinstance(r.point.get(a), str) for r in rows))
-    left = (*texts, *((len(header) - 1,) if has_notes else ()))
-    return page.table(header, lines, left, "Rows")
-
-
-def _cell(row: Row, name: str, column: _Column) -> str:
-    value = row.figures.get(name)
-    return "-" if value is None else format(value * column.factor, column.form)
-
-
-def _parts(rows: Sequence[Row]) -> str:
-    """Return the means of the parts, as the stacked chart has them."""
-    names = sweep_charts.parts_of(rows)
-    if not names:
+def _by_setting(settings: Sequence[_Setting]) -> str:
+    if len(settings) < _SEVERAL:
         return ""
-    axes = list(dict.fromkeys(axis for row in rows for axis in row.point))
-    header = [*(a.replace("_", " ") for a in axes), *(f"{sweep_charts.words(n)} ms" for n in names)]
-    column = _Column("", 1 / _MS, ",.3f")
-    lines = [
-        [
-            *(f"{row.point.get(axis, '-')}" for axis in axes),
-            *(_cell(row, f"{name}_ns", column) for name in names),
-        ]
-        for row in rows
-    ]
-    return page.table(header, lines, title="Average parts of the latency")
+    header, lines, left = _lines("", settings)
+    return page.table(("setting", *header[1:]), lines, left, _OVERVIEW)
+
+
+def _lines(
+    title: str, settings: Sequence[_Setting]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], tuple[int, ...]]:
+    """Return header, lines and columns of text of an overview, a line for each setting."""
+    header = ("table", "knee", *map(_budget, settings[0].answers if settings else ()))
+    lines = tuple(
+        (
+            ", ".join(filter(None, (title, one.name))),
+            "-" if one.knee is None else place(one.knee.point).removesuffix(f", {one.name}"),
+            *(_brief(answer, one.name) for answer in one.answers),
+        )
+        for one in settings
+    )
+    return header, lines, tuple(range(len(header)))
+
+
+def _brief(answer: Best, setting: str) -> str:
+    mark = _EDGE if answer.knife_edge else ""
+    if answer.row is None:
+        return f"none{mark}"
+    where = place(answer.row.point).removesuffix(f", {setting}")
+    return f"{where}: {answer.row.figures[RATE]:,.0f}{mark}"
 
 
 def _as_data(answer: Best) -> dict[str, object]:

@@ -31,21 +31,20 @@ UNITS = {"batch": "batch, samples", "qps": "queries/s", "interval_ms": "interval
 _PERCENTILES = {"latency_p50_ns": "p50", "latency_p90_ns": "p90", TAIL: "p99"}
 
 
-def pictures(sweep: Sweep, knee: Row | None) -> list[Picture]:
+def pictures(sweep: Sweep, groups: Sequence[Group], knees: Sequence[Row]) -> list[Picture]:
     """Return (picture, caption) of each chart that the rows have figures for.
 
     Args:
         sweep: the table, and its folder.
-        knee: the row to ring.
+        groups: see `groups_of`.
+        knees: the rows to ring.
 
     Raises:
         DataError: the trace of a row cannot be read.
     """
-    rows = sweep.table.rows
-    axis = main_axis(rows)
-    groups = _groups(rows, axis)
+    axis = main_axis(sweep.table.rows)
     found = [picture for name, mine in groups for picture in _parts(name, mine, axis)]
-    return [*_tail(groups, axis, knee), *found, *_percentiles(groups, axis), *_traces(sweep)]
+    return [*_tail(groups, axis, knees), *found, *_percentiles(groups, axis), *_traces(sweep)]
 
 
 def main_axis(rows: Sequence[Row]) -> str:
@@ -67,8 +66,9 @@ def parts_of(rows: Sequence[Row]) -> list[str]:
     return []
 
 
-def _groups(rows: Sequence[Row], axis: str) -> list[Group]:
-    """Return the rows that differ in the load alone, with what they have in common, in words."""
+def groups_of(rows: Sequence[Row]) -> list[Group]:
+    """Return the rows that differ in the load alone, by load, with their setting in words."""
+    axis = main_axis(rows)
     constant = {name: {row.point.get(name) for row in rows} for row in rows for name in row.point}
     groups: dict[str, list[Row]] = {}
     for row in rows:
@@ -83,7 +83,7 @@ def _load(row: Row, axis: str) -> float:
     return value if isinstance(value, int | float) else 0.0
 
 
-def _tail(groups: Sequence[Group], axis: str, knee: Row | None) -> list[Picture]:
+def _tail(groups: Sequence[Group], axis: str, knees: Sequence[Row]) -> list[Picture]:
     lines = []
     for name, rows in groups:
         known = [row for row in rows if {RATE, TAIL} <= row.figures.keys()]
@@ -93,17 +93,18 @@ def _tail(groups: Sequence[Group], axis: str, knee: Row | None) -> list[Picture]
                 [(row.figures[RATE], row.figures[TAIL] / _MS) for row in known],
                 "points" if any(isinstance(row.point.get(axis), str) for row in known) else "both",
                 labels=[place(row.point) for row in known],
-                words=[_at(row, axis) for row in known],
+                words=[at(row, axis) for row in known],
             )
         )
     if sum(len(line.points) for line in lines) < _LEAST:
         return []
-    rings = []
-    if knee is not None and TAIL in knee.figures:
-        words = f"knee: {place(knee.point)}"
-        rings = [Ring(knee.figures[RATE], knee.figures[TAIL] / _MS, words)]
+    rings = [
+        Ring(row.figures[RATE], row.figures[TAIL] / _MS, f"knee: {place(row.point)}")
+        for row in knees
+        if TAIL in row.figures
+    ]
     axes = Axes("throughput, samples/s", "p99 latency, ms", y_scale="log", x_from_zero=True)
-    caption = f"The {axis.replace('_', ' ')} is written at each point; the ring marks the knee."
+    caption = f"The {axis.replace('_', ' ')} is written at each point; a ring marks a knee."
     return [(chart("p99 against throughput", axes, lines, rings=rings), caption)]
 
 
@@ -120,7 +121,7 @@ def _parts(name: str, rows: Sequence[Row], axis: str) -> list[Picture]:
     caption = (
         "Bars: the average of each part over all requests, not of the slow ones. Line: throughput."
     )
-    return [(stacked(title, axes, [_at(row, axis) for row in known], layers, line), caption)]
+    return [(stacked(title, axes, [at(row, axis) for row in known], layers, line), caption)]
 
 
 def _percentiles(groups: Sequence[Group], axis: str) -> list[Picture]:
@@ -162,7 +163,8 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _at(row: Row, axis: str) -> str:
+def at(row: Row, axis: str) -> str:
+    """Return the load of a row, as text."""
     value = row.point.get(axis, "")
     return f"{value:g}" if isinstance(value, float) else str(value)
 

@@ -40,8 +40,8 @@ def section(tree: Submission) -> Section:
             *systems,
         ),
         overview=Overview(
-            "Submissions", ("tree", "round", "checks"), (tree.name, tree.round or "-", verdict),
-            (0, 1, 2),
+            "Submissions", ("tree", "round", "checks"),
+            ((tree.name, tree.round or "-", verdict),), (0, 1, 2),
         ),
         data={"kind": "submission", "results": len(tree.results), "errors": tree.errors},
     )  # fmt: skip

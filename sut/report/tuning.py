@@ -132,7 +132,7 @@ def section(story: Story) -> Section:
         doubts=(environment.SIMULATED,) if story.simulated else (),
         blocks=tuple(blocks),
         overview=Overview(
-            "Tunings", ("tuning", "answer", "result"), (story.title, *_answer(story)), (0, 1, 2)
+            "Tunings", ("tuning", "answer", "result"), ((story.title, *_answer(story)),), (0, 1, 2)
         ),
         data={
             "kind": "tuning",

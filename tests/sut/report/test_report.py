@@ -172,10 +172,12 @@ def test_rows_of_several_settings_are_a_line_each_and_what_is_common_is_said_onc
     )
     made = structs.replace(table(load="closed"), rows=rows)
 
-    text = page_of(table_folder(tmp_path / "sweep", made))
+    text = page_of(table_folder(tmp_path / "sweep", made), "--budgets-ms", "1,1.5")
 
     said = shown(text)
     assert "All points: request batch 16." in said
+    assert "backend torch concurrency 256 none concurrency 4: 2,857" in said, "a line each"
+    assert "backend tensorrt concurrency 256 none concurrency 4: 2,857" in said
     assert titles(text)[1:3] == [
         "Average parts of the latency, backend torch",
         "Average parts of the latency, backend tensorrt",
@@ -266,7 +268,9 @@ def test_all_is_said_as_data_too(tmp_path: Path) -> None:
     assert told["bytes"] == (tmp_path / "all.html").stat().st_size
     run, sweep, tuning = told["parts"]
     assert (run["kind"], run["valid"], run["metric"]) == ("run", False, 293.338)
-    assert (sweep["knee"], sweep["rows"], sweep["failed"]) == ({"batch": 256}, 11, 0)
+    assert (sweep["rows"], sweep["failed"]) == (11, 0)
+    (setting,) = sweep["settings"]
+    assert (setting["setting"], setting["knee"]) == ("", {"batch": 256})
     assert sweep["best"][0]["point"] == {"batch": 128}
     assert (tuning["valid"], tuning["target_qps"]) == (True, 950.0)
 

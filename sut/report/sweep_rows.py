@@ -1,0 +1,92 @@
+"""The rows of a table as HTML: every figure that some row has, and the parts of the latency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sut.report import page, sweep_charts
+from sut.sweep.budgets import RATE, TAIL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sut.record.table import Row
+
+_MS = 1e6
+_TIMES = {
+    "latency_mean_ns": "mean ms", "latency_p50_ns": "p50 ms", "latency_p90_ns": "p90 ms",
+    "latency_p95_ns": "p95 ms", TAIL: "p99 ms", "latency_p999_ns": "p99.9 ms",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the rows: header, factor from the figure's unit, format."""
+
+    header: str
+    factor: float = 1.0
+    form: str = ",.4g"
+
+
+COLUMNS = {
+    RATE: Column("samples/s", form=",.1f"),
+    "spread": Column("± 95 %", form=".1%"),
+    "requests_per_s": Column("requests/s", form=",.1f"),
+    "offered_per_s": Column("offered/s", form=",.1f"),
+    **{name: Column(header, 1 / _MS, ",.3f") for name, header in _TIMES.items()},
+    "mean_batch": Column("mean batch", form=",.2f"),
+    "requests": Column("requests", form=",.0f"),
+    "duration_s": Column("duration s", form=",.1f"),
+    "turn_overs": Column("turn-overs", form=",.0f"),
+    "little": Column("Little's ratio", form=".3f"),
+    "lateness_p99_ns": Column("lateness p99 ms", 1 / _MS, ",.3f"),
+    "late_share": Column("late", form=".2%"),
+    "unanswered": Column("unanswered", form=",.0f"),
+    "power_w": Column("power W", form=",.1f"),
+    "energy_j_per_sample": Column("J/sample"),
+    "energy_above_idle_j_per_sample": Column("J/sample above idle"),
+    "memory_bytes": Column("memory GiB", 1 / 2**30, ",.2f"),
+    "accuracy": Column("accuracy", form=".2%"),
+}
+
+
+def rows_of(rows: Sequence[Row]) -> str:
+    """Return every row with its figures, its marks and its problem."""
+    columns = {k: c for k, c in COLUMNS.items() if any(k in row.figures for row in rows)}
+    notes = [" ".join([*row.marks, *([row.problem] if row.problem else [])]) for row in rows]
+    return _table("Rows", rows, columns, [f"⚠ {note}" if note else "" for note in notes])
+
+
+def parts_of(rows: Sequence[Row]) -> str:
+    """Return the means of the parts, as the stacked chart has them; nothing where none is known."""
+    names = sweep_charts.parts_of(rows)
+    columns = {f"{n}_ns": Column(f"{sweep_charts.words(n)} ms", 1 / _MS, ",.3f") for n in names}
+    return _table("Average parts of the latency", rows, columns, []) if names else ""
+
+
+def cell(row: Row, name: str, column: Column | None = None) -> str:
+    """Return a figure as text; the column is that of its name unless given."""
+    column = column or COLUMNS[name]
+    value = row.figures.get(name)
+    return "-" if value is None else format(value * column.factor, column.form)
+
+
+def _table(
+    title: str, rows: Sequence[Row], columns: Mapping[str, Column], notes: Sequence[str]
+) -> str:
+    axes = list(dict.fromkeys(axis for row in rows for axis in row.point))
+    header = [*(a.replace("_", " ") for a in axes), *(c.header for c in columns.values())]
+    lines = [
+        [
+            *(f"{row.point.get(axis, '-')}" for axis in axes),
+            *(cell(row, name, column) for name, column in columns.items()),
+        ]
+        for row in rows
+    ]
+    left = [k for k, a in enumerate(axes) if any(isinstance(r.point.get(a), str) for r in rows)]
+    if any(notes):
+        left.append(len(header))
+        header.append("marks and problems")
+        lines = [[*line, note] for line, note in zip(lines, notes, strict=True)]
+    return page.table(header, lines, left, title)

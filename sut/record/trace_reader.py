@@ -34,7 +34,7 @@ def load(path: Path, recorded: Recorded | None = None, counted: tuple[int, int] 
 
     Args:
         path: of batches.npz.
-        recorded: how much of the run it has; None: all.
+        recorded: how much of the run it has; None: all, unless queries are missing in it.
         counted: batches and samples that the run completed.
 
     Raises:
@@ -53,7 +53,7 @@ def load(path: Path, recorded: Recorded | None = None, counted: tuple[int, int] 
         raise DataError(
             f"{path}: {error}; expected the trace of a run. Copy it from the run again."
         ) from error
-    is_whole = recorded is None or recorded.batches == counted[0]
+    is_whole = firsts is None if recorded is None else recorded.batches == counted[0]
     one_in = 1 if recorded is None else recorded.one_in
     return Trace(batches, queries, firsts, one_in, None if is_whole else counted)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # How a page of this program begins: only such a file is written over.
 _GENERATOR = '<meta name="generator" content="loadgen-sut'
 _HEAD_CHARACTERS = 1_000
+_WORDY = 80  # a value of a block from this length on has a line of its own
 _LONG = 40  # a text from this length on is broken into lines
 
 
@@ -103,12 +104,14 @@ def code(text: str) -> str:
 
 def facts(values: Sequence[tuple[str, str, str]]) -> str:
     """Return a block of (name, value, where the value is from); nothing without any."""
-    inner = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}"
-        f"{f'<small>{escape(source)}</small>' if source else ''}</dd></div>"
-        for name, value, source in values
-    )
+    inner = "".join(_fact(*value) for value in values)
     return f'<dl class="facts">{inner}</dl>' if values else ""
+
+
+def _fact(name: str, value: str, source: str) -> str:
+    kind = ' class="wordy"' if len(value) > _WORDY else ""
+    small = f"<small>{escape(source)}</small>" if source else ""
+    return f"<div{kind}><dt>{escape(name)}</dt><dd>{escape(value)}{small}</dd></div>"
 
 
 def figures(pictures: Sequence[tuple[str, str]]) -> str:

@@ -53,6 +53,7 @@ dl.facts div{display:flex;gap:.6rem;justify-content:space-between;padding:.16rem
 border-bottom:1px solid var(--rule)}
 dl.facts dt{color:var(--dim);flex:none;max-width:50%}
 dl.facts dd{margin:0;text-align:right;overflow-wrap:anywhere}
+dl.facts div.wordy{grid-column:1/-1;justify-content:start}dl.facts .wordy dd{text-align:left}
 dd small{color:var(--dim);display:block;font-size:.8em}
 nav ul{columns:17rem;padding-left:1.1rem;font-size:.92rem}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(27rem,100%),1fr));

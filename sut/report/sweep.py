@@ -31,9 +31,10 @@ _SEVERAL = 2
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    """Rows that differ in the load alone: their setting in words, and what they answer."""
+    """Rows that differ in the load alone: their setting in words, its axis, and their answers."""
 
     name: str
+    axis: str
     knee: Row | None
     answers: list[Best]
 
@@ -210,11 +211,11 @@ def _answer(answer: Best) -> list[str]:
 def _settings(
     groups: Sequence[sweep_charts.Group], table: Table, budgets_ms: Sequence[float]
 ) -> list[_Setting]:
-    found = []
+    axis, found = sweep_charts.main_axis(table.rows), []
     for name, rows in groups:
         of_setting = structs.replace(table, rows=tuple(rows))
         answers = best_within(of_setting, [ms * _MS for ms in budgets_ms])
-        found.append(_Setting(name, knee(of_setting), answers))
+        found.append(_Setting(name, axis, knee(of_setting), answers))
     return found
 
 
@@ -233,20 +234,24 @@ def _lines(
     lines = tuple(
         (
             ", ".join(filter(None, (title, one.name))),
-            "-" if one.knee is None else place(one.knee.point).removesuffix(f", {one.name}"),
-            *(_brief(answer, one.name) for answer in one.answers),
+            "-" if one.knee is None else _load(one.knee, one.axis),
+            *(_brief(answer, one.axis) for answer in one.answers),
         )
         for one in settings
     )
     return header, lines, tuple(range(len(header)))
 
 
-def _brief(answer: Best, setting: str) -> str:
+def _brief(answer: Best, axis: str) -> str:
     mark = _EDGE if answer.knife_edge else ""
     if answer.row is None:
         return f"none{mark}"
-    where = place(answer.row.point).removesuffix(f", {setting}")
-    return f"{where}: {answer.row.figures[RATE]:,.0f}{mark}"
+    return f"{_load(answer.row, axis)}: {answer.row.figures[RATE]:,.0f}{mark}"
+
+
+def _load(row: Row, axis: str) -> str:
+    """Return the load of a row in words, without its setting."""
+    return place({axis: row.point[axis]} if axis in row.point else row.point)
 
 
 def _as_data(answer: Best) -> dict[str, object]:

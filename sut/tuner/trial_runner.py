@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from backends.ladder import sizes_text
 from scenarios import scenario
@@ -18,9 +17,9 @@ from sut.base.subprocess_call import TrialFailed, run_module
 from sut.config.harness import HARNESS, Setting, given, harness_of
 from sut.config.prepare import prepared_workload
 from sut.record import trace_facts as trace
+from sut.record import trace_reader
 from sut.record.loadgen_logs import DETAIL_FILE, read_detail
 from sut.record.run_folder import BATCHES_FILE, LOG_FILE
-from sut.record.trace import BATCH_FIELDS
 from sut.run.hopeless import Hopeless
 from sut.run.run import Interrupted, run
 from sut.serve.measure import Request
@@ -183,8 +182,7 @@ class TrialRunner:
             trace.Measured(curve, candidate.ladder(device), found.copy_in_ns)
             for device, curve in found.curves
         ]
-        with np.load(out / BATCHES_FILE) as arrays:
-            return trace.trace_facts({name: arrays[name] for name in BATCH_FIELDS}, workers)
+        return trace.trace_facts(trace_reader.load(out / BATCHES_FILE).batches, workers)
 
 
 def plan_of(trial: Trial, plan: Plan) -> Plan:

@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scenarios.base import Expected
+from sut.base.errors import DataError
 from sut.record import summary
+from sut.record.result import Recorded
 from sut.record.thinning import Room, Rooms
 from sut.record.trace import BATCH_FIELDS, Close, Trace, TraceWriter
-from sut.record.trace_reader import TraceReader
+from sut.record.trace_reader import TraceReader, load
 from sut.run.live import LiveLine, Progress, Screen, WaitingLine
 
 if TYPE_CHECKING:
@@ -264,3 +267,25 @@ def test_a_clock_that_jumped_prints_one_line() -> None:
         line()
 
     assert tape.text.splitlines() == ["waiting: 100 s", "waiting: 110 s"]
+
+
+def test_saved_arrays_become_the_same_trace(tmp_path: Path) -> None:
+    made = make_trace([2, 3, 1])
+    made.save(tmp_path / "batches.npz")
+
+    whole = load(tmp_path / "batches.npz")
+    part = load(tmp_path / "batches.npz", Recorded(3, 3, 2, 6), (5, 9))
+
+    assert whole.is_whole
+    assert whole.batches["first_sample"].tolist() == [0, 2, 5]
+    assert whole.queries["samples"].tolist() == [2, 3, 1]
+    assert (part.is_whole, part.total_batches, part.total_samples) == (False, 5, 9)
+
+
+def test_arrays_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
+    made = make_trace([2, 3, 1])
+    made.batches["worker"] = made.batches["worker"][:2]
+    made.save(tmp_path / "batches.npz")
+
+    with pytest.raises(DataError, match="do not fit together"):
+        load(tmp_path / "batches.npz")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sut.record.summary import judged
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -75,16 +77,14 @@ def times_of(trace: Trace, part: str = "total") -> list[Floats]:
     Returns:
         PARTS arrays; none if the trace has gaps or too few samples.
     """
-    b = trace.batches
-    samples = b["samples"]
-    if not trace.is_whole or int(samples.sum()) < _LEAST_SAMPLES:
+    if not trace.is_whole:
         return []
-    arrivals, known = trace.sample_arrivals_ns()
-    if not known.all():
+    b, samples, arrivals, known = judged(trace)
+    if len(arrivals) < _LEAST_SAMPLES:
         return []
     later, earlier = _FIELDS[part]
-    starts = np.repeat(b[earlier], samples) if earlier else arrivals
+    starts = np.repeat(b[earlier], samples)[known] if earlier else arrivals
     firsts = np.repeat(b["first_sample"] - np.cumsum(samples) + samples, samples)
-    order = np.argsort(firsts + np.arange(len(arrivals)))
-    times = (np.repeat(b[later], samples) - starts)[order].astype(float)
+    order = np.argsort((firsts + np.arange(len(firsts)))[known])
+    times = (np.repeat(b[later], samples)[known] - starts)[order].astype(float)
     return np.array_split(times, PARTS)

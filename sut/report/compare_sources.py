@@ -14,7 +14,7 @@ import numpy as np
 from sut.base.errors import ConfigError
 from sut.record import windows
 from sut.record.result import PERCENTILES
-from sut.record.run_folder import SUMMARY_FILE
+from sut.record.run_folder import SUMMARY_FILE, read_result
 from sut.record.table import PARTS, TABLE_FILE, Row, Table
 from sut.report import folder as folders
 from sut.report.compare_environment import environment_of, settings_of
@@ -56,7 +56,8 @@ class Measured:
         place = self.folders[self.table.rows.index(row)]
         if place is None or (metric != RATE and measure is None):
             return ()
-        if (trace := folders.trace_of(place)) is None:
+        result = read_result(place) if (place / SUMMARY_FILE).is_file() else None
+        if (trace := folders.trace_of(place, result)) is None:
             return ()
         if measure is None:
             return windows.rates_of(trace)

@@ -66,6 +66,17 @@ def test_each_part_of_a_latency_has_windows_too(part: str, means: list[float]) -
     assert [times.mean() for times in found] == pytest.approx(means)
 
 
+def test_queries_that_are_missing_count_from_the_oldest_sample_of_their_batch() -> None:
+    made = trace()
+    kept = {name: values[:1600] for name, values in made.queries.items()}
+    thinned = replace(made, queries=kept, first_samples=np.arange(1600))
+
+    whole, found = ([times.mean() for times in times_of(one, "compute")] for one in (made, thinned))
+
+    assert found == whole
+    assert [t.mean() for t in times_of(thinned)][8:] == pytest.approx([13e6] * 8)
+
+
 def test_a_short_run_or_one_with_gaps_has_no_parts() -> None:
     short, gaps = trace(batches=40), replace(trace(), counted=(900, 3600))
 

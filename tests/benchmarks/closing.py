@@ -44,12 +44,16 @@ class System:
         bound_ms: of p99.
         curves: S(b) of each device.
         factors: each device's S(b) is multiplied by its own.
+        benchmark: of real runs.
+        words: options of `sut run` that give this system; empty: it is not simulated.
     """
 
     name: str
     bound_ms: float
     curves: tuple[Curve, ...]
     factors: tuple[float, ...] = ()
+    benchmark: str = "resnet50"
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +70,25 @@ def systems() -> list[System]:
     bounds = {"resnet50": 15.0, "mobilenet": 10.0, "ssd-mobilenet": 10.0, "ssd-resnet34": 100.0}
     found = [System("H100 resnet50", 15.0, (H100,))]
     found += [
-        System(f"4 T4 {name}", bound_ms, (from_file(f"{name}-t4"),) * 4)
+        System(
+            f"4 T4 {name}",
+            bound_ms,
+            (from_file(f"{name}-t4"),) * 4,
+            benchmark=name,
+            words=("--system", "r740_4xt4"),
+        )
         for name, bound_ms in bounds.items()
     ]
     t4 = from_file("resnet50-t4")
-    found.append(System("unequal: T4 x 1 1 1.5 2", 15.0, (t4,) * 4, (1.0, 1.0, 1.5, 2.0)))
+    slow = ("--set", "slow@2=1.5", "--set", "slow@3=2.0")
+    unequal = ("--system", "r740_4xt4", "--set", "curve=resnet50-t4", *slow)
+    factors = (1.0, 1.0, 1.5, 2.0)
+    found.append(System("unequal: T4 x 1 1 1.5 2", 15.0, (t4,) * 4, factors, words=unequal))
     for gpu in ("A100", "A30", "T4", "V100"):
         where = f"gpu={gpu},backend=tensorrt,dataset=traffic"
-        found.append(System(f"{gpu} TFT", 25.0, (from_file("tft-fp16", where),)))
+        device = ("--backend", "simulated", "--devices", "0", "--set", "curve=tft-fp16")
+        words = (*device, "--set", f"curve_where={where}")
+        found.append(System(f"{gpu} TFT", 25.0, (from_file("tft-fp16", where),), words=words))
     return found
 
 

@@ -28,6 +28,10 @@ VERBS = {
     ),
     "max-streams": ("sut.verbs.max_streams", "find how many streams fit at a fixed interval"),
     "report": ("sut.verbs.report", "write a page of a run, a sweep, a tuning or a submission"),
+    "sweep": (
+        "sut.verbs.sweep",
+        "measure a range of loads and settings; each row checks itself",
+    ),
     "submit": ("sut.verbs.submit", "run and verify a submission, and write its tree"),
     "audit": ("sut.verbs.audit", "run a compliance test and verify it"),
     "check": ("sut.verbs.check", "check the tree of a submission"),

@@ -7,7 +7,6 @@ Knows no model. Every engine is a separate device, even if two have the same nam
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from backends.simulated.curve import NS_PER_MS, Curve, formula, from_file, table
 from backends.simulated.jitter import Distribution, Jitter  # msgspec reads Options at run time
 from backends.simulated.timeline import Tail, Timeline, Times
 from sut.base.errors import ConfigError, EngineError
+from sut.base.process import precise_timers
 from sut.base.steps import say_step
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ WHERE = "simulated backend"
 OPENING_STEPS = 3
 NS_PER_S = 1e9
 NS_PER_US = 1e3
-# <linux/prctl.h>. By default a thread's timers fire up to 50 us late.
-PR_SET_TIMERSLACK = 29
 
 Count = Annotated[int, Meta(ge=1, le=1024)]
 Milliseconds = Annotated[float, Meta(ge=0, le=60e3)]
@@ -77,6 +75,8 @@ class Options:
         close_s: how long the device takes to close.
         power_w: what the device draws while it runs a batch, in W; without it, power is not told.
         idle_w: its power without a batch, in W.
+        turnaround_us: what the curve's times already have of the host, from an answer to the next
+            batch: the device does not wait for it. For curves of whole round trips.
         spin_us: spin instead of sleep for the last microseconds of a batch: exact, burns a core.
     """
 
@@ -102,6 +102,7 @@ class Options:
     close_s: Seconds = 0.0
     power_w: Watts | None = None
     idle_w: Watts = 0.0
+    turnaround_us: Annotated[float, Meta(ge=0, le=10e3)] = 0.0
     spin_us: Annotated[float, Meta(ge=0, le=10e3)] = 0.0
 
 
@@ -263,19 +264,11 @@ _thread = threading.local()
 def sleep_until(when_ns: int, spin_ns: int) -> None:
     """Sleep until `when_ns` of time.monotonic_ns, the last `spin_ns` of it awake."""
     if not getattr(_thread, "is_precise", False):
-        _make_precise()
+        _thread.is_precise = True
+        precise_timers()
     while (left_ns := when_ns - time.monotonic_ns()) > 0:
         # A sleep of 0 releases the interpreter lock for other threads, and returns at once.
         time.sleep(max(left_ns - spin_ns, 0) / NS_PER_S)
-
-
-def _make_precise() -> None:
-    """Make this thread's timers fire on time; if the system cannot, they fire a little late."""
-    _thread.is_precise = True
-    if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415 - once a thread
-
-        ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
 
 
 def _options(spec: EngineSpec) -> Options:
@@ -337,4 +330,5 @@ def _timeline(
     factors = jitter.factors(options.seed, *device.encode()) if jitter.acts else None
     copy_in_ns = options.copy_in_ms_per_sample * NS_PER_MS
     copy_out_ns = options.copy_out_ms_per_sample * NS_PER_MS
-    return Timeline(service_ns, factors, copy_in_ns, copy_out_ns, tail)
+    turnaround_ns = options.turnaround_us * NS_PER_US
+    return Timeline(service_ns, factors, copy_in_ns, copy_out_ns, tail, turnaround_ns)

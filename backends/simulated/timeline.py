@@ -45,26 +45,30 @@ class Timeline:
         copy_in_ns: time to bring one sample to the device.
         copy_out_ns: time to bring one answer back.
         tail: batches that take longer now and then; None for none.
+        turnaround_ns: what S(b) already has of the host, from one answer to the next batch: one
+            that comes within this time starts when the one before had finished.
     """
 
     __slots__ = (
         "_copy_in_ns", "_copy_out_ns", "_factors", "_free_ns", "_in_ns", "_ns", "_out_ns", "_tail",
-        "_until_tail",
+        "_turnaround_ns", "_until_tail",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a device is
         self,
         service_ns: Sequence[float],
         factors: Iterator[float] | None = None,
         copy_in_ns: float = 0.0,
         copy_out_ns: float = 0.0,
         tail: Tail | None = None,
+        turnaround_ns: float = 0.0,
     ) -> None:
         self._ns = service_ns
         self._factors = factors
         self._copy_in_ns = copy_in_ns
         self._copy_out_ns = copy_out_ns
         self._tail = tail
+        self._turnaround_ns = turnaround_ns
         self._until_tail = 1
         # Until when each of the three is busy.
         self._in_ns = self._free_ns = self._out_ns = 0
@@ -83,7 +87,8 @@ class Timeline:
                 service_ns = self._tail.service_ns[batch]
         if self._factors is not None:
             service_ns *= next(self._factors)
-        started_ns = ready_ns if ready_ns > self._free_ns else self._free_ns
+        is_late = ready_ns > self._free_ns + self._turnaround_ns
+        started_ns = ready_ns if is_late else self._free_ns
         self._free_ns = done_ns = finished_ns = started_ns + int(service_ns)
         if self._copy_out_ns:
             begin_ns = finished_ns if finished_ns > self._out_ns else self._out_ns

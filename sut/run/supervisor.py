@@ -14,7 +14,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType, TracebackType
 
-    from sut.config.settings import TrialRequest
+    from sut.config.settings import Lent, Limits
 
 
 # A test's process that does not end within this time after SIGTERM is killed.
@@ -63,10 +63,26 @@ class Signals:
         self.received = self.received or signal.Signals(number)
 
 
+class ProcessRequest(Protocol):
+    """What the process of a test gets; the requests of loads contain more."""
+
+    @property
+    def out_dir(self) -> str:
+        """Its folder; exists."""
+
+    @property
+    def limits(self) -> Limits:
+        """When it is ended if it does not go on."""
+
+    @property
+    def lent(self) -> tuple[Lent, ...]:
+        """Kept worker processes."""
+
+
 class Supervisor:
     """One trial process. Use it in a `with`: leaving it always ends the process."""
 
-    def __init__(self, request: TrialRequest, module: str = "sut.run.trial") -> None:
+    def __init__(self, request: ProcessRequest, module: str = "sut.run.trial") -> None:
         self._module = module
         self._out = Path(request.out_dir)
         self._request = request
@@ -212,7 +228,7 @@ class Supervisor:
                 return
 
 
-def _encoded(request: TrialRequest) -> bytes:
+def _encoded(request: ProcessRequest) -> bytes:
     try:
         return msgspec.json.encode(request)
     except UnicodeEncodeError as error:

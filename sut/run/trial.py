@@ -1,9 +1,7 @@
 """The process of one LoadGen test: opens the engines, runs LoadGen, and ends.
 
-sut.run.supervisor starts it as `python -m sut.run.trial REQUEST.json`. They exchange JSON lines:
-events go out on the original standard output, the samples come in on standard input. Everything
-else that this process prints goes to run.log. When standard input closes, the parent is gone, and
-this process ends too.
+sut.run.supervisor starts it as `python -m sut.run.trial REQUEST.json`. The samples come in on
+standard input; sut.run.child says the rest.
 
 It is a separate process because LoadGen allows one test per process, cannot be aborted, and crashes
 the interpreter if something goes wrong inside it.
@@ -11,13 +9,9 @@ the interpreter if something goes wrong inside it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import sys
 import threading
-import time
-import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,17 +20,17 @@ import msgspec
 
 from scenarios import scenario
 from sut.base import environment
-from sut.base.errors import EXIT_FAILED, EXIT_SIGTERM, SutError, WorkerError
-from sut.base.files import is_full
-from sut.base.process import before_others, collector_off, fastbins_off
+from sut.base.errors import EXIT_FAILED, EXIT_SIGTERM
+from sut.base.process import collector_off, fastbins_off
 from sut.base.steps import heard_by
 from sut.config import user_conf
-from sut.config.settings import TrialRequest, TrialSamples
+from sut.config.settings import TrialRequest
 from sut.load import loadgen
 from sut.load.schedule import check_fits
 from sut.record.run_folder import TRACE_FILE, USER_CONF_FILE
 from sut.record.thinning import Rooms
 from sut.record.trace import TraceWriter
+from sut.run import child
 from sut.serve.dispatcher import Failure, Outlets
 from sut.serve.pool import open_system
 from sut.serve.samples import SampleSource
@@ -46,44 +40,13 @@ if TYPE_CHECKING:
 
     from scenarios.base import Number, Scenario
     from sut.config.workload import Workload
+    from sut.run.child import Parent
     from sut.serve.pool import Front, System
 
 # After a failure every sample is answered at once, so LoadGen returns when its schedule is over. In
 # Server that may take minutes, so the process ends after this time.
 FAILURE_GRACE_S = 1.0
-# A batch hangs when it takes this much longer than the longest that warm-up measured; see Limits.
-HANG_FACTOR = 10.0
-# How often the main thread checks.
-LOOK_S = 0.5
 NS_PER_MS = 1e6
-
-
-class Parent:
-    """The connection to the supervisor."""
-
-    def __init__(self, events: int) -> None:
-        self._events = events
-        self._lock = threading.Lock()
-
-    def tell(self, event: str, **values: object) -> None:
-        """Send one event. Only standard input shows that the parent is gone."""
-        line = msgspec.json.encode({"event": event, **values}) + b"\n"
-        with self._lock, contextlib.suppress(BrokenPipeError):
-            os.write(self._events, line)
-
-    def samples(self) -> TrialSamples:
-        """Wait for the samples, then watch standard input, which ends when the parent is gone."""
-        line = sys.stdin.buffer.readline()  # whatever encoding PYTHONIOENCODING asks for
-        if not line:
-            os._exit(EXIT_FAILED)
-        threading.Thread(target=self._watch, name="parent-watch", daemon=True).start()
-        return msgspec.json.decode(line, type=TrialSamples)
-
-    @staticmethod
-    def _watch() -> None:
-        while sys.stdin.buffer.readline():
-            pass
-        os._exit(EXIT_FAILED)
 
 
 class Library:
@@ -148,7 +111,7 @@ class Trial:
         collector_off()
         # Not on the main thread, which must receive signals while LoadGen runs.
         threading.Thread(target=start, name="loadgen", daemon=True).start()
-        while not self._ended.wait(LOOK_S):
+        while not self._ended.wait(child.LOOK_S):
             self._count()
             self._look(front)
         self._count()
@@ -161,9 +124,7 @@ class Trial:
 
     def _look(self, front: Front) -> None:
         """Fail the run if a batch takes much longer than the longest in warm-up."""
-        since_ns, limit_s = front.waiting_since_ns, self._hang_s
-        if since_ns is not None and time.monotonic_ns() - since_ns > limit_s * 1e9:
-            text = f"a batch has no answer after {limit_s:.1f} s: the engine hangs"
+        if (text := child.hang(front, self._hang_s)) is not None:
             self._fail(Failure(text, ""))
 
     def _prepare(
@@ -178,10 +139,7 @@ class Trial:
             warm, rules.samples_per_query, request.warm_up_s, _bound_ns(rules, request, given)
         )
         self._parent.tell("warm", capacity=measured)
-        batch_s = measured.max_batch_size / measured.samples_per_s
-        workers = sum(1 for _ in request.harness.worker_devices())
-        longest_s = batch_s * workers * request.harness.slots
-        self._hang_s = max(request.limits.hang_s, HANG_FACTOR * longest_s)
+        self._hang_s = child.hang_limit_s(measured, request.harness, request.limits.hang_s)
         derived = rules.settings(request.load, measured, given, request.accuracy)
         conf = {**given, **derived}
         if not request.accuracy:  # which issues each sample once
@@ -212,7 +170,7 @@ class Trial:
     def _finish(self, system: System) -> int:
         """Tell the parent how it ended. Does not wait for a LoadGen that cannot return soon."""
         if self._failure is not None:
-            _log(self._failure.traceback)
+            child.log(self._failure.traceback)
             self._parent.tell("failed", message=self._failure.message, text=self._failure.traceback)
             self._returned.wait(FAILURE_GRACE_S)
             return EXIT_FAILED
@@ -230,47 +188,12 @@ def _bound_ns(rules: Scenario, request: TrialRequest, conf: Mapping[str, Number]
     return asked_ms * NS_PER_MS if rules.has_bound and asked_ms is not None else None
 
 
-def main() -> int:
-    """Run the request in argv[1]; return the exit code."""
-    before_others()
+def act(text: bytes, parent: Parent) -> int:
+    """Run the test of a request; return the exit code."""
     fastbins_off()
-    request = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=TrialRequest)
-    parent = Parent(_events_to_parent())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and sends SIGTERM
-    trial = Trial(request, parent)
+    trial = Trial(msgspec.json.decode(text, type=TrialRequest), parent)
     signal.signal(signal.SIGTERM, trial.end_now)
-    try:
-        return trial.run()
-    except WorkerError as error:
-        _log(traceback.format_exc())
-        parent.tell("failed", message=str(error), text=error.worker_traceback)
-        return EXIT_FAILED
-    except SutError as error:
-        _log(traceback.format_exc())
-        parent.tell("error", message=str(error), code=error.exit_code)
-        return error.exit_code
-    except Exception as error:  # noqa: BLE001 - the parent reports it, with this traceback
-        if isinstance(error, OSError) and is_full(error):
-            said = f"{error.filename or request.out_dir}: {error.strerror}; free some space."
-            parent.tell("error", message=said, code=EXIT_FAILED)
-            return EXIT_FAILED
-        text = traceback.format_exc()
-        _log(text)
-        parent.tell("failed", message=f"{type(error).__name__}: {error}", text=text)
-        return EXIT_FAILED
-
-
-def _log(text: str) -> None:
-    """Write to run.log before the parent knows, which ends this process; a full disk may refuse."""
-    with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
-
-
-def _events_to_parent() -> int:
-    """Keep standard output for events, and send everything else to standard error: run.log."""
-    events = os.dup(1)
-    os.dup2(2, 1)
-    return events
+    return trial.run()
 
 
 def _nothing() -> None:
@@ -278,8 +201,5 @@ def _nothing() -> None:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
     # LoadGen's destructors must not run while its threads may still run.
-    os._exit(code)
+    child.end(child.main(act))

@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from sut.record.table import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from sut.record.table import Row, Table
+    from sut.record.table import Row, Table, Value
 
 RATE, TAIL = "samples_per_s", "latency_p99_ns"
 # The ends of the 95 % interval of p99, of a row that knows them.
@@ -24,7 +26,9 @@ ASSUMED_SHARE = 0.10
 # Two answers whose rates differ by less are the same answer.
 SAME_SHARE = 0.03
 # The axes of loads; a row has one of them. The smallest value is the smallest load.
-LOAD_AXES = ("batch", "concurrency", "qps", "interval_ms", "speed")
+LOAD_AXES = ("batch", "concurrency", "qps", "speed")
+# What else a load may vary; all other axes are settings of the system.
+_OF_LOADS = {*LOAD_AXES, "request_batch"}
 _NS_PER_MS = 1e6
 
 
@@ -60,6 +64,18 @@ def best_within(table: Table, budgets_ns: Sequence[float]) -> list[Best]:
     """
     rows = [row for row in table.rows if {RATE, TAIL} <= row.figures.keys()]
     return [_best(rows, budget_ns) for budget_ns in budgets_ns]
+
+
+def by_setting(table: Table) -> list[tuple[dict[str, Value], Table]]:
+    """Return a table for each setting of the system, with the axes that are not the load's."""
+    found: dict[tuple[tuple[str, Value], ...], list[Row]] = {}
+    for row in table.rows:
+        setting = tuple((axis, v) for axis, v in row.point.items() if axis not in _OF_LOADS)
+        found.setdefault(setting, []).append(row)
+    return [
+        (dict(setting), msgspec.structs.replace(table, rows=tuple(rows)))
+        for setting, rows in found.items()
+    ]
 
 
 def knee(table: Table, share: float = SAME_SHARE) -> Row | None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from sut.base.errors import ConfigError
+from sut.record.journal import JournalFile, whole_lines
 from sut.serve.service_times import Measured
 from sut.tuner.messages import Measure, Outcome, Reply
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from sut.tuner.messages import Ask
 
-JOURNAL_FILE = "journal.jsonl"
 PREDICTIONS_FILE = "predictions.jsonl"
 
 
@@ -30,8 +29,7 @@ class Journal:
     """The file of one tuning: its settings in the first line, then one answer per line."""
 
     def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
-        self._path = folder / JOURNAL_FILE
-        self._settings = settings
+        self._file = JournalFile(folder, settings, "tuning")
         self._known: dict[tuple[str, int], Reply] = {}
         self._asked: Counter[str] = Counter()
         self.entries: list[tuple[Ask, Reply]] = []
@@ -42,16 +40,11 @@ class Journal:
         Raises:
             ConfigError: the folder holds a tuning with other settings.
         """
-        if not self._path.exists():
-            self._append({"settings": self._settings})
-            return 0
-        lines = _whole_lines(self._path)
-        self._check(json.loads(lines[0])["settings"] if lines else self._settings)
         counts: Counter[str] = Counter()
-        for line in lines[1:]:
-            found = json.loads(line)
-            key = _key(found["ask"])
-            self._known[key, counts[key]] = _reply(found["ask"], found["reply"])
+        for entry in self._file.open():
+            ask = cast("Mapping[str, object]", entry["ask"])
+            key = _key(ask)
+            self._known[key, counts[key]] = _reply(ask, entry["reply"])
             counts[key] += 1
         return len(self._known)
 
@@ -64,22 +57,9 @@ class Journal:
         known = self._known.get((key, number))
         reply = find(ask) if known is None else known
         if known is None:
-            self._append({"ask": plain, "reply": msgspec.to_builtins(reply, str_keys=True)})
+            self._file.append({"ask": plain, "reply": msgspec.to_builtins(reply, str_keys=True)})
         self.entries.append((ask, reply))
         return reply, known is not None
-
-    def _check(self, before: Mapping[str, object]) -> None:
-        now = json.loads(json.dumps(self._settings))
-        differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-        if differing:
-            raise ConfigError(
-                f"{self._path.parent} holds a tuning with another {', '.join(differing)}. Name "
-                "another --out, or use --fresh to start again and keep the old folder."
-            )
-
-    def _append(self, entry: Mapping[str, object]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
 class Predictions(dict[str, float]):
@@ -87,22 +67,13 @@ class Predictions(dict[str, float]):
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / PREDICTIONS_FILE
-        lines = _whole_lines(self._path) if self._path.exists() else []
+        lines = whole_lines(self._path) if self._path.exists() else []
         super().__init__(json.loads(line) for line in lines)
 
     def __setitem__(self, key: str, value: float) -> None:
         super().__setitem__(key, value)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps([key, value]) + "\n")
-
-
-def _whole_lines(path: Path) -> list[str]:
-    """Return the lines; an incomplete last line is removed from the file."""
-    text = path.read_text(encoding="utf-8")
-    end = text.rfind("\n") + 1
-    if end < len(text):
-        path.write_text(text[:end], encoding="utf-8")
-    return text[:end].splitlines()
 
 
 def _plain(ask: Ask) -> dict[str, object]:

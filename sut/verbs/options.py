@@ -17,7 +17,7 @@ from sut.record.run_folder import default_folder
 from sut.record.thinning import DEFAULT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from backends.base import OptionValue
     from data.harness_defaults import BatchSize, QueueDelay
@@ -178,3 +178,18 @@ def parse_option(text: str) -> tuple[str, OptionValue]:
         if math.isfinite(number):
             return key, number
     return key, value
+
+
+def varied(texts: Sequence[str]) -> dict[str, tuple[OptionValue, ...]]:
+    """Read what `--vary KEY=V1,V2` says, by key.
+
+    Raises:
+        ConfigError: a text is not of that form.
+    """
+    varied: dict[str, tuple[OptionValue, ...]] = {}
+    for text in texts:
+        key, equals, values = text.partition("=")
+        if not (key and equals and all(values.split(","))):
+            raise ConfigError(f'--vary: "{text}"; expected KEY=V1,V2, such as instances=1,2,4.')
+        varied[key] = tuple(parse_option(f"{key}={value}")[1] for value in values.split(","))
+    return varied

@@ -15,9 +15,8 @@ from scenarios import scenario
 from scenarios.base import Load
 from sut.base import environment
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
-from sut.base.files import held, make_folder
+from sut.base.files import held
 from sut.config.plan import resolve
-from sut.config.prepare import resolve_workload
 from sut.config.system import system_folder
 from sut.config.tuned import Tuned
 from sut.config.tuned_writer import keep_rate, keep_tuned
@@ -27,7 +26,7 @@ from sut.serve.workers.keeper import Keeper
 from sut.telemetry.neighbours import Quiet
 from sut.tuner.session import Session, search_of
 from sut.tuner.trial_runner import Place, TrialRunner
-from sut.verbs import tune_options
+from sut.verbs import continuing, tune_options
 from sut.verbs.options import as_arguments
 
 if TYPE_CHECKING:
@@ -47,8 +46,6 @@ EXAMPLES = """examples:
   sut tune -b efficientnet-lite0 -s Offline --subject-to "p99<=25ms" --dry-run
 After an interrupt, the same command continues where it stopped.
 """
-# Options that do not change what is measured; a tuning can continue with other values.
-_FREE = {"out", "fresh", "dry_run", "json", "debug", "quiet_s"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +60,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     job = tune_options.job_of(arguments, plan)
     make = search_of(arguments.search, job.rules)
     folder = arguments.out or _default_out(plan)
-    _make(folder, fresh=arguments.fresh)
+    continuing.make(folder, fresh=arguments.fresh)
     with held(folder, "--out"):
         return _tune(arguments, (plan, job, make), folder, command)
 
@@ -80,7 +77,7 @@ def _tune(
 
     title = f"{plan.benchmark.name} {plan.scenario} on {plan.system}"
     say(f"tuning {title}; everything is in {folder}")
-    session = Session(job, folder, _settings(arguments, plan), say)
+    session = Session(job, folder, continuing.settings(arguments, plan, {"quiet_s"}), say)
     story = Story(
         title=title,
         command=command,
@@ -121,37 +118,9 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     return resolve(as_arguments(arguments, arguments.scenario, load=load))
 
 
-def _settings(arguments: argparse.Namespace, plan: Plan) -> dict[str, object]:
-    """Return what must not change for a tuning to continue."""
-    kept = {
-        name: str(value)
-        for name, value in vars(arguments).items()
-        if name not in _FREE and value not in (None, [])
-    }
-    harness = plan.harness
-    model = resolve_workload(plan.benchmark, harness.backend, arguments.model).model
-    return {
-        **kept,
-        **({} if model is None else {"model_sha256": model.sha256}),
-        "scenario": plan.scenario,
-        "backend": harness.backend,
-        "devices": list(harness.devices),
-    }
-
-
 def _default_out(plan: Plan) -> Path:
     system = Path(plan.system).name
     return Path("runs") / f"tune-{system}-{plan.benchmark.name}-{plan.scenario}"
-
-
-def _make(folder: Path, *, fresh: bool) -> None:
-    """Make the folder; with `fresh`, move an existing one beside it."""
-    if fresh and folder.exists():
-        with held(folder, "--out"):
-            pass
-        numbered = (folder.with_name(f"{folder.name}.{n}") for n in range(1, 10_000))
-        folder.rename(next(path for path in numbered if not path.exists()))
-    make_folder(folder, "--out")
 
 
 def _tell(answer: Answer, say: Say) -> None:

@@ -13,13 +13,12 @@ from sut.run.figures import has_telemetry
 from sut.tuner.job import Bound, Job
 from sut.tuner.session import SEARCHES
 from sut.tuner.space import space_of
-from sut.verbs.options import add_benchmark, add_options, parse_option
+from sut.verbs.options import add_benchmark, add_options, varied
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from backends.base import OptionValue
     from sut.config.constraints import Constraint
     from sut.config.plan import Plan
 
@@ -120,7 +119,7 @@ def job_of(arguments: argparse.Namespace, plan: Plan) -> Job:
         plan,
         _sizes(arguments.batches),
         min(largest, default=None),
-        _varied(arguments.vary),
+        varied(arguments.vary),
         has_budget=budget is not None,
     )
     return Job(
@@ -210,14 +209,3 @@ def _sizes(text: str | None) -> tuple[int, ...]:
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise ConfigError(f'--batches: "{text}"; expected batch sizes with commas, such as 26,32.')
     return tuple(sorted({int(part) for part in parts}))
-
-
-def _varied(texts: Sequence[str]) -> dict[str, tuple[OptionValue, ...]]:
-    """Read `--vary KEY=V1,V2`."""
-    varied: dict[str, tuple[OptionValue, ...]] = {}
-    for text in texts:
-        key, equals, values = text.partition("=")
-        if not (key and equals and all(values.split(","))):
-            raise ConfigError(f'--vary: "{text}"; expected KEY=V1,V2, such as instances=1,2,4.')
-        varied[key] = tuple(parse_option(f"{key}={value}")[1] for value in values.split(","))
-    return varied

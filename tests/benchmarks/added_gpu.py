@@ -29,7 +29,8 @@ from sut.load import loadgen
 from sut.record.loadgen_logs import read_detail
 from sut.record.run_folder import TRACE_FILE
 from sut.record.trace import TraceWriter
-from sut.run.trial import Library, Parent, Trial
+from sut.run.child import Parent
+from sut.run.trial import Library, Trial
 from sut.serve.dispatcher import Outlets
 from sut.serve.pool import DirectSystem, executor_spec
 from sut.serve.workers.inline import InlineWorker

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sut.base.errors import ConfigError
+from sut.record.journal import JOURNAL_FILE
 from sut.tuner import server
 from sut.tuner.job import Space, Variant
-from sut.tuner.journal import JOURNAL_FILE, PREDICTIONS_FILE, Journal, Predictions
+from sut.tuner.journal import PREDICTIONS_FILE, Journal, Predictions
 from sut.tuner.messages import Measure, drive
 from tests.sut.tuner.conftest import make_job, make_world
 

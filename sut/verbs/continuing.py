@@ -1,0 +1,54 @@
+"""What verbs share that keep a journal: their folder, and what must not change to continue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sut.base.files import held, make_folder
+from sut.config.prepare import resolve_workload
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from sut.config.plan import Plan
+
+# Options that never change what is measured.
+_FREE = frozenset({"out", "fresh", "dry_run", "json", "debug"})
+
+
+def make(folder: Path, *, fresh: bool) -> None:
+    """Make the folder; with `fresh`, move an existing one beside it."""
+    if fresh and folder.exists():
+        with held(folder, "--out"):
+            pass
+        numbered = (folder.with_name(f"{folder.name}.{n}") for n in range(1, 10_000))
+        folder.rename(next(path for path in numbered if not path.exists()))
+    make_folder(folder, "--out")
+
+
+def settings(
+    arguments: argparse.Namespace, plan: Plan, free: Collection[str] = ()
+) -> dict[str, object]:
+    """Return what must not change for a command to continue.
+
+    Args:
+        arguments: the command line.
+        plan: resolved from it.
+        free: further options that may change.
+    """
+    kept = {
+        name: str(value)
+        for name, value in vars(arguments).items()
+        if name not in _FREE and name not in free and value not in (None, [])
+    }
+    harness = plan.harness
+    model = resolve_workload(plan.benchmark, harness.backend, arguments.model).model
+    return {
+        **kept,
+        **({} if model is None else {"model_sha256": model.sha256}),
+        "scenario": plan.scenario,
+        "backend": harness.backend,
+        "devices": list(harness.devices),
+    }

@@ -52,7 +52,7 @@ doctor: $(SETUP) ## Show what this machine has and lacks
 	@$(BIN)/sut doctor $(ARGS)
 
 ##@ Run (BENCHMARK= SYSTEM= BACKEND= ARGS=)
-.PHONY: run server offline singlestream multistream accuracy detect tune report run_harness
+.PHONY: run server offline singlestream multistream accuracy detect sweep tune report run_harness
 run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds each
 	@$(call sut,all,--mode submission --min-duration-s 10)
 
@@ -73,6 +73,9 @@ accuracy: $(SETUP) ## Run the accuracy test of SCENARIO= (Offline)
 
 detect: $(DETECT) ## Run a real detector over photos and a clip, and draw its boxes: needs npm and apt-get
 	@$(BIN)/python -m tests.detect $(ARGS)
+
+sweep: $(SETUP) ## Measure a range of batch sizes, or of another load with ARGS="--load closed"
+	@$(BIN)/sut sweep -b $(BENCHMARK) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
 
 tune: $(SETUP) ## Find the best settings and load for SCENARIO= and write them to user_confs/
 	@$(BIN)/sut tune -b $(BENCHMARK) -s $(SCENARIO) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
@@ -116,7 +119,7 @@ extra: $(DEV) ## Make three full-length submissions in OUT=: 23 minutes, then 45
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-sweep bench-poisson bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -165,6 +168,12 @@ bench-detection: $(DEV) ## Compare the stand-in of YOLO11l with the reference's 
 
 bench-report: $(DEV) ## Measure the report of 176 rows; ARGS=ROUNDS
 	@$(BIN)/python -m tests.benchmarks.report $(ARGS)
+
+bench-sweep: $(DEV) ## Measure the closed loop with an engine that answers at once; ARGS="--rounds 5"
+	@$(BIN)/python -m tests.benchmarks.sweep $(ARGS)
+
+bench-poisson: $(DEV) ## Compare our Poisson load with LoadGen's Server; ARGS="--rounds 5"
+	@$(BIN)/python -m tests.benchmarks.poisson $(ARGS)
 
 bench-gpu: $(DEV) ## Measure this machine's GPUs, alone and through the harness
 	@$(BIN)/python -m tests.benchmarks.gpu $(ARGS)

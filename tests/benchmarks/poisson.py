@@ -1,0 +1,114 @@
+"""Our Poisson load against LoadGen's Server, at the same rate and setting: `make bench-poisson`.
+
+Both are run in turns. LoadGen's own repeats differ; ours should lie among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from sut.base.environment import ROOT
+from sut.record.table import Row, decode
+from tests.benchmarks import paired
+from tests.benchmarks.loadgen_run import latency, sut_run
+from tests.benchmarks.paired import CpuClock, Spread
+
+MODULE = "tests.benchmarks.poisson"
+_MS = 1e6
+PERCENTILES = ("p50", "p99")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A system at a rate."""
+
+    benchmark: str
+    system: str
+    qps: float
+
+
+CASES = (Case("efficientnet-lite0", "default", 60.0), Case("resnet50", "r740_4xt4", 8_000.0))
+
+
+def loadgen(case: Case, seconds: float) -> dict[str, float]:
+    """Return the latencies of a Server test by percentile, in ns."""
+    options = ("--system", case.system, "--target-qps", f"{case.qps:g}")
+    found, _ = sut_run(case.benchmark, "Server", (*options, "--min-duration-s", f"{seconds:g}"))
+    return latency(found).by_name()
+
+
+def ours(case: Case, seconds: float, seed: int) -> dict[str, float]:
+    """Return the same of a sweep of one point."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = [
+            *("sweep", "-b", case.benchmark, "--system", case.system, "--load", "poisson"),
+            *("--qps", f"{case.qps:g}", "--seed", str(seed), "--least-s", f"{seconds:g}"),
+            *("--limit-s", f"{seconds + 1:g}", "--json", "--out", str(Path(folder) / "out")),
+        ]
+        command = [sys.executable, "-m", "sut", *words]
+        done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    (row,) = decode(done.stdout, "sut sweep").rows
+    return _by_percentile(row)
+
+
+def _by_percentile(row: Row) -> dict[str, float]:
+    return {name: row.figures[f"latency_{name}_ns"] for name in PERCENTILES}
+
+
+def main() -> int:
+    """Measure in turns, and print the table; exit code 1 if a median lies outside."""
+    arguments = _arguments()
+    print(paired.machine())
+    print(f"command: {paired.command(MODULE)}", flush=True)
+    rows, within = [], True
+    for case in CASES:
+        clock = CpuClock()
+        theirs, mine = [], []
+        for number in range(arguments.rounds):
+            where = f"{case.benchmark}, round {number + 1} of {arguments.rounds} ..."
+            print(where, file=sys.stderr, flush=True)
+            theirs.append(loadgen(case, arguments.seconds))
+            mine.append(ours(case, arguments.seconds, number))
+        others = clock.others_cores()
+        for name in PERCENTILES:
+            them, us = (Spread.of([run[name] / _MS for run in runs]) for runs in (theirs, mine))
+            inside = them.low <= us.median <= them.high
+            within = within and inside
+            rows.append(
+                (
+                    f"{case.benchmark} on {case.system}, {case.qps:,.0f}/s",
+                    name,
+                    _shown(them),
+                    _shown(us),
+                    "yes" if inside else "no",
+                    "-" if others is None else f"{others:.1f}",
+                )
+            )
+    header = ("what", "percentile", "LoadGen ms", "ours ms", "median within", "others' cores")
+    print("\n" + paired.table(header, rows))
+    print(f"median [least - largest] of {arguments.rounds} runs of {arguments.seconds:g} s each")
+    return 0 if within else 1
+
+
+def _shown(spread: Spread) -> str:
+    return f"{spread.median:.2f} [{spread.low:.2f} - {spread.high:.2f}]"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each run (10)")
+    arguments = parser.parse_args()
+    if arguments.rounds < 1 or arguments.seconds <= 0:
+        parser.error("--rounds must be 1 or more, --seconds above 0")
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from msgspec import structs
 
 from sut.base.errors import ConfigError
 from sut.record.table import Row, Table
+from sut.report import tuning
 from sut.report.compare import Comparison, compare, gate
 from sut.report.compare_sources import Measured, read_side
 from sut.report.compare_text import lines
@@ -263,6 +265,18 @@ def test_scenarios_of_one_folder_are_cells_and_commas_are_repeats(tmp_path: Path
 
     assert [len(one.table.rows) for one in pair] == [2, 2]
     assert len(compare(pair, pair, RATE).cells) == 2
+
+
+def test_the_confirmed_runs_of_a_tuning_are_repeats(tmp_path: Path) -> None:
+    story = made.story()
+    assert story.answer is not None
+    (run,) = story.answer.confirmed
+    runs = tuple(replace(run, folder=f"trials/00{k}") for k in (1, 2, 3))
+    for run in runs:
+        made.run_folder(tmp_path / run.folder)
+    tuning.write(tmp_path, replace(story, answer=replace(story.answer, confirmed=runs)))
+
+    assert len(read_side(str(tmp_path))) == 3
 
 
 def test_a_table_is_named_by_its_folder_or_its_file(tmp_path: Path) -> None:

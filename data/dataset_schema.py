@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -105,8 +105,11 @@ class SyntheticData(StrictStruct, frozen=True, tag_field="kind", tag="synthetic"
         seed: of the numbers.
         below: integers of an input are from 0 to one less than this, by the input's name. Without
             it, int32 and int64 are below 128, and bytes have any value.
+        like: "electricity": the hourly consumption of made-up consumers; data.series says which
+            inputs it takes. None: numbers without any order.
     """
 
     count: Positive
     seed: Annotated[int, Meta(ge=0)] = 0
     below: Mapping[str, Positive] = {}
+    like: Literal["electricity"] | None = None

@@ -40,6 +40,7 @@ CONVERTERS: Mapping[str, tuple[str, str]] = {
 # Each network: the module that makes it with random weights.
 MAKERS: Mapping[str, str] = {
     "resnet50-v1.5": "data.convert.resnet50",
+    "tft-electricity": "data.convert.tft",
     "yolo11l": "data.convert.yolo11",
 }
 # Files for other backends than ONNX Runtime; only that backend can check them.

@@ -23,6 +23,7 @@ from data.dataset_schema import SyntheticData
 from data.datasets import list_array_samples, list_samples, reads_arrays
 from data.frames import frame_file
 from data.sample_file import Part, Rows, find_samples, make_samples
+from data.series import series_of
 from sut.base.environment import cores
 from sut.base.errors import ConfigError, DataError
 from sut.base.files import cache_folder
@@ -201,11 +202,20 @@ def _synthetic(benchmark: Benchmark, options: SyntheticData, parts: Sequence[Par
         pairs = zip(parts, below, strict=True)
         return [_random(generator, part, limit) for part, limit in pairs]
 
+    def read_series(row: int) -> list[NDArray[np.generic]]:
+        found = series.sample(row)
+        pairs = zip(benchmark.inputs, parts, strict=True)
+        return [found[tensor.name].astype(part.dtype) for tensor, part in pairs]
+
+    like = f", like {options.like}" if options.like else ""
+    if options.like:
+        shapes = {tensor.name: tensor.shape for tensor in benchmark.inputs}
+        series = series_of(options, shapes)
     return _Source(
-        key=f"synthetic-{VERSION}-{options.seed}-{kinds}{limits}",
+        key=f"synthetic-{VERSION}-{options.seed}-{kinds}{limits}{like.replace(', like ', '-')}",
         count=options.count,
-        read=read,
-        description=f"{options.count} synthetic samples of seed {options.seed}",
+        read=read_series if options.like else read,
+        description=f"{options.count} synthetic samples of seed {options.seed}{like}",
         synthetic=True,
     )
 

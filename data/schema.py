@@ -5,7 +5,7 @@ Knows no file and runs nothing; `data.benchmark` loads it, the other modules of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -19,6 +19,7 @@ from data.dataset_schema import (
     SyntheticData,
 )
 from data.harness_defaults import HarnessDefaults
+from data.series import series_of
 from data.steps import Color, Exif, Normalize, Step
 from data.strict_yaml import Positive, PositiveFloat, Sha256, StrictStruct, Text
 from data.tasks import (
@@ -230,12 +231,20 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
                 "preprocess: its steps are for images; expected none with a dataset of arrays"
             )
         if isinstance(self.dataset, SyntheticData):
-            for name in self.dataset.below:
-                if name not in names:
-                    raise ValueError(
-                        f'dataset.below: there is no input "{name}"; expected one of '
-                        f"{', '.join(names)}.{nearest(name, names)}"
-                    )
+            self._check_synthetic(self.dataset, names)
+
+    def _check_synthetic(self, dataset: SyntheticData, names: Sequence[str]) -> None:
+        for name in dataset.below:
+            if name not in names:
+                raise ValueError(
+                    f'dataset.below: there is no input "{name}"; expected one of '
+                    f"{', '.join(names)}.{nearest(name, names)}"
+                )
+        if dataset.like:
+            try:
+                series_of(dataset, {tensor.name: tensor.shape for tensor in self.inputs})
+            except ValueError as error:
+                raise ValueError(f"dataset.like: {error}") from error
 
     def _check_steps(self) -> None:
         """Refuse steps in an impossible order: only pixels can be resized and cropped."""

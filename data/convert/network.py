@@ -79,26 +79,35 @@ class Network:
         sizes = {"kernel_shape": [side, side], "pads": [side // 2] * 4}
         return self.node("Conv", name, inputs, **sizes, **attributes)
 
+    def value(
+        self, name: str, shape: Sequence[int], dtype: str | None = None
+    ) -> onnx.ValueInfoProto:
+        """Return an input or output of the graph.
+
+        Args:
+            name: of the value.
+            shape: without the batch axis.
+            dtype: None: the network's.
+        """
+        kind = helper.np_dtype_to_tensor_dtype(self.dtype if dtype is None else np.dtype(dtype))
+        return helper.make_tensor_value_info(name, kind, ["N", *shape])
+
     def write(
-        self, target: Path, name: str, shape: Sequence[int], output: onnx.ValueInfoProto
+        self,
+        target: Path,
+        name: str,
+        inputs: Sequence[onnx.ValueInfoProto],
+        outputs: Sequence[onnx.ValueInfoProto],
     ) -> None:
         """Check the model and write it, the same bytes each time.
 
         Args:
             target: the file.
-            name: of the graph, whose input is that of the first node.
-            shape: of the input, without the batch axis.
-            output: a node's.
+            name: of the graph.
+            inputs: of the graph; see `value`.
+            outputs: nodes', likewise.
         """
-        kind = helper.np_dtype_to_tensor_dtype(self.dtype)
-        entry = self._nodes[0].input[0]
-        graph = helper.make_graph(
-            self._nodes,
-            name,
-            [helper.make_tensor_value_info(entry, kind, ["N", *shape])],
-            [output],
-            self._constants,
-        )
+        graph = helper.make_graph(self._nodes, name, inputs, outputs, self._constants)
         opset = helper.make_opsetid("", OPSET)
         model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
         onnx.checker.check_model(model)

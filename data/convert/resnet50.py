@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from data.convert.network import Network
 
@@ -34,8 +34,8 @@ def make(target: Path, seed: int, dtype: str) -> None:
     """Write the model to `target`, weights and input in `dtype`; the same bytes for a seed."""
     network = Network(seed, dtype)
     _ResNet(network).add_layers()
-    output = helper.make_tensor_value_info("top1", TensorProto.INT64, ["N", 1])
-    network.write(target, "resnet50_random", (3, _SIDE, _SIDE), output)
+    image, best = network.value("input", (3, _SIDE, _SIDE)), network.value("top1", (1,), "int64")
+    network.write(target, "resnet50_random", [image], [best])
 
 
 @dataclass(frozen=True, slots=True)

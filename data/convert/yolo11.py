@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from onnx import helper
 
 from data.convert.layers import LOUDNESS, Filter, Layers, Value, image
 from data.convert.network import Network
@@ -88,9 +87,9 @@ def write(target: Path, seed: int, dtype: str, size: str, side: int) -> None:
     yolo = _Yolo(net, Layers(net), SIZES[size], side)
     yolo.detect(yolo.neck(*yolo.backbone()))
     candidates = sum((side // stride) ** 2 for stride in STRIDES)
-    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-    output = helper.make_tensor_value_info("output0", kind, ["N", 4 + CLASSES, candidates])
-    net.write(target, f"yolo11{size}_random", (3, side, side), output)
+    image = net.value("images", (3, side, side))
+    answers = net.value("output0", (4 + CLASSES, candidates))
+    net.write(target, f"yolo11{size}_random", [image], [answers])
 
 
 @dataclass(frozen=True, slots=True)

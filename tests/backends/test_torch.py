@@ -38,7 +38,8 @@ import onnxruntime  # noqa: E402 - after the check that torch is there
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
-from data.convert import yolo11  # noqa: E402
+from backends.torch.script import save_script as save_onnx_as_script  # noqa: E402
+from data.convert import tft, yolo11  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,8 +55,8 @@ INPUT = TensorSpec("x", SHAPE, "float32")
 CAP = 6
 
 
-def spec_of(path: str, tensor: TensorSpec = INPUT, **options: OptionValue) -> EngineSpec:
-    return EngineSpec("torch", path, (tensor,), None, CAP, options=options, slots=2)
+def spec_of(path: str, *tensors: TensorSpec, **options: OptionValue) -> EngineSpec:
+    return EngineSpec("torch", path, tensors or (INPUT,), None, CAP, options=options, slots=2)
 
 
 class Linear(torch.nn.Module):  # type: ignore[misc, name-defined]  # torch may be absent
@@ -333,7 +334,56 @@ def test_onnx_operators_compute_what_onnx_says(tmp_path: Path) -> None:
     )
 
 
-def detector_cases() -> dict[str, tuple[list[NodeProto], dict[str, Array]]]:
+# Axes after the batch of an operator's y, where it has others than x.
+RANKS = {"Reshape": 2, "ReduceMean": 2, "Squeeze": 1, "Unsqueeze": 5}
+
+
+def forecaster_cases() -> dict[str, tuple[list[NodeProto], dict[str, Array]]]:
+    """Return the same as operator_cases, of networks that forecast."""
+    node = helper.make_node
+    random = np.random.default_rng(8)
+
+    def weights(*shape: int) -> Array:
+        return random.standard_normal(shape).astype(np.float32)
+
+    axes: dict[str, Array] = {"axes": np.array([1, -1], np.int64)}
+    flat: Array = np.array([0, 24, 5], np.int64)
+    steps = [
+        node("Reshape", ["x", "flat"], ["rows"]),
+        node("Transpose", ["rows"], ["steps"], perm=[1, 0, 2]),
+    ]
+    sizes = {"w": (1, 12, 5), "r": (1, 12, 3), "b": (1, 24)}
+    lstm = {"flat": flat, **{name: weights(*size) for name, size in sizes.items()}}
+    names = list(sizes)
+    back = node("Transpose", ["all"], ["y"], perm=[2, 0, 1, 3])
+    return {
+        "Elu": ([node("Elu", ["x"], ["y"], alpha=0.7)], {}),
+        "LayerNormalization": (
+            [node("LayerNormalization", ["x", "s", "b"], ["y"], axis=-1, epsilon=1e-3)],
+            {"s": weights(5), "b": weights(5)},
+        ),
+        "LSTM": ([*steps, node("LSTM", ["steps", *names], ["all"], hidden_size=3), back], lstm),
+        "LSTM with states": (
+            [
+                *steps,
+                node("LSTM", ["steps", *names], ["", "h", "c"], hidden_size=3),
+                node("LSTM", ["steps", "w", "r", "", "", "h", "c"], ["all"], hidden_size=3),
+                back,
+            ],
+            lstm,
+        ),
+        "ReduceMean": ([node("ReduceMean", ["x"], ["y"], axes=[-2], keepdims=0)], {}),
+        "ReduceSum": ([node("ReduceSum", ["x", "axes"], ["y"])], axes),
+        "Selu": ([node("Selu", ["x"], ["y"])], {}),
+        "Selu as Elu": ([node("Selu", ["x"], ["y"], alpha=1.0, gamma=1.0)], {}),
+        "Squeeze": (
+            [node("ReduceSum", ["x", "axes"], ["s"]), node("Squeeze", ["s", "axes"], ["y"])], axes,
+        ),
+        "Unsqueeze": ([node("Unsqueeze", ["x", "axes"], ["y"])], axes),
+    }  # fmt: skip
+
+
+def operator_cases() -> dict[str, tuple[list[NodeProto], dict[str, Array]]]:
     """Return nodes from x [N, 4, 6, 5] to y, one operator in each case, and their constants."""
     node = helper.make_node
     shape = np.array([0, 2, -1], np.int64)
@@ -347,6 +397,7 @@ def detector_cases() -> dict[str, tuple[list[NodeProto], dict[str, Array]]]:
     )  # fmt: skip
     held = numpy_helper.from_array(np.array([2.5], np.float32))
     return {
+        **forecaster_cases(),
         "Concat": ([node("Concat", ["x", "x"], ["y"], axis=-1)], {}),
         "Constant": ([node("Constant", [], ["c"], value=held), node("Mul", ["x", "c"], ["y"])], {}),
         "Constant of a number": (
@@ -366,12 +417,10 @@ def detector_cases() -> dict[str, tuple[list[NodeProto], dict[str, Array]]]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", detector_cases())
-def test_an_operator_of_detectors_computes_what_onnx_runtime_computes(
-    tmp_path: Path, case: str
-) -> None:
-    nodes, constants = detector_cases()[case]
-    open_axes = floats("y", "N", *["?"] * (2 if case == "Reshape" else 3))
+@pytest.mark.parametrize("case", operator_cases())
+def test_an_operator_computes_what_onnx_runtime_computes(tmp_path: Path, case: str) -> None:
+    nodes, constants = operator_cases()[case]
+    open_axes = floats("y", "N", *["?"] * RANKS.get(case, 3))
     path = save(model(nodes, [floats("x", "N", 4, 6, 5)], [open_axes], constants), tmp_path)
     samples = np.random.default_rng(6).standard_normal((3, 4, 6, 5)).astype(np.float32)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -379,7 +428,7 @@ def test_an_operator_of_detectors_computes_what_onnx_runtime_computes(
     found = answers_of(spec_of(path, TensorSpec("x", (4, 6, 5), "float32")), samples)
 
     np.testing.assert_allclose(
-        found.astype(np.float32), session.run(None, {"x": samples})[0], rtol=1e-6
+        found.astype(np.float32), session.run(None, {"x": samples})[0], rtol=1e-6, atol=3e-6
     )
 
 
@@ -400,7 +449,46 @@ def test_a_whole_detector_answers_as_onnx_runtime_does(tmp_path: Path) -> None:
     engine.close()
 
 
+def test_a_whole_forecaster_answers_as_onnx_runtime_does(tmp_path: Path) -> None:
+    sizes = tft.Sizes(8, 2, 5, 3, {tft.STATIC: (7,)}, {tft.KNOWN: 2, tft.OBSERVED: 1})
+    path = tmp_path / "tft.onnx"
+    tft.write(path, 0, "float32", sizes)
+    random = np.random.default_rng(7)
+    samples: dict[str, Array] = {
+        "static_categorical": random.integers(0, 7, (3, 1)),
+        "known_continuous": random.standard_normal((3, 8, 2)).astype(np.float32),
+        "observed_continuous": random.standard_normal((3, 5, 1)).astype(np.float32),
+    }
+    inputs = [TensorSpec(name, x.shape[1:], x.dtype.name) for name, x in samples.items()]
+    engine = open_engine(spec_of(str(path), *inputs))
+    script = tmp_path / "tft.pt"
+    save_onnx_as_script(path, script, inputs)
+    scripted = open_engine(spec_of(str(script), *inputs))
+
+    (found,) = engine.infer_arrays(samples)
+    (again,) = scripted.infer_arrays(samples)
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (want,) = session.run(None, samples)
+    np.testing.assert_allclose(np.asarray(found, np.float32), want, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(again, np.float32), want, atol=1e-5)
+    engine.close()
+    scripted.close()
+
+
 # Refusals
+
+
+def test_an_lstm_of_two_directions_is_refused(tmp_path: Path) -> None:
+    nodes, constants = forecaster_cases()["LSTM"]
+    nodes[2].attribute.append(helper.make_attribute("direction", "bidirectional"))
+    path = save(
+        model(nodes, [floats("x", "N", 4, 6, 5)], [floats("y", "N", "?", "?", "?")], constants),
+        tmp_path,
+    )
+
+    with pytest.raises(EngineError, match=r"not one layer forward in time .*direction"):
+        open_engine(spec_of(path, TensorSpec("x", (4, 6, 5), "float32")))
 
 
 def test_a_shape_that_is_computed_while_the_model_runs_is_refused(tmp_path: Path) -> None:
@@ -475,7 +563,7 @@ def test_an_option_that_does_not_fit_is_refused(
     tmp_path: Path, options: dict[str, OptionValue], text: str
 ) -> None:
     with pytest.raises(ConfigError, match=text):
-        open_engine(spec_of(save(linear(), tmp_path), **options))  # type: ignore[arg-type]  # options alone
+        open_engine(spec_of(save(linear(), tmp_path), **options))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

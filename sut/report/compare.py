@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sut.base.errors import ConfigError, nearest
 from sut.record.table import place
-from sut.report.compare_environment import Difference, differences
+from sut.report.compare_environment import Difference, commands, differences
 from sut.report.compare_statistics import Estimate, Interval, Ratios, Series, ratios
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _HASHES = ("model", "data", "clip")
 _SHOWN = 12  # letters of a hash
 
 Key = frozenset[tuple[str, "Value"]]
+# The measurements of a side, and the rows with the figure of each by their point.
+Side = tuple["Sequence[Measured]", "Sequence[Mapping[Key, Row]]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,14 @@ class Cell:
         a: the metric in each measurement of A.
         b: the same of B.
         estimate: of B / A.
+        is_doubtful: a row of it is marked, on either side.
     """
 
     point: Mapping[str, Value]
     a: tuple[float, ...]
     b: tuple[float, ...]
     estimate: Estimate
+    is_doubtful: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,30 +115,17 @@ def compare(
             f"no point with {metric} in common: A has {_points(every[0])}; B has "
             f"{_points(every[len(a)])}."
         )
-    series = [
-        [
-            [_series(m, rows[key], metric) for m, rows in zip(side, found, strict=True)]
-            for key in common
-        ]
-        for side, found in ((a, every[: len(a)]), (b, every[len(a) :]))
-    ]
-    found = ratios(series[0], series[1], assumed)
-    cells = tuple(
-        Cell(
-            point=every[0][key].point,
-            a=tuple(run.value for run in runs_a),
-            b=tuple(run.value for run in runs_b),
-            estimate=estimate,
-        )
-        for key, runs_a, runs_b, estimate in zip(common, *series, found.cells, strict=True)
-    )
+    found, cells = _cells(common, (a, every[: len(a)]), (b, every[len(a) :]), metric, assumed)
     have_a, have_b = _union(every[: len(a)]), _union(every[len(a) :])
     tried_b = _union(rows_b)
     return Comparison(
         metric=metric,
         better=better(metric),
         environment=differences([m.table.environment for m in a], [m.table.environment for m in b]),
-        settings=differences([_settings(m.table) for m in a], [_settings(m.table) for m in b]),
+        settings=[
+            *differences([_settings(m.table) for m in a], [_settings(m.table) for m in b]),
+            *commands([m.table for m in a], [m.table for m in b]),
+        ],
         warnings=[*warnings, *_doubts("A", a), *_doubts("B", b)],
         cells=cells,
         ratios=found,
@@ -145,6 +136,27 @@ def compare(
             for key, row in have_a.items()
             if key in tried_b and not all(key in rows for rows in every[len(a) :])
         ],
+    )
+
+
+def _cells(
+    common: Sequence[Key], a: Side, b: Side, metric: str, assumed: float | None
+) -> tuple[Ratios, tuple[Cell, ...]]:
+    """Return the statistics of the points that all measurements have."""
+    runs = [
+        [[_series(m, rows[key], metric) for m, rows in zip(*side, strict=True)] for key in common]
+        for side in (a, b)
+    ]
+    found = ratios(runs[0], runs[1], assumed)
+    return found, tuple(
+        Cell(
+            point=a[1][0][key].point,
+            a=tuple(run.value for run in of_a),
+            b=tuple(run.value for run in of_b),
+            estimate=estimate,
+            is_doubtful=any(rows[key].marks for rows in (*a[1], *b[1])),
+        )
+        for key, of_a, of_b, estimate in zip(common, *runs, found.cells, strict=True)
     )
 
 
@@ -182,7 +194,8 @@ def gate(found: Comparison, min_ratio: float) -> Gate:
 
     So noise does not fail, and a change fails as soon as it is known to exceed what is allowed.
     Where lower is better, the speed of B is A / B. The geometric mean counts with its own interval,
-    and each cell with one that holds for all cells together. A point that failed in B alone fails.
+    and each cell that is not doubtful with one that holds for all cells together. A point that
+    failed in B alone fails.
 
     Raises:
         ConfigError: the metric has no better way.
@@ -198,6 +211,8 @@ def gate(found: Comparison, min_ratio: float) -> Gate:
         what = "the geometric mean" if len(found.cells) > 1 else place(found.cells[0].point)
         reasons.append(f"{what} is at most {mean.high:.3f}")
     for cell in found.cells if len(found.cells) > 1 else ():
+        if cell.is_doubtful:
+            continue
         speed = _speed(found.together(cell), found.better)
         if speed.high < min_ratio:
             reasons.append(f"{place(cell.point)} is at most {speed.high:.3f}")
@@ -258,7 +273,7 @@ def _doubts(side: str, measured: Sequence[Measured]) -> Iterator[str]:
     rows = [row for one in measured for row in one.table.rows]
     marked = [row for row in rows if row.marks]
     if marked:
-        first = f"{place(marked[0].point)}: {marked[0].marks[0]}"
+        first = f"{place(marked[0].point)}: {marked[0].marks[0]}".rstrip(".")
         yield f"{side}: {len(marked)} of {len(rows)} rows are doubtful, such as {first}."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from sut.record.table import Table
     from sut.report.folder import Run
 
 _DEVICES_FILE = "devices.json"
 # What differs between any two runs and says nothing about speed.
-_HIDDEN = {"load_average_1min"}
+_HIDDEN = {"load_average_1min", "executable"}
+# The option of a command that never changes what is measured.
+_OUT = "--out"
 # What devices.json says about a device that may change its speed.
 _DEVICE_KEYS = (
     *("name", "driver", "compute_capability", "power_limit_w", "ecc"),
@@ -83,9 +87,33 @@ def differences(a: Sequence[Mapping[str, str]], b: Sequence[Mapping[str, str]]) 
     """
     if not any(a) or not any(b):
         return []
-    names = dict.fromkeys(name for side in (*a, *b) for name in side)
+    names = dict.fromkeys(name for side in (*a, *b) for name in side if name not in _HIDDEN)
     pairs = ((name, _values(a, name), _values(b, name)) for name in names)
     return [(name, before, after) for name, before, after in pairs if before != after]
+
+
+def commands(a: Sequence[Table], b: Sequence[Table]) -> list[Difference]:
+    """Return the words that only one side's commands have; a run has its settings instead."""
+    if any(table.source == "sut run" or not table.command for table in (*a, *b)):
+        return []
+    first, second = ([w for t in side for w in _words(t.command)] for side in (a, b))
+    only_a = dict.fromkeys(word for word in first if word not in second)
+    only_b = dict.fromkeys(word for word in second if word not in first)
+    if not only_a and not only_b:
+        return []
+    return [("words of the command", " ".join(only_a) or "-", " ".join(only_b) or "-")]
+
+
+def _words(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quote that is not closed
+        words = command.split()
+    return [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if _OUT not in {word, before} and not word.startswith(f"{_OUT}=")
+    ]
 
 
 def _values(side: Sequence[Mapping[str, str]], name: str) -> str:

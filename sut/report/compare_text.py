@@ -94,6 +94,8 @@ def gate_line(gate: Gate) -> str:
 def _row(found: Comparison, cell: Cell) -> tuple[str, ...]:
     interval = cell.estimate.interval()
     mark = "differs" if found.together(cell).excludes_one else ""
+    if cell.is_doubtful:
+        mark = "doubtful"
     return (
         place(cell.point) or "all",
         _values(found.metric, cell.a),
@@ -152,6 +154,7 @@ def as_json(found: Comparison, gate: Gate | None) -> dict[str, object]:
                 "point": dict(cell.point),
                 "a": list(cell.a),
                 "b": list(cell.b),
+                "doubtful": cell.is_doubtful,
                 **_interval(cell.estimate.interval()),
                 "together": _interval(found.together(cell)),
             }

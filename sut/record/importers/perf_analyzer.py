@@ -11,7 +11,15 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sut.record.importers.source import NS_PER_MS, NS_PER_US, Line, comma_lines, each_once
+from sut.record.importers.source import (
+    NS_PER_MS,
+    NS_PER_US,
+    Line,
+    comma_lines,
+    each_once,
+    first_line,
+    told,
+)
 from sut.record.table import Row, Table
 
 if TYPE_CHECKING:
@@ -42,7 +50,7 @@ _LITTLE = (0.97, 1.03)
 
 def recognizes(source: Source) -> bool:
     """Say whether this is such a table, by its first line."""
-    first = source.text.lstrip().split("\n", 1)[0]
+    first = first_line(source)
     return RATE in first and "Client Send" in first and "," in first
 
 
@@ -53,7 +61,7 @@ def read(source: Source) -> list[Table]:
         DataError: names the line that is wrong.
     """
     header, lines = comma_lines(source)
-    return [table_of(source, header, lines, {})]
+    return [table_of(source, header, lines, told(source))]
 
 
 def table_of(
@@ -80,7 +88,7 @@ def table_of(
     ignored = [column for column in header if column not in taken]
     offline = any(name in header for name in _BATCHES) and len(lines) > 1 and _constant(lines)
     rows = [(line.number, _row(line, known, offline)) for line in lines]
-    configuration = {"Tool": TOOL, **configuration}
+    configuration = {**(configuration or {"Tool": TOOL})}
     if source.batch is not None:
         configuration["Batch"] = f"{source.batch}, as given on the command line"
     if ignored:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NS_PER_US, NS_PER_MS, BYTES_PER_MB = 1e3, 1e6, 1e6
 _MOST_BYTES = 256 << 20  # nobody's table is larger; a wrong file may be
+_COMMENT = "#"
 _SHOWN = 40  # characters of what came
 
 
@@ -138,11 +139,27 @@ def named(source: Source, line: int, header: list[str], cells: list[str]) -> Lin
     return Line(source, line, dict(zip(header, cells, strict=True)))
 
 
+def first_line(source: Source) -> str:
+    """Return the first line that is no comment."""
+    lines = (line.strip() for line in source.text.splitlines())
+    return next((line for line in lines if line and not line.startswith(_COMMENT)), "")
+
+
+def told(source: Source, bullet: str = _COMMENT) -> dict[str, str]:
+    """Return the lines `# NAME: VALUE` by name, which `sut sweep` writes above its tables."""
+    found: dict[str, str] = {}
+    for line in source.text.splitlines():
+        name, colon, value = line.removeprefix(f"{bullet} ").partition(": ")
+        if colon and line.startswith(f"{bullet} "):
+            found.setdefault(name.strip(), value.strip())
+    return found
+
+
 def _rows(source: Source) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(source.text.splitlines(keepends=True), strict=True)
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
+            if any(cell.strip() for cell in cells) and not cells[0].startswith(_COMMENT):
                 yield reader.line_num, [cell.strip() for cell in cells]
     except csv.Error as error:
         raise source.error(reader.line_num, f"{error}; expected comma-separated values.") from error

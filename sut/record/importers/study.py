@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sut.record.importers import perf_analyzer
-from sut.record.importers.source import Line, named
+from sut.record.importers.source import Line, named, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def read(source: Source) -> list[Table]:
         DataError: names the line that is wrong.
     """
     tables: list[Table] = []
-    configuration: dict[str, str] = {}
+    configuration = told(source, bullet="-")
     for rows in _grids(source):
         (first, header), *others = rows
         lines = [named(source, number, header, cells) for number, cells in others]
@@ -56,7 +56,11 @@ def _table(
     source: Source, header: list[str], lines: list[Line], configuration: dict[str, str]
 ) -> Table:
     table = perf_analyzer.table_of(source, header, lines, configuration)
-    named_by = [configuration[key] for key in ("GPU", "Backend", "Dataset") if key in configuration]
+    named_by = [
+        configuration[key]
+        for key in ("Benchmark", "GPU", "Backend", "Dataset")
+        if key in configuration
+    ]
     title = ", ".join(named_by) or f"{source.where}:{lines[0].number}"
     return msgspec.structs.replace(table, title=f"{title}, {table.load}", source=TOOL)
 

@@ -145,6 +145,22 @@ def test_the_environment_and_the_settings_come_first() -> None:
     assert shown.index("570 -> 575") < shown.index("B / A")
 
 
+def test_commands_and_the_load_of_the_machine_differ_only_where_it_matters() -> None:
+    a, b = (
+        measured(
+            100,
+            command=f"sut sweep -b resnet50 --out {out} --load offline{more}",
+            environment={"cpu": "one", "load_average_1min": out},
+        )
+        for out, more in (("x", ""), ("y", " --set slow=1.05"))
+    )
+
+    found = against(a, b)
+
+    assert found.environment == []
+    assert found.settings == [("words of the command", "-", "--set slow=1.05")]
+
+
 def test_cells_are_matched_by_their_point_whatever_the_order() -> None:
     a, b = measured(100, 200, 400), measured(400, 100, 200)
     rows = tuple(
@@ -207,6 +223,20 @@ def test_the_gate_fails_for_a_single_cell_of_many() -> None:
     judged = gate(against(a, b), 0.97)
 
     assert judged.reasons == ("batch 128 is at most 0.918",)
+
+
+def test_a_doubtful_cell_is_named_and_fails_no_gate_by_itself() -> None:
+    a, b = measured(*[100.0] * 8), measured(*[100.0] * 7, 90)
+    rows = tuple(
+        structs.replace(row, marks=("not steady.",) if row.point == {"batch": 128} else ())
+        for row in b.table.rows
+    )
+
+    found = against(a, measured(*[100.0] * 7, 90, rows=rows))
+
+    assert gate(found, 0.97).passed
+    assert "batch 128: not steady." in found.warnings[0]
+    assert text(found).count("doubtful") == 2
 
 
 def test_where_lower_is_better_the_gate_turns_the_ratio_round() -> None:

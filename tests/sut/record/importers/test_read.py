@@ -79,6 +79,17 @@ def test_a_study_brings_the_configuration_above_its_table(tmp_path: Path) -> Non
     assert table.rows[1].figures["requests_per_s"] == 400
 
 
+def test_a_table_of_our_own_in_those_columns_brings_its_configuration(tmp_path: Path) -> None:
+    header, *lines = examples.PERF_ANALYZER.splitlines()
+    commented = "\n".join(["# Backend: torch", "# Load: closed: some", header, *lines])
+    bullets = examples.STUDY.partition("| Parameter")[0] + "- Backend: torch\n\n"
+    table = examples.STUDY.partition("electricity |\n")[2]
+
+    for text in (commented, bullets + table):
+        (found,) = read(tmp_path, text)
+        assert found.configuration["Backend"] == "torch"
+
+
 def test_a_row_that_breaks_littles_law_is_marked(tmp_path: Path) -> None:
     first, second = rows(tmp_path, examples.STUDY)
 

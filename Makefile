@@ -52,7 +52,7 @@ doctor: $(SETUP) ## Show what this machine has and lacks
 	@$(BIN)/sut doctor $(ARGS)
 
 ##@ Run (BENCHMARK= SYSTEM= BACKEND= ARGS=)
-.PHONY: run server offline singlestream multistream accuracy detect sweep tune report run_harness
+.PHONY: run server offline singlestream multistream accuracy detect serve sweep tune report run_harness
 run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds each
 	@$(call sut,all,--mode submission --min-duration-s 10)
 
@@ -76,6 +76,9 @@ detect: $(DETECT) ## Run a real detector over photos and a clip, and draw its bo
 
 sweep: $(SETUP) ## Measure a range of batch sizes, or of another load with ARGS="--load closed"
 	@$(BIN)/sut sweep -b $(BENCHMARK) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
+
+serve: $(DEV) ## Serve the model over HTTP to clients of Triton and KServe
+	@$(BIN)/sut serve -b $(BENCHMARK) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
 
 tune: $(SETUP) ## Find the best settings and load for SCENARIO= and write them to user_confs/
 	@$(BIN)/sut tune -b $(BENCHMARK) -s $(SCENARIO) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
@@ -119,7 +122,7 @@ extra: $(DEV) ## Make three full-length submissions in OUT=: 23 minutes, then 45
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-sweep bench-poisson bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-sweep bench-poisson bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -138,6 +141,7 @@ lock: ## Renew requirements/ from pyproject.toml; use the oldest supported Pytho
 	@$(RELOCK) -e . && $(call freeze,run,--all --exclude pip --exclude-editable)
 	@$(RELOCK) -e '.[dev]' && $(call freeze,dev,--all --exclude pip --exclude-editable)
 	@$(RELOCK) --no-deps --target $(LOCK)/assets --group assets && $(call freeze,assets,--path $(LOCK)/assets)
+	@$(RELOCK) --no-deps --target $(LOCK)/clients --group clients && $(call freeze,clients,--path $(LOCK)/clients)
 	@$(RELOCK) --no-deps --target $(LOCK)/detect --group detect && $(call freeze,detect,--path $(LOCK)/detect)
 	@rm -rf $(LOCK)
 
@@ -175,6 +179,9 @@ bench-sweep: $(DEV) ## Measure the closed loop with an engine that answers at on
 bench-poisson: $(DEV) ## Compare our Poisson load with LoadGen's Server; ARGS="--rounds 5"
 	@$(BIN)/python -m tests.benchmarks.poisson $(ARGS)
 
+bench-serve: $(DEV) ## Compare sut serve with the same uvicorn doing nothing; ARGS=ROUNDS
+	@$(BIN)/python -m tests.benchmarks.http $(ARGS)
+
 bench-gpu: $(DEV) ## Measure this machine's GPUs, alone and through the harness
 	@$(BIN)/python -m tests.benchmarks.gpu $(ARGS)
 
@@ -192,9 +199,9 @@ $(SETUP): requirements/run.txt requirements/assets.txt pyproject.toml setup.py |
 	@$(INSTALL) -r requirements/run.txt -r requirements/assets.txt && $(INSTALL) --no-build-isolation -e .
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c 'import $(IMPORTS)' && touch $@
 
-$(DEV): $(SETUP) requirements/dev.txt
+$(DEV): $(SETUP) requirements/dev.txt requirements/clients.txt
 	@echo "Installing the tools for tests and lint into .venv ..."
-	@$(INSTALL) -r requirements/dev.txt && touch $@
+	@$(INSTALL) -r requirements/dev.txt -r requirements/clients.txt && touch $@
 
 $(DETECT): $(SETUP) requirements/detect.txt
 	@echo "Installing what make detect needs into .venv ..."

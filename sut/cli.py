@@ -27,6 +27,7 @@ VERBS = {
         "find the best settings and the highest load within a latency bound",
     ),
     "max-streams": ("sut.verbs.max_streams", "find how many streams fit at a fixed interval"),
+    "serve": ("sut.verbs.serve", "serve a model over HTTP to clients of Triton and KServe"),
     "report": ("sut.verbs.report", "write a page of a run, a sweep, a tuning or a submission"),
     "sweep": (
         "sut.verbs.sweep",

@@ -6,6 +6,7 @@ Knows settings, workers and the dispatcher; never LoadGen.
 from __future__ import annotations
 
 from concurrent.futures import wait
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from scenarios.base import Capacity
@@ -20,13 +21,13 @@ from sut.serve.samples import SampleReader
 from sut.serve.workers.asked import AskedProcess
 from sut.serve.workers.closing import close_all
 from sut.serve.workers.connection import ProcessSpec
-from sut.serve.workers.executor import ExecutorSpec
+from sut.serve.workers.executor import Executor, ExecutorSpec, open_executor
 from sut.serve.workers.inline import InlineWorker
 from sut.serve.workers.process import ProcessWorker, Receiver
 from sut.serve.workers.thread import ThreadWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
     from backends.base import OptionValue
@@ -171,6 +172,7 @@ class BatchSystem:
         outlets: Outlets,
         limits: Limits,
         lent: Sequence[Lent] = (),
+        open_: Callable[[ExecutorSpec], Executor] = Executor,
     ) -> None:
         harness = self._harness = request.harness
         self._limits = limits
@@ -189,11 +191,10 @@ class BatchSystem:
             workers = [ProcessWorker(spec, front.finished, front.fail) for spec in specs]
             self._workers, self._receiver = workers, Receiver(workers, front.give_up)
         else:
+            opens = [partial(open_executor, executor_spec(request, d), open_) for _, d in named]
             self._workers = [
-                ThreadWorker(
-                    name, executor_spec(request, device), self._reader, front.finished, front.fail
-                )
-                for name, device in named
+                ThreadWorker(name, opened, self._reader, front.finished, front.fail)
+                for (name, _), opened in zip(named, opens, strict=True)
             ]
 
     def open(self) -> list[dict[str, OptionValue]]:
@@ -238,7 +239,7 @@ class BatchSystem:
             self._policy.limit(worker, max(timings))
         return capacity(measured, samples_per_query)
 
-    def front(self) -> Front:
+    def front(self) -> Dispatcher:
         """See System."""
         self._dispatcher.start(self._workers)
         return self._dispatcher

@@ -35,6 +35,7 @@ _OPTIONAL = (
     ("nvidia-ml-py", "pynvml", "GPU clocks, power and memory", "pip install -e .[cuda]"),
     ("torch", "torch", "torch backend", "pip install -e .[torch]"),
     ("pycocotools", "pycocotools", "accuracy of boxes", "pip install -e .[detection]"),
+    ("uvicorn", "uvicorn", "sut serve", "pip install -e .[serve]"),
 )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sut.base.errors import SutError
 from sut.base.steps import heard_by, listener
 from sut.serve.workers.base import settle
-from sut.serve.workers.executor import Executor, ExecutorSpec, open_executor
+from sut.serve.workers.executor import Executor
 from sut.serve.workers.failures import describe, named, naming, one_line
 from sut.serve.workers.lane import Lane, Outcome
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from sut.serve.samples import SampleReader, SampleSource
     from sut.serve.workers.base import Done, Fail
     from sut.serve.workers.executor import Timing
+
+    # Opens the executor, on the worker's own thread; the text says if its batches are smaller.
+    Opens = Callable[[], tuple[Executor, str]]
 
 T = TypeVar("T")
 
@@ -43,10 +46,10 @@ class ThreadWorker:
     """One engine, opened, used and closed by one thread. See sut.serve.workers.base.Worker."""
 
     def __init__(
-        self, name: str, spec: ExecutorSpec, reader: SampleReader, done: Done, fail: Fail
+        self, name: str, opens: Opens, reader: SampleReader, done: Done, fail: Fail
     ) -> None:
         self.name = name
-        self._spec = spec
+        self._opens = opens
         self._reader = reader
         self._done, self._fail = done, fail
         self._inbox: SimpleQueue[Batch | _Call | None] = SimpleQueue()
@@ -108,7 +111,7 @@ class ThreadWorker:
     def _run(self) -> None:
         try:
             with heard_by(self._hear):
-                executor, _ = open_executor(self._spec)
+                executor, _ = self._opens()
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the worker
             self._refuse_all(error)
             return

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +19,7 @@ from sut.serve.dispatcher import Batch
 from sut.serve.samples import SampleReader, SampleSource
 from sut.serve.workers.closing import close_all
 from sut.serve.workers.connection import ProcessSpec
-from sut.serve.workers.executor import ExecutorSpec
+from sut.serve.workers.executor import ExecutorSpec, open_executor
 from sut.serve.workers.process import ProcessWorker, Receiver
 from sut.serve.workers.thread import ThreadWorker
 from tests.sut.helpers.waiting import wait_until
@@ -285,7 +286,8 @@ def test_an_engine_that_does_not_open_names_its_device(front: Front, tmp_path: P
 
 def thread(front: Front, executor: ExecutorSpec, finished: Any = None) -> ThreadWorker:
     """Return a worker on a thread, not yet open."""
-    return ThreadWorker(NAME, executor, SampleReader(), finished or front.finished, front.fail)
+    opens = partial(open_executor, executor)
+    return ThreadWorker(NAME, opens, SampleReader(), finished or front.finished, front.fail)
 
 
 def test_an_engine_that_ends_its_thread_while_it_opens_ends_every_call(front: Front) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,13 @@ from sut.serve.dispatcher import Batch
 from sut.serve.pool import capacity
 from sut.serve.responses import Responses
 from sut.serve.samples import SampleReader, SampleSource
-from sut.serve.workers.executor import WINDOW_BATCHES, Executor, ExecutorSpec, Timing
+from sut.serve.workers.executor import (
+    WINDOW_BATCHES,
+    Executor,
+    ExecutorSpec,
+    Timing,
+    open_executor,
+)
 from sut.serve.workers.thread import ThreadWorker
 from tests.backends.conformance import BOUND, make_samples
 from tests.backends.models import THREE, save, three, three_answers
@@ -87,11 +94,15 @@ def samples(tmp_path: Path) -> Path:
     return path
 
 
+def opens(spec: ExecutorSpec) -> Callable[[], tuple[Executor, str]]:
+    return partial(open_executor, spec)
+
+
 @pytest.fixture
 def worker(ledger: Ledger) -> Iterator[ThreadWorker]:
     """A thread worker on the null backend, open and loaded; it fails at its third batch."""
     made = ThreadWorker(
-        "device cpu", null(fail_at_batch=3), SampleReader(), ledger.finished, ledger.fail
+        "device cpu", opens(null(fail_at_batch=3)), SampleReader(), ledger.finished, ledger.fail
     )
     made.open().result(LIMIT_S)
     made.load(source()).result(LIMIT_S)
@@ -103,7 +114,7 @@ def worker(ledger: Ledger) -> Iterator[ThreadWorker]:
 
 
 def test_an_open_worker_tells_the_facts_of_its_engine(ledger: Ledger) -> None:
-    worker = ThreadWorker("device cpu", null(), SampleReader(), ledger.finished, ledger.fail)
+    worker = ThreadWorker("device cpu", opens(null()), SampleReader(), ledger.finished, ledger.fail)
 
     facts = worker.open().result(LIMIT_S)
     worker.close()
@@ -122,7 +133,7 @@ def test_an_open_worker_tells_the_facts_of_its_engine(ledger: Ledger) -> None:
 def test_an_engine_that_does_not_open_is_reported_to_every_call_and_the_worker_ends(
     ledger: Ledger, spec: ExecutorSpec, error: type[Exception]
 ) -> None:
-    worker = ThreadWorker("device cpu", spec, SampleReader(), ledger.finished, ledger.fail)
+    worker = ThreadWorker("device cpu", opens(spec), SampleReader(), ledger.finished, ledger.fail)
 
     opened = worker.open()
     loaded = worker.load(source())
@@ -172,7 +183,7 @@ def test_a_batch_that_raises_is_reported_before_it_is_answered_empty(
 
 
 def test_a_worker_that_is_closed_has_answered_what_it_was_given(ledger: Ledger) -> None:
-    worker = ThreadWorker("device cpu", null(), SampleReader(), ledger.finished, ledger.fail)
+    worker = ThreadWorker("device cpu", opens(null()), SampleReader(), ledger.finished, ledger.fail)
     worker.open()
     worker.load(source()).result(LIMIT_S)
 

@@ -33,6 +33,8 @@ CONFIG_FILE = "config.yaml"
 ENVIRONMENT_FILE = "environment.json"
 BATCHES_FILE = "batches.npz"
 TRACE_FILE = "batches.trace"
+# Of a point of a sweep: when each request was due, in ns, [R] int64.
+SCHEDULE_FILE = "scheduled.npy"
 USER_CONF_FILE = "user.conf"
 REQUEST_FILE = "request.json"
 LOG_FILE = "run.log"

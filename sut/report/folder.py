@@ -9,9 +9,10 @@ import csv
 import itertools
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import yaml
 
 from scenarios import scenario_names
@@ -23,6 +24,7 @@ from sut.record.run_folder import (
     BATCHES_FILE,
     CONFIG_FILE,
     ENVIRONMENT_FILE,
+    SCHEDULE_FILE,
     SUMMARY_FILE,
     read_result,
 )
@@ -156,6 +158,34 @@ def trace_of(folder: Path, result: Result | None = None) -> Trace | None:
     if result is None:
         return trace_reader.load(path)
     return trace_reader.load(path, result.trace, (result.batches.count, result.samples))
+
+
+def point_of(folder: Path) -> tuple[Trace, bool] | None:
+    """Return the trace of a point of a sweep, and whether its samples arrive when they were due.
+
+    A thinned trace does not have every request, so there they arrive when they were issued.
+
+    Returns:
+        None where there is no trace.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    trace, path = trace_of(folder), folder / SCHEDULE_FILE
+    if trace is None:
+        return None
+    if not path.is_file():
+        return trace, False
+    try:
+        due_ns = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: {error}; expected what `sut sweep` wrote.") from error
+    samples = int(trace.queries["samples"].sum())
+    is_list = due_ns.ndim == 1 and due_ns.dtype == np.int64 and due_ns.size
+    if not is_list or not trace.is_whole or samples % due_ns.size:
+        return trace, False
+    each = np.full(due_ns.size, samples // due_ns.size)
+    return replace(trace, queries={"arrival_ns": due_ns, "samples": each}), True
 
 
 def _run(folder: Path) -> Run:

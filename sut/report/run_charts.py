@@ -45,14 +45,24 @@ def distribution(trace: Trace, marks: Iterable[Mark] = ()) -> Picture:
 
 
 def distributions(
-    lines: list[tuple[str, from_trace.Points]], samples: int, marks: Iterable[Mark] = ()
+    lines: list[tuple[str, from_trace.Points]],
+    samples: int,
+    marks: Iterable[Mark] = (),
+    start: str = "IssueQuery",
 ) -> Picture:
-    """Return distributions of latencies, each with its name; `samples` are those of all."""
+    """Return distributions of latencies, each with its name.
+
+    Args:
+        lines: (name, points) of each.
+        samples: of all of them.
+        marks: bounds.
+        start: what the latencies count from.
+    """
     axes = Axes("latency, ms", "share of samples, %", "log", "nines")
     series = [Series(name, points) for name, points in lines]
     caption = (
-        f"Share of the samples answered within a time from IssueQuery, of {samples:,} samples in "
-        "the trace; the upper part is stretched so that the tail is seen."
+        f"Share of the samples answered within a time from {start}, of {samples:,} samples in the "
+        "trace; the upper part is stretched so that the tail is seen."
     )
     return chart("Distribution of latencies", axes, series, list(marks)), caption
 

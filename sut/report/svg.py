@@ -139,7 +139,11 @@ def chart(
         f"<title>{escape(r.text)}</title></circle>"
         for r in rings
     ]
-    told = [*map(_told, drawn), *(f"{m.text}." for m in marks), *(f"{r.text}." for r in rings)]
+    told = [
+        *(_told(one, axes.y_scale) for one in drawn),
+        *(f"{m.text}." for m in marks),
+        *(f"{r.text}." for r in rings),
+    ]
     return figure(title, parts, keys, f"{axes.y} by {axes.x}. {' '.join(told)}")
 
 
@@ -315,14 +319,17 @@ def _swatch(key: Key) -> str:
     return f'<svg class="swatch" viewBox="0 0 22 12" aria-hidden="true">{inner}</svg>'
 
 
-def _told(series: Series) -> str:
+def _told(series: Series, scale: Scale) -> str:
     """Return a sentence on a series: how many points, and from where to where."""
-    (x0, y0), (x1, y1) = series.points[0], series.points[-1]
-    least, most = min(y for _, y in series.points), max(y for _, y in series.points)
+    (x0, _), (x1, _) = series.points[0], series.points[-1]
+    factor = 100 if scale == "nines" else 1
+    heights = [f"{factor * y:.6g}" if factor > 1 else f"{y:.4g}" for _, y in series.points]
     name = f"{series.name}: " if series.name else ""
-    if len(series.points) == 1:
-        return f"{name}{y0:.4g} at {x0:.4g}."
+    if len(heights) == 1:
+        return f"{name}{heights[0]} at {x0:.4g}."
+    ys = [y for _, y in series.points]
+    least, most = heights[ys.index(min(ys))], heights[ys.index(max(ys))]
     return (
-        f"{name}{len(series.points)} points, {y0:.4g} at {x0:.4g} to {y1:.4g} at {x1:.4g}, "
-        f"lowest {least:.4g}, highest {most:.4g}."
+        f"{name}{len(heights)} points, {heights[0]} at {x0:.4g} to {heights[-1]} at {x1:.4g}, "
+        f"lowest {least}, highest {most}."
     )

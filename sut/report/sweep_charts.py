@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sut.record.table import PARTS, TRITON_PARTS, place
 from sut.report import from_trace
 from sut.report.bars import Layer, stacked
-from sut.report.folder import trace_of
+from sut.report.folder import point_of
 from sut.report.run_charts import distributions
 from sut.report.svg import Axes, Ring, Series, chart
 from sut.sweep.budgets import LOAD_AXES, RATE, TAIL
@@ -148,14 +148,15 @@ def _traces(sweep: Sweep) -> list[Picture]:
     """Return the distributions of latencies of evenly chosen rows that have a trace."""
     rows = [row for row in sweep.table.rows if row.folder]
     step = max(1, -(-len(rows) // _LINES))
-    lines, samples = [], 0
+    lines, samples, are_due = [], 0, True
     for row in rows[::step]:
-        trace = trace_of(sweep.folder / str(row.folder))
-        if trace is not None:
-            values = from_trace.latencies_ns(trace)
+        if (found := point_of(sweep.folder / str(row.folder))) is not None:
+            values = from_trace.latencies_ns(found[0])
             lines.append((place(row.point), from_trace.distribution(values)))
             samples += len(values)
-    return [distributions(lines, samples)] if lines else []
+            are_due = are_due and found[1]
+    start = "when it was due" if are_due else "IssueQuery"
+    return [distributions(lines, samples, start=start)] if lines else []
 
 
 def words(name: str) -> str:

@@ -23,7 +23,7 @@ from sut.base.steps import heard_by
 from sut.config.settings import HarnessSettings, Lent, Limits  # msgspec reads the annotations
 from sut.config.workload import Workload
 from sut.load.loads import CLOSED, LoadSpec, load_of
-from sut.record.run_folder import TRACE_FILE
+from sut.record.run_folder import SCHEDULE_FILE, TRACE_FILE
 from sut.record.trace import TraceWriter
 from sut.run import child
 from sut.serve.dispatcher import Failure, Outlets
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from sut.run.child import Parent
     from sut.serve.pool import Front, System
     from sut.serve.responses import Responses
-
-SCHEDULE_FILE = "scheduled.npy"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,12 @@ from scenarios.base import Expected
 from sut.base.errors import SutError
 from sut.base.signals import Stopped
 from sut.load.loads import CLOSED
-from sut.record.run_folder import BATCHES_FILE, LOG_FILE, TRACE_FILE
+from sut.record.run_folder import BATCHES_FILE, LOG_FILE, SCHEDULE_FILE, TRACE_FILE
 from sut.record.table import Row, place
 from sut.record.trace import Window
 from sut.record.trace_reader import TraceReader
 from sut.run.live import LiveLine, Progress, WaitingLine
-from sut.run.point import SCHEDULE_FILE, PointRequest
+from sut.run.point import PointRequest
 from sut.run.supervisor import Supervisor
 from sut.sweep.figures import Sent, figures
 from sut.sweep.marks import marks

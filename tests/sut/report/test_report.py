@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from html import unescape
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from msgspec import structs
 
 from sut.record.table import Row
 from tests.sut.helpers.program import run_here
-from tests.sut.report.made import result, row, run_folder, table, table_folder, tuning_folder
+from tests.sut.report.made import (
+    MS,
+    result,
+    row,
+    run_folder,
+    table,
+    table_folder,
+    trace,
+    tuning_folder,
+)
 from tests.sut.submission.helpers.good_tree import make_tree
 from tests.sut.sweep import study
 
@@ -185,14 +194,21 @@ def test_rows_of_several_settings_are_a_line_each_and_what_is_common_is_said_onc
 
 
 def test_rows_with_a_trace_have_their_distributions_in_one_chart(tmp_path: Path) -> None:
-    run_folder(tmp_path / "sweep" / "points" / "1")
+    """Latencies count from when a request was due, if that is known of every point."""
     rows = tuple(structs.replace(one, folder="points/1") for one in table().rows)
-    made = structs.replace(table(), rows=rows)
-    (tmp_path / "made").mkdir()
-    table_folder(tmp_path / "made" / "sweep", made)
-    shutil.copy(tmp_path / "made" / "sweep" / "table.json", tmp_path / "sweep")
+    folder = table_folder(tmp_path / "sweep", structs.replace(table(), rows=rows))
+    point = run_folder(folder / "points" / "1")
 
-    assert titles(page_of(tmp_path / "sweep"))[-1] == "Distribution of latencies"
+    without = page_of(folder)
+    due = trace().queries["arrival_ns"] - 2 * MS
+    np.save(point / "scheduled.npy", due.reshape(-1, 2).min(axis=1))  # requests of two samples
+    with_it = page_of(folder)
+
+    assert titles(without)[-1] == titles(with_it)[-1] == "Distribution of latencies"
+    assert "a time from IssueQuery, of 1,800 samples" in without
+    assert "a time from when it was due, of 1,800 samples" in with_it
+    assert re.search(r"batch 1: \d+ points, 0 at 3 to 99.6667 at 4,", without)
+    assert re.search(r"batch 1: \d+ points, 0 at 6 to 99.6667 at 6,", with_it)
 
 
 def test_several_tables_have_one_page_and_one_table_of_budgets(tmp_path: Path) -> None:

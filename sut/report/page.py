@@ -91,10 +91,11 @@ def paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
-def points(lines: Sequence[str]) -> str:
-    """Return a list of sentences; nothing without any."""
+def points(lines: Sequence[str], *, is_plain: bool = False) -> str:
+    """Return a list of sentences; nothing without any. A plain list has no bullets."""
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f"<ul>{items}</ul>" if lines else ""
+    kind = ' class="plain"' if is_plain else ""
+    return f"<ul{kind}>{items}</ul>" if lines else ""
 
 
 def code(text: str) -> str:

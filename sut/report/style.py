@@ -23,6 +23,7 @@ h2{font-size:1.3rem;line-height:1.3;margin:2.4rem 0 .5rem;padding-top:.9rem;
 border-top:2px solid var(--fg)}
 h3{font-size:1.02rem;margin:1.9rem 0 .5rem}
 p,ul,dl{margin:.5rem 0}p,li{max-width:46rem}ul{padding-left:1.2rem}
+ul.plain{list-style:none;padding:0;font-size:.88rem}ul.plain li{margin:.3rem 0}
 a{color:var(--link)}
 .about{color:var(--dim);margin:0 0 .4rem}
 .lead{font-size:1.08rem;background:var(--box);border-left:4px solid var(--s1);

@@ -66,7 +66,7 @@ def section(sweep: Sweep, budgets_ms: Sequence[float], *, are_asked: bool) -> Se
         ("", page.paragraph(_LEFT_OUT) if shown and not are_asked else ""),
         (_OVERVIEW if len(settings) > 1 else "", _by_setting(settings)),
         ("Charts", page.figures(sweep_charts.pictures(sweep, groups, knees))),
-        ("Rows", sweep_rows.rows_of(table.rows)),
+        ("Rows", sweep_rows.rows_of(table)),
         ("Average parts of the latency", sweep_rows.parts_of(table.rows)),
         ("Identity", page.facts([(k, v, "") for k, v in table.identity.items()])),
         ("Environment", page.facts(environment.flat(table.environment))),

@@ -166,7 +166,7 @@ def words(name: str) -> str:
 
 def at(row: Row, axis: str) -> str:
     """Return the load of a row, as text."""
-    value = row.point.get(axis, "")
+    value = row.point.get(axis, "-")
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from sut.report import page, sweep_charts
 from sut.sweep.budgets import RATE, TAIL
+from sut.sweep.columns import notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sut.record.table import Row
+    from sut.record.table import Row, Table
 
 _MS = 1e6
+_REQUESTS = "requests_per_s"
 _TIMES = {
     "latency_mean_ns": "mean ms", "latency_p50_ns": "p50 ms", "latency_p90_ns": "p90 ms",
     "latency_p95_ns": "p95 ms", TAIL: "p99 ms", "latency_p999_ns": "p99.9 ms",
@@ -32,7 +34,7 @@ class Column:
 COLUMNS = {
     RATE: Column("samples/s", form=",.1f"),
     "spread": Column("± 95 %", form=".1%"),
-    "requests_per_s": Column("requests/s", form=",.1f"),
+    _REQUESTS: Column("requests/s", form=",.1f"),
     "offered_per_s": Column("offered/s", form=",.1f"),
     **{name: Column(header, 1 / _MS, ",.3f") for name, header in _TIMES.items()},
     "mean_batch": Column("mean batch", form=",.2f"),
@@ -51,11 +53,24 @@ COLUMNS = {
 }
 
 
-def rows_of(rows: Sequence[Row]) -> str:
-    """Return every row with its figures, its marks and its problem."""
+def rows_of(table: Table) -> str:
+    """Return every row with its figures, and below them what each mark and each problem means."""
+    rows = table.rows
     columns = {k: c for k, c in COLUMNS.items() if any(k in row.figures for row in rows)}
-    notes = [" ".join([*row.marks, *([row.problem] if row.problem else [])]) for row in rows]
-    return _table("Rows", rows, columns, [f"⚠ {note}" if note else "" for note in notes])
+    if all(row.figures.get(_REQUESTS) == row.figures.get(RATE) for row in rows):
+        columns.pop(_REQUESTS, None)  # requests of one sample
+    known = list(dict.fromkeys(mark for row in rows for mark in row.marks))
+    marks = [
+        _mark("failed")
+        if row.problem
+        else " ".join(_mark(str(known.index(mark) + 1)) for mark in row.marks)
+        for row in rows
+    ]
+    return _table("Rows", rows, columns, marks) + page.points(notes(table), is_plain=True)
+
+
+def _mark(text: str) -> str:
+    return f"⚠ {text}"
 
 
 def parts_of(rows: Sequence[Row]) -> str:
@@ -73,20 +88,22 @@ def cell(row: Row, name: str, column: Column | None = None) -> str:
 
 
 def _table(
-    title: str, rows: Sequence[Row], columns: Mapping[str, Column], notes: Sequence[str]
+    title: str, rows: Sequence[Row], columns: Mapping[str, Column], marks: Sequence[str]
 ) -> str:
     axes = list(dict.fromkeys(axis for row in rows for axis in row.point))
     header = [*(a.replace("_", " ") for a in axes), *(c.header for c in columns.values())]
     lines = [
         [
-            *(f"{row.point.get(axis, '-')}" for axis in axes),
+            *(sweep_charts.at(row, axis) for axis in axes),
             *(cell(row, name, column) for name, column in columns.items()),
         ]
         for row in rows
     ]
     left = [k for k, a in enumerate(axes) if any(isinstance(r.point.get(a), str) for r in rows)]
-    if any(notes):
-        left.append(len(header))
-        header.append("marks and problems")
-        lines = [[*line, note] for line, note in zip(lines, notes, strict=True)]
+    if any(marks):  # beside the point, where they are seen without scrolling
+        place = len(axes)
+        left.append(place)
+        header.insert(place, "marks")
+        for line, mark in zip(lines, marks, strict=True):
+            line.insert(place, mark)
     return page.table(header, lines, left, title)

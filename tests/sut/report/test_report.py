@@ -130,8 +130,9 @@ def test_an_offline_table_has_its_knee_and_the_best_batch_within_each_budget(
     assert "15 ms batch 128 ⚠ 9,275.4" in said
     assert "15 ms, knife-edge: the answer may be batch 64" in said
     assert "2000 ms batch 1024 9,903.3" in said
-    assert "⚠ it breaks Little's law." in said
-    assert "⚠ out of memory." in said
+    assert "1. batch 8: it breaks Little's law." in said
+    assert "Left out: batch 2048: out of memory." in said
+    assert said.count("⚠ 1") == said.count("⚠ failed") == 1, "in its row"
     assert "Backend torch" in said, "the configuration"
     assert "sut sweep <all>" in said, "the command"
     assert titles(text) == [

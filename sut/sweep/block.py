@@ -41,7 +41,7 @@ def of(task: Task, facts: Mapping[str, str], rule: Rule) -> dict[str, str]:
         "Device": ", ".join(harness.devices),
         "Request Count": _count(rule, is_open=load.kind not in {"offline", "closed"}),
         "Load": _load(task),
-        "Workers": harness.workers,
+        "Workers": task.harness.workers,
         "Slots": str(task.harness.slots),
         "Queue delay": _delay(task.harness.max_queue_delay_us),
         "Simulated": "yes" if facts.get("simulated") == "True" else "",

@@ -146,7 +146,8 @@ def _markdown(table: Table, columns: str, blocks: Blocks) -> str:
         parts.append(
             "".join(f"- {name}: {value}\n" for name, value in blocks[place(setting)].items())
         )
-        parts.append(text.markdown(text.header(part, columns), text.lines(part, columns)))
+        if rows := text.lines(part, columns):
+            parts.append(text.markdown(text.header(part, columns), rows))
         if notes := text.notes(part):
             parts.append("\n\n".join(notes) + "\n")
     parts.append(f"Command: `{table.command}`\n")

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from scenarios.base import Expected
-from sut.base.errors import SutError
+from sut.base.errors import SutError, WorkerError
 from sut.base.signals import Stopped
 from sut.load.loads import CLOSED
 from sut.record.run_folder import BATCHES_FILE, LOG_FILE, SCHEDULE_FILE, TRACE_FILE
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 MODULE = "sut.run.point"
 POINTS = "points"
 _LOOK_S = 0.05
+# Warm-up runs a few batches of a few sizes. (To open an engine may take much longer.)
+WARM_UP_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,14 @@ class Runner:
         keeper: keeps the worker processes for the next point.
         rule: when a point is measured well enough.
         screen: where the live line goes; None: nowhere.
+        warm_up_s: an engine that is not warm after so long hangs.
     """
 
     folder: Path
     keeper: Keeper
     rule: Rule
     screen: Screen | None
+    warm_up_s: float = WARM_UP_LIMIT_S
 
     def measure(self, task: Task) -> Measured:
         """Measure a point. One that fails is a row with a problem.
@@ -93,7 +97,7 @@ class Runner:
         try:
             row, facts = self._measured(task, out)
         except SutError as error:
-            problem = f"{error} Its output: {name}/{LOG_FILE}."
+            problem = f"{str(error).removesuffix('.')}. Its output: {name}/{LOG_FILE}."
             row, facts, code = Row(point=dict(task.point), problem=problem), {}, error.exit_code
         row = msgspec.structs.replace(row, folder=name)
         return Measured(row, facts, time.monotonic() - start_s, code)
@@ -111,12 +115,12 @@ class Runner:
         ):
             recorder.follow([process.pid, *(worker.pid for worker in lent)])
             facts = self._open(process, task, recorder)
-            start_ns, stopped_ns = self._send(process, task, out)
+            found, stopped_ns = self._send(process, task, out)
             if not process.event("done")["answered"]:
                 self.keeper.discard(workers)  # whose queue nobody waits for
         sent = _sent(task, out, time.monotonic_ns())
         others = disturbance(neighbours.cores())
-        row = self._row(task, sent, (start_ns, stopped_ns), recorder, others)
+        row = self._row(task, sent, (found, stopped_ns), recorder, others)
         sent.trace.save(out / BATCHES_FILE)
         (out / TRACE_FILE).unlink()
         simulated = any(bool(engine["simulated"]) for engine in facts)
@@ -128,15 +132,11 @@ class Runner:
         _wait(process, "engines", line)
         facts: list[Facts] = process.event("engines")["facts"]  # type: ignore[assignment]  # JSON
         recorder.engines(facts, [device for _, device in task.harness.worker_devices()])
-        _wait(process, "start", line)
+        _wait(process, "start", _within(line, self.warm_up_s))
         return facts
 
-    def _send(self, process: Supervisor, task: Task, out: Path) -> tuple[int | None, int]:
-        """Let the load run until the rule is met.
-
-        Returns:
-            Where its beginning ends, if the rule is met; and when it was stopped.
-        """
+    def _send(self, process: Supervisor, task: Task, out: Path) -> tuple[Window | None, int]:
+        """Let the load run until the rule is met; return its window then, and when it stopped."""
         is_open = task.load.kind not in CLOSED
         watch = Watch(
             TraceReader(out / TRACE_FILE),
@@ -154,7 +154,7 @@ class Runner:
                 process.send("stop")
 
         _wait(process, "done", look)
-        return watch.start_ns, stopped_ns[0] if stopped_ns else time.monotonic_ns()
+        return watch.window, stopped_ns[0] if stopped_ns else time.monotonic_ns()
 
     def _line(self, label: str) -> Callable[[], None]:
         return _nothing if self.screen is None else WaitingLine(label, self.screen)
@@ -169,18 +169,21 @@ class Runner:
         self,
         task: Task,
         sent: Sent,
-        times: tuple[int | None, int],
+        ended: tuple[Window | None, int],
         recorder: Recorder,
         others: str,
     ) -> Row:
-        """Return the row of what was sent between two times."""
+        """Return the row of a window, or without one of all that was sent up to a time."""
         is_open = task.load.kind not in CLOSED
-        start_ns, stopped_ns = times
-        steady = judged(sent.trace, start_ns, stopped_ns, by_latency=is_open)
+        enough, until_ns = ended
+        start_ns = None
+        if enough is not None:
+            start_ns, until_ns = enough.start_ns, enough.end_ns
+        steady = judged(sent.trace, start_ns, until_ns, by_latency=is_open)
         if steady is None:
-            window = _whole(sent, stopped_ns)
+            window = _whole(sent, until_ns)
         else:
-            window = Window(steady.start_ns, stopped_ns if is_open else steady.end_ns)
+            window = Window(steady.start_ns, until_ns if is_open else steady.end_ns)
         found = {} if window is None else figures(sent, window)
         seen = recorder.finish(window, int(found.get("samples", 0)))
         if not found:
@@ -242,6 +245,18 @@ def _wait(process: Supervisor, event: str, each: Callable[[], None]) -> None:
     if not process.wait_for(event, look, _LOOK_S):
         assert process.interrupted is not None, "nothing else ends a point early"
         raise Stopped(process.interrupted)
+
+
+def _within(each: Callable[[], None], limit_s: float) -> Callable[[], None]:
+    """Return `each`, which raises WorkerError when it is called after so many s."""
+    end_s = time.monotonic() + limit_s
+
+    def look() -> None:
+        each()
+        if time.monotonic() > end_s:
+            raise WorkerError(f"warm-up is not over after {limit_s:g} s: the engine hangs")
+
+    return look
 
 
 def _devices(telemetry: DeviceTelemetry | None) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sut.record.trace import BATCH_FIELDS
+from sut.record.trace import BATCH_FIELDS, Window
 from sut.sweep.steady import is_enough, judge
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class Watch:
         self._batches, self._judged = 0, 0
         self._end_s = time.monotonic() + rule.limit_s
         self._samples = 0
-        self.start_ns: int | None = None
-        """Where the beginning ends, once the measurement is enough."""
+        self.window: Window | None = None
+        """What is enough, once it is."""
 
     def is_over(self) -> bool:
         """Read what is new; return whether the measurement may end."""
@@ -66,7 +66,7 @@ class Watch:
         requests = samples[ended > found.start_ns].sum() / self._request_batch
         if not is_enough(found, self._rule, requests, by_latency=self._by_latency):
             return False
-        self.start_ns = found.start_ns
+        self.window = Window(found.start_ns, found.end_ns)
         return True
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Better = Literal["higher", "lower"]
 _HIGHER = ("samples_per_s", "requests_per_s", "tokens_per_s", "streams", "accuracy")
-_LOWER = ("energy_", "power_w", "memory_bytes", "late_share")
+_LOWER = ("energy_", "power_w", "memory_bytes", "late_share", "unanswered")
 # Names in a configuration that say what was measured, where no hash is known.
 _NAMES = {"Benchmark": "benchmark", "Model": "model", "Dataset": "data"}
 # What trees of v0.5 call three of them (v0.5/tools/submission/submission-checker.py).

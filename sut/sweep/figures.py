@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sut.base.errors import WorkerError
 from sut.record.result import PERCENTILES
 from sut.record.table import PARTS
 from sut.sweep.steady import T_95, WINDOWS
@@ -36,11 +37,14 @@ class Sent:
     """What a load did.
 
     Attributes:
-        trace: its batches and queries, none missing.
+        trace: its batches and queries; none may be missing.
         scheduled_ns: when each request was due, [R], in the order of their samples.
         request_batch: samples of a request.
         concurrency: requests in flight, in a closed loop; None in an open one.
         seen_ns: until when answers were waited for.
+
+    Raises:
+        WorkerError: the trace reached its bound, and thinned itself.
     """
 
     trace: Trace
@@ -48,6 +52,14 @@ class Sent:
     request_batch: int
     concurrency: int | None
     seen_ns: int
+
+    def __post_init__(self) -> None:
+        """Refuse a trace that has only a part of what was sent."""
+        if self.trace.one_in > 1 or self.trace.first_samples is not None:
+            raise WorkerError(
+                "the trace has only a part of the batches or requests, so its figures would be "
+                "wrong. Lower --limit-s or the rate."
+            )
 
 
 def figures(sent: Sent, window: Window) -> dict[str, float]:

@@ -133,8 +133,8 @@ def _one_a_setting(folder: Path, table: Table, blocks: Blocks) -> dict[Path, str
     for setting, part in by_setting(table):
         name = re.sub(r"[^A-Za-z0-9.+-]+", "-", "-".join(map(str, setting.values()))).strip("-")
         path = folder / (f"table-{name}.csv" if name else TABLE_CSV)
-        titles, rows = text.header(part, "triton"), text.lines(part, "triton")
-        found[path] = text.as_csv(titles, rows, blocks[place(setting)])
+        if rows := text.lines(part, "triton"):
+            found[path] = text.as_csv(text.header(part, "triton"), rows, blocks[place(setting)])
     return found
 
 

@@ -49,6 +49,12 @@ def _law(figures: Mapping[str, float]) -> list[str]:
             f"parts: those of a sample differ from its latency by {_time(off_ns)}; expected at "
             "most 1 us. Clocks disagree, or records are missing."
         )
+    bad = figures.get("not_finite")
+    if bad:
+        found.append(
+            f"answers: those of {bad:,.0f} samples are no numbers, so they mean nothing. Check the "
+            "model's weights and the preprocess steps; if it computes in fp16, try fp32."
+        )
     return found
 
 

@@ -116,11 +116,13 @@ class Runner:
             recorder.follow([process.pid, *(worker.pid for worker in lent)])
             facts = self._open(process, task, recorder)
             found, stopped_ns = self._send(process, task, out)
-            if not process.event("done")["answered"]:
+            done = process.event("done")
+            if not done["answered"]:
                 self.keeper.discard(workers)  # whose queue nobody waits for
         sent = _sent(task, out, time.monotonic_ns())
         others = disturbance(neighbours.cores())
-        row = self._row(task, sent, (found, stopped_ns), recorder, others)
+        bad = msgspec.convert(done["not_finite"], int)
+        row = self._row(task, sent, (found, stopped_ns), recorder, (bad, others))
         sent.trace.save(out / BATCHES_FILE)
         (out / TRACE_FILE).unlink()
         simulated = any(bool(engine["simulated"]) for engine in facts)
@@ -171,7 +173,7 @@ class Runner:
         sent: Sent,
         ended: tuple[Window | None, int],
         recorder: Recorder,
-        others: str,
+        seen_beside: tuple[int, str],
     ) -> Row:
         """Return the row of a window, or without one of all that was sent up to a time."""
         is_open = task.load.kind not in CLOSED
@@ -190,6 +192,9 @@ class Runner:
             return Row(point=dict(task.point), problem="no request was answered in time")
         if steady is not None:
             found["spread"] = steady.spread
+        bad, others = seen_beside
+        if bad:
+            found["not_finite"] = float(bad)
         return Row(
             point=dict(task.point),
             figures={**found, **_devices(seen.telemetry)},

@@ -49,7 +49,7 @@ class Rule:
     requests: int = 1_000
     least_s: float = 0.5
     limit_s: float = 10.0
-    samples: int = 5_000_000
+    samples: int = 3_500_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sut.record.thinning import DEFAULT_ROOMS
 from sut.record.trace import BATCH_FIELDS, Window
 from sut.sweep.steady import is_enough, judge
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _COLUMNS = [BATCH_FIELDS.index(name) for name in ("samples", "oldest_ns", "completed_ns")]
 # Judged only when there is this much more to judge: what was seen once is cheap to keep.
 _MORE = 1.2
+# A trace of more batches would thin itself.
+_MOST_BATCHES = int(0.9 * DEFAULT_ROOMS.batches.records)
 
 
 class Watch:
@@ -53,7 +56,7 @@ class Watch:
             self._seen.append(new[:, _COLUMNS])
             self._batches += len(new)
             self._samples += int(new[:, _COLUMNS[0]].sum())
-        if time.monotonic() >= self._end_s or self._samples >= self._rule.samples:
+        if time.monotonic() >= self._end_s or self._is_full():
             return True
         if self._batches <= _MORE * self._judged:
             return False
@@ -68,6 +71,9 @@ class Watch:
             return False
         self.window = Window(found.start_ns, found.end_ns)
         return True
+
+    def _is_full(self) -> bool:
+        return self._samples >= self._rule.samples or self._batches >= _MOST_BATCHES
 
 
 def judged(trace: Trace, start_ns: int | None, until_ns: int, *, by_latency: bool) -> Steady | None:

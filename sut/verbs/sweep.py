@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sut.config.plan import Plan
-    from sut.record.table import Table, Value
+    from sut.record.table import Row, Table, Value
     from sut.sweep.plan import Sweep
     from sut.sweep.steady import Rule
 
@@ -104,11 +104,15 @@ def _default_out(plan: Plan, sweep: Sweep) -> Path:
 def _knee_line(setting: Mapping[str, Value], table: Table) -> str:
     """Return the knee of one setting, and the peak."""
     name = f"{place(setting)}: " if setting else ""
+
+    def load(row: Row) -> str:
+        return place({axis: v for axis, v in row.point.items() if axis not in setting})
+
     found = knee(table)
     if found is None:
         return f"{name}no point was measured"
     peak = max(table.rows, key=lambda row: row.figures.get(RATE, 0.0))
     return (
-        f"{name}knee at {place(found.point)}: {found.figures[RATE]:,.6g} samples/s; peak "
-        f"{peak.figures[RATE]:,.6g} at {place(peak.point)}"
+        f"{name}knee at {load(found)}: {found.figures[RATE]:,.6g} samples/s; peak "
+        f"{peak.figures[RATE]:,.6g} at {load(peak)}"
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sut.base.errors import WorkerError
 from sut.record.trace import Window
 from sut.sweep.figures import figures
 from sut.sweep.marks import marks
@@ -109,3 +110,10 @@ def test_clocks_that_disagree_show_in_the_parts() -> None:
 
 def test_nothing_in_the_window_is_no_figure() -> None:
     assert figures(closed([2.0]), Window(50 * MS, 60 * MS)) == {}
+
+
+def test_a_trace_that_thinned_itself_is_refused() -> None:
+    sent = closed([2.0] * 10)
+
+    with pytest.raises(WorkerError, match="only a part of the batches or requests"):
+        replace(sent, trace=replace(sent.trace, one_in=2))

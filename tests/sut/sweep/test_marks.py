@@ -36,6 +36,7 @@ def test_a_good_row_has_no_mark() -> None:
         ),
         ({"turn_overs": 12.0}, "window cut short: what is in flight turned over 12.0 times"),
         ({"offered_per_s": 200.0}, "overload: 100 of 200 samples/s were answered"),
+        ({"not_finite": 7.0}, "answers: those of 7 samples are no numbers"),
         ({"unanswered": 3.0}, "unanswered: 3 of 1,000 requests had no answer"),
     ],
 )

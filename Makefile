@@ -6,6 +6,7 @@ SCENARIO ?= Offline
 SYSTEM ?= default
 BACKEND ?=
 PRECISION ?= fp16
+PLAN ?= experiments/tft.yaml
 ARGS ?=
 DIVISION ?= closed
 SUBMITTER ?=
@@ -52,7 +53,7 @@ doctor: $(SETUP) ## Show what this machine has and lacks
 	@$(BIN)/sut doctor $(ARGS)
 
 ##@ Run (BENCHMARK= SYSTEM= BACKEND= ARGS=)
-.PHONY: run server offline singlestream multistream accuracy detect serve sweep tune report run_harness
+.PHONY: run server offline singlestream multistream accuracy detect serve study sweep tune report run_harness
 run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds each
 	@$(call sut,all,--mode submission --min-duration-s 10)
 
@@ -79,6 +80,9 @@ sweep: $(SETUP) ## Measure a range of batch sizes, or of another load with ARGS=
 
 serve: $(DEV) ## Serve the model over HTTP to clients of Triton and KServe
 	@$(BIN)/sut serve -b $(BENCHMARK) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
+
+study: $(SETUP) ## Measure the variants of PLAN= (experiments/tft.yaml: a few minutes), after comparison and gate
+	@$(BIN)/sut sweep --plan $(PLAN) $(ARGS)
 
 tune: $(SETUP) ## Find the best settings and load for SCENARIO= and write them to user_confs/
 	@$(BIN)/sut tune -b $(BENCHMARK) -s $(SCENARIO) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)

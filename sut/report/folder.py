@@ -1,4 +1,4 @@
-"""What lies in a folder: a run, runs of several scenarios, a table, or a tuning; read whole.
+"""What lies in a folder: a run, runs of several scenarios, a table, a study, a tuning; read whole.
 
 Knows file names, no pages.
 """
@@ -17,6 +17,7 @@ import yaml
 
 from scenarios import scenario_names
 from sut.base.errors import ConfigError, DataError
+from sut.record import study as studies
 from sut.record import table as tables
 from sut.record import trace_reader
 from sut.record.loadgen_logs import DETAIL_FILE, started
@@ -28,6 +29,7 @@ from sut.record.run_folder import (
     SUMMARY_FILE,
     read_result,
 )
+from sut.record.study import STUDY_FILE
 from sut.record.table import TABLE_FILE
 from sut.report import tuning_story
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sut.record.result import Result
+    from sut.record.study import StudyRecord
     from sut.record.table import Table
     from sut.record.trace import Trace
     from sut.report.tuning_story import Story
@@ -110,6 +113,15 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
+class Study:
+    """The folder of a study, with the tables of its loads."""
+
+    folder: Path
+    record: StudyRecord
+    sweeps: tuple[Sweep, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tuning:
     """The folder of a tuning."""
 
@@ -117,7 +129,7 @@ class Tuning:
     story: Story
 
 
-Found = Run | Runs | Sweep | Tuning
+Found = Run | Runs | Sweep | Study | Tuning
 
 
 def read(folder: Path) -> Found | None:
@@ -130,8 +142,11 @@ def read(folder: Path) -> Found | None:
     if not folder.is_dir():
         what = "is a file; expected its folder" if folder.exists() else "no such folder"
         raise ConfigError(f"{folder}: {what}. Name one that `sut` wrote results into.")
-    if (path := folder / TABLE_FILE).is_file():
-        return Sweep(folder, tables.decode(_bytes(path), str(path)))
+    if (folder / TABLE_FILE).is_file():
+        return _sweep(folder)
+    if (path := folder / STUDY_FILE).is_file():
+        record = studies.read(path)
+        return Study(folder, record, tuple(_sweep(folder / inner) for inner in record.tables))
     if (path := folder / tuning_story.DATA_FILE).is_file():
         return Tuning(folder, tuning_story.read(path))
     if (folder / SUMMARY_FILE).is_file():
@@ -140,6 +155,11 @@ def read(folder: Path) -> Found | None:
     order = dict(zip(scenario_names(), itertools.count(), strict=False))
     runs = sorted(map(_run, inner), key=lambda run: order.get(run.result.scenario, len(order)))
     return Runs(folder, tuple(runs)) if runs else None
+
+
+def _sweep(folder: Path) -> Sweep:
+    path = folder / TABLE_FILE
+    return Sweep(folder, tables.decode(_bytes(path), str(path)))
 
 
 def trace_of(folder: Path, result: Result | None = None) -> Trace | None:

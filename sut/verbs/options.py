@@ -117,10 +117,15 @@ _SAME_NAME = (
 )
 
 
-def add_benchmark(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """Add -b, which every verb with a benchmark requires."""
+def add_benchmark(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, required: bool = True
+) -> None:
+    """Add -b; every verb with a benchmark requires it, unless something else can name it."""
     parser.add_argument(
-        "-b", "--benchmark", required=True, help="a benchmark's name, or the path of its YAML file"
+        "-b",
+        "--benchmark",
+        required=required,
+        help="a benchmark's name, or the path of its YAML file",
     )
 
 

@@ -13,8 +13,8 @@ from sut.base.errors import EXIT_VALID, ConfigError
 from sut.base.files import not_writable, write_whole
 from sut.record.submitted import Submission
 from sut.report import folder as folders
-from sut.report import page, run, sweep, tree, tuning
-from sut.report.folder import Run, Runs, Sweep, Tuning
+from sut.report import page, run, study, sweep, tree, tuning
+from sut.report.folder import Run, Runs, Study, Sweep, Tuning
 from sut.report.section import assemble
 from sut.submission.overview import is_tree, overview
 
@@ -31,8 +31,9 @@ EXAMPLES = """examples:
 """
 PAGE = "report.html"
 _KINDS = (
-    "table.json (sut sweep, sut import), report.json (sut tune), summary.json (sut run), folders "
-    "with summary.json (several scenarios), or closed/, open/ (a submission)"
+    "table.json (sut sweep, sut import), study.json (sut sweep --plan), report.json (sut tune), "
+    "summary.json (sut run), folders with summary.json (several scenarios), or closed/, open/ (a "
+    "submission)"
 )
 
 
@@ -56,12 +57,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     """Write the page; return 0."""
     found = [_found(path) for path in arguments.folders]
     out = _out(arguments.out, arguments.folders, found)
-    tables = [one.table for one in found if isinstance(one, Sweep)]
-    asked: list[float] = arguments.budgets_ms or []
-    draw = partial(
-        sweep.section, budgets_ms=asked or sweep.budgets_for(tables), are_asked=bool(asked)
-    )
-    sections = [section for one in found for section in _sections(one, draw)]
+    sections = sections_of(found, arguments.budgets_ms or [])
     text = assemble(sections)
     try:
         write_whole({out: text})
@@ -74,6 +70,21 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     else:
         print(f"Report: {out}")
     return EXIT_VALID
+
+
+def sections_of(found: Sequence[Found | Submission], asked: Sequence[float]) -> list[Section]:
+    """Return what a page says of folders.
+
+    Args:
+        found: what lies in them.
+        asked: budgets of p99 in ms; empty: those that the rows of all tables lie around.
+    """
+    studies = [sweep for one in found if isinstance(one, Study) for sweep in one.sweeps]
+    tables = [one.table for one in (*found, *studies) if isinstance(one, Sweep)]
+    draw = partial(
+        sweep.section, budgets_ms=asked or sweep.budgets_for(tables), are_asked=bool(asked)
+    )
+    return [section for one in found for section in _sections(one, draw)]
 
 
 def _found(folder: Path) -> Found | Submission:
@@ -93,6 +104,8 @@ def _sections(found: Found | Submission, draw: Callable[[Sweep], Section]) -> li
             return [run.section(one) for one in found.runs]
         case Sweep():
             return [draw(found)]
+        case Study():
+            return [study.section(found), *map(draw, found.sweeps)]
         case Tuning():
             return [tuning.section(found.story)]
         case _:

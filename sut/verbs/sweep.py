@@ -18,7 +18,7 @@ from sut.sweep.files import TABLE_MD, Files
 from sut.sweep.plan import Planner
 from sut.sweep.runner import Runner
 from sut.sweep.session import USUAL_S, Session
-from sut.verbs import continuing, sweep_options
+from sut.verbs import continuing, study, sweep_options
 
 if TYPE_CHECKING:
     import argparse
@@ -34,6 +34,7 @@ EXAMPLES = """examples:
   sut sweep -b efficientnet-lite0 --load closed --concurrency 8:256:8 --request-batch 16
   sut sweep -b resnet50 --system r740_4xt4 --load poisson --qps 1000:16000:x2 --slots 4,8
   sut sweep -b efficientnet-lite0 --precision fp32,int8 --batches 1,8,32 --dry-run
+  sut sweep --plan experiments/tft.yaml
 After an interrupt, the same command continues where it stopped. The rules are in docs/sweeps.md.
 """
 
@@ -46,6 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Sweep; return the exit code: 3 if a point could not be measured."""
+    if arguments.plan is not None:
+        return study.main(arguments, command)
+    if arguments.benchmark is None:
+        raise ConfigError("-b: no benchmark; expected -b NAME, or --plan FILE.")
     rule = sweep_options.rule_of(arguments)
     sweep = sweep_options.sweep_of(arguments)
     planner = Planner(sweep)

@@ -41,7 +41,14 @@ _RULE = Rule()
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `sut sweep`."""
     what = parser.add_argument_group("what")
-    add_benchmark(what)
+    what.add_argument(
+        "--plan",
+        type=Path,
+        metavar="FILE",
+        help="a YAML file with the variants of a study, instead of all other options but --out, "
+        "--fresh, --dry-run and --json: docs/study.md",
+    )
+    add_benchmark(what, required=False)
     add_options(what, "--system", "--model", "--data")
     what.add_argument(
         "--out", type=Path, metavar="DIR", help="folder (default: runs/sweep-SYSTEM-BENCHMARK-LOAD)"

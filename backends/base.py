@@ -29,6 +29,7 @@ BACKENDS: Mapping[str, str] = {
     "simulated": "backends.simulated.engine",
     "tensorrt": "backends.tensorrt.engine",
     "torch": "backends.torch.engine",
+    "triton": "backends.triton.engine",
 }
 
 # Backends that prepare every batch size that they run on a GPU: to compile it takes seconds.
@@ -36,6 +37,9 @@ PREPARES_SIZES = frozenset({"tensorrt", "torch"})
 
 # Backends that need neither a model file nor samples.
 WITHOUT_MODEL = frozenset({"null", "simulated"})
+
+# Backends whose model lies on another machine: they need samples, but no model file.
+REMOTE = frozenset({"triton"})
 
 OptionValue: TypeAlias = "str | int | float | bool"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backends.base import WITHOUT_MODEL, TensorSpec
+from backends.base import REMOTE, WITHOUT_MODEL, TensorSpec
 from data.model import resolve_model
 from data.preprocess import prepare
 from sut.base.progress import show_progress
@@ -31,7 +31,8 @@ def resolve_workload(benchmark: Benchmark, backend: str, model: Path | None) -> 
     Raises:
         SutError: the model is missing or is not the expected one.
     """
-    found = None if backend in WITHOUT_MODEL else resolve_model(benchmark, model)
+    elsewhere = backend in WITHOUT_MODEL or backend in REMOTE
+    found = None if elsewhere else resolve_model(benchmark, model)
     return Workload(
         benchmark=benchmark.name,
         loadgen_model=benchmark.loadgen_name,

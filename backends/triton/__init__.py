@@ -1,0 +1,1 @@
+"""A remote server of the Open Inference Protocol, such as Triton or `sut serve`, as an engine."""

@@ -91,6 +91,7 @@ class Door:
         self.refusal: str | None = None
         """Why nothing more is accepted; None: everything is well."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._unissued: list[_Held] = []
 
     def open(self, queries: GivenQueries, front: Front, pages: Page) -> None:
         """Start to accept requests; called on the server's thread, inside its loop."""
@@ -136,10 +137,11 @@ class Door:
         length, header_length = self._checked(headers)
         self.held_bytes += length
         try:
-            body = await _body(receive)
-            if body is None:
+            message = await receive()
+            if message["type"] == "http.disconnect":
                 return
-            request = self._codec.read(body, header_length)
+            # The connection hands over whole bodies: see sut.load.http_server.
+            request = self._codec.read(message["body"], header_length)
             query = await self._run(request)
             took_ns = time.monotonic_ns() - came_ns
             if query.failed:
@@ -168,10 +170,23 @@ class Door:
         query = _Held(request.arrays, samples, time.monotonic_ns())
         query.answered = self._loop.create_future()
         self.waiting += samples
-        self._front.issue_query(*self._queries.add(query))
+        if not self._unissued:
+            self._loop.call_soon(self._issue)
+        self._unissued.append(query)
         # Even if this client goes away: what was issued is answered, and counted down then.
         await query.answered
         return query
+
+    def _issue(self) -> None:
+        """Issue together what was read in one turn of the loop."""
+        ids: list[int] = []
+        indices: list[int] = []
+        for query in self._unissued:
+            of_query = self._queries.add(query)
+            ids += of_query[0]
+            indices += of_query[1]
+        self._unissued.clear()
+        self._front.issue_query(ids, indices)
 
     def _checked(self, headers: dict[bytes, bytes]) -> tuple[int, int | None]:
         """Return the lengths of the body and of its JSON; raise Refused before it is read."""
@@ -207,20 +222,3 @@ class Door:
         self.statistics.responses[refused.status] += 1
         await send({"type": "http.response.start", "status": refused.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """Return the body of a request; None: its client is gone."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        return None
-    body: bytes = message["body"]
-    if not message["more_body"]:
-        return body
-    chunks = [body]
-    while message["more_body"]:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        chunks.append(message["body"])
-    return b"".join(chunks)

@@ -82,7 +82,9 @@ class Pages:
                 Route(f"{own}/stats", self._statistics),
                 Route(f"{own}/infer", self._infer, methods=["POST"]),
             ]
-        return Starlette(routes=routes, exception_handlers={HTTPException: _error})
+        application = Starlette(routes=routes, exception_handlers={HTTPException: _error})
+        application.router.redirect_slashes = False  # a path is right or wrong
+        return application
 
     async def _server(self, request: Request) -> Response:
         return _json({"name": NAME, "version": __version__, "extensions": _EXTENSIONS})

@@ -49,6 +49,14 @@ class TimedProtocol(HttpToolsProtocol):
             self.waits_since_s = self.loop.time()
         super().data_received(data)
 
+    def on_body(self, body: bytes) -> None:
+        """See httptools. The door, which knows the length, has refused what is too long.
+
+        Uvicorn's own pauses at every 64 KiB and wakes whoever waits for the body.
+        """
+        if not self.cycle.response_complete:
+            self.cycle.body += body
+
     def on_message_complete(self) -> None:
         """See httptools: the request is here."""
         super().on_message_complete()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _PARTS = ("compute_input", "compute_infer", "compute_output")
 _CACHE = ("cache_hit", "cache_miss")
 _NS_PER_US = 1_000
+_NS_PER_MS = 1_000_000
 
 
 class Duration:
@@ -49,7 +50,7 @@ class Statistics:
         self._success, self._fail, self._queue = Duration(), Duration(), Duration()
         self._parts = [Duration() for _ in _PARTS]
         self._samples = 0
-        self._last_ms = 0
+        self._last_ns = 0
         self._batches: dict[int, list[Duration]] = {}
         self.responses: Counter[int] = Counter()
         """Answers by HTTP status, of inference requests and all others."""
@@ -59,21 +60,17 @@ class Statistics:
         parts = self._batches.get(run.samples)
         if parts is None:
             parts = self._batches[run.samples] = [Duration() for _ in _PARTS]
-        for part, ns in zip(parts, _parts_ns(run), strict=True):
-            part.add(ns)
+        requests = len(run.parts)
+        for of_size, of_all, ns in zip(parts, self._parts, _parts_ns(run), strict=True):
+            of_size.add(ns)
+            of_all.ns += requests * ns
 
     def answered(self, query: GivenQuery, ns: int) -> None:
         """Count a query that was answered `ns` after it came."""
         self._success.add(ns)
-        self._queue.add(max(0, query.runs[0].started_ns - query.arrived_ns))
-        if len(query.runs) == 1:
-            spent = _parts_ns(query.runs[0])
-        else:
-            spent = tuple(map(sum, zip(*map(_parts_ns, query.runs), strict=True)))
-        for part, part_ns in zip(self._parts, spent, strict=True):
-            part.add(part_ns)
+        self._queue.ns += query.started_ns - query.arrived_ns
         self._samples += query.samples
-        self._last_ms = time.time_ns() // 1_000_000
+        self._last_ns = time.time_ns()
 
     def failed(self, ns: int) -> None:
         """Count a query that an engine failed to answer."""
@@ -84,6 +81,8 @@ class Statistics:
         batches = [
             {"batch_size": size, **_shown(parts)} for size, parts in sorted(self._batches.items())
         ]
+        for part in (self._queue, *self._parts):
+            part.count = self._success.count  # one of each for every request
         inference = {
             "success": self._success.shown(),
             "fail": self._fail.shown(),
@@ -94,7 +93,7 @@ class Statistics:
         of_model = {
             "name": self._model,
             "version": VERSION,
-            "last_inference": self._last_ms,
+            "last_inference": self._last_ns // _NS_PER_MS,
             "inference_count": self._samples,
             "execution_count": self._executions,
             "inference_stats": inference,

@@ -38,11 +38,20 @@ class GivenQuery:
         samples: how many.
         arrived_ns: on time.monotonic_ns().
         pieces: the outputs so far: first sample, and one array an output, the query's own.
-        runs: the batches that it was part of.
+        started_ns: when the first batch with samples of it was taken.
         failed: a batch of it failed.
     """
 
-    __slots__ = ("arrays", "arrived_ns", "failed", "left", "number", "pieces", "runs", "samples")
+    __slots__ = (
+        "arrays",
+        "arrived_ns",
+        "failed",
+        "left",
+        "number",
+        "pieces",
+        "samples",
+        "started_ns",
+    )
 
     def __init__(self, arrays: tuple[Array, ...], samples: int, arrived_ns: int) -> None:
         self.arrays = arrays
@@ -50,7 +59,7 @@ class GivenQuery:
         self.arrived_ns = arrived_ns
         self.number = 0
         self.pieces: deque[tuple[int, tuple[Array, ...]]] = deque()
-        self.runs: list[Run] = []
+        self.started_ns = 0
         self.failed = False
 
     def outputs(self) -> tuple[Array, ...]:
@@ -74,6 +83,7 @@ class Run:
     """One batch on an engine; times on time.monotonic_ns().
 
     Attributes:
+        parts: whose samples it had.
         samples: its size.
         started_ns: the worker took it.
         ready_ns: its tensors lay together.
@@ -81,6 +91,7 @@ class Run:
         ended_ns: the outputs were with their queries.
     """
 
+    parts: list[Part]
     samples: int
     started_ns: int
     ready_ns: int
@@ -151,11 +162,11 @@ class GivenQueries:
         """See sut.serve.dispatcher.Outlets.complete."""
         run = self._runs.pop(ids[0], None)
         done: list[GivenQuery] = []
-        for query, _, samples in self.parts(ids):
+        for query, _, samples in self.parts(ids) if run is None else run.parts:
             if responses is None:
                 query.failed = True
-            elif run is not None:
-                query.runs.append(run)
+            elif run is not None and not query.started_ns:
+                query.started_ns = run.started_ns
             if samples == query.samples or self._is_last(query, samples):
                 del self._queries[query.number]
                 done.append(query)

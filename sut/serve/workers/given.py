@@ -94,4 +94,4 @@ class GivenExecutor(Executor):
             rows = tuple(output[at : at + count] for output in whole) if len(parts) > 1 else whole
             query.pieces.append((first, rows))
             at += count
-        self._queries.ran(indices, Run(at, *times_ns, time.monotonic_ns()))
+        self._queries.ran(indices, Run(parts, at, *times_ns, time.monotonic_ns()))

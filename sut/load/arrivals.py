@@ -37,12 +37,13 @@ def poisson(qps: float, seed: int) -> Blocks:
         yield times.astype(np.int64)
 
 
-def constant(qps: float) -> Blocks:
-    """Yield times at a distance of 1/qps, without end."""
+def constant(qps: float, count: int = 0) -> Blocks:
+    """Yield times at a distance of 1/qps: so many, or for 0 without end."""
     first = 0
-    while True:
-        yield ((first + np.arange(_BLOCK)) * (NS_PER_S / qps)).astype(np.int64)
-        first += _BLOCK
+    while not count or first < count:
+        size = min(_BLOCK, count - first) if count else _BLOCK
+        yield ((first + np.arange(size)) * (NS_PER_S / qps)).astype(np.int64)
+        first += size
 
 
 def replay(path: Path, speed: float = 1.0) -> Blocks:

@@ -32,6 +32,7 @@ class LoadSpec:
         request_batch: samples of a request.
         concurrency: requests in flight, in a closed loop.
         qps: requests/s, of poisson and constant.
+        requests: of constant; 0: without end.
         seed: of poisson.
         recorded: the file of arrival times, of replay.
         speed: of replay: 2.0 sends the recorded requests in half of the time.
@@ -41,6 +42,7 @@ class LoadSpec:
     request_batch: int = 1
     concurrency: int = 1
     qps: float = 0.0
+    requests: int = 0
     seed: int = 0
     recorded: str = ""
     speed: float = 1.0
@@ -84,7 +86,7 @@ def load_of(spec: LoadSpec, samples: int, trace: Recorder) -> Load:
     if spec.kind == "poisson":
         times = arrivals.poisson(spec.qps, spec.seed)
     elif spec.kind == "constant":
-        times = arrivals.constant(spec.qps)
+        times = arrivals.constant(spec.qps, spec.requests)
     else:
         times = arrivals.replay(Path(spec.recorded), spec.speed)
     return OpenLoop(times, spec.request_batch, samples, trace)

@@ -100,6 +100,12 @@ def figures(sent: Sent, window: Window) -> dict[str, float]:
     return found
 
 
+def latencies_ns(sent: Sent) -> Array:
+    """Return the latency of every request, [R]; -1 without an answer."""
+    done = _done_ns(sent)
+    return np.where(done == _NEVER, -1, done - sent.scheduled_ns)
+
+
 def _done_ns(sent: Sent) -> Array:
     """Return when the last sample of each request was answered, [R]; _NEVER without an answer."""
     done = np.full(len(sent.scheduled_ns) * sent.request_batch, _NEVER)

@@ -24,7 +24,7 @@ from sut.record.trace_reader import TraceReader
 from sut.run.live import LiveLine, Progress, WaitingLine
 from sut.run.point import PointRequest
 from sut.run.supervisor import Supervisor
-from sut.sweep.figures import Sent, figures
+from sut.sweep.figures import Sent, figures, latencies_ns
 from sut.sweep.marks import marks
 from sut.sweep.watch import Watch, judged
 from sut.telemetry.neighbours import Neighbours, disturbance
@@ -68,6 +68,27 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class _Ran:
+    """What a point's process left.
+
+    Attributes:
+        sent: what its load did.
+        facts: of each engine.
+        window: in which the rule was met; None: it was not.
+        stopped_ns: when it was told to stop, or ended by itself.
+        not_finite: samples whose answer is not a number.
+        others: what other processes did meanwhile, or an empty text.
+    """
+
+    sent: Sent
+    facts: Sequence[Facts]
+    window: Window | None
+    stopped_ns: int
+    not_finite: int
+    others: str
+
+
+@dataclass(frozen=True, slots=True)
 class Runner:
     """Measures points, one after the other, each in a folder of its own.
 
@@ -77,6 +98,7 @@ class Runner:
         rule: when a point is measured well enough.
         screen: where the live line goes; None: nowhere.
         warm_up_s: an engine that is not warm after so long hangs.
+        drain_s: after the last request, how long to wait for answers.
     """
 
     folder: Path
@@ -84,6 +106,7 @@ class Runner:
     rule: Rule
     screen: Screen | None
     warm_up_s: float = WARM_UP_LIMIT_S
+    drain_s: float = 5.0
 
     def measure(self, task: Task) -> Measured:
         """Measure a point. One that fails is a row with a problem.
@@ -102,31 +125,45 @@ class Runner:
         row = msgspec.structs.replace(row, folder=name)
         return Measured(row, facts, time.monotonic() - start_s, code)
 
+    def latencies_ns(self, task: Task) -> list[int]:
+        """Send a load that ends by itself; return the latency of each request, -1 without one.
+
+        Raises:
+            SutError: the point failed.
+            Stopped: a signal came.
+        """
+        out = _new_folder(self.folder)
+        ran = self._run(task, out, Recorder(task.harness.backend, (), out))
+        found: list[int] = latencies_ns(ran.sent).tolist()
+        return found
+
     def _measured(self, task: Task, out: Path) -> tuple[Row, dict[str, str]]:
-        harness = task.harness
-        workers = harness.process_workers()
-        recorder = Recorder(harness.backend, harness.devices, out)
+        recorder = Recorder(task.harness.backend, task.harness.devices, out)
+        ran = self._run(task, out, recorder)
+        row = self._row(task, ran, recorder)
+        simulated = any(bool(engine["simulated"]) for engine in ran.facts)
+        return msgspec.structs.replace(row, simulated=simulated), _plain(ran.facts[0])
+
+    def _run(self, task: Task, out: Path, recorder: Recorder) -> _Ran:
+        """Let the load of a point run to its end."""
+        workers = task.harness.process_workers()
         neighbours = Neighbours(own_s=self.keeper.busy_s)
         with (
             recorder,
             (out / LOG_FILE).open("ab") as log,
             self.keeper.lend(workers, log) as lent,
-            Supervisor(_request(task, out, lent), MODULE) as process,
+            Supervisor(self._request(task, out, lent), MODULE) as process,
         ):
             recorder.follow([process.pid, *(worker.pid for worker in lent)])
             facts = self._open(process, task, recorder)
-            found, stopped_ns = self._send(process, task, out)
+            window, stopped_ns = self._send(process, task, out)
             done = process.event("done")
-            if not done["answered"]:
-                self.keeper.discard(workers)  # whose queue nobody waits for
         sent = _sent(task, out, time.monotonic_ns())
-        others = disturbance(neighbours.cores())
-        bad = msgspec.convert(done["not_finite"], int)
-        row = self._row(task, sent, (found, stopped_ns), recorder, (bad, others))
         sent.trace.save(out / BATCHES_FILE)
         (out / TRACE_FILE).unlink()
-        simulated = any(bool(engine["simulated"]) for engine in facts)
-        return msgspec.structs.replace(row, simulated=simulated), _plain(facts[0])
+        others = disturbance(neighbours.cores())
+        bad = msgspec.convert(done["not_finite"], int)
+        return _Ran(sent, facts, window, stopped_ns, bad, others)
 
     def _open(self, process: Supervisor, task: Task, recorder: Recorder) -> Sequence[Facts]:
         """Wait until the engines are warm; return their facts."""
@@ -158,6 +195,16 @@ class Runner:
         _wait(process, "done", look)
         return watch.window, stopped_ns[0] if stopped_ns else time.monotonic_ns()
 
+    def _request(self, task: Task, out: Path, lent: Sequence[Lent]) -> PointRequest:
+        return PointRequest(
+            out_dir=str(out.absolute()),
+            workload=task.workload,
+            harness=task.harness,
+            load=task.load,
+            drain_s=self.drain_s,
+            lent=tuple(lent),
+        )
+
     def _line(self, label: str) -> Callable[[], None]:
         return _nothing if self.screen is None else WaitingLine(label, self.screen)
 
@@ -167,20 +214,12 @@ class Runner:
         progress = Progress(TraceReader(out / TRACE_FILE))
         return LiveLine(label, progress, Expected(), self.screen)
 
-    def _row(
-        self,
-        task: Task,
-        sent: Sent,
-        ended: tuple[Window | None, int],
-        recorder: Recorder,
-        seen_beside: tuple[int, str],
-    ) -> Row:
+    def _row(self, task: Task, ran: _Ran, recorder: Recorder) -> Row:
         """Return the row of a window, or without one of all that was sent up to a time."""
-        is_open = task.load.kind not in CLOSED
-        enough, until_ns = ended
-        start_ns = None
-        if enough is not None:
-            start_ns, until_ns = enough.start_ns, enough.end_ns
+        sent, is_open = ran.sent, task.load.kind not in CLOSED
+        start_ns, until_ns = None, ran.stopped_ns
+        if ran.window is not None:
+            start_ns, until_ns = ran.window.start_ns, ran.window.end_ns
         steady = judged(sent.trace, start_ns, until_ns, by_latency=is_open)
         if steady is None:
             window = _whole(sent, until_ns)
@@ -192,25 +231,14 @@ class Runner:
             return Row(point=dict(task.point), problem="no request was answered in time")
         if steady is not None:
             found["spread"] = steady.spread
-        bad, others = seen_beside
-        if bad:
-            found["not_finite"] = float(bad)
+        if ran.not_finite:
+            found["not_finite"] = float(ran.not_finite)
         return Row(
             point=dict(task.point),
             figures={**found, **_devices(seen.telemetry)},
             windows=() if steady is None else steady.rates,
-            marks=(*marks(found, steady, self.rule, others), *seen.findings),
+            marks=(*marks(found, steady, self.rule, ran.others), *seen.findings),
         )
-
-
-def _request(task: Task, out: Path, lent: Sequence[Lent]) -> PointRequest:
-    return PointRequest(
-        out_dir=str(out.absolute()),
-        workload=task.workload,
-        harness=task.harness,
-        load=task.load,
-        lent=tuple(lent),
-    )
 
 
 def _sent(task: Task, out: Path, seen_ns: int) -> Sent:

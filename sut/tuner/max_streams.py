@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 MOST_STREAMS = 1 << 20
 
@@ -74,3 +74,14 @@ def find_edge(measure: Callable[[int], Tried], start: int, resolution: float = 0
     best = max((t for t in tried if t.fits), key=lambda t: t.streams, default=None)
     failing = min((t for t in tried if not t.fits), key=lambda t: t.streams, default=None)
     return Edge(best, failing, tuple(tried))
+
+
+def percentile_ns(latencies_ns: Sequence[int], share: float) -> float:
+    """Return the latency that a share of the queries does not exceed; at 1 the longest.
+
+    Args:
+        latencies_ns: of every query; negative for one without all its answers.
+        share: above 0, up to 1.
+    """
+    whole = sorted(latency if latency >= 0 else float("inf") for latency in latencies_ns)
+    return whole[min(int(share * len(whole)), len(whole) - 1)]

@@ -15,38 +15,40 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from sut.base import environment
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
-from sut.base.subprocess_call import run_module
 from sut.config.plan import Plan, resolve
 from sut.config.prepare import prepared_workload
-from sut.load.interval import StreamsRequest, percentile_ns
-from sut.record.run_folder import LOG_FILE, SUMMARY_FILE, RunFolder
+from sut.load.loads import LoadSpec
+from sut.record.run_folder import SUMMARY_FILE, RunFolder
 from sut.serve.workers.keeper import Keeper
-from sut.tuner.max_streams import Edge, Tried, find_edge
+from sut.sweep.runner import Runner
+from sut.sweep.steady import Rule
+from sut.sweep.task import Task
+from sut.tuner.max_streams import Edge, Tried, find_edge, percentile_ns
 from sut.verbs.options import add_benchmark, add_options, as_arguments, out_folder
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable
 
-    from sut.config.settings import HarnessSettings, Lent
+    from sut.config.settings import HarnessSettings
     from sut.config.workload import Workload
 
     Send = Callable[[int], list[int]]
-    Lend = Callable[[Sequence[tuple[str, str]]], AbstractContextManager[list[Lent]]]
 
 EXAMPLES = """examples:
   sut max-streams -b resnet50 --system r740_4xt4 --interval-ms 50
   sut max-streams -b my.yaml --interval-ms 33.3 --bound-ms 100 --percentile 99
 """
-MS = 1e6
+MS, MS_PER_S = 1e6, 1e3
 GENERATOR = "own open-loop generator; not a LoadGen result"
 _PERCENT = 100.0
 _LEAST_QUERIES = 20
+# How long to wait for answers after the last query. A queue that grew is not waited for.
+_DRAIN_INTERVALS, _LEAST_DRAIN_S = 20, 0.5
+# Every query of a try counts, however steady they are.
+TO_ITS_END = Rule(turn_overs=math.inf, limit_s=math.inf)
 _FIRST_GUESS = 64
 
 
@@ -114,9 +116,11 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         return tried
 
     name = f"{plan.benchmark.name}-max-streams"
+    drain_s = max(_DRAIN_INTERVALS * arguments.interval_ms / MS_PER_S, _LEAST_DRAIN_S)
     with out_folder(arguments.out, name) as out, RunFolder(out) as folder:
-        with Keeper() as keeper, (out / LOG_FILE).open("ab") as log:
-            send = _sender(arguments, plan, workload, partial(keeper.lend, log=log))
+        with Keeper() as keeper:
+            runner = Runner(out, keeper, TO_ITS_END, None, drain_s=drain_s)
+            send = _sender(arguments, plan, workload, runner)
             edge = find_edge(partial(measure, send), arguments.start)
         summary = _summary(arguments, plan, edge, command)
         folder.write_json(SUMMARY_FILE, summary)
@@ -138,18 +142,15 @@ def _check(arguments: argparse.Namespace) -> None:
         )
 
 
-def _sender(arguments: argparse.Namespace, plan: Plan, workload: Workload, lend: Lend) -> Send:
-    interval_ns = int(arguments.interval_ms * MS)
-    queries = max(_LEAST_QUERIES, round(arguments.seconds * 1e9 / interval_ns))
+def _sender(arguments: argparse.Namespace, plan: Plan, workload: Workload, runner: Runner) -> Send:
+    interval_s = arguments.interval_ms / MS_PER_S
+    queries = max(_LEAST_QUERIES, round(arguments.seconds / interval_s))
 
     def send(streams: int) -> list[int]:
         is_held = isinstance(arguments.max_batch_size, int)
-        harness = _shared(plan.harness, streams, is_held)
-        with lend(harness.process_workers()) as lent:
-            request = StreamsRequest(workload, harness, streams, interval_ns, queries, tuple(lent))
-            body, files = msgspec.json.encode(request), [worker.fd for worker in lent]
-            answer = run_module("sut.load.interval", body, "max-streams", files)
-        return msgspec.json.decode(answer, type=list[int])
+        own = replace(plan, harness=_shared(plan.harness, streams, is_held))
+        load = LoadSpec("constant", request_batch=streams, qps=1 / interval_s, requests=queries)
+        return runner.latencies_ns(Task({"streams": streams}, {}, own, workload, load))
 
     return send
 

@@ -29,6 +29,13 @@ def test_constant_times_do_not_drift() -> None:
     assert times[[0, 1, 3, 6_000]].tolist() == [0, 333_333_333, 1_000_000_000, 2_000_000_000_000]
 
 
+def test_a_number_of_constant_times_ends() -> None:
+    times = np.concatenate(list(constant(1_000, 5_000)))
+
+    assert len(times) == 5_000
+    assert times[-1] == 4_999_000_000
+
+
 def test_recorded_times_start_at_0_and_are_played_faster(tmp_path: Path) -> None:
     file = tmp_path / "arrivals.txt"
     file.write_text("# s\n10.0\n\n10.5  # second\n12\n", "utf-8")

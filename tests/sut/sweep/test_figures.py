@@ -9,7 +9,7 @@ import pytest
 
 from sut.base.errors import WorkerError
 from sut.record.trace import Window
-from sut.sweep.figures import figures
+from sut.sweep.figures import figures, latencies_ns
 from sut.sweep.marks import marks
 from sut.sweep.steady import Rule
 from tests.sut.sweep.traces import MS, closed
@@ -95,6 +95,15 @@ def test_a_request_without_an_answer_counts_as_long_as_it_was_waited_for() -> No
     assert found["latency_p99_ns"] == 104 * MS
     assert found["offered_per_s"] == pytest.approx(2_000)
     assert found["samples_per_s"] == pytest.approx(1_600)
+
+
+def test_a_request_without_an_answer_has_no_latency_of_its_own() -> None:
+    sent = closed([2.0] * 3)
+    cut = {name: values[[0, 2]] for name, values in sent.trace.batches.items()}
+
+    found = latencies_ns(replace(sent, trace=replace(sent.trace, batches=cut)))
+
+    assert found.tolist() == [2 * MS, -1, 2 * MS]
 
 
 def test_clocks_that_disagree_show_in_the_parts() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sut.tuner.max_streams import Tried, find_edge
+from sut.tuner.max_streams import Tried, find_edge, percentile_ns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +38,12 @@ def test_no_number_is_measured_twice() -> None:
 
     numbers = [tried.streams for tried in found.tried]
     assert len(set(numbers)) == len(numbers)
+
+
+def test_the_percentile_counts_missing_answers_as_never() -> None:
+    assert percentile_ns([3, 1, 2], 1.0) == 3
+    assert percentile_ns([3, 1, 2, 4], 0.5) == 3
+    assert percentile_ns([1, -1], 1.0) == math.inf
 
 
 @pytest.mark.slow

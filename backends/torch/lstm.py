@@ -87,14 +87,34 @@ class Lstm(nn.Module):  # type: ignore[misc]  # torch may be absent, then it has
         Args:
             inputs: steps [T, N, I]; states [1, N, H] each, or None for zeros.
         """
-        x, *states = inputs
-        if any(state is not None for state in states):
-            zeros = x.new_zeros((1, x.shape[1], self._layer.hidden_size))
-            found = tuple(zeros if state is None else state for state in states)
-            values, (hidden, cell) = self._layer(x, found)
+        x, hidden, cell = inputs
+        zeros = x.new_zeros((1, x.shape[1], self._layer.hidden_size))
+        hidden, cell = (zeros if state is None else state for state in (hidden, cell))
+        if torch.compiler.is_compiling():
+            # Whole: the compiler takes minutes to unroll it, and gives no faster one than cuDNN's.
+            values, hidden, cell = WHOLE(x, hidden, cell, list(self._layer.parameters()))
         else:
-            values, (hidden, cell) = self._layer(x)
+            values, (hidden, cell) = self._layer(x, (hidden, cell))
         return values.unsqueeze(1), hidden, cell
+
+
+def _run_layer(
+    x: torch.Tensor, hidden: torch.Tensor, cell: torch.Tensor, weights: list[torch.Tensor]
+) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.lstm(x, [hidden, cell], weights, True, 1, 0.0, False, False, False))
+
+
+def _shapes(
+    x: torch.Tensor, hidden: torch.Tensor, cell: torch.Tensor, _: list[torch.Tensor]
+) -> tuple[torch.Tensor, ...]:
+    values = x.new_empty((x.shape[0], x.shape[1], hidden.shape[2]))
+    return values, torch.empty_like(hidden), torch.empty_like(cell)
+
+
+_SCHEMA = "(Tensor x, Tensor hidden, Tensor cell, Tensor[] weights) -> (Tensor, Tensor, Tensor)"
+# One layer, as an operator that the compiler does not look into.
+WHOLE = torch.library.custom_op("sut::lstm", _run_layer, mutates_args=(), schema=_SCHEMA)
+WHOLE.register_fake(_shapes)
 
 
 def _type(array: Array) -> torch.dtype:

@@ -13,7 +13,6 @@ from sut.sweep import study_text
 if TYPE_CHECKING:
     from sut.report.folder import Study
 
-_LEFT = (0, 1, 9)
 _CHECKS = (
     "variant", "output", "largest difference", "of its tolerance", "a wrong output's",
 )  # fmt: skip
@@ -28,22 +27,23 @@ def section(study: Study) -> Section:
     record = study.record
     tables = {sweep.table.load: sweep.table for sweep in study.sweeps}
     measured = [v for v in record.verdicts if v.reason is None]
-    summary = f"{len(measured)} of {len(record.verdicts)} variants passed. Gate: {record.gate}."
+    lead = f"{len(measured)} of {len(record.verdicts)} variants passed. Gate: {record.gate}."
     checks = [
         (v.variant, c.name, f"{c.max_difference:.3g}", f"{c.share:.3g}", f"{c.wrong_share:.3g}")
         for v in record.verdicts
         for c in v.outputs
     ]
-    lines = study_text.lines(record.verdicts, tables)
+    header, lines = study_text.summary(record.verdicts, tables)
+    left = [k for k, title in enumerate(header) if title in study_text.TEXT]
     compared = page.table(_CHECKS, list(map(list, checks)), (0, 1), "Outputs") if checks else ""
     return Section(
         title=record.title,
         about=(record.about,),
         doubts=(),
         blocks=(
-            ("", page.lead(summary)),
+            ("", page.lead(lead)),
             ("", page.code(record.command)),
-            ("Variants", page.table(study_text.HEADER, list(map(list, lines)), _LEFT, "Variants")),
+            ("Variants", page.table(header, lines, left, "Variants")),
             ("", page.points(study_text.reasons(record.verdicts, tables))),
             ("Outputs beside the reference", compared),
             ("", page.paragraph(_ABOUT_CHECKS) if checks else ""),

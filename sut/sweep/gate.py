@@ -148,7 +148,7 @@ def _ratio(verdict: Verdict) -> float | None:
 def in_words(gate: Gate | None) -> str:
     """Return what a gate asks for."""
     if gate is None:
-        return "no gate: no variant has a model"
+        return "none, as no variant has a model"
     limits = {
         "SNR of the first output at least {:g} dB": gate.least_snr_db,
         "at least {:.4g} of the answers the same": gate.least_same,

@@ -18,12 +18,18 @@ HEADER = (
     "variant", "verified", "SNR dB", "score", "one sample p50 ms", "offline samples/s",
     "speed-up", "online samples/s", "its p99 ms", "simulated",
 )  # fmt: skip
+# Columns of text; all others hold figures.
+TEXT = ("variant", "verified", "simulated")
 _MS = 1e6
 _NOT_KNOWN = "-"
 
 
-def lines(verdicts: Sequence[Verdict], tables: Mapping[str, Table]) -> list[tuple[str, ...]]:
-    """Return a line a variant: its answers, and its fastest points.
+def summary(
+    verdicts: Sequence[Verdict], tables: Mapping[str, Table]
+) -> tuple[list[str], list[list[str]]]:
+    """Return titles, and a line a variant: its answers, and its fastest points.
+
+    A column that nobody has a figure for is left out.
 
     Args:
         verdicts: of all variants.
@@ -35,7 +41,9 @@ def lines(verdicts: Sequence[Verdict], tables: Mapping[str, Table]) -> list[tupl
     offline, online = best.get("offline", {}), best.get("closed", {})
     rates = (row.figures[RATE] for row in (offline or online).values() if row is not None)
     base = next(rates, None)
-    return [_line(v, tables, offline.get(v.variant), online.get(v.variant), base) for v in verdicts]
+    rows = [_line(v, tables, offline.get(v.variant), online.get(v.variant), base) for v in verdicts]
+    known = [k for k in range(len(HEADER)) if any(row[k] != _NOT_KNOWN for row in rows)]
+    return [HEADER[k] for k in known], [[row[k] for k in known] for row in rows]
 
 
 def reasons(verdicts: Sequence[Verdict], tables: Mapping[str, Table]) -> list[str]:
@@ -57,14 +65,13 @@ def reasons(verdicts: Sequence[Verdict], tables: Mapping[str, Table]) -> list[st
 
 def as_markdown(study: StudyRecord, tables: Mapping[str, Table]) -> str:
     """Return study.md."""
-    rows = lines(study.verdicts, tables)
     notes = "".join(f"- {reason}\n" for reason in reasons(study.verdicts, tables))
     links = "".join(f"- [{folder}]({folder}/table.md)\n" for folder in study.tables)
     parts = [
         f"# {study.title}\n",
         f"{study.about}\n" if study.about else "",
         f"Gate: {study.gate}.\n",
-        columns.markdown(HEADER, rows),
+        columns.markdown(*summary(study.verdicts, tables)),
         notes,
         f"Tables:\n\n{links}",
         f"Command: `{study.command}`\n",

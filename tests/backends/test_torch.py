@@ -44,6 +44,7 @@ from data.convert import tft, yolo11  # noqa: E402
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
 
     from backends.base import Array, Arrays, OptionValue
@@ -449,9 +450,11 @@ def test_a_whole_detector_answers_as_onnx_runtime_does(tmp_path: Path) -> None:
     engine.close()
 
 
-def test_a_whole_forecaster_answers_as_onnx_runtime_does(tmp_path: Path) -> None:
-    sizes = tft.Sizes(8, 2, 5, 3, {tft.STATIC: (7,)}, {tft.KNOWN: 2, tft.OBSERVED: 1})
+@pytest.fixture
+def forecaster(tmp_path: Path) -> tuple[Path, dict[str, Array], NDArray[np.float32]]:
+    """Return a small Temporal Fusion Transformer, samples, and what ONNX Runtime answers."""
     path = tmp_path / "tft.onnx"
+    sizes = tft.Sizes(8, 2, 5, 3, {tft.STATIC: (7,)}, {tft.KNOWN: 2, tft.OBSERVED: 1})
     tft.write(path, 0, "float32", sizes)
     random = np.random.default_rng(7)
     samples: dict[str, Array] = {
@@ -459,21 +462,39 @@ def test_a_whole_forecaster_answers_as_onnx_runtime_does(tmp_path: Path) -> None
         "known_continuous": random.standard_normal((3, 8, 2)).astype(np.float32),
         "observed_continuous": random.standard_normal((3, 5, 1)).astype(np.float32),
     }
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return path, samples, np.asarray(session.run(None, samples)[0], np.float32)
+
+
+@pytest.mark.parametrize("form", ["ONNX", "TorchScript"])
+def test_a_whole_forecaster_answers_as_onnx_runtime_does(
+    forecaster: tuple[Path, dict[str, Array], NDArray[np.float32]], form: str
+) -> None:
+    path, samples, want = forecaster
     inputs = [TensorSpec(name, x.shape[1:], x.dtype.name) for name, x in samples.items()]
+    if form == "TorchScript":
+        script = path.with_suffix(".pt")
+        save_onnx_as_script(path, script, inputs)
+        path = script
     engine = open_engine(spec_of(str(path), *inputs))
-    script = tmp_path / "tft.pt"
-    save_onnx_as_script(path, script, inputs)
-    scripted = open_engine(spec_of(str(script), *inputs))
 
     (found,) = engine.infer_arrays(samples)
-    (again,) = scripted.infer_arrays(samples)
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (want,) = session.run(None, samples)
     np.testing.assert_allclose(np.asarray(found, np.float32), want, atol=1e-5)
-    np.testing.assert_allclose(np.asarray(again, np.float32), want, atol=1e-5)
     engine.close()
-    scripted.close()
+
+
+def test_a_compiled_lstm_stays_whole_and_answers_the_same(tmp_path: Path) -> None:
+    nodes, constants = forecaster_cases()["LSTM with states"]
+    open_axes = floats("y", "N", "?", "?", "?")
+    path = save(model(nodes, [floats("x", "N", 4, 6, 5)], [open_axes], constants), tmp_path)
+    samples = np.random.default_rng(6).standard_normal((3, 4, 6, 5)).astype(np.float32)
+    tensor = TensorSpec("x", (4, 6, 5), "float32")
+    want = answers_of(spec_of(path, tensor), samples)
+
+    found = answers_of(spec_of(path, tensor, compile="inductor", graph_sizes="3"), samples)
+
+    np.testing.assert_allclose(found.astype(np.float32), want.astype(np.float32), atol=1e-6)
 
 
 # Refusals

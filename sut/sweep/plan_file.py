@@ -6,6 +6,7 @@ Reads one file; resolves no benchmark, model or device.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,14 @@ Plain = str | int | float | bool
 NonNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Format = Literal["onnx", "torchscript"]
+# Lists make a variant for each value; an empty one would make none.
+Texts = Annotated[tuple[Text, ...], Meta(min_length=1)]
+Formats = Annotated[tuple[Format, ...], Meta(min_length=1)]
+Numbers = Annotated[tuple[Positive, ...], Meta(min_length=1)]
+Plains = Annotated[tuple[Plain, ...], Meta(min_length=1)]
+Package = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 _RULE = Rule()
+MOST = 1_000  # variants
 ANY = "*"  # of outputs: every one that is not named
 
 
@@ -137,20 +145,20 @@ class Variants(StrictStruct, frozen=True, kw_only=True):
     """
 
     name: Text | None = None
-    needs: Text | None = None
-    benchmark: Text | tuple[Text, ...] | None = None
+    needs: Package | None = None
+    benchmark: Text | Texts | None = None
     system: Text | None = None
     model: Text | None = None
-    backend: Text | tuple[Text, ...] | None = None
-    precision: Text | tuple[Text, ...] = "fp32"
-    format: Format | tuple[Format, ...] = "onnx"
-    devices: Text | tuple[Text, ...] | None = None
-    instances: Positive | tuple[Positive, ...] | None = None
-    slots: Positive | tuple[Positive, ...] | None = None
-    workers: Text | tuple[Text, ...] | None = None
-    max_batch_size: Positive | tuple[Positive, ...] | None = None
-    max_queue_delay_us: int | Literal["late"] | None = None
-    options: Mapping[Text, Plain | tuple[Plain, ...]] = {}
+    backend: Text | Texts | None = None
+    precision: Text | Texts = "fp32"
+    format: Format | Formats = "onnx"
+    devices: Text | Texts | None = None
+    instances: Positive | Numbers | None = None
+    slots: Positive | Numbers | None = None
+    workers: Text | Texts | None = None
+    max_batch_size: Positive | Numbers | None = None
+    max_queue_delay_us: Annotated[int, Meta(ge=0)] | Literal["late"] | None = None
+    options: Mapping[Text, Plain | Plains] = {}
     tolerance: Tolerances | None = None
 
 
@@ -240,6 +248,9 @@ def read_plan(path: Path) -> tuple[StudyPlan, tuple[Variant, ...]]:
         ConfigError: a mistake, in one line with its place.
     """
     plan = load_strict(path, StudyPlan)
+    count = sum(map(_count, plan.variants))
+    if count > MOST:
+        raise ConfigError(f"{path}: variants: {count:,} of them; expected at most {MOST:,}.")
     found = [variant for group in plan.variants for variant in _expanded(group, plan, path)]
     names = [variant.name for variant in found]
     repeated = next((name for name in names if names.count(name) > 1), None)
@@ -249,6 +260,11 @@ def read_plan(path: Path) -> tuple[StudyPlan, tuple[Variant, ...]]:
             "to one of them."
         )
     return plan, tuple(found)
+
+
+def _count(group: Variants) -> int:
+    lists = [*(getattr(group, key) for key in _LISTS), *group.options.values()]
+    return math.prod(len(_values(value)) for value in lists)
 
 
 def _expanded(group: Variants, plan: StudyPlan, path: Path) -> list[Variant]:

@@ -78,6 +78,14 @@ def test_files_are_found_beside_the_plan(tmp_path: Path) -> None:
         (HEAD + "verify: {samples: 1}\nvariants: [{backend: a}]\n", r"plan\.yaml:4: verify\.samp"),
         (HEAD + "online: {concurrency: 8-9}\nvariants: [{backend: a}]\n", r"plan\.yaml:4: .*8-9"),
         (HEAD + "variants: [{backend: a, format: pt}]\n", "format"),
+        (HEAD + "variants: [{backend: []}]\n", r"plan\.yaml:4: .*backend"),
+        (HEAD + "variants: [{backend: a, needs: a.b}]\n", r"plan\.yaml:4: .*needs"),
+        (HEAD + "variants: [{backend: a, max_queue_delay_us: -1}]\n", r"plan\.yaml:4: .*delay"),
+        (
+            HEAD
+            + f"variants: [{{slots: {list(range(1, 40))}, options: {{x: {list(range(40))}}}}}]\n",
+            "1,560 of them; expected at most 1,000",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_its_place(tmp_path: Path, text: str, message: str) -> None:

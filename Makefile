@@ -126,7 +126,7 @@ extra: $(DEV) ## Make three full-length submissions in OUT=: 23 minutes, then 45
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-sweep bench-poisson bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-poisson bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -183,8 +183,15 @@ bench-sweep: $(DEV) ## Measure the closed loop with an engine that answers at on
 bench-poisson: $(DEV) ## Compare our Poisson load with LoadGen's Server; ARGS="--rounds 5"
 	@$(BIN)/python -m tests.benchmarks.poisson $(ARGS)
 
-bench-serve: $(DEV) ## Compare sut serve with the same uvicorn doing nothing; ARGS=ROUNDS
+bench-serve: $(DEV) ## Compare sut serve with an empty server, and with the closed loop without HTTP; ARGS=ROUNDS
 	@$(BIN)/python -m tests.benchmarks.http $(ARGS)
+	@$(BIN)/python -m tests.benchmarks.http_loop $(ARGS)
+
+bench-doors: $(DEV) ## Compare LoadGen's Server at the dispatcher with the same through sut serve; ARGS=QPS
+	@$(BIN)/python -m tests.benchmarks.two_doors $(ARGS)
+
+soak-serve: $(DEV) ## Load sut serve with clients of all kinds and watch its memory; ARGS="--minutes 60"
+	@$(BIN)/python -m tests.benchmarks.http_soak $(ARGS)
 
 bench-gpu: $(DEV) ## Measure this machine's GPUs, alone and through the harness
 	@$(BIN)/python -m tests.benchmarks.gpu $(ARGS)

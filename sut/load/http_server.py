@@ -150,6 +150,7 @@ def server_config(application: Any) -> uvicorn.Config:
         log_level="error",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         backlog=_BACKLOG,
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_keep_alive=_IDLE_S,

@@ -47,6 +47,7 @@ class Seen(msgspec.Struct):
         answers: within the seconds.
         bad: of them, with another status than 200.
         seconds: from the first to the last.
+        mean_ms: latency.
         p50_ms: median latency.
         p99_ms: 99th percentile.
     """
@@ -54,6 +55,7 @@ class Seen(msgspec.Struct):
     answers: int
     bad: int
     seconds: float
+    mean_ms: float
     p50_ms: float
     p99_ms: float
 
@@ -117,7 +119,8 @@ def drive(job: Job) -> Seen:
                 bad += not fine
             _send(client, data)
     p50, p99 = np.percentile(latencies, [50, 99]) / 1e6
-    return Seen(len(latencies), bad, job.seconds, float(p50), float(p99))
+    mean_ms = float(np.mean(latencies)) / 1e6
+    return Seen(len(latencies), bad, job.seconds, mean_ms, float(p50), float(p99))
 
 
 def _send(client: _Client, data: bytes) -> None:

@@ -7,6 +7,7 @@ tensors of a request lie in this process, and engines release the interpreter lo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -97,6 +98,7 @@ class Serving:
         """A batch that takes longer hangs; known after warm-up."""
         self._failure: Failure | None = None
         self._door: Door | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._queries = GivenQueries(request.workload.inputs, self._deliver)
         outlets = Outlets(self._queries.complete, _NoTrace(), self._fail)
         opens = partial(GivenExecutor, self._queries)
@@ -167,6 +169,8 @@ class Serving:
         def opened() -> None:
             door.open(self._queries, self.front, pages)
             self._loop = asyncio.get_running_loop()
+            if self._failure is not None:
+                self._end()
             host, port = sock.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             self._say(f"{name} is served on http://{shown}:{port}/v2/models/{name}")
@@ -182,7 +186,9 @@ class Serving:
         """Hear of the first failure, on any thread: refuse what comes, and end."""
         if self._failure is None:
             self._failure = failure
-            self._loop.call_soon_threadsafe(self._end)
+            if self._loop is not None:
+                with contextlib.suppress(RuntimeError):  # it ends already
+                    self._loop.call_soon_threadsafe(self._end)
 
     def _end(self) -> None:
         assert self._failure is not None, "only after one"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from backends.base import WITHOUT_MODEL
+from backends.base import REMOTE, WITHOUT_MODEL
 from backends.onnxruntime.precision import FORMS
 from data.calibration import default_source
 from data.model import ResolvedModel
@@ -73,7 +73,7 @@ class Planner:
 
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep
-        self._workloads: dict[tuple[bool, Value], Workload] = {}
+        self._workloads: dict[tuple[bool, bool, Value], Workload] = {}
         self._samples: SampleSet | None = None
         self.identity: dict[str, str] = {}
 
@@ -105,7 +105,8 @@ class Planner:
         return found
 
     def _workload(self, plan: Plan, precision: Value) -> Workload:
-        key = (plan.harness.backend in WITHOUT_MODEL, precision)
+        backend = plan.harness.backend
+        key = (backend in WITHOUT_MODEL, backend in REMOTE, precision)
         if key not in self._workloads:
             self._workloads[key] = self._made(plan, str(precision))
         return self._workloads[key]
@@ -113,15 +114,20 @@ class Planner:
     def _made(self, plan: Plan, precision: str) -> Workload:
         arguments, backend = plan.arguments, plan.harness.backend
         workload = resolve_workload(plan.benchmark, backend, arguments.model)
-        if workload.model is None:
+        if backend in WITHOUT_MODEL:
             return workload.with_samples(None)
         if precision not in {"", AS_IS}:
+            if backend in REMOTE:
+                raise ConfigError(
+                    f"--precision {precision}: backend {backend} has its server's model. Serve it "
+                    "in another precision."
+                )
             workload = _converted(plan, workload, precision)
         if self._samples is None:
             self._samples = prepared_samples(plan.benchmark, arguments.data)
             self.identity["data"] = self._samples.digest
-        assert workload.model is not None, "a conversion keeps or replaces it"
-        self.identity[f"model {precision}".strip()] = workload.model.sha256
+        if workload.model is not None:
+            self.identity[f"model {precision}".strip()] = workload.model.sha256
         return workload.with_samples(self._samples)
 
 

@@ -15,6 +15,8 @@ TEST_PROCESSES ?= 2
 RESULTS ?= inference_results
 OUT ?= submission
 DIRS ?= $(firstword $(shell ls -td runs/*/ 2>/dev/null))
+QPS ?=
+BOUND_MS ?=
 RUN_ARGS ?= --benchmarks=$(BENCHMARK) --scenarios=$(SCENARIO)
 
 BIN := .venv/bin
@@ -53,7 +55,7 @@ doctor: $(SETUP) ## Show what this machine has and lacks
 	@$(BIN)/sut doctor $(ARGS)
 
 ##@ Run (BENCHMARK= SYSTEM= BACKEND= ARGS=)
-.PHONY: run server offline singlestream multistream accuracy detect serve study sweep tune report run_harness
+.PHONY: run server offline singlestream multistream accuracy detect serve study sweep tune plan report run_harness
 run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds each
 	@$(call sut,all,--mode submission --min-duration-s 10)
 
@@ -86,6 +88,9 @@ study: $(SETUP) ## Measure the variants of PLAN= (experiments/tft.yaml: a few mi
 
 tune: $(SETUP) ## Find the best settings and load for SCENARIO= and write them to user_confs/
 	@$(BIN)/sut tune -b $(BENCHMARK) -s $(SCENARIO) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
+
+plan: $(SETUP) ## Count the devices of SYSTEM= that hold QPS= queries/s within BOUND_MS=
+	@$(BIN)/sut plan -b $(BENCHMARK) --qps "$(QPS)" --bound-ms "$(BOUND_MS)" --system $(SYSTEM) $(ARGS)
 
 report: $(SETUP) ## Write a page with charts of the latest folder in runs/, or of DIRS=
 	@$(BIN)/sut report $(DIRS) $(ARGS)
@@ -126,7 +131,7 @@ extra: $(DEV) ## Make three full-length submissions in OUT=: 23 minutes, then 45
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-poisson bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-poisson bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -161,6 +166,9 @@ bench-model: $(DEV) ## Compare the queue model with the real program, and late c
 
 bench-tuner: $(DEV) ## Compare the tuner with bisection and brute force, in the queue model
 	@$(BIN)/python -m tests.benchmarks.tuner $(ARGS)
+
+bench-plan: $(DEV) ## Compare sut plan with brute force, in the queue model
+	@$(BIN)/python -m tests.benchmarks.plan $(ARGS)
 
 bench-dispatch: $(DEV) ## Measure the harness alone, with a backend that computes nothing
 	@$(BIN)/python -m tests.benchmarks.dispatch $(ARGS)

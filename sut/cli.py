@@ -26,6 +26,7 @@ VERBS = {
         "sut.verbs.tune",
         "find the best settings and the highest load within a latency bound",
     ),
+    "plan": ("sut.verbs.plan", "count the devices that hold a load within a bound"),
     "max-streams": ("sut.verbs.max_streams", "find how many streams fit at a fixed interval"),
     "serve": ("sut.verbs.serve", "serve a model over HTTP to clients of Triton and KServe"),
     "report": ("sut.verbs.report", "write a page of a run, a sweep, a tuning or a submission"),
@@ -43,7 +44,7 @@ VERBS = {
     "doctor": ("sut.verbs.doctor", "show what this machine has and lacks"),
 }
 # Verbs whose only product is what they print.
-PRINT_ONLY = frozenset({"check", "compare", "doctor"})
+PRINT_ONLY = frozenset({"check", "compare", "doctor", "plan"})
 # What the system refuses at any time; it is no fault of the program, and needs no traceback.
 BEYOND_US = (OSError, MemoryError, UnicodeEncodeError, UnicodeDecodeError)
 _SHOWN = 200  # characters of a text that is not UTF-8

@@ -250,12 +250,21 @@ def open_engine(spec: EngineSpec) -> SimulatedEngine:
     Raises:
         ConfigError: an option that does not exist or does not fit, or no curve or two.
     """
-    options = _options(spec)
-    curve = _curve(options)
+    options, curve = described(spec)
     for k in range(1, OPENING_STEPS + 1) if options.open_s else ():
         say_step(f"preparing {k} of {OPENING_STEPS}")
         time.sleep(options.open_s / OPENING_STEPS)
     return SimulatedEngine(spec, options, curve)
+
+
+def described(spec: EngineSpec) -> tuple[Options, Curve]:
+    """Return what the options say of the device, and its S(b) before `Options.slow`.
+
+    Raises:
+        ConfigError: as `open_engine`.
+    """
+    options = _options(spec)
+    return options, _curve(options)
 
 
 _thread = threading.local()

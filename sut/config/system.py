@@ -14,6 +14,8 @@ from sut.base.errors import ConfigError, nearest
 DEFAULT_SYSTEM = "default"
 SYSTEMS = ROOT / "user_confs"
 SYSTEM_FILE = "system.yaml"
+# Simulated machines after published results: `--system published/NAME`.
+PUBLISHED = "published"
 
 
 class SystemFile(StrictStruct, frozen=True):
@@ -50,8 +52,15 @@ def read_system(folder: Path) -> SystemFile:
 
 
 def system_names() -> list[str]:
-    """Return the systems in user_confs/."""
+    """Return the systems in user_confs/, without the published ones."""
     return sorted(path.parent.name for path in SYSTEMS.glob(f"*/{SYSTEM_FILE}"))
+
+
+def published_names() -> list[str]:
+    """Return the systems in user_confs/published/, as `--system` takes them."""
+    return sorted(
+        f"{PUBLISHED}/{path.parent.name}" for path in SYSTEMS.glob(f"{PUBLISHED}/*/{SYSTEM_FILE}")
+    )
 
 
 def system_folder(name: str) -> Path:
@@ -65,6 +74,6 @@ def system_folder(name: str) -> Path:
             return folder
     known = ", ".join(system_names())
     raise ConfigError(
-        f'--system: "{name}" is neither a folder with a {SYSTEM_FILE} nor one of {known}.'
-        f"{nearest(name, system_names())}"
+        f'--system: "{name}" is neither a folder with a {SYSTEM_FILE} nor one of {known}, or of '
+        f"user_confs/{PUBLISHED}/.{nearest(name, [*system_names(), *published_names()])}"
     )

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from sut.record.journal import JournalFile, whole_lines
+from sut.record.journal import JOURNAL_FILE, JournalFile, whole_lines
 from sut.serve.service_times import Measured
-from sut.tuner.messages import Measure, Outcome, Reply
+from sut.tuner.messages import Measure, Outcome, Reply, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from sut.tuner.messages import Ask
@@ -74,6 +74,21 @@ class Predictions(dict[str, float]):
         super().__setitem__(key, value)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps([key, value]) + "\n")
+
+
+def answers(folder: Path) -> Iterator[tuple[Ask, Reply]]:
+    """Yield every question of a tuning in its folder with its answer.
+
+    Raises:
+        ValueError, KeyError, msgspec.ValidationError: the file is no journal of a tuning.
+    """
+    lines = (folder / JOURNAL_FILE).read_text(encoding="utf-8").splitlines()
+    for line in lines[1:]:
+        entry = json.loads(line)
+        fields = dict(entry["ask"])
+        kind: type[Ask] = Measure if fields.pop("kind") == "measure" else Trial
+        ask = msgspec.convert(fields, kind, strict=False)
+        yield ask, _reply(entry["ask"], entry["reply"])
 
 
 def _plain(ask: Ask) -> dict[str, object]:

@@ -27,6 +27,9 @@ NS_PER_S = 1e9
 _HINTED_STEP, _FIRST_STEP = 0.004, 0.02
 _LEAST_QPS_SHARE = 0.01
 _LEAST_SAMPLES = 500
+# A simulated run lasts at least this many bounds, so that the queue of a machine that is a little
+# too slow has the time to grow: 60,000 samples of eight H200s arrive within six bounds of 15 ms.
+_LEAST_BOUNDS = 30
 # With more queries than this, early stopping requires just the percentile.
 _MANY_QUERIES = 300_000
 # `fitting_ratio` searches between these. A shared virtual machine may be slower by half for a time;
@@ -87,8 +90,10 @@ class Model:
     def simulate(
         self, candidate: Candidate, qps: float, learnt: Learnt, samples: int, seed: int
     ) -> QueueResult:
-        """Run the queue model once, for at most `run_s`."""
-        count = int(max(min(samples, qps * self.run_s), _LEAST_SAMPLES))
+        """Run the queue model once, for at most `run_s`; `samples` unless the rate needs more."""
+        longest_ns = max((bound.limit_ns for bound in self.bounds), default=0.0)
+        wanted = max(samples, _LEAST_BOUNDS * longest_ns * qps / NS_PER_S)
+        count = int(max(min(wanted, qps * self.run_s), _LEAST_SAMPLES))
         measured = self.measured[candidate.variant]
         devices = tuple(
             Device(
@@ -171,6 +176,15 @@ class Model:
             return _halved(fits, low, high, effort.resolution * capacity)[0] if low else 0.0
 
         return self._remember(question, found)
+
+    def holds(self, candidate: Candidate, qps: float, learnt: Learnt, effort: Effort) -> bool:
+        """Whether a rate is within what the devices can process, and its latencies within bounds.
+
+        The first decides where a simulated run is too short to show that the queue grows.
+        """
+        if qps > self.rate(candidate) / learnt.service_ratio:
+            return False
+        return self._fits(candidate, qps, learnt, effort)
 
     def _remember(self, question: tuple[object, ...], answer: Callable[[], float]) -> float:
         if question not in self._lately:

@@ -131,7 +131,7 @@ extra: $(DEV) ## Make three full-length submissions in OUT=: 23 minutes, then 45
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-poisson bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-poisson bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -156,6 +156,9 @@ lock: ## Renew requirements/ from pyproject.toml; use the oldest supported Pytho
 
 check-corpus: $(DEV) ## Run sut check over published results, a checkout in RESULTS=DIR
 	@$(BIN)/python -m tests.corpus.published "$(RESULTS)" $(ARGS)
+
+published: $(DEV) ## Make the systems in user_confs/published/ and their page: half an hour; ARGS=STEP
+	@$(BIN)/python -m tests.benchmarks.published $(ARGS)
 
 bench-cpu: $(DEV) ## Measure this machine's CPU, alone and through the harness
 	@$(BIN)/python -m tests.benchmarks.cpu $(ARGS)

@@ -376,9 +376,15 @@ def test_the_curves_of_the_t4_go_through_the_published_runs(
     assert from_file(name).service_ns(batch) / MS == pytest.approx(ms, rel=1e-3)
 
 
+SELECTED = {
+    "tft-fp16": "gpu=T4,backend=tensorrt,dataset=traffic",
+    "published": "system=v3.0-nvidia-1xl4,benchmark=resnet50",
+}
+
+
 def test_every_shipped_curve_says_where_it_is_from() -> None:
     for name in shipped_curves():
-        where = "gpu=T4,backend=tensorrt,dataset=traffic" if name.startswith("tft") else ""
+        where = SELECTED.get(name, "")
         assert "Source: " in from_file(name, where).provenance
 
 

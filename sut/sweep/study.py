@@ -172,12 +172,14 @@ class Study:
             tasks, identity = tasks_of(self._plan, variant)
         except SutError as error:
             return Ready(_ended(name, "convert", error, settings))
-        workload = tasks[0].workload
-        if workload.model is None:
+        model = tasks[0].workload.model
+        if tasks[0].plan.harness.backend in WITHOUT_MODEL:
             return Ready(Verdict(variant=name, settings=settings), tasks, identity)
-        settings["model"] = workload.model.sha256
+        if model is not None:
+            settings["model"] = model.sha256
         before = self._known.get(name)
-        if before is not None and before.reason is None and before.settings == settings:
+        # A server may have another model by now.
+        if model and before and before.reason is None and before.settings == settings:
             return Ready(before, tasks, identity)
         try:
             verdict = self._verified(variant, tasks[0])

@@ -152,6 +152,18 @@ def test_a_tolerance_that_tests_nothing_is_said_and_the_gate_still_asks(plan: Pa
     assert rows[0].figures == {}
 
 
+def test_a_server_s_model_is_compared_too(plan: Path) -> None:
+    remote = {"backend": "triton", "options": {"url": "http://127.0.0.1:9", "model": "m"}}
+    write(plan, [{"name": "remote", **remote}])
+    ask = Engines()
+
+    (verdict,), rows, _ = studied(plan, Bench(), ask)
+
+    assert ask.asked == 2, "the reference and the server"
+    assert (verdict.samples, verdict.stage) == (SAMPLES, "measured")
+    assert all(row.problem is None for row in rows)
+
+
 def test_each_limit_of_the_gate_keeps_out(plan: Path) -> None:
     for gate in ({"least_same": 1.0}, {"least_score": 1.0}, {"least_snr_db": 290.0}):
         write(plan, [variant("near"), variant("same", 0)], gate=gate)

@@ -1,7 +1,7 @@
 """`sut plan` against brute force: `python -m tests.benchmarks.plan`.
 
 Brute force asks the queue model about every number of devices from one, every batch size, late
-closing and delays of a grid of its own, with longer runs and other arrivals. It knows neither the
+closing and delays of a grid of its own, other arrivals, no shorter runs. It knows neither the
 tuner's candidates nor its order. A number of devices holds the load if full batches can process it,
 and the percentile that LoadGen asks of a run of ten minutes is within the bound, as a mean of two
 schedules.

@@ -13,6 +13,7 @@ from sut.base.progress import duration
 from sut.record.table import encode, place
 from sut.run.live import Screen
 from sut.serve.workers.keeper import Keeper
+from sut.sweep.accuracy import WithAccuracy, judge_in
 from sut.sweep.budgets import RATE, by_setting, knee
 from sut.sweep.files import TABLE_MD, Files
 from sut.sweep.plan import Planner
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from sut.config.plan import Plan
     from sut.record.table import Row, Table, Value
     from sut.sweep.plan import Sweep
+    from sut.sweep.runner import Measured
     from sut.sweep.steady import Rule
+    from sut.sweep.task import Task
 
 EXAMPLES = """examples:
   sut sweep -b efficientnet-lite0 --load offline --batches 1:32:x2
@@ -76,7 +79,10 @@ def main(arguments: argparse.Namespace, command: str) -> int:
             files = Files(folder, arguments.columns, rule, title, command, planner.identity)
             with Keeper() as keeper:
                 runner = Runner(folder, keeper, rule, Screen())
-                found = session.run(tasks, runner.measure, files.write)
+                measure: Callable[[Task], Measured] = runner.measure
+                if arguments.accuracy:
+                    measure = WithAccuracy(measure, judge_in(folder, keeper, command))
+                found = session.run(tasks, measure, files.write)
         except ConfigError:
             if is_new:
                 shutil.rmtree(folder)

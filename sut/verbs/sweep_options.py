@@ -60,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="only list the points and how long they take"
     )
     what.add_argument(
+        "--accuracy",
+        action="store_true",
+        help="measure the accuracy of each setting, too, by LoadGen's accuracy test",
+    )
+    what.add_argument(
         "--columns",
         choices=COLUMNS,
         default="own",

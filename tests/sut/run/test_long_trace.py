@@ -64,7 +64,7 @@ def test_n9_all_records_all(program: Program, tmp_path: Path) -> None:
 def test_n9_an_interrupted_run_counts_what_it_did_not_record(
     program: Program, tmp_path: Path
 ) -> None:
-    with program.start(*COMMAND, "--min-duration-s", 60, cwd=tmp_path) as running:
+    with program.start(*COMMAND, "--min-duration-s", 15, cwd=tmp_path) as running:
         wait_until(lambda: folders.batches_so_far(tmp_path / "out") >= RECORDED, "it is full")
         running.send(signal.SIGINT)
         done = running.finish()

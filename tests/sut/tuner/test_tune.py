@@ -31,7 +31,7 @@ devices: ["0", "1"]
 harness: {workers: process, backend_options: {base_ms: 5.0, per_sample_ms: 0.5, slots: 2}}
 """
 USER_CONF = "# ours\nresnet50.Server.target_latency = 200\n"
-QUICK = ("--probe-s", 1, "--confirm-s", 1.5, "--confirm-runs", 1, "--quiet-s", 0)
+QUICK = ("--probe-s", 0.7, "--confirm-s", 1, "--confirm-runs", 1, "--quiet-s", 0)
 HELD = ("--workers", "process", "--batches", "8,32")
 # How a shell starts what it runs in the background: with SIGINT ignored.
 IN_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")

@@ -6,8 +6,6 @@ no driver: everything here is checked before a plan is loaded.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +16,7 @@ import msgspec
 from backends.base import TensorSpec
 from backends.tensorrt.profiles import Profile
 from sut.base.errors import BatchTooLarge, EngineError
-from sut.base.files import sha256_file
+from sut.base.files import sha256_file, temporary_folder
 
 if TYPE_CHECKING:
     from backends.tensorrt.library import Library
@@ -107,11 +105,10 @@ def save_plan(path: Path, content: bytes, note: Note) -> Plan:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
+    with temporary_folder(path.parent) as folder:
+        part = folder / path.name
+        part.write_bytes(content)
+        part.replace(path)
 
 
 def read_plan(path: Path, library: Library) -> Plan:

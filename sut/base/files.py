@@ -10,8 +10,8 @@ import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,8 +74,10 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     """
     with writing_to(parent):
         parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
+        # Named before it is made, so that a signal in between leaves nothing behind.
+        folder = parent / f".tmp-{secrets.token_hex(8)}"
         try:
+            folder.mkdir(mode=0o700)
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -6,8 +6,8 @@ A full disk or an interrupt leaves the tree as it was. Other files are never tou
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
-import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -107,9 +107,9 @@ def _staging(tree: Path) -> Iterator[Path]:
 
     It is removed afterwards, unless it holds files of the tree that could not be moved back.
     """
-    folder = tempfile.mkdtemp(prefix=f".{tree.name}-", dir=tree.parent)
-    path = tree.parent / folder.rpartition("/")[2]
+    path = tree.parent / f".{tree.name}-{secrets.token_hex(8)}"
     try:
+        path.mkdir(mode=0o700)
         yield path
     except NotUndoneError:
         raise

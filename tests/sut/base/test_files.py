@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,18 @@ def test_nothing_is_written_where_one_file_cannot_be(tmp_path: Path) -> None:
 
     assert [p.name for p in tmp_path.rglob("*")] == ["a"]
     assert (tmp_path / "a").read_text("utf-8") == "before"
+
+
+def test_a_signal_right_after_a_folder_was_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = os.mkdir
+
+    def interrupted(path: str | Path, *more: int) -> None:
+        make(path, *more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt), temporary_folder(tmp_path):
+        pytest.fail("interrupted before")
+    assert not list(tmp_path.iterdir())

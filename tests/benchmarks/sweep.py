@@ -117,7 +117,7 @@ def measured(kind: Kind, seconds: float, folder: Path, keeper: Keeper) -> Measur
 
 
 def main() -> int:
-    """Measure, and print the table; exit code 1 if a row misses what is to be reached."""
+    """Measure, and print the table. It never fails for a slow machine."""
     arguments = _arguments()
     print(paired.machine())
     print(f"command: {paired.command(MODULE)}", flush=True)
@@ -133,7 +133,7 @@ def main() -> int:
         f"{CONCURRENCY} requests of one sample in flight; at least {LEAST:,.0f}/s and Little's "
         f"ratio {LITTLE[0]} to {LITTLE[1]} are wanted"
     )
-    return 0 if all(_is_reached(found) for found in pairs.values()) else 1
+    return 0
 
 
 def _round(kind: Kind, seconds: float, folder: Path, keeper: Keeper) -> list[Pair]:
@@ -146,7 +146,7 @@ def _round(kind: Kind, seconds: float, folder: Path, keeper: Keeper) -> list[Pai
 
 HEADER = (
     *("workers", "largest batch", "requests/s", "ceiling", "share of it", "us a request"),
-    *("Little's ratio", "others' cores"),
+    *("Little's ratio", "others' cores", "reached"),
 )
 
 
@@ -162,6 +162,7 @@ def _row(kind: Kind, pairs: list[Pair]) -> tuple[str, ...]:
         f"{1e6 / Spread.of([pair.value for pair in pairs]).median:.2f}",
         f"{min(little):.4f} - {max(little):.4f}",
         f"{max(others):.1f}" if others else "-",
+        "yes" if _is_reached(pairs) else "no",
     )
 
 

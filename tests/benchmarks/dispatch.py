@@ -135,12 +135,12 @@ def _row(
     wanted = f"{kind.targets[0]:.2f}, {kind.targets[1]:,.0f}" if kind.targets else "-"
     return (
         kind.name,
-        _spread(server[kind.name], ",.0f"),
-        _spread(_shares(server[kind.name], server[ceiling]), ".2f"),
+        paired.shown(server[kind.name], ",.0f"),
+        paired.shown(_shares(server[kind.name], server[ceiling]), ".2f"),
         wanted,
-        _spread(offline[kind.name], ",.0f"),
-        _spread(_shares(offline[kind.name], offline[ceiling]), ".2f"),
-        _spread([result.cpu_us for result in cost[kind.name]], ".1f"),
+        paired.shown(offline[kind.name], ",.0f"),
+        paired.shown(_shares(offline[kind.name], offline[ceiling]), ".2f"),
+        paired.shown([result.cpu_us for result in cost[kind.name]], ".1f"),
         f"{Spread.of([result.batch for result in cost[kind.name]]).median:.1f}",
     )
 
@@ -151,17 +151,12 @@ SINGLE_HEADER = ("SingleStream p90 us", "trivial callback", "this", "added", "at
 def _single_row(kind: Kind, single: dict[str, list[Result]]) -> tuple[str, ...]:
     trivial, own = ([r.p90_ns / 1e3 for r in single[k.name]] for k in (KINDS[0], kind))
     added = [mine - ceiling for mine, ceiling in zip(own, trivial, strict=True)]
-    spreads = (_spread(values, ".1f") for values in (trivial, own, added))
+    spreads = (paired.shown(values, ".1f") for values in (trivial, own, added))
     return (kind.name, *spreads, str(MOST_ADDED_US[kind.name]))
 
 
 def _shares(values: list[float], ceilings: list[float]) -> list[float]:
     return [value / ceiling for value, ceiling in zip(values, ceilings, strict=True)]
-
-
-def _spread(values: list[float], form: str) -> str:
-    spread = Spread.of(values)
-    return f"{spread.median:{form}} [{spread.low:{form}} - {spread.high:{form}}]"
 
 
 def _arguments() -> argparse.Namespace:

@@ -7,6 +7,7 @@ second of two medians. Knows nothing of what A and B are.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -156,6 +157,26 @@ class Spread:
     def of(cls, values: Sequence[float]) -> Spread:
         """Return the spread of one or more values."""
         return cls(statistics.median(values), min(values), max(values))
+
+
+def shown(values: list[float], form: str) -> str:
+    """Return the median, the least and the largest, each in a format such as ",.0f"."""
+    spread = Spread.of(values)
+    return f"{spread.median:{form}} [{spread.low:{form}} - {spread.high:{form}}]"
+
+
+def arguments(module: str, text: str | None, *, rounds: int, seconds: float) -> argparse.Namespace:
+    """Read `--rounds` and `--seconds` of a benchmark; the values given are the defaults."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=text)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--rounds", type=int, default=rounds, metavar="N")
+    parser.add_argument(
+        "--seconds", type=float, default=seconds, help=f"of each measurement ({seconds:g})"
+    )
+    given = parser.parse_args()
+    if given.rounds < 1 or given.seconds <= 0:
+        parser.error("--rounds must be 1 or more, --seconds above 0")
+    return given
 
 
 def quiet(pairs: Sequence[Pair]) -> list[Pair]:

@@ -6,7 +6,6 @@ whole as soon as they are sent. Both are measured in the same rounds, as the mac
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import threading
@@ -118,7 +117,7 @@ def measured(kind: Kind, seconds: float, folder: Path, keeper: Keeper) -> Measur
 
 def main() -> int:
     """Measure, and print the table. It never fails for a slow machine."""
-    arguments = _arguments()
+    arguments = paired.arguments(MODULE, __doc__, rounds=3, seconds=2.0)
     print(paired.machine())
     print(f"command: {paired.command(MODULE)}", flush=True)
     pairs: dict[Kind, list[Pair]] = {kind: [] for kind in KINDS}
@@ -156,9 +155,9 @@ def _row(kind: Kind, pairs: list[Pair]) -> tuple[str, ...]:
     return (
         kind.workers,
         str(kind.max_batch_size),
-        _spread([pair.value for pair in pairs], ",.0f"),
-        _spread([pair.reference for pair in pairs], ",.0f"),
-        _spread([pair.ratio for pair in pairs], ".2f"),
+        paired.shown([pair.value for pair in pairs], ",.0f"),
+        paired.shown([pair.reference for pair in pairs], ",.0f"),
+        paired.shown([pair.ratio for pair in pairs], ".2f"),
         f"{1e6 / Spread.of([pair.value for pair in pairs]).median:.2f}",
         f"{min(little):.4f} - {max(little):.4f}",
         f"{max(others):.1f}" if others else "-",
@@ -175,22 +174,6 @@ def _figure(pair: Pair, name: str) -> float:
     value = pair.measured.facts[name]
     assert isinstance(value, float), "a figure of a row"
     return value
-
-
-def _spread(values: list[float], form: str) -> str:
-    spread = Spread.of(values)
-    return f"{spread.median:{form}} [{spread.low:{form}} - {spread.high:{form}}]"
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--rounds", type=int, default=3, metavar="N")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement (2)")
-    arguments = parser.parse_args()
-    if arguments.rounds < 1 or arguments.seconds <= 0:
-        parser.error("--rounds must be 1 or more, --seconds above 0")
-    return arguments
 
 
 if __name__ == "__main__":

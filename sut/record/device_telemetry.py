@@ -36,6 +36,10 @@ class Figures(msgspec.Struct, frozen=True):
         throttled_share: share of the readings with any of them.
         link_generation: the highest of PCIe.
         link_width: the highest number of PCIe lanes.
+        sm_percent: multiprocessors with a warp; here and below from NVML's GPM or DCGM.
+        sm_occupancy_percent: warps on them, of the most that fit.
+        tensor_percent: time in which the tensor cores worked.
+        dram_percent: bandwidth of the memory, of the most there is.
     """
 
     readings: int
@@ -54,6 +58,10 @@ class Figures(msgspec.Struct, frozen=True):
     throttled_share: float | None = None
     link_generation: int | None = None
     link_width: int | None = None
+    sm_percent: Span | None = None
+    sm_occupancy_percent: Span | None = None
+    tensor_percent: Span | None = None
+    dram_percent: Span | None = None
 
 
 class Sampling(msgspec.Struct, frozen=True):
@@ -76,7 +84,7 @@ class DeviceTelemetry(msgspec.Struct, frozen=True):
     """All devices of a test, from its first arrival to its last completion.
 
     Attributes:
-        source: "nvml", "rapl" or "simulated".
+        source: "nvml", "rapl", "hwmon", "jtop" or "simulated".
         energy_j: of all devices; None, here and below, if one of them does not report it.
         energy_per_sample_j: per completed sample.
         energy_per_sample_above_idle_j: the same, minus what the devices draw when idle.

@@ -5,10 +5,8 @@ Knows file names, no pages.
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
     from sut.record.trace import Trace
     from sut.report.tuning_story import Story
 
-TELEMETRY_FILE = "telemetry.csv"
 PERFORMANCE = "performance"
 
 
@@ -71,29 +68,6 @@ class Run:
             DataError: it cannot be read.
         """
         return trace_of(self.folder, self.result)
-
-    def powers(self) -> dict[str, list[tuple[float, float]]]:
-        """Return (s since the first query, W) of each device; nothing without telemetry.csv.
-
-        Raises:
-            DataError: it cannot be read.
-        """
-        path = self.folder / TELEMETRY_FILE
-        if not path.is_file():
-            return {}
-        found: dict[str, list[tuple[float, float]]] = {}
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                for line in csv.DictReader(file):
-                    if line["power_w"]:
-                        place = float(line["time_s"]), float(line["power_w"])
-                        found.setdefault(line["device"], []).append(place)
-            if not all(math.isfinite(x) for row in found.values() for pair in row for x in pair):
-                raise ValueError("a time or a power that is no finite number")
-        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            what = f"no column {error}" if isinstance(error, KeyError) else str(error)
-            raise DataError(f"{path}: {what}; expected what `sut run` wrote.") from error
-        return found
 
 
 @dataclass(frozen=True, slots=True)

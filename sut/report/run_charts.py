@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from sut.report import from_trace
 from sut.report.bars import counts
+from sut.report.device_readings import DISTRIBUTED, readings
+from sut.report.device_readings import distributions as device_distributions
 from sut.report.svg import Axes, Mark, Series, chart
 
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ def pictures(run: Run) -> list[Picture]:
         found.append(_histogram(run))
     if trace is not None:
         found += _over_time(trace)
-    found += _power(run.powers())
-    return found
+    found += _power(readings(run.folder, "power_w"))
+    return [*found, *_devices(run)]
 
 
 def distribution(trace: Trace, marks: Iterable[Mark] = ()) -> Picture:
@@ -104,6 +106,19 @@ def _over_time(trace: Trace) -> list[Picture]:
             Series("samples/s completed, right", rates, dashed=True, second=True),
         ]
         found.append((chart("Batches and throughput over time", axes, lines), ""))
+    return found
+
+
+def _devices(run: Run) -> list[Picture]:
+    """Return the distribution of what each device reported of its use; of nothing, no chart."""
+    found = []
+    for column, title in DISTRIBUTED.items():
+        lines = {
+            f"device {device}": [value for at_s, value in values if at_s >= 0]
+            for device, values in sorted(readings(run.folder, column).items())
+        }
+        if any(lines.values()):
+            found.append(device_distributions(title, lines))
     return found
 
 

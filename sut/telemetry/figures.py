@@ -11,6 +11,7 @@ import numpy as np
 
 from sut.record.device_telemetry import Figures, Span
 from sut.record.tail import HeldBack
+from sut.telemetry.gpm import METRICS
 from sut.telemetry.reasons import THROTTLING
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def figures(readings: Sequence[Reading], window: Window, name: str = "") -> Figu
         throttled_share=share,
         link_generation=max(map(int, _known(during, "link_generation")), default=None),
         link_width=max(map(int, _known(during, "link_width")), default=None),
+        **{name: _span(during, name) for name in METRICS.values()},
     )
 
 

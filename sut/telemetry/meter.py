@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-Source = Literal["nvml", "rapl", "simulated"]
+Source = Literal["nvml", "rapl", "hwmon", "jtop", "simulated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ class Facts:
         link: to the host.
         numa_nodes: those with the nearest memory.
         cpus: the nearest cores, such as "0-15".
+        profiling: who tells `sm_percent` and so on: "NVML GPM" or "DCGM".
+        no_profiling: why nobody does.
     """
 
     device: str
@@ -85,6 +87,8 @@ class Facts:
     link: Link = Link()
     numa_nodes: tuple[int, ...] = ()
     cpus: str | None = None
+    profiling: str | None = None
+    no_profiling: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,10 @@ class Reading:
         throttle: bits of sut.telemetry.reasons.
         link_generation: of PCIe, now.
         link_width: lanes of PCIe, now.
+        sm_percent: multiprocessors with a warp, on average; here and below since the last reading.
+        sm_occupancy_percent: warps on the multiprocessors, of the most that fit.
+        tensor_percent: time in which the tensor cores worked.
+        dram_percent: bandwidth of the memory, of the most there is.
     """
 
     at_ns: int
@@ -118,6 +126,10 @@ class Reading:
     throttle: int | None = None
     link_generation: int | None = None
     link_width: int | None = None
+    sm_percent: float | None = None
+    sm_occupancy_percent: float | None = None
+    tensor_percent: float | None = None
+    dram_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

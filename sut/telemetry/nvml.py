@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from sut.base.errors import SutError
 from sut.base.process import cpu_list
+from sut.telemetry import dcgm
+from sut.telemetry.dcgm import Dcgm
+from sut.telemetry.gpm import Gpm
 from sut.telemetry.meter import Clock, Facts, Link, Process, Reading
 
 if TYPE_CHECKING:
@@ -157,6 +160,7 @@ class NvmlMeter:
         self._handle = handle
         self._now_ns = clock
         self._energy_due_ns = 0
+        self._profiler = _profiler(nvml, handle)
         self.device = device
 
     def facts(self) -> Facts:
@@ -186,6 +190,8 @@ class NvmlMeter:
             link=self._link(),
             numa_nodes=tuple(_bits(self._ask("nvmlDeviceGetMemoryAffinity", 1, _NODE))),
             cpus=cpu_list(_bits(self._ask("nvmlDeviceGetCpuAffinity", _masks()))) or None,
+            profiling=self._profiler.source,
+            no_profiling=self._profiler.why_not,
         )
 
     def sample(self) -> Reading:
@@ -203,6 +209,7 @@ class NvmlMeter:
             "throttle": self._throttle(),
             "link_generation": self._ask("nvmlDeviceGetCurrPcieLinkGeneration"),
             "link_width": self._ask("nvmlDeviceGetCurrPcieLinkWidth"),
+            **self._profiler.read(),
         }
         return Reading(start_ns, self._now_ns() - start_ns, power_w, energy_j, **reading)
 
@@ -252,6 +259,18 @@ class NvmlMeter:
             return None
         # As the kernel and CUDA write it: a domain of four digits; NVML has eight.
         return f"{pci.domain:04x}:{pci.bus:02x}:{pci.device:02x}.0"
+
+
+def _profiler(nvml: Nvml, handle: object) -> Gpm | Dcgm:
+    """Return who tells what the multiprocessors do: GPM, or else DCGM, or else why nobody does."""
+    gpm = Gpm(nvml, handle)
+    if gpm.source is not None:
+        return gpm
+    index = nvml.ask("nvmlDeviceGetIndex", handle)
+    other = Dcgm(int(index or 0), dcgm.installed())
+    if other.source is None:
+        other.why_not = f"{gpm.why_not}, and {other.why_not}"
+    return other
 
 
 def _thousandth(value: float | None) -> float | None:

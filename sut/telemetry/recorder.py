@@ -19,7 +19,7 @@ from backends.base import WITHOUT_MODEL
 from sut.base.environment import ROOT
 from sut.record.device_telemetry import DeviceTelemetry, Sampling
 from sut.record.run_folder import LOG_FILE, TRACE_FILE
-from sut.telemetry import log, rapl, reasons
+from sut.telemetry import log, power_sources, reasons
 from sut.telemetry.figures import figures, held_back, total
 from sut.telemetry.findings import findings
 from sut.telemetry.meter import Power
@@ -43,7 +43,8 @@ RAW_FILE = "telemetry.part"
 COLUMNS = (
     "time_s", "device", "power_w", "temperature_c", "sm_clock_mhz", "memory_clock_mhz",
     "utilisation_percent", "memory_used_bytes", "throttle", "throttle_reasons", "energy_j",
-    "link_generation", "link_width",
+    "link_generation", "link_width", "sm_percent", "sm_occupancy_percent", "tensor_percent",
+    "dram_percent",
 )  # fmt: skip
 # A driver that lost its GPU may not answer; then the sampler is killed.
 _END_S = 2.0
@@ -213,9 +214,11 @@ def of_real_devices(backend: str, devices: Sequence[str], out: Path) -> Request 
     if backend in WITHOUT_MODEL:
         return None
     gpus = tuple(dict.fromkeys(device for device in devices if device.isdecimal()))
-    if gpus:
+    if gpus and not power_sources.is_jetson():
         return Request("nvml", str(out), gpus)
-    return Request("rapl", str(out)) if rapl.meters() else None
+    # NVML is not asked from here: on a server of many GPUs it takes long to open.
+    chosen = power_sources.choose(power_sources.candidates(gpus=str), on_gpus=False).source
+    return None if chosen is None else Request(chosen, str(out))
 
 
 def drawn(facts: Sequence[Facts], devices: Sequence[str]) -> tuple[Power, ...]:
@@ -249,8 +252,7 @@ def _row(device: str, reading: Reading, start_ns: int) -> tuple[object, ...]:
         *(_cell(getattr(reading, name)) for name in COLUMNS[2:8]),
         *(("", "") if bits is None else (f"{bits:#x}", reasons.words(bits))),
         _cell(reading.energy_j),
-        _cell(reading.link_generation),
-        _cell(reading.link_width),
+        *(_cell(getattr(reading, name)) for name in COLUMNS[11:]),
     )
 
 

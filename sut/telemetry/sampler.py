@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sut.base.errors import SutError
-from sut.telemetry import log, nvml, rapl
+from sut.telemetry import hwmon, jtop, log, nvml, rapl
 from sut.telemetry.log import Line
 from sut.telemetry.meter import Power, Source  # msgspec reads them at run time
 
@@ -104,12 +104,17 @@ def open_meters(request: Request, stack: ExitStack) -> Sequence[Meter]:
 
     Raises:
         NvmlError: NVML cannot be asked.
+        JtopError: jtop cannot be asked.
     """
     if request.source == "nvml":
         library = stack.enter_context(nvml.open_nvml())
         return nvml.meters(library, request.devices, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if request.source == "rapl":
         return rapl.meters()
+    if request.source == "hwmon":
+        return hwmon.meters()
+    if request.source == "jtop":
+        return [stack.enter_context(jtop.open_jtop())]
     # It needs NumPy, which takes longer to import than everything else.
     from sut.telemetry.simulated import SimulatedMeter  # noqa: PLC0415
 

@@ -16,7 +16,7 @@ from sut.base import cgroup, environment
 from sut.base.errors import EXIT_FAILED, EXIT_VALID, ConfigError
 from sut.config.system import SYSTEM_FILE, system_names
 from sut.submission import system
-from sut.telemetry import nvml, rapl, reasons
+from sut.telemetry import nvml, power_sources, reasons
 from sut.verbs.new_system import OPTION, this_machine, write_system
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     if arguments.system_json:
         return _describe()
     facts, why_none = nvml.all_facts()
-    found = [*machine(), *packages(), *gpus(facts, why_none), *contents()]
+    found = [*machine(), *packages(), *gpus(facts, why_none), *power(facts), *contents()]
     if arguments.json:
         content = {
             **environment.fingerprint(),
@@ -157,8 +157,6 @@ def machine() -> list[Finding]:
                 "note", f"load average {load:.1f} on {cores} cores", "measure on an idle machine"
             )
         )
-    if metered := rapl.meters():
-        found.append(Finding("ok", f"{len(metered)} CPU package(s) report energy (RAPL)"))
     governor = environment.governor()
     if governor not in (None, "performance"):
         found.append(
@@ -213,7 +211,7 @@ def _gpu(gpu: Facts) -> list[Finding]:
         f"NUMA node {gpu.numa_nodes[0]}" if gpu.numa_nodes else "",
         "" if gpu.ecc is None else f"ECC {'on' if gpu.ecc else 'off'}",
     ]
-    found = [Finding("ok", ", ".join(filter(None, parts)))]
+    found = [Finding("ok", ", ".join(filter(None, parts))), *_profiling(gpu)]
     if gpu.ecc is False:
         what = f"GPU {gpu.device}: ECC is off; a datacenter submission needs it on"
         found.append(Finding("note", what, "nvidia-smi -e 1, then reboot"))
@@ -226,6 +224,23 @@ def _gpu(gpu: Facts) -> list[Finding]:
         for reason in held
     ]
     return found
+
+
+def _profiling(gpu: Facts) -> list[Finding]:
+    what = f"GPU {gpu.device}: SM, tensor core and DRAM use"
+    if gpu.profiling is not None:
+        return [Finding("ok", f"{what} from {gpu.profiling}")]
+    why = f"{what} are not told: {gpu.no_profiling}"
+    return [Finding("note", why, "install DCGM")] if gpu.no_profiling else []
+
+
+def power(facts: Sequence[Facts]) -> list[Finding]:
+    """Report every source of power figures, and which one a run asks."""
+    sources = list(power_sources.candidates())
+    chosen = power_sources.choose(sources, on_gpus=bool(facts))
+    found = [Finding("note" if chosen.source is None else "ok", chosen.words)]
+    others = [s for s in sources if not s.why_not and s.source != chosen.source]
+    return [*found, *(Finding("ok", f"power also from {s.source}, {s.what}") for s in others)]
 
 
 def contents() -> list[Finding]:

@@ -54,3 +54,19 @@ def test_a_uuid_of_cuda_visible_devices_names_the_gpu() -> None:
 def test_a_gpu_beyond_the_last_is_refused() -> None:
     with open_nvml() as nvml, pytest.raises(NvmlError, match="NVML knows no GPU 99"):
         meters(nvml, ["99"], None)
+
+
+def test_a_gpu_of_hopper_or_later_tells_what_its_multiprocessors_do() -> None:
+    facts, _ = all_facts()
+    if float(facts[0].compute_capability or 0) < 9.0:
+        pytest.skip("GPM begins with Hopper")
+    with open_nvml() as nvml:
+        (gpu,) = visible_meters(nvml, None)[:1]
+        gpu.sample()
+        time.sleep(0.15)
+        found = gpu.sample()
+
+    assert facts[0].profiling == "NVML GPM"
+    for percent in (found.sm_percent, found.tensor_percent, found.dram_percent):
+        assert percent is not None
+        assert 0 <= percent <= 100

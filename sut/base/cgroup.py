@@ -24,10 +24,10 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
         root: where `proc` and the mounts lie.
     """
     quotas = [
-        *(_share(_words(group / "cpu.max")) for group in _groups(root, "")),
+        *(_share(_words(group / "cpu.max")) for group in groups(root, "")),
         *(
             _share([*_words(group / "cpu.cfs_quota_us"), *_words(group / "cpu.cfs_period_us")])
-            for group in _groups(root, "cpu")
+            for group in groups(root, "cpu")
         ),
     ]
     return min((quota for quota in quotas if quota is not None), default=None)
@@ -40,10 +40,10 @@ def memory_left_bytes(root: Path = Path("/")) -> int | None:
         root: where `proc` and the mounts lie.
     """
     left = [
-        *(_left(group, "memory.max", "memory.current") for group in _groups(root, "")),
+        *(_left(group, "memory.max", "memory.current") for group in groups(root, "")),
         *(
             _left(group, "memory.limit_in_bytes", "memory.usage_in_bytes")
-            for group in _groups(root, "memory")
+            for group in groups(root, "memory")
         ),
     ]
     return min((one for one in left if one is not None), default=None)
@@ -69,7 +69,7 @@ def _left(group: Path, limit: str, used: str) -> int | None:
         return None
     caches = {
         name: int(value)
-        for name, value in (line.split() for line in _lines(group / "memory.stat"))
+        for name, value in (line.split() for line in lines(group / "memory.stat"))
         if value.isdecimal()
     }
     # In v1, the figure with that prefix has the groups below in it, as the usage has.
@@ -77,7 +77,7 @@ def _left(group: Path, limit: str, used: str) -> int | None:
     return max(0, most - now + cached)
 
 
-def _groups(root: Path, controller: str) -> Iterator[Path]:
+def groups(root: Path, controller: str) -> Iterator[Path]:
     """Yield the folder of this process's group and of those above it; "" is cgroup v2."""
     own = _own_group(root, controller)
     if own is None:
@@ -93,7 +93,7 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
 
 
 def _own_group(root: Path, controller: str) -> PurePosixPath | None:
-    for line in _lines(root / "proc/self/cgroup"):
+    for line in lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
             return PurePosixPath(path)
@@ -102,7 +102,7 @@ def _own_group(root: Path, controller: str) -> PurePosixPath | None:
 
 def _mounts(root: Path, controller: str) -> Iterator[tuple[PurePosixPath, PurePosixPath]]:
     """Yield (root of the mount in the tree of groups, where it is mounted)."""
-    for line in _lines(root / "proc/self/mountinfo"):
+    for line in lines(root / "proc/self/mountinfo"):
         mounted, _, file_system = line.partition(" - ")
         kind, _, options = [*file_system.split(), "", "", ""][:3]
         wanted = kind == "cgroup" and controller in options.split(",")
@@ -112,10 +112,11 @@ def _mounts(root: Path, controller: str) -> Iterator[tuple[PurePosixPath, PurePo
 
 
 def _words(path: Path) -> list[str]:
-    return " ".join(_lines(path)).split()
+    return " ".join(lines(path)).split()
 
 
-def _lines(path: Path) -> list[str]:
+def lines(path: Path) -> list[str]:
+    """Return the lines of a file of the kernel; none if it cannot be read."""
     try:
         return path.read_text("utf-8", "replace").splitlines()
     except OSError:

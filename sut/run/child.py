@@ -58,15 +58,15 @@ class Parent:
         self.watch(_nothing)
         return msgspec.json.decode(line, type=TrialSamples)
 
-    def watch(self, hear: Callable[[], None]) -> None:
-        """Call `hear` for every further line, and end this process when the parent is gone."""
+    def watch(self, hear: Callable[[bytes], None]) -> None:
+        """Call `hear` with every further line, and end this process when the parent is gone."""
         watch = threading.Thread(target=self._watch, args=(hear,), name="parent-watch", daemon=True)
         watch.start()
 
     @staticmethod
-    def _watch(hear: Callable[[], None]) -> None:
-        while sys.stdin.buffer.readline():
-            hear()
+    def _watch(hear: Callable[[bytes], None]) -> None:
+        while line := sys.stdin.buffer.readline():
+            hear(line)
         os._exit(EXIT_FAILED)
 
 
@@ -136,5 +136,5 @@ def _events_to_parent() -> int:
     return events
 
 
-def _nothing() -> None:
+def _nothing(line: bytes) -> None:
     """Hear a line that says nothing."""

@@ -80,7 +80,7 @@ class Point:
         folder = Path(request.out_dir)
         load = self._load(TraceWriter(folder / TRACE_FILE))
         system = self._open(Outlets(_answered, load, self._fail))
-        parent.watch(self._ended.set)
+        parent.watch(self._hear)
         hang_s = self._warm_up(system)
         front = system.front()
         collector_off()
@@ -145,6 +145,10 @@ class Point:
             if self._failures:
                 return False
         return False
+
+    def _hear(self, line: bytes) -> None:
+        """Stop: the parent has nothing else to say."""
+        self._ended.set()
 
     def _look(self, front: Front, hang_s: float) -> None:
         if (text := child.hang(front, hang_s)) is not None:

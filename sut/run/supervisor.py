@@ -25,7 +25,7 @@ from sut.base.process import exit_words
 from sut.record.run_folder import LOG_FILE, REQUEST_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType, TracebackType
 
     from sut.config.settings import Lent, Limits
@@ -63,6 +63,18 @@ class Signals:
         self.received = self.received or signal.Signals(number)
 
 
+class EndedSilently(WorkerError):
+    """A test's process ended with no result.
+
+    Attributes:
+        code: its exit code; -n: signal n ended it.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class ProcessRequest(Protocol):
     """What the process of a test gets; the requests of loads contain more."""
 
@@ -80,10 +92,22 @@ class ProcessRequest(Protocol):
 
 
 class Supervisor:
-    """One trial process. Use it in a `with`: leaving it always ends the process."""
+    """One trial process. Use it in a `with`: leaving it always ends the process.
 
-    def __init__(self, request: ProcessRequest, module: str = "sut.run.trial") -> None:
+    Args:
+        request: what it gets.
+        module: what it runs.
+        before: a command that prepares the process and then becomes what follows it.
+    """
+
+    def __init__(
+        self,
+        request: ProcessRequest,
+        module: str = "sut.run.trial",
+        before: Sequence[str] = (),
+    ) -> None:
         self._module = module
+        self._before = before
         self._out = Path(request.out_dir)
         self._request = request
         self._events: queue.SimpleQueue[dict[str, object] | None] = queue.SimpleQueue()
@@ -99,7 +123,7 @@ class Supervisor:
         log = (self._out / LOG_FILE).open("ab")
         with log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self._module, str(path.resolve())],
+                [*self._before, sys.executable, "-m", self._module, str(path.resolve())],
                 cwd=ROOT,
                 env=with_device_order(),
                 stdin=subprocess.PIPE,
@@ -188,12 +212,13 @@ class Supervisor:
         if name == "failed":
             raise WorkerError(str(message["message"]), str(message["text"]))
 
-    def _ended_silently(self) -> SutError:
+    def _ended_silently(self) -> EndedSilently:
         code = self._process.wait()
         how = exit_words(code)
-        return WorkerError(
+        return EndedSilently(
             f"the test's process ended with {how} and no result; see its output "
-            f"in {self._out / LOG_FILE}."
+            f"in {self._out / LOG_FILE}.",
+            code,
         )
 
     def _listen(self, pipe: IO[bytes]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from backends.base import BACKENDS
 from data.harness_defaults import HarnessDefaults
 from sut.base.environment import cores
 from sut.base.errors import ConfigError, nearest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     Layers = Sequence[tuple[str, Mapping[str, object]]]
 
 T = TypeVar("T")
+Name = TypeVar("Name", bound=str)
 
 # What a layer may set beside the devices themselves.
 HARNESS = HarnessDefaults.__struct_fields__
@@ -99,16 +101,9 @@ def harness_of(settings: Mapping[str, Setting], most: int = MOST_BATCH) -> Harne
                 f"{name} is {setting.value} ({setting.source}); expected an integer of at least "
                 f"{least}."
             )
-    workers = settings["workers"]
-    kind = next((kind for kind in WORKER_KINDS if kind == workers.value), None)
-    if kind is None:
-        raise ConfigError(
-            f'workers is "{workers.value}" ({workers.source}); expected one of '
-            f"{', '.join(WORKER_KINDS)}.{nearest(str(workers.value), WORKER_KINDS)}"
-        )
     harness = HarnessSettings(
-        backend=_as(str, settings, "backend"),
-        workers=kind,
+        backend=_one_of(sorted(BACKENDS), settings, "backend"),
+        workers=_one_of(WORKER_KINDS, settings, "workers"),
         devices=_as(tuple[str, ...], settings, "devices"),
         instances=_as(int, settings, "instances"),
         max_batch_size=_as(int, settings, "max_batch_size"),
@@ -122,6 +117,18 @@ def harness_of(settings: Mapping[str, Setting], most: int = MOST_BATCH) -> Harne
     )
     _check_devices(harness, settings)
     return harness
+
+
+def _one_of(known: Sequence[Name], settings: Mapping[str, Setting], name: str) -> Name:
+    """Return the value of a setting that must be one of the known names."""
+    setting = settings[name]
+    found = next((each for each in known if each == setting.value), None)
+    if found is None:
+        raise ConfigError(
+            f'{name} is "{setting.value}" ({setting.source}); expected one of '
+            f"{', '.join(known)}.{nearest(str(setting.value), known)}"
+        )
+    return found
 
 
 def _as(kind: type[T], settings: Mapping[str, Setting], name: str) -> T:

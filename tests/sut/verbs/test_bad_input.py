@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.slow
 # Two seconds are promised on an idle machine. What takes longer than this is killed; the run would
 # go on for ten minutes.
 LIMIT_S = 30.0
+# What a run says while it waits: on a machine with much else to do, such a line comes first.
+SLOW_MACHINE = re.compile(r"Offline: opening the engine: \d+ s")
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,9 @@ def test_bad_input_ends_with_exit_code_2_at_once(outcomes: dict[str, Outcome], n
 
 @each_case
 def test_bad_input_is_explained_in_one_line(outcomes: dict[str, Outcome], name: str) -> None:
-    lines = outcomes[name].done.err.splitlines()
+    lines = [
+        line for line in outcomes[name].done.err.splitlines() if not SLOW_MACHINE.fullmatch(line)
+    ]
 
     assert len(lines) == 1, lines
     assert lines[0].startswith("sut")

@@ -31,7 +31,7 @@ from sut.config.harness import (
     settings_of,
 )
 from sut.config.system import DEFAULT_SYSTEM, SYSTEM_FILE, read_system, system_folder
-from sut.config.tuned import tuned_for
+from sut.config.tuned import Runs, tuned_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -164,7 +164,7 @@ def resolve(arguments: Arguments) -> Plan:
 def _layers(
     arguments: Arguments, benchmark: Benchmark, asked: Scenario, folder: Path
 ) -> tuple[Layers, Found]:
-    """Return all layers, and what tuned.yaml says; it depends on backend and devices."""
+    """Return all layers, and what tuned.yaml says; it depends on what runs where."""
     name, file, shown = asked.name, read_system(folder), f"{folder.name}/{SYSTEM_FILE}"
     typed = ("command line", given(arguments, (*HARNESS, *MACHINE)))
     machine = (shown, given(file, MACHINE))
@@ -173,7 +173,8 @@ def _layers(
         first((typed, machine, default), what).value for what in ("backend", "devices")
     )
     assert isinstance(devices, list | tuple), "a sequence in every layer"
-    tuned = tuned_for(folder, benchmark.name, name, str(backend), devices)
+    model = "" if arguments.model is None else arguments.model.name
+    tuned = tuned_for(folder, benchmark.name, name, Runs(str(backend), devices, model))
     # Options belong to a backend: the system's for another one than the user chose do not hold.
     of_system = HARNESS if file.backend in {None, backend} else _WITHOUT_OPTIONS
     # A benchmark's defaults are for the default backend altogether.

@@ -1,26 +1,44 @@
-"""tuned.yaml of a system: what `sut tune` found, and for which backend and devices.
+"""tuned.yaml of a system: what `sut tune` found, and for which backend, devices and model.
 
-A setting that was tuned on one device is no setting for another: each entry holds for its own
-benchmark, scenario, backend and devices alone.
+A setting that was tuned on one device is no setting for another, and a batch that suits an int8
+model does not suit the fp32 one: each entry holds for its own benchmark, scenario, backend, devices
+and model alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from data.harness_defaults import HarnessDefaults
 from data.strict_yaml import StrictStruct, load_strict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 TUNED_FILE = "tuned.yaml"
 # user.conf prints a rate with fewer digits than it has.
 _SAME_RATE = 1e-6
+
+
+class Runs(NamedTuple):
+    """What a run runs, and on what: a tuned setting is for one of these.
+
+    Attributes:
+        backend: a key of backends.base.BACKENDS.
+        devices: all of them, in any order.
+        model: the name of the file given as --model; empty: the benchmark's own.
+    """
+
+    backend: str
+    devices: Sequence[str]
+    model: str
+
+    def __str__(self) -> str:
+        model = f", model {self.model}" if self.model else ""
+        return f"backend {self.backend}, devices {','.join(self.devices)}{model}"
 
 
 class Tuned(StrictStruct, frozen=True):
@@ -32,6 +50,7 @@ class Tuned(StrictStruct, frozen=True):
         backend: a key of backends.base.BACKENDS.
         devices: all that were used, in any order.
         harness: the settings.
+        model: see Runs; None in an entry of an older version, which holds for any.
         target_qps: the rate that was written into user.conf with them; None: none was.
         found: where the proof is, in words.
     """
@@ -41,12 +60,19 @@ class Tuned(StrictStruct, frozen=True):
     backend: str
     devices: tuple[str, ...]
     harness: HarnessDefaults
+    model: str | None = None
     target_qps: float | None = None
     found: str = ""
 
-    def is_for(self, backend: str, devices: Sequence[str]) -> bool:
-        """Say whether it was found with this backend on these devices."""
-        return self.backend == backend and sorted(self.devices) == sorted(devices)
+    def is_for(self, runs: Runs) -> bool:
+        """Say whether it was found with this backend, on these devices, for this model."""
+        same = self.backend == runs.backend and sorted(self.devices) == sorted(runs.devices)
+        return same and self.model in {None, runs.model}
+
+    @property
+    def runs(self) -> Runs:
+        """What it was found for."""
+        return Runs(self.backend, self.devices, self.model or "")
 
 
 class Unkeyed(StrictStruct, frozen=True):
@@ -78,7 +104,7 @@ class Found:
         harness: empty without an entry for it.
         target_qps: the rate of that entry, queries/s.
         notes: why an entry for its benchmark and scenario is not applied, a line each.
-        other_rates: rates in user.conf that were tuned for other devices, queries/s.
+        other_rates: rates in user.conf that were tuned for something else, queries/s.
     """
 
     source: str
@@ -102,9 +128,7 @@ def read_tuned(folder: Path) -> TunedFile:
     return load_strict(path, TunedFile) if path.is_file() else TunedFile()
 
 
-def tuned_for(
-    folder: Path, benchmark: str, scenario: str, backend: str, devices: Sequence[str]
-) -> Found:
+def tuned_for(folder: Path, benchmark: str, scenario: str, runs: Runs) -> Found:
     """Return what the system's tuned.yaml says to a run.
 
     Raises:
@@ -112,21 +136,19 @@ def tuned_for(
     """
     file, where = read_tuned(folder), f"{folder.name}/{TUNED_FILE}"
     about = [t for t in file.tuned if (t.benchmark, t.scenario) == (benchmark, scenario)]
-    own = next((entry for entry in about if entry.is_for(backend, devices)), None)
-    others = [entry for entry in about if not entry.is_for(backend, devices)]
-    notes = []
-    if own is None:
-        notes = [
-            f"{where}: not applied: {benchmark} {scenario} was tuned for backend {entry.backend}, "
-            f"devices {','.join(entry.devices)}; this run uses {backend}, {','.join(devices)}."
-            for entry in others
-        ]
-        if scenario in file.benchmarks.get(benchmark, {}):
-            notes.append(
-                f"{where}: not applied: the entry of {benchmark} {scenario} does not say for which "
-                "backend and devices it was found. Run sut tune again."
-            )
+    own = next((entry for entry in about if entry.is_for(runs)), None)
+    others = [entry for entry in about if not entry.is_for(runs)]
     rates = tuple(entry.target_qps for entry in others if entry.target_qps is not None)
-    if own is None:
-        return Found(where, notes=tuple(notes), other_rates=rates)
-    return Found(where, own.harness, own.target_qps, other_rates=rates)
+    if own is not None:
+        return Found(where, own.harness, own.target_qps, other_rates=rates)
+    notes = [
+        f"{where}: not applied: {benchmark} {scenario} was tuned for {entry.runs}; this run uses "
+        f"{runs}."
+        for entry in others
+    ]
+    if scenario in file.benchmarks.get(benchmark, {}):
+        notes.append(
+            f"{where}: not applied: the entry of {benchmark} {scenario} does not say for which "
+            "backend and devices it was found. Run sut tune again."
+        )
+    return Found(where, notes=tuple(notes), other_rates=rates)

@@ -27,7 +27,7 @@ USER_CONF = "user.conf"
 
 
 def keep_tuned(folder: Path, entry: Tuned) -> Path:
-    """Set the entry of its benchmark, scenario, backend and devices in tuned.yaml; return its path.
+    """Set the entry of its benchmark, scenario and what it runs in tuned.yaml; return its path.
 
     All other entries stay.
 
@@ -39,7 +39,7 @@ def keep_tuned(folder: Path, entry: Tuned) -> Path:
     kept = [
         one
         for one in before.tuned
-        if (one.benchmark, one.scenario) != about or not one.is_for(entry.backend, entry.devices)
+        if (one.benchmark, one.scenario) != about or not one.is_for(entry.runs)
     ]
     file = TunedFile((*kept, entry), before.benchmarks)
     text = yaml.safe_dump(_given(msgspec.to_builtins(file)), sort_keys=False, width=100)

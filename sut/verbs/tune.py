@@ -149,6 +149,7 @@ def _keep(answer: Answer, plan: Plan, folder: Path, say: Say) -> None:
         backend=plan.harness.backend,
         devices=plan.harness.devices,
         harness=answer.candidate.harness(),
+        model="" if plan.arguments.model is None else plan.arguments.model.name,
         target_qps=answer.target_qps,
         found=found,
     )

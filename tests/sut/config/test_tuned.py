@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,9 +15,6 @@ from sut.config.arguments import Arguments
 from sut.config.plan import resolve
 from sut.config.tuned import Tuned, read_tuned
 from sut.config.tuned_writer import keep_rate, keep_tuned
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SYSTEM = """\
 description: four devices
@@ -41,6 +39,7 @@ ENTRY = Tuned(
     backend="simulated",
     devices=("0", "1"),
     harness=FOUND,
+    model="",
     target_qps=20950.5,
     found="3 of 3 runs VALID",
 )
@@ -128,6 +127,27 @@ def test_what_was_tuned_for_other_devices_is_not_applied(
     assert plan.harness.max_batch_size == 26
     (note,) = plan.notes()
     assert "backend simulated, devices 0,1" in note
+
+
+def test_what_was_tuned_for_another_model_is_not_applied(system: Path) -> None:
+    keep(system, model="small.onnx")
+    asked = Arguments("resnet50", "Server", system=str(system))
+
+    plan = resolve(asked)
+    same = resolve(replace(asked, model=Path("elsewhere/small.onnx")))
+
+    assert plan.harness.max_batch_size == 26
+    (note,) = plan.notes()
+    assert "model small.onnx" in note
+    assert (same.harness.max_batch_size, same.notes()) == (45, [])
+
+
+def test_an_entry_that_names_no_model_holds_for_all(system: Path) -> None:
+    keep(system, model=None)
+
+    plan = resolve(Arguments("resnet50", "Server", system=str(system), model=Path("small.onnx")))
+
+    assert plan.harness.max_batch_size == 45
 
 
 def test_the_order_of_the_devices_does_not_matter(system: Path) -> None:

@@ -1,0 +1,1 @@
+"""Streams of video: decoded, batched across streams, detected, tracked and measured."""

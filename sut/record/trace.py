@@ -41,6 +41,7 @@ class Close(Enum):
     IDLE = 2
     FLUSH = 3
     LATE = 4
+    CLIENTS = 5
 
 
 BATCH_FIELDS = (

@@ -110,6 +110,11 @@ class Batcher:
         delay_ns = self._settings.max_queue_delay_ns
         return int(device_due_ns) if delay_ns is None else self._runs[0][0] + delay_ns
 
+    @property
+    def oldest_ns(self) -> int:
+        """When the oldest sample arrived; something waits."""
+        return self._runs[0][0]
+
     def take(self, samples: int) -> int:
         """Remove the `samples` oldest of those pending; return the arrival of the oldest in ns."""
         runs = self._runs

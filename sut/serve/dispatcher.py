@@ -151,6 +151,7 @@ class Dispatcher:
         """
         if self._in_flight.pop(batch.number, None) is None:
             return
+        self._events.append(batch)  # before what its answer makes a load send at once
         self._complete(batch.ids, responses)
         self._recorder.batch(
             batch.number,
@@ -164,7 +165,6 @@ class Dispatcher:
             batch.finished_ns,
             self._clock(),
         )
-        self._events.append(batch)
         self._pump()
 
     def fail(self, message: str, traceback: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from backends.ladder import filled, fitting
 from sut.record.trace import Close
 from sut.serve.batcher import Batcher, BatcherSettings
+from sut.serve.returning import Returning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +31,8 @@ GAP_NS = 20_000
 # The lead grows after each batch that came too late and shrinks after every other one. The two
 # steps are in balance when one batch in twenty comes too late.
 LEAD_UP_NS, LEAD_DOWN_NS = 38_000.0, 2_000.0
+# To wait for clients must save at least the rest of the time for each sample.
+WORTH = 0.95
 # The shortest timer: to wake a thread takes this long anyway.
 MIN_WAIT_NS = 20_000
 
@@ -170,7 +173,16 @@ class _Worker:
 class Policy:
     """The state of the queue and of the workers; decides which batch goes where."""
 
-    __slots__ = ("_batcher", "_credit", "_due_ns", "_is_late", "_least_cap", "_workers")
+    __slots__ = (
+        "_batcher",
+        "_credit",
+        "_due_ns",
+        "_is_late",
+        "_least_cap",
+        "_returning",
+        "_wait_ns",
+        "_workers",
+    )
 
     def __init__(self, settings: BatcherSettings, workers: Sequence[WorkerLimits]) -> None:
         self._batcher = Batcher(settings)
@@ -179,6 +191,8 @@ class Policy:
         self._least_cap = min((w.cap for w in self._workers), default=0)
         self._is_late = settings.max_queue_delay_ns is None
         self._due_ns = 0.0  # late closing: no device with a free slot needs its next batch before
+        self._wait_ns = 0.0  # until then somebody is expected who belongs into the next batch
+        self._returning = Returning()
 
     @property
     def has_credit(self) -> bool:
@@ -200,6 +214,7 @@ class Policy:
     def arrive(self, now_ns: int, samples: int) -> None:
         """A query of `samples` arrived."""
         self._batcher.add(now_ns, samples)
+        self._returning.arrive(now_ns, samples)
 
     def flush(self) -> None:
         """The last query of a series arrived."""
@@ -216,25 +231,33 @@ class Policy:
         why = batcher.close(now_ns, worker.cap, not worker.in_flight, due_ns)
         if why is None:
             self._due_ns = due_ns  # the device that would answer first is not the first to be free
+            self._wait_ns = 0.0
             return None
         if why is Close.LATE:  # only then the others may wait for the next batch
+            has_waited = bool(self._wait_ns)
+            if self._must_wait(worker, now_ns):
+                return None
+            why = Close.CLIENTS if has_waited else why
             samples = worker.curve.best_part(samples)
         worker.in_flight.append((samples, now_ns))
         worker.free_ns = max(now_ns, worker.free_ns) + worker.curve.predict_ns(samples)
         self._credit -= 1
+        self._wait_ns = 0.0
         if self._is_late:
             self._find_due()
         return Assignment(worker.index, samples, batcher.take(samples), why)
 
     def due_ns(self, now_ns: int) -> int | None:
         """When to call `next_batch` again without another event; None: only after an event."""
-        due_ns = self._batcher.due_ns(self._due_ns) if self._credit else None
+        free_ns = max(self._due_ns, self._wait_ns)
+        due_ns = self._batcher.due_ns(free_ns) if self._credit else None
         return None if due_ns is None else max(due_ns, now_ns + MIN_WAIT_NS)
 
     def finish(self, worker_index: int, now_ns: int, service_ns: float) -> None:
         """The oldest batch of a worker finished after `service_ns` on its device."""
         worker = self._workers[worker_index]
         samples, closed_ns = worker.in_flight.popleft()
+        self._returning.leave(now_ns, samples)
         worker.curve.observe(samples, service_ns)
         if self._is_late:
             worker.learn_lead(closed_ns, now_ns - int(service_ns))
@@ -244,6 +267,36 @@ class Policy:
         worker.free_ns = now_ns + sum(predict(samples) for samples, _ in worker.in_flight)
         if self._is_late:
             self._find_due()
+
+    def _must_wait(self, worker: _Worker, now_ns: int) -> bool:
+        """Whether a batch waits for clients that come back."""
+        if self._wait_ns and now_ns >= self._wait_ns:
+            self._returning.missed()
+        self._wait_ns = self._wait_for_clients(worker, now_ns)
+        return self._wait_ns > now_ns
+
+    def _wait_for_clients(self, worker: _Worker, now_ns: int) -> float:
+        """Return until when a batch waits for clients that come back; 0.0 if that does not pay.
+
+        In a closed loop, whoever is not in this batch waits for it and makes a batch of its own.
+        Two groups take turns, each smaller than it could be. To wait for more pays if the device
+        then runs more samples a second, although it stands idle. It never waits beyond that.
+        """
+        ending = sum(samples for samples, _ in worker.in_flight)
+        expected = self._returning.expected(now_ns, ending, worker.free_ns)
+        if expected is None:
+            return 0.0
+        pending = self._batcher.pending
+        idle = sum(not other.in_flight for other in self._workers) or 1
+        together = min(worker.cap, -(-(pending + expected.samples) // idle))
+        if pending >= together:
+            return 0.0
+        predict, others = worker.curve.predict_ns, min(worker.cap, -(-expected.samples // idle))
+        apart_ns = (predict(pending) + predict(others)) / (pending + others)  # for each sample
+        gain_ns = WORTH * together * apart_ns - predict(together) - worker.lead_ns
+        limit_ns = max(worker.free_ns, self._batcher.oldest_ns) + gain_ns
+        pays = expected.usual_ns(together - pending) < limit_ns
+        return min(expected.latest_ns, limit_ns) if pays else 0.0
 
     def _find_due(self) -> None:
         """Find when the first device that has a free slot needs its next batch."""

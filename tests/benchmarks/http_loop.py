@@ -26,7 +26,7 @@ from tests.benchmarks.paired import CpuClock
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-CONCURRENCY = (4, 16, 64)
+CONCURRENCY = (4, 12, 16, 64)
 _DEVICE = ("--backend", "simulated", "--set", "base_ms=10", "--set", "per_sample_ms=0.4")
 _CAP = ("--max-batch-size", "8", "--slots", "2")
 _ROUNDS = 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -335,3 +336,58 @@ def test_a_limit_lowers_the_largest_batch_of_one_worker() -> None:
         sizes[batch.worker] = batch.samples
 
     assert sizes == {0: 4, 1: 8}
+
+
+# Clients that come back
+
+
+def closed_loop(clients: int, back_ns: int, slots: int = 2) -> tuple[float, set[Close]]:
+    """Let clients ask again after each answer, on one device with S(b) = 10 + 0.4 b ms.
+
+    Returns:
+        The mean size of the last hundred batches of three hundred, and what closed them.
+    """
+    cap = 8
+    made = Policy(BatcherSettings(cap, None), [WorkerLimits(slots, cap)])
+    service_ns = [10 * MS + 2 * MS * size // 5 for size in range(cap + 1)]
+    made.prime(0, dict(enumerate(service_ns)))
+    arrivals = [(client * MS, 1) for client in range(clients)]
+    ends: list[tuple[int, int]] = []  # finished_ns, samples
+    closed: list[tuple[int, Close]] = []
+    now_ns = 0
+    while len(closed) < 300:
+        due_ns = made.due_ns(now_ns)
+        times = (due_ns, *(at_ns for at_ns, _ in (*ends, *arrivals)))
+        now_ns = max(now_ns, min(at_ns for at_ns in times if at_ns is not None))
+        while arrivals and arrivals[0][0] <= now_ns:
+            made.arrive(*arrivals.pop(0))
+        while ends and ends[0][0] <= now_ns:
+            end_ns, samples = ends.pop(0)
+            made.finish(0, end_ns, service_ns[samples])
+            back = [(end_ns + back_ns + k * MS // 10, 1) for k in range(samples)]
+            arrivals = sorted([*arrivals, *back])
+        while (batch := made.next_batch(now_ns)) is not None:
+            begin_ns = max([now_ns, *(end_ns for end_ns, _ in ends)])
+            ends.append((begin_ns + service_ns[batch.samples], batch.samples))
+            closed.append((batch.samples, batch.why))
+    return statistics.mean(size for size, _ in closed[-100:]), {why for _, why in closed[-100:]}
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize(("clients", "size"), [(2, 2), (4, 4), (7, 7), (12, 8)])
+def test_late_closing_waits_for_clients_that_come_back_at_once(
+    clients: int, size: int, slots: int
+) -> None:
+    """Without it they would take turns in two groups, each of half of them."""
+    mean, why = closed_loop(clients, MS // 2, slots=slots)
+
+    assert mean == size
+    assert Close.LATE not in why
+
+
+@pytest.mark.parametrize(("clients", "back_ns"), [(15, MS), (4, 9 * MS), (1, MS)])
+def test_late_closing_does_not_wait_where_it_does_not_pay(clients: int, back_ns: int) -> None:
+    """15 clients make batches of 7 and 8, which are full enough; 9 ms are as long as a batch."""
+    _, why = closed_loop(clients, back_ns)
+
+    assert Close.CLIENTS not in why

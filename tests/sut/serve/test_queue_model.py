@@ -258,3 +258,17 @@ def test_a_padded_batch_takes_the_time_of_the_next_size_up() -> None:
 
     assert padded.latencies_ns[-1] == int(curve.service_ns(26))
     assert exact.latencies_ns[-1] == int(curve.service_ns(5))
+
+
+# Clients that come back: nobody is waited for where nobody waits for an answer
+
+
+@pytest.mark.parametrize("load", [0.05, 0.3, 0.7, 0.98])
+@pytest.mark.parametrize("devices", [1, 4])
+def test_random_arrivals_are_not_taken_for_clients(load: float, devices: int) -> None:
+    made = setting(load * devices * 26 / RESNET50_T4.service_ns(26) * 1e9, devices=devices)
+
+    result = simulate(replace(made, batcher=BatcherSettings(26, None), samples=5000))
+
+    assert result.closed_by[Close.LATE] > 0
+    assert Close.CLIENTS not in result.closed_by

@@ -47,6 +47,9 @@ PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 
+_TAGS = frozenset(
+    f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map")
+)
 _LONGEST_INT = 4000  # digits; Python refuses to read much longer ones
 
 
@@ -120,6 +123,7 @@ class _Document:
     def construct(self, node: yaml.Node, path: KeyPath) -> object:
         """Return plain data for `node`, remembering lines and refusing a repeated key."""
         self.lines.setdefault(path, node.start_mark.line + 1)
+        self._check_tag(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.construct(item, (*path, i)) for i, item in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode):
@@ -143,8 +147,13 @@ class _Document:
                     f"{self.lines[inner]}; expected each key once."
                 )
             self.lines[inner] = line
+            self._check_tag(key_node, inner)
             made[key] = self.construct(value_node, inner)
         return made
+
+    def _check_tag(self, node: yaml.Node, path: KeyPath) -> None:
+        if node.tag not in _TAGS:
+            raise self.error(path, f'tag "{node.tag}" is not read; expected a plain value.')
 
     def _construct_scalar(self, node: yaml.Node, path: KeyPath) -> object:
         word: str = node.value
@@ -163,7 +172,7 @@ class _Document:
                 if not is_whole(word):
                     raise self.error(path, "holds half a character; expected text.")
                 return word
-        raise self.error(path, f'tag "{node.tag}" is not read; expected a plain value.')
+        raise self.error(path, f'tag "{node.tag}" is for a list or a mapping, not for "{word}".')
 
     def _int(self, word: str, path: KeyPath) -> int:
         if len(word) > _LONGEST_INT:

@@ -54,8 +54,12 @@ _REMEDIES = {
     errno.EFBIG: "Raise the limit on the size of a file (ulimit -f).",
     errno.EROFS: "Name a writable folder.",
     errno.EACCES: "Name a folder that you may use.",
+    errno.ENAMETOOLONG: "Name a shorter one.",
+    errno.ELOOP: "Name the file that the links are to lead to.",
     errno.EMFILE: "Raise the limit on open files (ulimit -n).",
 }
+# Only a name that the user gave can be so.
+_TYPED = frozenset({errno.ENAMETOOLONG, errno.ELOOP})
 _NO_REMEDY = "The traceback: --debug."
 
 
@@ -93,7 +97,8 @@ def _act(act: Act, arguments: argparse.Namespace, command: str) -> int:
         if arguments.debug:
             _print_traceback(error)
         print(f"sut: {_explained(error, getattr(arguments, 'out', None))}", file=sys.stderr)
-        return EXIT_BAD_INPUT if isinstance(error, UnicodeError) else EXIT_FAILED
+        typed = isinstance(error, UnicodeError) or getattr(error, "errno", 0) in _TYPED
+        return EXIT_BAD_INPUT if typed else EXIT_FAILED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -245,6 +245,12 @@ class _Summary:
         scenario = values.get("Scenario", "")
         pattern = _SUMMARY_SCORES.get(scenario)
         found = [value for name, value in pairs if pattern and re.fullmatch(pattern, name)]
+        valid = values.get("Result is") != "INVALID"
+        if valid and not found:  # the official script takes 0 for it, and lets such a test pass
+            raise DataError(
+                f'{folder / SUMMARY_FILE}: no score of scenario "{scenario}"; expected the summary '
+                "that LoadGen wrote. Run the test again."
+            )
         try:
             score = float(found[-1]) if found else 0.0
         except ValueError as error:
@@ -253,7 +259,7 @@ class _Summary:
             ) from error
         if scenario in _SHORT_NS and score:
             score = 1e9 / score
-        return cls(scenario, score, values.get("Result is") != "INVALID")
+        return cls(scenario, score, valid)
 
 
 _SUMMARY_SCORES = {

@@ -39,6 +39,7 @@ def of(task: Task, facts: Mapping[str, str], rule: Rule) -> dict[str, str]:
         "NVIDIA TensorRT Capture CUDA Graph": _graphs(task, facts),
         "Dataset": task.plan.benchmark.description or task.plan.benchmark.name,
         "Device": ", ".join(harness.devices),
+        "Options": ", ".join(f"{k}={v}" for k, v in sorted(harness.backend_options.items())),
         "Request Count": _count(rule, is_open=load.kind not in {"offline", "closed"}),
         "Load": _load(task),
         "Workers": task.harness.workers,

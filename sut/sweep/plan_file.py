@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -311,8 +312,8 @@ def _values(value: object) -> tuple[Plain | None, ...]:
 
 def _beside(benchmark: str, path: Path) -> str:
     """Return a benchmark's name, or its file, which starts at the plan's folder."""
-    beside = path.parent / benchmark
-    return str(beside) if beside.is_file() else benchmark
+    beside = str(path.parent / benchmark)
+    return beside if os.path.isfile(beside) else benchmark  # also where it is too long for a name
 
 
 def _read_range(key: str, text: str | int) -> None:

@@ -24,6 +24,7 @@ from data.schema import AccuracyRule, InputTensor
 from data.tasks.classification import read_label
 from data.tasks.detection.truth import ImageTruth, TrueBox
 from scenarios import scenario, scenario_names
+from sut.base.environment import ROOT
 from sut.base.errors import SutError
 from sut.config import user_conf
 from sut.config.system import SYSTEM_FILE, SYSTEMS, read_system
@@ -36,6 +37,7 @@ from sut.report.compare import compare, gate
 from sut.report.compare_sources import read_side
 from sut.report.compare_text import as_json, lines
 from sut.submission import system as system_json
+from sut.sweep.plan_file import as_settings, read_plan
 from tests.fuzz import pages
 from tests.sut.record.importers import examples
 
@@ -110,6 +112,8 @@ def kinds() -> Iterator[Kind]:
     system = (SYSTEMS / "r740_4xt4" / SYSTEM_FILE).read_bytes()
     yield Kind("system.yaml", system, _system, SYSTEM_FILE)
     yield Kind("tuned.yaml", _TUNED.encode(), _tuned, TUNED_FILE)
+    plan = (ROOT / "experiments" / "tft.yaml").read_bytes()
+    yield Kind("plan of a study", plan, _plan, "plan.yaml")
     fields = dict.fromkeys((*system_json.NEEDED, *system_json.PRESENT), "1")
     fields |= {"status": "available", "system_type": "edge"}
     described = json.dumps(fields, indent=2).encode()
@@ -160,6 +164,10 @@ def _system(path: Path) -> list[str]:
 
 def _tuned(path: Path) -> list[str]:
     return _unread_keys(path, msgspec.to_builtins(read_tuned(path.parent)))
+
+
+def _plan(path: Path) -> list[str]:
+    return _unread_keys(path, as_settings(read_plan(path)[0]))
 
 
 def _unread_keys(path: Path, taken: object) -> list[str]:

@@ -77,6 +77,22 @@ def test_a_wrong_command_line_is_bad_input_in_one_line(arguments: tuple[str, ...
     assert len(done.err.splitlines()) == 1, done.err
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("n" * 300, ("check",)), ("n" * 300, ("run", "-s", "Offline", "-b")), ("loop", ("report",))],
+)
+def test_a_name_that_no_file_can_have_is_bad_input(
+    tmp_path: Path, name: str, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+
+    done = run_here(*words, name, cwd=tmp_path)
+
+    assert done.code == 2, done.err
+    (line,) = done.err.splitlines()
+    assert name in line
+
+
 def test_doctor_prints_json_with_its_findings(program: Program) -> None:
     done = program.run("doctor", "--json")
 

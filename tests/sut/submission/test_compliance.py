@@ -149,6 +149,15 @@ def test_test04_refuses_only_what_is_faster(tmp_path: Path, score: str, passed: 
     assert verify_performance(TEST04, tree.run("Offline"), run).passed is passed
 
 
+def test_test04_of_a_summary_without_a_score_is_refused(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path)
+    run = tree.run("Offline", TEST04)
+    tree.replace(run / "mlperf_log_summary.txt", "Samples per second: 82.8", "")
+
+    with pytest.raises(DataError, match="no score"):
+        verify_performance(TEST04, tree.run("Offline"), run)
+
+
 def test_test04_compares_streams_by_their_rate_and_allows_twenty_percent(tmp_path: Path) -> None:
     tree = make_tree(tmp_path)
     run = tree.run("SingleStream", TEST04)

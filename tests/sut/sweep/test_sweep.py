@@ -37,6 +37,7 @@ def test_a_closed_loop_on_a_known_device_has_its_figures(
     figures = row.figures
 
     assert row.point == {"fail_at_s": 100, "concurrency": 8}
+    assert "base_ms=2" in table.configuration["Options"]
     assert row.simulated
     assert figures["mean_batch"] == 4
     assert 500 < figures["samples_per_s"] <= 1_000.5

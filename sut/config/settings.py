@@ -130,11 +130,14 @@ class Limits:
             stall of the machine must not look like one that hangs.
         worker_hang_s: a batch in a worker process.
         close_s: closing the engines; the result is complete by then.
+        open_s: the longest silence while engines open and warm up. To compile or build can take
+            minutes, and says what it does; this is only so that nobody waits for ever.
     """
 
     hang_s: float = 10.0
     worker_hang_s: float = 1.0
     close_s: float = 5.0
+    open_s: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)

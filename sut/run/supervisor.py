@@ -163,6 +163,29 @@ class Supervisor:
         """Why `each` of `wait_for` ended the test, or None."""
         return self._stopped
 
+    def wait_to_open(self, event: str, each: Callable[[], str | None]) -> bool:
+        """Wait for an event as `wait_for` does, but for no longer than `limits.open_s` in silence.
+
+        Raises:
+            SutError: see wait_for; or nothing was heard for too long.
+        """
+        limit_s = self._request.limits.open_s
+        heard, heard_s = dict(self._seen), time.monotonic()
+
+        def look() -> str | None:
+            nonlocal heard, heard_s
+            if heard != self._seen:
+                heard, heard_s = dict(self._seen), time.monotonic()
+            elif time.monotonic() - heard_s > limit_s:
+                step = f" ({self.event('opening').get('step')})" if "opening" in heard else ""
+                raise WorkerError(
+                    f"the engines do not open: nothing was heard for {limit_s:g} s{step}; see "
+                    f"{self._out / LOG_FILE}."
+                )
+            return each()
+
+        return self.wait_for(event, look)
+
     def wait_for(self, event: str, each: Callable[[], str | None], step_s: float = 0.25) -> bool:
         """Wait for an event. False: a signal or `each` ended the test.
 

@@ -139,10 +139,10 @@ class Test:
     ) -> bool:
         """Wait for an event, and say how long it takes."""
         if self._surroundings.quiet:
-            return trial.wait_for(event, _nothing)
+            return trial.wait_to_open(event, _nothing)
         line = WaitingLine(label, SCREEN, step)
         try:
-            return trial.wait_for(event, line)
+            return trial.wait_to_open(event, line)
         finally:
             line.close()
 

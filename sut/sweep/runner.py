@@ -275,7 +275,8 @@ def _wait(process: Supervisor, event: str, each: Callable[[], None]) -> None:
     def look() -> None:
         each()
 
-    if not process.wait_for(event, look, _LOOK_S):
+    opens = event == "engines"
+    if not (process.wait_to_open(event, look) if opens else process.wait_for(event, look, _LOOK_S)):
         assert process.interrupted is not None, "nothing else ends a point early"
         raise Stopped(process.interrupted)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-SHORT = Limits(hang_s=0.5, worker_hang_s=0.5, close_s=0.3)
+SHORT = Limits(hang_s=0.5, worker_hang_s=0.5, close_s=0.3, open_s=1.0)
 # On a busy machine.
 LIMIT_S = 30.0
 LONG_S = 60.0
@@ -83,6 +83,13 @@ def test_an_engine_that_never_answers_ends_the_run(ended: dict[str, Ended], kind
 
     assert "after 0.5 s" in str(found.error)
     assert found.seconds < LIMIT_S
+
+
+def test_an_engine_that_never_opens_ends_the_run(tmp_path: Path) -> None:
+    made = trials.request(tmp_path, "inline", {"open_s": LONG_S}, SHORT, seconds=0.1)
+
+    with pytest.raises(WorkerError, match="the engines do not open"), Supervisor(made) as trial:
+        trial.wait_to_open("engines", lambda: None)
 
 
 @pytest.mark.parametrize("line", ["no JSON", '["done"]', '{"name": "done"}', '{"event": 1}'])

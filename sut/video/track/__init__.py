@@ -1,0 +1,1 @@
+"""Trackers of one stream, and which of its frames are inferred."""

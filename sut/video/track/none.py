@@ -1,0 +1,25 @@
+"""No tracker: what was detected, without identities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sut.video.types import no_boxes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sut.video.types import Boxes
+
+
+class NoTracker:
+    """Passes boxes on. Nobody knows of any object in a frame without inference."""
+
+    def update(self, boxes: Boxes | None, image: NDArray[np.uint8]) -> Boxes:
+        """See sut.video.types.Tracker."""
+        return no_boxes() if boxes is None else boxes
+
+    def describe(self) -> dict[str, object]:
+        """See sut.video.types.Tracker."""
+        return {"preset": "none", "algorithm": "none", "parameters": {}}

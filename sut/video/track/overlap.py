@@ -1,0 +1,51 @@
+"""How much boxes overlap, and what of them a frame shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sut.video.types import Boxes
+
+    Corners = NDArray[np.float32]
+
+
+def overlaps(one: Corners, other: Corners) -> NDArray[np.float32]:
+    """Return intersection over union of each pair, [N, M] float32; 0 where both have no area.
+
+    Args:
+        one: [N, 4]: left, top, right, bottom.
+        other: [M, 4], likewise.
+    """
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    width, height = np.moveaxis(np.maximum(high - low, 0), 2, 0)
+    both = width * height
+    union = areas(one)[:, None] + areas(other)[None] - both
+    shares: NDArray[np.float32] = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+    return shares
+
+
+def areas(boxes: Corners) -> NDArray[np.float32]:
+    """Return the area of each box, [N] float32; 0 if its corners are the wrong way round."""
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    found: NDArray[np.float32] = sides[:, 0] * sides[:, 1]
+    return found
+
+
+def inside(boxes: Boxes, image: NDArray[np.uint8]) -> Boxes:
+    """Return what the frame shows of the boxes; a box outside the frame is left out.
+
+    Args:
+        boxes: as a tracker predicts them.
+        image: [H, W, 3].
+    """
+    height, width = image.shape[:2]
+    edges = np.array([width, height, width, height], np.float32)
+    cut = replace(boxes, xyxy=np.clip(boxes.xyxy, np.float32(0), edges))
+    return cut.take(areas(cut.xyxy) > 0)

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import TypeAlias
+
+    # Until when the copy engine in, the device and the copy engine out are busy, in ns.
+    Busy: TypeAlias = tuple[int, int, int]
 
 
 class Times(NamedTuple):
@@ -72,6 +76,15 @@ class Timeline:
         self._until_tail = 1
         # Until when each of the three is busy.
         self._in_ns = self._free_ns = self._out_ns = 0
+
+    @property
+    def busy(self) -> Busy:
+        """Until when each part of the device is busy; a shared device sets it before each batch."""
+        return self._in_ns, self._free_ns, self._out_ns
+
+    @busy.setter
+    def busy(self, busy: Busy) -> None:
+        self._in_ns, self._free_ns, self._out_ns = busy
 
     def submit(self, now_ns: int, batch: int) -> Times:
         """Add a batch of `batch` samples; return when it will be done."""

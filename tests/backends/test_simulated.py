@@ -497,3 +497,32 @@ def test_one_batch_in_so_many_takes_the_published_percentile_and_the_mean_stays(
 def test_a_tail_needs_a_curve_that_has_one() -> None:
     with pytest.raises(ConfigError, match="p99_latency_ms"):
         opened(base_ms=1.0, tail_every=20)
+
+
+# --- one device for several engines
+
+
+def test_engines_that_share_a_file_are_one_device_and_take_turns(tmp_path: Path) -> None:
+    first, second = (opened(base_ms=5.0, shared=str(tmp_path / "device")) for _ in range(2))
+
+    first.launch(0, [0])
+    second.launch(0, [0])
+    first.launch(1, [0])
+    times = [first.wait(0)[1], second.wait(0)[1], first.wait(1)[1]]
+
+    assert [finished - started for started, finished in times] == [5 * MS] * 3
+    assert [before[1] for before in times[:2]] == [after[0] for after in times[1:]]
+
+
+def test_engines_without_a_file_are_devices_of_their_own() -> None:
+    first, second = (opened(base_ms=5.0) for _ in range(2))
+
+    first.launch(0, [0])
+    second.launch(0, [0])
+
+    assert second.wait(0)[1][0] < first.wait(0)[1][1]
+
+
+def test_a_shared_file_that_cannot_be_opened_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"shared=.*absent.*: No such file"):
+        opened(base_ms=1.0, shared=str(tmp_path / "absent" / "device"))

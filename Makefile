@@ -55,7 +55,7 @@ doctor: $(SETUP) ## Show what this machine has and lacks
 	@$(BIN)/sut doctor $(ARGS)
 
 ##@ Run (BENCHMARK= SYSTEM= BACKEND= ARGS=)
-.PHONY: run server offline singlestream multistream accuracy detect serve study sweep tune plan report run_harness
+.PHONY: run server offline singlestream multistream accuracy detect serve study sweep concurrency tune plan report run_harness
 run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds each
 	@$(call sut,all,--mode submission --min-duration-s 10)
 
@@ -79,6 +79,9 @@ detect: $(DETECT) ## Run a real detector over photos and a clip, and draw its bo
 
 sweep: $(SETUP) ## Measure a range of batch sizes, or of another load with ARGS="--load closed"
 	@$(BIN)/sut sweep -b $(BENCHMARK) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
+
+concurrency: $(SETUP) ## Measure how processes share a device; ARGS="--processes 1,2,4 --batches 1,4"
+	@$(BIN)/sut concurrency -b $(BENCHMARK) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
 
 serve: $(DEV) ## Serve the model over HTTP to clients of Triton and KServe
 	@$(BIN)/sut serve -b $(BENCHMARK) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
@@ -131,7 +134,7 @@ extra: $(DEV) ## Make three full-length submissions in OUT=: 23 minutes, then 45
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-poisson bench-tracker bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-concurrency bench-poisson bench-tracker bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -190,6 +193,9 @@ bench-report: $(DEV) ## Measure the report of 176 rows; ARGS=ROUNDS
 
 bench-sweep: $(DEV) ## Measure the closed loop with an engine that answers at once; ARGS="--rounds 5"
 	@$(BIN)/python -m tests.benchmarks.sweep $(ARGS)
+
+bench-concurrency: $(DEV) ## Compare processes on a simulated device with processor sharing; ARGS="--seconds 4"
+	@$(BIN)/python -m tests.benchmarks.concurrency $(ARGS)
 
 bench-poisson: $(DEV) ## Compare our Poisson load with LoadGen's Server; ARGS="--rounds 5"
 	@$(BIN)/python -m tests.benchmarks.poisson $(ARGS)

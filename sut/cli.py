@@ -34,6 +34,10 @@ VERBS = {
         "sut.verbs.sweep",
         "measure a range of loads and settings; each row checks itself",
     ),
+    "concurrency": (
+        "sut.verbs.concurrency",
+        "measure how processes, threads or streams share one device",
+    ),
     "submit": ("sut.verbs.submit", "run and verify a submission, and write its tree"),
     "audit": ("sut.verbs.audit", "run a compliance test and verify it"),
     "check": ("sut.verbs.check", "check the tree of a submission"),

@@ -47,7 +47,7 @@ def of(task: Task, facts: Mapping[str, str], rule: Rule) -> dict[str, str]:
         "Queue delay": _delay(task.harness.max_queue_delay_us),
         "Simulated": "yes" if facts.get("simulated") == "True" else "",
         "Curve": facts.get("curve", ""),
-    }
+    } | task.about()
     return {name: value for name, value in found.items() if value}
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sut.record.table import Row, Table, Value
 
 COLUMNS = ("own", "triton")
-_MS = 1e6
+_MS, _US = 1e6, 1e3
 # In this order in CSV files; others follow by name.
 _FIGURES = (
     "samples_per_s", "requests_per_s", "offered_per_s", "spread", "latency_mean_ns",
@@ -23,7 +23,8 @@ _FIGURES = (
     "latency_p99_low_ns", "latency_p99_high_ns", "latency_p999_ns",
     *(f"{part}{end}" for part in PARTS for end in ("_ns", "_p50_ns", "_p99_ns")),
     "mean_batch", "power_w", "energy_j_per_sample", "energy_above_idle_j_per_sample",
-    "memory_bytes", "accuracy", "requests", "samples", "duration_s", "turn_overs", "little",
+    "memory_bytes", "per_process_mean", "per_process_min", "per_process_max", "fairness",
+    "accuracy", "requests", "samples", "duration_s", "turn_overs", "little",
     "lateness_p50_ns", "lateness_p99_ns", "lateness_max_ns", "late_share", "unanswered",
     "parts_error_ns",
 )  # fmt: skip
@@ -54,9 +55,26 @@ _OWN = (
     ),
     *(Column(f"{part} ms", f"{part}_ns", _MS, ",.4g") for part in PARTS),
     Column("mean batch", "mean_batch", form=",.4g"),
+    Column("a process", "per_process_mean", form=",.5g"),
+    Column("least", "per_process_min", form=",.5g"),
+    Column("most", "per_process_max", form=",.5g"),
+    Column("fairness", "fairness", form=".4f"),
     Column("W", "power_w"),
     Column("J a sample", "energy_j_per_sample", form=",.4g"),
+    Column("above idle", "energy_above_idle_j_per_sample", form=",.4g"),
     Column("memory MiB", "memory_bytes", 1 << 20, ",.0f"),
+    Column("use %", "utilisation_percent"),
+    Column("SM %", "sm_percent"),
+    Column("tensor %", "tensor_percent"),
+    Column("DRAM %", "dram_percent"),
+    Column("EC us", "ec_ns", _US, ",.4g"),
+    Column("EC p99 us", "ec_p99_ns", _US, ",.4g"),
+    Column("sync ms", "sync_ns", _MS, ",.4g"),
+    Column("wake-up us", "wake_up_ns", _US, ",.4g"),
+    Column("core wait us", "run_queue_ns", _US, ",.4g"),
+    Column("forced switches", "involuntary_switches", form=",.3g"),
+    Column("migrations", "migrations", form=",.3g"),
+    Column("intrusion", "intrusion", form=".1%"),
     Column("accuracy", "accuracy", form=".4f"),
 )
 # Our parts in the study's columns. Our clients are in the process of the server: nothing is sent.

@@ -7,6 +7,8 @@ import re
 import time
 from typing import TYPE_CHECKING, TypeAlias
 
+from msgspec import structs
+
 from sut.base import environment
 from sut.base.files import write_whole
 from sut.record.table import Table, encode, place
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sut.record.table import Value
     from sut.sweep.session import Found
     from sut.sweep.steady import Rule
 
     # The configuration of each setting, by the setting in words.
     Blocks: TypeAlias = Mapping[str, Mapping[str, str]]
+    # A setting, its rows, and its configuration.
+    _Part: TypeAlias = tuple[dict[str, Value], Table, Mapping[str, str]]
 
 TABLE_JSON, TABLE_CSV, TABLE_MD = "table.json", "table.csv", "table.md"
 
@@ -37,6 +42,7 @@ class Files:
         title: of the table.
         command: repeats the sweep.
         identity: see sut.record.table.Table.
+        source: the command, in two words.
     """
 
     def __init__(  # noqa: PLR0913 - what a table says of its sweep
@@ -47,6 +53,7 @@ class Files:
         title: str,
         command: str,
         identity: Mapping[str, str],
+        source: str = "sut sweep",
     ) -> None:
         self._folder = folder
         self._columns = columns
@@ -54,6 +61,7 @@ class Files:
         self._title = title
         self._command = command
         self._identity = dict(identity)
+        self._source = source
         self._started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         self._environment = _environment()
 
@@ -61,7 +69,7 @@ class Files:
         """Return the table of what was found, never empty."""
         return Table(
             title=self._title,
-            source="sut sweep",
+            source=self._source,
             load=found[0][0].load.kind,
             configuration=block.together(self._blocks(found).values()),
             identity=self._identity,
@@ -140,15 +148,32 @@ def _one_a_setting(folder: Path, table: Table, blocks: Blocks) -> dict[Path, str
 
 def _markdown(table: Table, columns: str, blocks: Blocks) -> str:
     parts = [f"# {table.title}\n"]
-    for setting, part in by_setting(table):
+    for setting, part, block_ in _parts(table, columns, blocks):
         if setting:
             parts.append(f"## {place(setting)}\n")
-        parts.append(
-            "".join(f"- {name}: {value}\n" for name, value in blocks[place(setting)].items())
-        )
+        parts.append("".join(f"- {name}: {value}\n" for name, value in block_.items()))
         if rows := text.lines(part, columns):
             parts.append(text.markdown(text.header(part, columns), rows))
         if notes := text.notes(part):
             parts.append("\n\n".join(notes) + "\n")
     parts.append(f"Command: `{table.command}`\n")
     return "\n".join(parts)
+
+
+def _parts(table: Table, columns: str, blocks: Blocks) -> list[_Part]:
+    """Return a part for each setting; those with the same configuration are one, with all rows.
+
+    Its setting has the axes on which they agree. The study's columns show no axis of a setting.
+    """
+    found: list[_Part] = []
+    for setting, part in by_setting(table):
+        of_part = blocks[place(setting)]
+        same = next((k for k, one in enumerate(found) if one[2] == of_part), None)
+        if same is None or columns == "triton":
+            found.append((setting, part, of_part))
+            continue
+        before, rows, _ = found[same]
+        common = {axis: value for axis, value in before.items() if setting.get(axis) == value}
+        joined = structs.replace(rows, rows=(*rows.rows, *part.rows))
+        found[same] = common, joined, of_part
+    return found

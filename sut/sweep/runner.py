@@ -115,7 +115,7 @@ class Runner:
             Stopped: a signal came; this point is lost.
         """
         start_s = time.monotonic()
-        out = _new_folder(self.folder)
+        out = new_folder(self.folder)
         name, code = out.relative_to(self.folder).as_posix(), 0
         try:
             row, facts = self._measured(task, out)
@@ -132,7 +132,7 @@ class Runner:
             SutError: the point failed.
             Stopped: a signal came.
         """
-        out = _new_folder(self.folder)
+        out = new_folder(self.folder)
         ran = self._run(task, out, Recorder(task.harness.backend, (), out))
         found: list[int] = latencies_ns(ran.sent).tolist()
         return found
@@ -309,7 +309,8 @@ def _plain(facts: Facts) -> dict[str, str]:
     return {name: str(value) for name, value in facts.items()}
 
 
-def _new_folder(folder: Path) -> Path:
+def new_folder(folder: Path) -> Path:
+    """Make the folder of the next point; return it."""
     points = folder / POINTS
     points.mkdir(exist_ok=True)
     numbers = [int(path.name) for path in points.iterdir() if path.name.isdecimal()]

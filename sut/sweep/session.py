@@ -7,7 +7,7 @@ other than the journal.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sut.sweep.task import Task
 
     Found = Sequence[tuple[Task, Measured]]
+
+Kind = TypeVar("Kind", bound="Task")
 
 # What a point takes that is known by nothing else: its process, its engine, a short window.
 USUAL_S = 3.0
@@ -60,12 +62,17 @@ class Session:
         if self._known:
             self._say(f"continuing from {self._folder}: {len(self._known)} points are known")
 
+    def known(self, task: Task) -> Measured | None:
+        """Return what was measured before of a point; None: nothing, or it failed."""
+        found = self._known.get(_key(task.point))
+        return None if found is None or found.row.problem is not None else found
+
     def run(
         self,
-        tasks: Sequence[Task],
-        measure: Callable[[Task], Measured],
+        tasks: Sequence[Kind],
+        measure: Callable[[Kind], Measured],
         keep: Callable[[Found], None],
-    ) -> list[tuple[Task, Measured]]:
+    ) -> list[tuple[Kind, Measured]]:
         """Measure every point that is not known; return all.
 
         Args:
@@ -76,10 +83,10 @@ class Session:
         Raises:
             SutError: none could be measured.
         """
-        found: list[tuple[Task, Measured]] = []
+        found: list[tuple[Kind, Measured]] = []
         for number, task in enumerate(tasks, 1):
-            known = self._known.get(_key(task.point))
-            if known is not None and known.row.problem is None:
+            known = self.known(task)
+            if known is not None:
                 found.append((task, known))
                 continue
             measured = measure(task)
@@ -96,12 +103,8 @@ class Session:
 
     def _left_s(self, tasks: Sequence[Task], found: Found) -> float:
         took = [measured.seconds for _, measured in found]
-        new = sum(1 for task in tasks if self._is_new(task))
+        new = sum(1 for task in tasks if self.known(task) is None)
         return new * sum(took) / len(took)
-
-    def _is_new(self, task: Task) -> bool:
-        known = self._known.get(_key(task.point))
-        return known is None or known.row.problem is not None
 
     def _tell(self, count: str, measured: Measured, left_s: float) -> None:
         left = f", about {duration(left_s)} left" if left_s else ""

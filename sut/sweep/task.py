@@ -35,6 +35,10 @@ class Task:
     workload: Workload
     load: LoadSpec
 
+    def about(self) -> dict[str, str]:
+        """Return what to say of it in the configuration, beside or instead of what is there."""
+        return {}
+
     @property
     def harness(self) -> HarnessSettings:
         """How batches are made: in "offline", a request is a batch, whatever the plan says.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import shutil
@@ -14,13 +15,13 @@ from typing import TYPE_CHECKING
 from data.benchmark import benchmark_names
 from sut.base import cgroup, environment
 from sut.base.errors import EXIT_FAILED, EXIT_VALID, ConfigError
+from sut.base.scheduling import crowded
 from sut.config.system import SYSTEM_FILE, system_names
 from sut.submission import system
 from sut.telemetry import nvml, power_sources, reasons
 from sut.verbs.new_system import OPTION, this_machine, write_system
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from sut.telemetry.meter import Facts
@@ -72,6 +73,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--overwrite", action="store_true", help=f"{OPTION} may replace a system that is there"
     )
 
+    parser.add_argument(
+        "--workers", type=_workers, metavar="N",
+        help="processes or threads that will feed devices, to see whether the cores are enough "
+        "(default: one for each GPU)",
+    )  # fmt: skip
+
+
+def _workers(text: str) -> int:
+    """Read --workers."""
+    if text.isdecimal() and int(text):
+        return int(text)
+    raise argparse.ArgumentTypeError(f'"{text}"; expected a number from 1')
+
 
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Print the findings; fail if something necessary is missing."""
@@ -82,7 +96,14 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     if arguments.system_json:
         return _describe()
     facts, why_none = nvml.all_facts()
-    found = [*machine(), *packages(), *gpus(facts, why_none), *power(facts), *contents()]
+    found = [
+        *machine(),
+        *crowd(arguments.workers or len(facts)),
+        *packages(),
+        *gpus(facts, why_none),
+        *power(facts),
+        *contents(),
+    ]
     if arguments.json:
         content = {
             **environment.fingerprint(),
@@ -163,6 +184,13 @@ def machine() -> list[Finding]:
             Finding("note", f"CPU governor {governor}", "cpupower frequency-set -g performance")
         )
     return found
+
+
+def crowd(workers: int) -> list[Finding]:
+    """Warn of more workers than half of the cores that this process may use."""
+    why = crowded(workers)
+    remedy = "use fewer workers, or more cores (taskset, docker run --cpuset-cpus)"
+    return [] if why is None else [Finding("note", why, remedy)]
 
 
 def packages() -> list[Finding]:

@@ -92,7 +92,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
             raise
     table = files.table(found)
     for setting, part in by_setting(table):
-        say(_knee_line(setting, part))
+        say(knee_line(setting, part))
     say(f"Table: {folder / TABLE_MD}")
     if arguments.json:
         print(encode(table).decode(), end="")
@@ -112,7 +112,7 @@ def _default_out(plan: Plan, sweep: Sweep) -> Path:
     return Path("runs") / f"sweep-{system}-{plan.benchmark.name}-{sweep.load.kind}"
 
 
-def _knee_line(setting: Mapping[str, Value], table: Table) -> str:
+def knee_line(setting: Mapping[str, Value], table: Table) -> str:
     """Return the knee of one setting, and the peak."""
     name = f"{place(setting)}: " if setting else ""
 

@@ -70,6 +70,7 @@ class Attempt:
 
     Attributes:
         request: what is to be done.
+        spec: what opens the engine, and others like it.
         engine: open; closed by whoever called the act.
         opening: memory in bytes before and after the engine opened, and the peak meanwhile.
         stopping: set when the parent says stop.
@@ -77,6 +78,7 @@ class Attempt:
 
     def __init__(self, request: TryRequest, parent: Parent) -> None:
         self.request = request
+        self.spec = _spec(request)
         self.stopping = threading.Event()
         self._parent = parent
         self._start_ns = 0
@@ -84,7 +86,7 @@ class Attempt:
         parent.watch(self._hear)
         before = resident()
         with heard_by(lambda text: parent.tell("opening", step=text)):
-            self.engine: Engine = open_engine(_spec(request))
+            self.engine: Engine = open_engine(self.spec)
         after = resident()
         assert before is not None, "this process lives"
         assert after is not None, "this process lives"

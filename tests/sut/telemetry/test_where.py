@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from sut.telemetry import rapl
 from sut.telemetry.meter import Clock, Facts, Link, Power
 from sut.telemetry.nvml import all_facts
 from sut.telemetry.recorder import drawn, of_real_devices
-from sut.verbs.doctor import gpus
+from sut.verbs.doctor import crowd, gpus, power
 
 if TYPE_CHECKING:
     from backends.base import OptionValue
@@ -173,3 +174,24 @@ def telemetry(energy_per_sample_j: float | None) -> DeviceTelemetry:
         devices={},
         sampling=Sampling(0.1, None, None, None),
     )
+
+
+def test_the_doctor_warns_of_more_workers_than_half_of_the_usable_cores() -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        (note,), none = crowd(2), crowd(1)
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+    assert note.state == "note"
+    assert "2 workers on 1 usable core" in note.what
+    assert "taskset" in note.remedy
+    assert none == []
+
+
+def test_the_doctor_names_the_source_of_the_power_or_why_there_is_none() -> None:
+    (first, *others) = power([])
+
+    assert first.what.startswith("power from") == (first.state == "ok")
+    assert all(other.what.startswith("power also from") for other in others)

@@ -1,0 +1,1 @@
+"""How processes share a device: processes x batch x precision, started behind a barrier."""

@@ -1,0 +1,163 @@
+"""`sut concurrency`: how processes, threads or streams share one device, as a table."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sut.base import environment
+from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
+from sut.base.files import held
+from sut.base.progress import duration
+from sut.base.scheduling import crowded
+from sut.config.settings import CPU
+from sut.record.table import encode, place
+from sut.sweep.budgets import by_setting
+from sut.sweep.concurrency.grid import crowds
+from sut.sweep.concurrency.memory import Memory
+from sut.sweep.concurrency.mps import check_mps
+from sut.sweep.concurrency.profiler import profiler_of
+from sut.sweep.concurrency.runner import Runner
+from sut.sweep.files import TABLE_MD, Files
+from sut.sweep.plan import Planner
+from sut.sweep.session import Session
+from sut.sweep.steady import Rule
+from sut.sweep.tries.limit import limit_of
+from sut.telemetry import nvml, power_sources
+from sut.verbs import concurrency_options as options
+from sut.verbs import continuing
+from sut.verbs.sweep import knee_line
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    from sut.config.plan import Plan
+    from sut.sweep.concurrency.grid import Crowd, Share
+
+EXAMPLES = """examples:
+  sut concurrency -b efficientnet-lite0 --processes 1,2,4 --batches 1,4
+  sut concurrency -b resnet50 --backend tensorrt --devices 0 --processes 1,2,4,8 \\
+    --batches 1,4,16 --precision fp16,fp32
+  sut concurrency -b resnet50 --backend simulated --set curve=resnet50-t4 --dry-run
+  sut concurrency -b resnet50 --backend torch --devices 0 --share processes,threads,streams
+After an interrupt, the same command continues where it stopped. The rules are in
+docs/concurrency.md.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.epilog = EXAMPLES
+    options.add_arguments(parser)
+
+
+def main(arguments: argparse.Namespace, command: str) -> int:
+    """Measure the grid; return the exit code: 3 if a point could not be measured."""
+    grid = options.grid_of(arguments)
+    planner = Planner(grid.sweep)
+    plans = [plan for _, plan in planner.plans()]
+    plan = plans[0]
+    out = sys.stderr if arguments.json else sys.stdout
+
+    def say(text: str) -> None:
+        print(text, file=out, flush=True)
+
+    if "mps" in grid.shares:
+        check_mps()
+    profiler = profiler_of(arguments.profiler) if arguments.explain else None
+    folder = arguments.out or _default_out(plan)
+    if arguments.dry_run:
+        points = crowds(planner.tasks(), grid.processes, grid.shares, grid.inflight, grid.phases)
+        _list(points, phases=2 if profiler else 1, open_s=grid.open_s, say=say)
+        return EXIT_VALID
+    is_new = arguments.fresh or not folder.exists()
+    continuing.make(folder, fresh=arguments.fresh)
+    title = f"{plan.benchmark.name} on {plan.system}, shared"
+    with held(folder, "--out"):
+        try:
+            free = {"force", "open_s"}
+            session = Session(folder, continuing.settings(arguments, plan, free), say)
+            session.open()
+            points = crowds(
+                planner.tasks(), grid.processes, grid.shares, grid.inflight, grid.phases
+            )
+            _introduce(points, folder, plan, grid.shares, say)
+            limit = arguments.memory_limit_mb
+            limit_bytes = None if limit is None else int(limit * 1e6)
+            memory = _memory(plan, limit_bytes, is_off=arguments.force)
+            for point in points:
+                if (known := session.known(point)) is not None:
+                    memory.learn(point, known.row)
+            runner = Runner(folder, lambda: limit_of(limit_bytes), grid.open_s, profiler, memory)
+            rule = Rule(least_s=grid.phases.window_s, limit_s=grid.phases.window_s)
+            source = "sut concurrency"
+            files = Files(folder, "own", rule, title, command, planner.identity, source)
+            found = session.run(points, runner.measure, files.write)
+        except ConfigError:
+            if is_new:
+                shutil.rmtree(folder)
+            raise
+        except KeyboardInterrupt:
+            say(f"What was measured is in {folder}; the same command continues.")
+            raise
+    table = files.table(found)
+    for setting, part in by_setting(table):
+        say(knee_line(setting, part))
+    say(f"Table: {folder / TABLE_MD}. A page: sut report {folder}")
+    if arguments.json:
+        print(encode(table).decode(), end="")
+    return EXIT_INVALID if any(row.problem for row in table.rows) else EXIT_VALID
+
+
+def _introduce(
+    points: Sequence[Crowd],
+    folder: Path,
+    plan: Plan,
+    shares: Sequence[Share],
+    say: Callable[[str], None],
+) -> None:
+    """Say what comes, who tells the power, and what is wrong with it from the start."""
+    usual = duration(sum(point.usual_s() for point in points))
+    say(f"{len(points)} points, about {usual}; everything is in {folder}")
+    if plan.harness.backend == "simulated":
+        say("power from the simulated device, as its options say")
+    else:
+        sources = power_sources.candidates()
+        on_gpus = plan.harness.devices[0].isdecimal()
+        say(power_sources.choose(sources, on_gpus=on_gpus).words)
+    most = max(point.workers for point in points)
+    if (why := crowded(most)) is not None:
+        say(f"! {why}. These rows are marked.")
+    if "mps" in shares:
+        say("a daemon of MPS is started for each point with share mps, and ended after it")
+
+
+def _memory(plan: Plan, limit_bytes: int | None, *, is_off: bool) -> Memory:
+    """Return what refuses points that cannot fit into the device's memory."""
+    device = plan.harness.devices[0]
+    if plan.harness.backend == "simulated":
+        return Memory(is_off=True)
+    if device == CPU:
+        return Memory({CPU: limit_bytes or environment.memory_left_bytes()}, is_off)
+    sizes = {facts.device: facts.memory_bytes for facts in nvml.all_facts()[0]}
+    return Memory({k: size for k, size in sizes.items() if size is not None}, is_off)
+
+
+def _list(
+    points: Sequence[Crowd], *, phases: int, open_s: float, say: Callable[[str], None]
+) -> None:
+    for point in points:
+        say(f"{place(point.point)}: about {phases * point.usual_s():.1f} s")
+    usual = phases * sum(point.usual_s() for point in points)
+    most = phases * sum(open_s + point.usual_s() for point in points)
+    say(
+        f"{len(points)} points, about {duration(usual)} where engines were compiled before, at "
+        f"most {duration(most)}"
+    )
+
+
+def _default_out(plan: Plan) -> Path:
+    return Path("runs") / f"concurrency-{Path(plan.system).name}-{plan.benchmark.name}"

@@ -63,14 +63,15 @@ def distributions(title: str, lines: Mapping[str, Sequence[float]], unit: str = 
         unit: of the readings.
     """
     series = [
-        Series(name, _cumulated(values)) for name, values in lines.items() if len(values) >= _LEAST
+        Series(name, cumulated(values)) for name, values in lines.items() if len(values) >= _LEAST
     ]
     axes = Axes(f"reading, {unit}", "share of the readings", x_from_zero=True, y_from_zero=True)
     caption = "How many of the readings were this value or less; each is an average of 0.1 s."
     return chart(title, axes, series), caption
 
 
-def _cumulated(values: Sequence[float]) -> list[tuple[float, float]]:
+def cumulated(values: Sequence[float]) -> list[tuple[float, float]]:
+    """Return (value, share of the values that are this or less), ascending, thinned out."""
     ordered = sorted(values)
     count = len(ordered)
     shares = sorted({max(1, round(k * count / _POINTS)) for k in range(_POINTS + 1)})

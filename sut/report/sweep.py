@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from sut.record.table import place
-from sut.report import environment, page, sweep_charts, sweep_rows
+from sut.report import concurrency_charts, environment, page, sweep_charts, sweep_rows
 from sut.report.section import Overview, Section
 from sut.sweep.budgets import ASSUMED_SHARE, RATE, TAIL, TAIL_HIGH, TAIL_LOW, best_within, knee
 
@@ -65,6 +65,7 @@ def section(sweep: Sweep, budgets_ms: Sequence[float], *, are_asked: bool) -> Se
         ("Best point within each budget of p99", _budgets(shown)),
         ("", page.paragraph(_LEFT_OUT) if shown and not are_asked else ""),
         (_OVERVIEW if len(settings) > 1 else "", _by_setting(settings)),
+        ("How the processes share", page.figures(_of_processes(sweep))),
         ("Charts", page.figures(sweep_charts.pictures(sweep, groups, knees))),
         ("Rows", sweep_rows.rows_of(table)),
         ("Average parts of the latency", sweep_rows.parts_of(table.rows)),
@@ -99,6 +100,11 @@ def section(sweep: Sweep, budgets_ms: Sequence[float], *, are_asked: bool) -> Se
             ],
         },
     )
+
+
+def _of_processes(sweep: Sweep) -> list[tuple[str, str]]:
+    is_shared = sweep.table.source == concurrency_charts.SOURCE
+    return concurrency_charts.pictures(sweep) if is_shared else []
 
 
 def budgets_for(tables: Sequence[Table]) -> list[float]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from backends.base import EngineSpec, TensorSpec, open_engine
 from sut.sweep.concurrency.lane import Lane
+from tests.backends.host_engine import SHAPE, open_on_host, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,6 +69,31 @@ def test_batches_take_the_samples_in_turn() -> None:
     Lane(engine, 8, 3, 1, count(0, MS).__next__).run(8 * MS, threading.Event())
 
     assert engine.ran == [[0, 1, 2], [3, 4, 5], [0, 1, 2], [3, 4, 5]]
+
+
+def test_the_cuda_worker_is_kept_busy_by_several_lanes_with_times_of_its_device() -> None:
+    engines = [open_on_host(spec_of(slots=2)) for _ in range(2)]
+    until_ns, stop = after_ms(30), threading.Event()
+    found: dict[int, np.ndarray[tuple[int, ...], np.dtype[np.int64]]] = {}
+
+    def run(number: int) -> None:
+        found[number] = Lane(engines[number], 8, 3, 2).run(until_ns, stop)
+
+    for engine in engines:
+        engine.bind({"x": np.ones((8, *SHAPE), np.float32)})
+    threads = [threading.Thread(target=run, args=(k,)) for k in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for engine in engines:
+        engine.close()
+
+    for times in found.values():
+        _, launch, _, _, started, finished, done = times.T
+        assert len(times) > 2
+        assert (started >= launch).all()
+        assert (finished <= done).all()
 
 
 class Blocking:

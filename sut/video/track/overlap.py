@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
     from sut.video.types import Boxes
 
-    Corners = NDArray[np.float32]
+    Corners = NDArray[np.floating]
 
 
-def overlaps(one: Corners, other: Corners) -> NDArray[np.float32]:
-    """Return intersection over union of each pair, [N, M] float32; 0 where both have no area.
+def overlaps(one: Corners, other: Corners) -> Corners:
+    """Return intersection over union of each pair, [N, M]; 0 where both have no area.
 
     Args:
-        one: [N, 4]: left, top, right, bottom.
+        one: [N, 4] floats: left, top, right, bottom.
         other: [M, 4], likewise.
     """
     low = np.maximum(one[:, None, :2], other[None, :, :2])
@@ -27,14 +27,14 @@ def overlaps(one: Corners, other: Corners) -> NDArray[np.float32]:
     width, height = np.moveaxis(np.maximum(high - low, 0), 2, 0)
     both = width * height
     union = areas(one)[:, None] + areas(other)[None] - both
-    shares: NDArray[np.float32] = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+    shares: Corners = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
     return shares
 
 
-def areas(boxes: Corners) -> NDArray[np.float32]:
-    """Return the area of each box, [N] float32; 0 if its corners are the wrong way round."""
+def areas(boxes: Corners) -> Corners:
+    """Return the area of each box, [N]; 0 if its corners are the wrong way round."""
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
-    found: NDArray[np.float32] = sides[:, 0] * sides[:, 1]
+    found: Corners = sides[:, 0] * sides[:, 1]
     return found
 
 

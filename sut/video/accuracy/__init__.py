@@ -1,0 +1,1 @@
+"""How right the boxes and identities of a stream are."""

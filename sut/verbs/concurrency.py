@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from sut.base.scheduling import crowded
 from sut.config.settings import CPU
 from sut.record.table import encode, place
 from sut.sweep.budgets import by_setting
-from sut.sweep.concurrency.grid import crowds
+from sut.sweep.concurrency.grid import axes_of, crowds, usual_s
 from sut.sweep.concurrency.memory import Memory
 from sut.sweep.concurrency.mps import check_mps
 from sut.sweep.concurrency.profiler import profiler_of
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from sut.config.plan import Plan
     from sut.sweep.concurrency.grid import Crowd, Share
+    from sut.verbs.concurrency_options import Grid
 
 EXAMPLES = """examples:
   sut concurrency -b efficientnet-lite0 --processes 1,2,4 --batches 1,4
@@ -70,8 +72,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     profiler = profiler_of(arguments.profiler) if arguments.explain else None
     folder = arguments.out or _default_out(plan)
     if arguments.dry_run:
-        points = crowds(planner.tasks(), grid.processes, grid.shares, grid.inflight, grid.phases)
-        _list(points, phases=2 if profiler else 1, open_s=grid.open_s, say=say)
+        _list(grid, planner, phases=2 if profiler else 1, say=say)
         return EXIT_VALID
     is_new = arguments.fresh or not folder.exists()
     continuing.make(folder, fresh=arguments.fresh)
@@ -84,7 +85,8 @@ def main(arguments: argparse.Namespace, command: str) -> int:
             points = crowds(
                 planner.tasks(), grid.processes, grid.shares, grid.inflight, grid.phases
             )
-            _introduce(points, folder, plan, grid.shares, say)
+            new = [point for point in points if session.known(point) is None]
+            _introduce(new, folder, plan, grid.shares, say)
             limit = arguments.memory_limit_mb
             limit_bytes = None if limit is None else int(limit * 1e6)
             memory = _memory(plan, limit_bytes, is_off=arguments.force)
@@ -121,14 +123,14 @@ def _introduce(
 ) -> None:
     """Say what comes, who tells the power, and what is wrong with it from the start."""
     usual = duration(sum(point.usual_s() for point in points))
-    say(f"{len(points)} points, about {usual}; everything is in {folder}")
+    say(f"{len(points)} points to measure, about {usual}; everything is in {folder}")
     if plan.harness.backend == "simulated":
         say("power from the simulated device, as its options say")
     else:
         sources = power_sources.candidates()
         on_gpus = plan.harness.devices[0].isdecimal()
         say(power_sources.choose(sources, on_gpus=on_gpus).words)
-    most = max(point.workers for point in points)
+    most = max((point.workers for point in points), default=0)
     if (why := crowded(most)) is not None:
         say(f"! {why}. These rows are marked.")
     if "mps" in shares:
@@ -146,16 +148,20 @@ def _memory(plan: Plan, limit_bytes: int | None, *, is_off: bool) -> Memory:
     return Memory({k: size for k, size in sizes.items() if size is not None}, is_off)
 
 
-def _list(
-    points: Sequence[Crowd], *, phases: int, open_s: float, say: Callable[[str], None]
-) -> None:
-    for point in points:
-        say(f"{place(point.point)}: about {phases * point.usual_s():.1f} s")
-    usual = phases * sum(point.usual_s() for point in points)
-    most = phases * sum(open_s + point.usual_s() for point in points)
+def _list(grid: Grid, planner: Planner, *, phases: int, say: Callable[[str], None]) -> None:
+    """List the points and their times; no model or sample is made or looked for."""
+    several, settings = len(grid.shares) > 1, grid.sweep.settings
+    times = []
+    for share, count, (setting, plan) in product(grid.shares, grid.processes, planner.plans()):
+        varied = {axis: v for axis, v in setting.items() if len(settings[axis]) > 1}
+        axes = axes_of(share if several else None, varied, count)
+        for batch in grid.sweep.loads["batch"]:
+            times.append(phases * usual_s(plan.harness.backend, count, grid.phases))
+            say(f"{place({**axes, 'batch': batch})}: about {times[-1]:.1f} s")
+    most = sum(times) + phases * len(times) * grid.open_s
     say(
-        f"{len(points)} points, about {duration(usual)} where engines were compiled before, at "
-        f"most {duration(most)}"
+        f"{len(times)} points, about {duration(sum(times))} where engines were compiled before, "
+        f"at most {duration(most)}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING, Literal, get_args
 
 from sut.base.errors import ConfigError
@@ -13,7 +14,7 @@ from sut.sweep.task import Task
 from sut.sweep.tries.attempt import TryRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from sut.record.table import Value
@@ -127,8 +128,13 @@ class Crowd(Task):
 
     def usual_s(self) -> float:
         """Return how long it takes if the engine was compiled before."""
-        open_s = _OPEN_S.get(self.harness.backend, _USUAL_OPEN_S) + _OPEN_EACH_S * self.processes
-        return open_s + self.phases.warm_s / 2 + self.phases.running_s + _CLOSE_S
+        return usual_s(self.harness.backend, self.processes, self.phases)
+
+
+def usual_s(backend: str, processes: int, phases: Phases) -> float:
+    """Return how long a point takes if its engine was compiled before."""
+    open_s = _OPEN_S.get(backend, _USUAL_OPEN_S) + _OPEN_EACH_S * processes
+    return open_s + phases.warm_s / 2 + phases.running_s + _CLOSE_S
 
 
 def crowds(
@@ -157,23 +163,26 @@ def crowds(
                 f"--devices {','.join(task.plan.harness.devices)}: expected the one that is shared."
             )
     found = []
-    for share in shares:
-        named: dict[str, Value] = {"share": share} if len(shares) > 1 else {}
-        for count in processes:
-            for task in listed:
-                axes = {**named, **task.setting, "processes": count}
-                batch = {k: v for k, v in task.point.items() if k not in task.setting}
-                found.append(
-                    Crowd(
-                        point={**axes, **batch},
-                        setting=axes,
-                        plan=task.plan,
-                        workload=task.workload,
-                        load=replace(task.load, concurrency=count),
-                        processes=count,
-                        share=share,
-                        inflight=inflight,
-                        phases=phases,
-                    )
-                )
+    for share, count, task in product(shares, processes, listed):
+        axes = axes_of(share if len(shares) > 1 else None, task.setting, count)
+        batch = {k: v for k, v in task.point.items() if k not in task.setting}
+        found.append(
+            Crowd(
+                point={**axes, **batch},
+                setting=axes,
+                plan=task.plan,
+                workload=task.workload,
+                load=replace(task.load, concurrency=count),
+                processes=count,
+                share=share,
+                inflight=inflight,
+                phases=phases,
+            )
+        )
     return found
+
+
+def axes_of(share: Share | None, setting: Mapping[str, Value], processes: int) -> dict[str, Value]:
+    """Return the axes of a point beside its batch; `share` is None where it is no axis."""
+    named: dict[str, Value] = {} if share is None else {"share": share}
+    return {**named, **setting, "processes": processes}

@@ -14,11 +14,14 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sut.base.errors import ConfigError
+from sut.base.errors import ConfigError, SutError
+from sut.sweep.concurrency.figures import figures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from sut.sweep.concurrency.figures import Ran
 
 NSYS = "nsys"
 # Traces of CUDA, of our ranges, and of calls that wait; neither the CPU's nor the GPU's counters.
@@ -64,6 +67,23 @@ def profiler_of(command: str | None) -> Profiler:
             "batch are in the table without a profiler."
         )
     return Profiler(wanted)
+
+
+def second_phase(plain: float, run: Callable[[], Ran]) -> tuple[dict[str, float], list[str]]:
+    """Return the figures of the second phase, and why there are none, in one sentence.
+
+    Args:
+        plain: samples/s of the first phase, whose figures stay as they are.
+        run: runs the processes under the profiler.
+    """
+    try:
+        found = figures(run())
+    except SutError as error:
+        return {}, [f"under the profiler: {str(error).removesuffix('.')}."]
+    if not found:
+        return {}, ["under the profiler, a process completed less than two batches."]
+    rate = found["samples_per_s"]
+    return {"profiled_samples_per_s": rate, "intrusion": 1 - rate / plain}, []
 
 
 def explanation(folder: Path) -> list[str]:

@@ -28,7 +28,7 @@ from sut.sweep.concurrency.act import TIMES_FILE, Answer
 from sut.sweep.concurrency.devices import device_figures
 from sut.sweep.concurrency.figures import Ran, figures, marks, quantiles, window_rates
 from sut.sweep.concurrency.memory import Memory
-from sut.sweep.concurrency.profiler import explanation
+from sut.sweep.concurrency.profiler import explanation, second_phase
 from sut.sweep.runner import Measured, new_folder
 from sut.sweep.tries.group import MODULE, Times, TryGroup
 from sut.sweep.tries.outcome import Kind, worst
@@ -119,8 +119,12 @@ class Runner:
         values.setdefault("memory_bytes", _resident(found.answers))
         values["inflight"] = float(found.answers[0].inflight)
         doubts = marks(values, crowd.workers, environment.cores())
-        if self.profiler is not None:
-            values |= self._profiled(crowd, out, values["samples_per_s"])
+        if (profiler := self.profiler) is not None:
+            second, why_none = second_phase(
+                values["samples_per_s"], lambda: self._profiled(crowd, out, profiler)
+            )
+            values |= second
+            doubts += why_none
         row = Row(
             point=dict(crowd.point),
             figures=values,
@@ -130,19 +134,14 @@ class Runner:
         )
         return row, found.facts
 
-    def _profiled(self, crowd: Crowd, out: Path, plain: float) -> dict[str, float]:
-        """Run the same once more under the profiler; return its throughput and its intrusion."""
+    def _profiled(self, crowd: Crowd, out: Path, profiler: Profiler) -> Ran:
+        """Run the same once more under the profiler, and keep what it says."""
         folder = out / "profiled"
         folder.mkdir()
-        found = self._run(crowd, folder, lambda group: None, self.profiler)
-        values = figures(found.ran)
-        if not values:
-            return {}
-        rate = values["samples_per_s"]
-        lines = explanation(folder / "process-0")
-        if lines:
+        found = self._run(crowd, folder, lambda group: None, profiler)
+        if lines := explanation(folder / "process-0"):
             (out / EXPLANATION_FILE).write_text("\n".join(lines) + "\n", "utf-8")
-        return {"profiled_samples_per_s": rate, "intrusion": 1 - rate / plain}
+        return found.ran
 
     def _run(
         self,

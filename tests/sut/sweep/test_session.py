@@ -50,6 +50,20 @@ class Device:
         )
 
 
+def test_a_point_is_known_once_it_has_figures(tmp_path: Path) -> None:
+    swept(tmp_path, Device(fails_at=2))
+
+    said: list[str] = []
+    session = Session(tmp_path, dict(SETTINGS), said.append)
+    session.open()
+
+    first, failed, last = (session.known(task) for task in tasks())
+    assert first is not None
+    assert first.row.figures["samples_per_s"] == 10
+    assert failed is None
+    assert last is not None
+
+
 def swept(folder: Path, device: Device, settings: dict[str, object] | None = None) -> list[str]:
     """Sweep; return what was said."""
     said: list[str] = []

@@ -58,10 +58,11 @@ def test_a_process_that_fails_costs_its_point_one_line(grid: tuple[Done, Table])
     assert "\n" not in problem
 
 
-def test_a_dry_run_lists_the_points_and_how_long_they_take(tmp_path: Path) -> None:
+def test_a_dry_run_lists_the_points_and_needs_no_model(tmp_path: Path) -> None:
     axes = ("--processes", "1,2,4,8", "--batches", "1,4,16", "--precision", "fp16,fp32")
+    what = ("-b", "resnet50", "--backend", "torch", "--devices", 0)
 
-    done = run_here("concurrency", *DEVICE, *axes, "--dry-run", "--out", tmp_path / "out")
+    done = run_here("concurrency", *what, *axes, "--dry-run", "--out", tmp_path / "out")
 
     assert done.code == EXIT_VALID
     assert "precision fp16, processes 8, batch 16: about" in done.out

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import logging
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     Receive: TypeAlias = Callable[[], Awaitable[Message]]
     Send: TypeAlias = Callable[[Message], Awaitable[None]]
     Page: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
 
 _LENGTH_NAME = HEADER_LENGTH.lower().encode()
 _JSON = (b"content-type", b"application/json")
@@ -59,11 +63,69 @@ class DoorLimits:
     samples_per_s: float
 
 
-class _Held(GivenQuery):
-    """A given query and who waits for it."""
+class Reply(NamedTuple):
+    """An answer: its status, its headers but for those of every answer, and its body."""
 
-    __slots__ = ("answered",)
-    answered: asyncio.Future[None]
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+
+class _Held(GivenQuery):
+    """A given query and whose it is."""
+
+    __slots__ = ("inference",)
+    inference: Inference
+
+
+class Inference:
+    """One request for inference, from its headers to its answer; see Door.begin."""
+
+    __slots__ = ("_came_ns", "_door", "_header_length", "_length", "_request", "_send")
+
+    def __init__(self, door: Door, length: int, header_length: int | None) -> None:
+        self._door = door
+        self._came_ns = time.monotonic_ns()
+        self._length = length
+        self._header_length = header_length
+
+    def whole(self, body: bytes | bytearray, send: Callable[[Reply], None]) -> None:
+        """Its body is here and stays as it is; `send` gets the answer, once, at once or later."""
+        door = self._door
+        self._send = send
+        try:
+            self._request = door.codec.read(body, self._header_length)
+            door.issue(self, self._request)
+        except Exception as error:  # noqa: BLE001 - the client must hear of it
+            self.gone()
+            send(door.refuse(_told(error)))
+
+    def gone(self) -> None:
+        """Its client left before its body was whole, or it is refused."""
+        self._door.held_bytes -= self._length
+
+    def answered(self, query: GivenQuery) -> None:
+        """Send the answer, even if its client left: what was issued is answered."""
+        door = self._door
+        try:
+            reply = self._reply(query)
+        except Exception as error:  # noqa: BLE001 - others of its batch wait for their answers
+            reply = door.refuse(_told(error))
+        self.gone()
+        self._send(reply)
+
+    def _reply(self, query: GivenQuery) -> Reply:
+        door = self._door
+        if query.failed:
+            door.statistics.failed(time.monotonic_ns() - self._came_ns)
+            raise Refused(500, door.refusal or "the engine failed")
+        answer, json_bytes = door.codec.write(self._request, query.outputs())
+        door.statistics.answered(query, time.monotonic_ns() - self._came_ns)
+        door.statistics.responses[200] += 1
+        sized = (b"content-length", b"%d" % len(answer))
+        if json_bytes is None:
+            return Reply(200, (_JSON, sized), answer)
+        return Reply(200, (_BINARY, sized, (_LENGTH_NAME, b"%d" % json_bytes)), answer)
 
 
 class Door:
@@ -78,7 +140,7 @@ class Door:
     """
 
     def __init__(self, model: str, codec: Codec, limits: DoorLimits, token: str | None) -> None:
-        self._codec = codec
+        self.codec = codec
         self._limits = limits
         self._token = None if token is None else b"Bearer " + token.encode()
         own = f"/v2/models/{model}"
@@ -100,17 +162,33 @@ class Door:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request; see the ASGI specification."""
-        path = scope["path"]
-        headers = dict(scope["headers"])
         try:
-            if path not in _HEALTH:
+            headers = dict(scope["headers"])
+            if scope["path"] not in _HEALTH:
                 self._check_token(headers)
-            if path in self._infer_paths and scope["method"] == "POST":
-                await self._infer(headers, receive, send)
-            else:
+            if not self._is_inference(scope):
                 await self._pages(scope, receive, send)
+                return
+            reply = await self._infer(self._begun(headers), receive)
         except Refused as refused:
-            await self._refuse(refused, send)
+            reply = self.refuse(refused)
+        if reply is not None:
+            start = {"type": "http.response.start", "status": reply.status}
+            await send({**start, "headers": reply.headers})
+            await send({"type": "http.response.body", "body": reply.body})
+
+    def begin(self, scope: Message) -> Inference | None:
+        """Begin a request for inference without the detour of a task; the headers are here.
+
+        Returns:
+            What `whole` or `gone` must be called of, once; None: `__call__` answers this request.
+        """
+        if self._is_inference(scope):
+            headers = dict(scope["headers"])
+            with contextlib.suppress(Refused):  # which `__call__` tells the client
+                self._check_token(headers)
+                return self._begun(headers)
+        return None
 
     def deliver(self, run: Run | None, done: list[GivenQuery]) -> None:
         """Hand over what a batch answered; any thread. See GivenQueries."""
@@ -123,8 +201,10 @@ class Door:
             self.statistics.batch(run)
         for query in done:
             self.waiting -= query.samples
-            if not query.answered.done():
-                query.answered.set_result(None)
+            query.inference.answered(query)
+
+    def _is_inference(self, scope: Message) -> bool:
+        return scope["path"] in self._infer_paths and scope["method"] == "POST"
 
     def _check_token(self, headers: dict[bytes, bytes]) -> None:
         if self._token is None:
@@ -132,35 +212,25 @@ class Door:
         if not hmac.compare_digest(headers.get(b"authorization", b""), self._token):
             raise Refused(401, "the token is missing or wrong; send Authorization: Bearer TOKEN")
 
-    async def _infer(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
-        came_ns = time.monotonic_ns()
+    def _begun(self, headers: dict[bytes, bytes]) -> Inference:
+        """Count a request among those held; raise Refused before its body is read."""
         length, header_length = self._checked(headers)
         self.held_bytes += length
-        try:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            # The connection hands over whole bodies: see sut.load.http_server.
-            request = self._codec.read(message["body"], header_length)
-            query = await self._run(request)
-            took_ns = time.monotonic_ns() - came_ns
-            if query.failed:
-                self.statistics.failed(took_ns)
-                raise Refused(500, self.refusal or "the engine failed")
-            answer, json_bytes = self._codec.write(request, query.outputs())
-            self.statistics.answered(query, time.monotonic_ns() - came_ns)
-        finally:
-            self.held_bytes -= length
-        sized = (b"content-length", b"%d" % len(answer))
-        shown = [_JSON, sized]
-        if json_bytes is not None:
-            shown = [_BINARY, sized, (_LENGTH_NAME, b"%d" % json_bytes)]
-        self.statistics.responses[200] += 1
-        await send({"type": "http.response.start", "status": 200, "headers": shown})
-        await send({"type": "http.response.body", "body": answer})
+        return Inference(self, length, header_length)
 
-    async def _run(self, request: Request) -> _Held:
-        """Issue the samples of a request and wait for their answer."""
+    async def _infer(self, inference: Inference, receive: Receive) -> Reply | None:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            inference.gone()
+            return None
+        assert self._loop is not None, "open comes first"
+        answered: asyncio.Future[Reply] = self._loop.create_future()
+        # The connection hands over whole bodies: see sut.load.http_server.
+        inference.whole(message["body"], partial(_settled, answered))
+        return await answered
+
+    def issue(self, inference: Inference, request: Request) -> None:
+        """Issue the samples of a request; raise Refused if the queue is full."""
         assert self._loop is not None, "open comes first"
         samples, most = request.samples, self._limits.queue_samples
         if samples > most:
@@ -168,14 +238,11 @@ class Door:
         if self.waiting + samples > most:
             raise self._busy(f"{self.waiting} samples wait; the queue takes {most}")
         query = _Held(request.arrays, samples, time.monotonic_ns())
-        query.answered = self._loop.create_future()
+        query.inference = inference
         self.waiting += samples
         if not self._unissued:
             self._loop.call_soon(self._issue)
         self._unissued.append(query)
-        # Even if this client goes away: what was issued is answered, and counted down then.
-        await query.answered
-        return query
 
     def _issue(self) -> None:
         """Issue together what was read in one turn of the loop."""
@@ -214,11 +281,24 @@ class Door:
         seconds = math.ceil(self.waiting / max(1.0, self._limits.samples_per_s))
         return Refused(503, text, max(1, seconds))
 
-    async def _refuse(self, refused: Refused, send: Send) -> None:
+    def refuse(self, refused: Refused) -> Reply:
+        """Return what a client is told whose request is not answered, and count it."""
         body = msgspec.json.encode({"error": str(refused)})
         headers = [_JSON, (b"content-length", b"%d" % len(body))]
         if refused.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % refused.retry_after_s))
         self.statistics.responses[refused.status] += 1
-        await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        return Reply(refused.status, headers, body)
+
+
+def _told(error: Exception) -> Refused:
+    """Return what the client is told of an error; one of our own goes to the log, too."""
+    if isinstance(error, Refused):
+        return error
+    logger.error("a request failed", exc_info=error)
+    return Refused(500, f"the server failed: {type(error).__name__}")
+
+
+def _settled(answered: asyncio.Future[Reply], reply: Reply) -> None:
+    if not answered.done():  # its task was cancelled
+        answered.set_result(reply)

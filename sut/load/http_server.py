@@ -13,10 +13,11 @@ import os
 import signal
 import socket
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from sut.base.errors import ConfigError
 from sut.base.signals import exit_code, noted, restore
@@ -24,6 +25,10 @@ from sut.base.signals import exit_code, noted, restore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
+
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+    from sut.load.http_door import Inference, Reply
 
 LOOK_S = 0.25
 _BACKLOG = 1024
@@ -37,6 +42,7 @@ class TimedProtocol(HttpToolsProtocol):
 
     waits_since_s: float | None = None
     """Since when the client owes something, on the loop's clock; None: it owes nothing."""
+    _inference: Inference | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio.Protocol."""
@@ -61,6 +67,44 @@ class TimedProtocol(HttpToolsProtocol):
         """See httptools: the request is here."""
         super().on_message_complete()
         self.waits_since_s = None
+        inference, self._inference = self._inference, None
+        if inference is not None:
+            cycle = self.cycle
+            body, cycle.body = cycle.body, bytearray()  # else it stays until the next request
+            inference.whole(body, partial(self._reply, cycle))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        if self._inference is not None:
+            self._inference.gone()
+            self._inference = None
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Begin a request: one for inference without a task, where nothing is in its way."""
+        begin = getattr(app, "begin", None)
+        plain = cycle.more_body and not cycle.waiting_for_100_continue
+        if begin is not None and plain and not self.flow.write_paused:
+            self._inference = begin(cycle.scope)
+            if self._inference is not None:
+                return
+        super()._start_asgi_task(cycle, app)
+
+    def _reply(self, cycle: RequestResponseCycle, reply: Reply) -> None:
+        """Write an answer, as uvicorn's own cycle does."""
+        if cycle.disconnected:
+            return
+        head = [STATUS_LINE[reply.status]]
+        for name, value in (*self.server_state.default_headers, *reply.headers):
+            head += (name, b": ", value, b"\r\n")
+        head.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        self.transport.write(b"".join(head))
+        self.transport.write(reply.body)
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        cycle.on_response = _nothing  # or the connection would be part of a circle
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol: the client does not read its answer."""
@@ -71,6 +115,10 @@ class TimedProtocol(HttpToolsProtocol):
         """See asyncio.Protocol."""
         super().resume_writing()
         self.waits_since_s = None
+
+
+def _nothing() -> None:
+    """What is left to do for an answered request."""
 
 
 class PatientServer(uvicorn.Server):

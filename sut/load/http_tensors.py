@@ -81,7 +81,7 @@ class Codec:
         self._decode = msgspec.json.Decoder(_Request).decode
         self._encode = msgspec.json.Encoder().encode
 
-    def read(self, body: bytes, header_length: int | None) -> Request:
+    def read(self, body: bytes | bytearray, header_length: int | None) -> Request:
         """Read a request.
 
         Args:

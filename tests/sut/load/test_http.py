@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -45,6 +45,7 @@ MALFORMED = 200
 SMALL = TensorSpec("x", (2,), "float32")
 INFER = "/v2/models/small/infer"
 ONE = b'{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[0,0]}]}'
+LENGTH = b"content-length:"
 HEAD = f"POST {INFER} HTTP/1.1\r\nContent-Length: {len(ONE)}\r\n".encode()
 
 
@@ -87,6 +88,12 @@ class Running:
     def waiting(self) -> int:
         """Samples without an answer."""
         return self._metric("pending_request_count")
+
+    def held_bytes(self, headers: dict[str, str] | None = None) -> int:
+        """Bytes of requests without an answer."""
+        page = self.ask("GET", "/metrics", headers=headers)[1].decode()
+        (line,) = (x for x in page.splitlines() if x.startswith("sut_held_bytes{"))
+        return int(line.split()[-1])
 
     def counted(self, what: str) -> int:
         """Requests that ended so."""
@@ -352,6 +359,35 @@ def test_http_itself_may_be_wrong(served: Running) -> None:
         assert sock.recv(99).startswith(b"HTTP/1.1 411")
 
 
+def test_requests_on_one_connection_are_answered_in_order() -> None:
+    """Two at once, then one that asks before it sends its body, then the last."""
+    with running(of_null(delay_us=2000, cap=1)) as server:
+        with socket.create_connection(("localhost", server.port), 5) as sock:
+            answers = sock.makefile("rb")
+            two = ONE.replace(b"[1,2]", b"[2,2]").replace(b"[0,0]", b"[0,0,0,0]")
+            sized = HEAD.replace(b"%d" % len(ONE), b"%d" % len(two))
+            sock.sendall(sized + b"\r\n" + two + HEAD + b"\r\n" + ONE)
+            assert [answer_of(answers), answer_of(answers)] == [[2, 1], [1, 1]]
+            sock.sendall(HEAD + b"Expect: 100-continue\r\n\r\n")
+            assert answers.readline() == b"HTTP/1.1 100 Continue\r\n"
+            answers.readline()
+            sock.sendall(ONE)
+            assert answer_of(answers) == [1, 1]
+            sock.sendall(HEAD + b"Connection: close\r\n\r\n" + ONE[:20])
+            sock.sendall(ONE[20:])
+            assert answer_of(answers) == [1, 1]
+            assert not answers.read()
+        assert server.held_bytes() == 0
+
+
+def answer_of(answers: BinaryIO) -> list[int]:
+    """Read one answer; return the shape of its output."""
+    assert answers.readline() == b"HTTP/1.1 200 OK\r\n"
+    lengths = [int(line[15:]) for line in iter(answers.readline, b"\r\n") if line[:15] == LENGTH]
+    shape: list[int] = msgspec.json.decode(answers.read(*lengths))["outputs"][0]["shape"]
+    return shape
+
+
 def test_slow_clients_are_cut_off_and_large_and_unknown_ones_refused() -> None:
     request = replace(of_null(), body_bytes=300, patience_s=0.2, token="secret")
     with running(request) as server:
@@ -365,6 +401,7 @@ def test_slow_clients_are_cut_off_and_large_and_unknown_ones_refused() -> None:
             sock.close()
         assert time.monotonic() - started_s < 5
         path, key = "/v2/models/small/infer", {"Authorization": "Bearer secret"}
+        assert server.held_bytes(key) == 0
         assert server.ask("POST", path, b"x" * 301, key)[0] == 413
         assert server.ask("POST", path, b"x")[0] == 401
         assert (

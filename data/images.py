@@ -43,6 +43,21 @@ def read_sample(
             without an 8-bit form.
     """
     image = decode(path, upright=steps_.Exif(orientation="ignore") not in steps)
+    return sample_of(image, steps, layout, dtype, str(path))
+
+
+def sample_of(
+    image: Image.Image,
+    steps: Sequence[steps_.Step],
+    layout: str | None,
+    dtype: np.dtype[np.generic],
+    where: str,
+) -> NDArray[np.generic]:
+    """Return the sample of one upright RGB image, as `read_sample` does.
+
+    Raises:
+        DataError: it is smaller than its crop; `where` names it.
+    """
     mean: float | tuple[float, ...] = 0.0
     std: float | tuple[float, ...] = 1.0
     for step in steps:
@@ -50,7 +65,7 @@ def read_sample(
             case steps_.Normalize():
                 mean, std = step.mean, step.std
             case steps_.CenterCrop():
-                image = _center_crop(image, step, path)
+                image = _center_crop(image, step, where)
             case _:
                 image = _change(image, step)
     pixels = np.asarray(image)
@@ -103,11 +118,11 @@ def _resize(image: Image.Image, size: tuple[int, int], filter_: steps_.Filter) -
     return Image.fromarray(pixels[:, :, 0] if len(channels) == 1 else pixels)
 
 
-def _center_crop(image: Image.Image, step: steps_.CenterCrop, path: Path) -> Image.Image:
+def _center_crop(image: Image.Image, step: steps_.CenterCrop, where: str) -> Image.Image:
     width, height = image.size
     if width < step.width or height < step.height:
         raise DataError(
-            f"{path}: {height}x{width} pixels at center_crop; expected at least "
+            f"{where}: {height}x{width} pixels at center_crop; expected at least "
             f"{step.height}x{step.width}. Put a resize before it, or leave the image out."
         )
     left, top = corner_of(image.size, step)

@@ -29,6 +29,7 @@ VERBS = {
     "plan": ("sut.verbs.plan", "count the devices that hold a load within a bound"),
     "max-streams": ("sut.verbs.max_streams", "find how many streams fit at a fixed interval"),
     "serve": ("sut.verbs.serve", "serve a model over HTTP to clients of Triton and KServe"),
+    "video": ("sut.verbs.video", "run streams of video through a pipeline of models"),
     "report": ("sut.verbs.report", "write a page of a run, a sweep, a tuning or a submission"),
     "sweep": (
         "sut.verbs.sweep",

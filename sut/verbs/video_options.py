@@ -1,0 +1,189 @@
+"""The options that the actions of `sut video` share, and what they mean."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from sut.base.errors import ConfigError
+from sut.verbs.options import add_options, parse_option
+from sut.video.play import PlaySettings
+from sut.video.reader import PACES, Pacing
+from sut.video.run import Overrides
+from sut.video.sources.choose import DECODES, Decoding
+from sut.video.track.presets import TRACKERS, open_tracker
+
+if TYPE_CHECKING:
+    import argparse
+
+_MIB = 1 << 20
+_LEAST_DEPTH = 4
+
+
+def add_pipeline(parser: argparse.ArgumentParser) -> None:
+    """Add the pipeline, its clips, and how they are decoded."""
+    parser.add_argument("pipeline", help="a pipeline's name, or the path of its YAML file")
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="CLIP",
+        help="a file, a folder, or an address such as rtsp://...; may be repeated",
+    )
+    clips = parser.add_argument_group("clips")
+    clips.add_argument(
+        "--decode", choices=DECODES, default="cpu", help="where: cpu; nvdec; memory, beforehand"
+    )
+    clips.add_argument(
+        "--decode-threads", type=int, default=1, metavar="N", help="of each stream (1); 0: any"
+    )
+    clips.add_argument("--decode-device", type=int, default=0, metavar="G", help="GPU of nvdec (0)")
+    clips.add_argument(
+        "--memory-mb", type=float, default=1024.0, metavar="MB", help="for --decode memory (1024)"
+    )
+    clips.add_argument(
+        "--stall-s", type=float, default=10.0, metavar="S", help="until a silent source ends (10)"
+    )
+
+
+def add_system(parser: argparse.ArgumentParser) -> None:
+    """Add what replaces settings of the pipeline's file."""
+    system = parser.add_argument_group("stages (default: the pipeline's file)")
+    add_options(system, "--system", "--backend", "--devices")
+    system.add_argument(
+        "--mux-batch", type=int, metavar="B", help="largest batch of frames across streams"
+    )
+    system.add_argument(
+        "--mux-timeout-us", type=int, metavar="U", help="how long a frame may wait for its batch"
+    )
+    system.add_argument(
+        "--workers", choices=("thread", "process"), help="where engines run: thread, process"
+    )
+    add_options(system, "--set")
+
+
+def add_flow(parser: argparse.ArgumentParser) -> None:
+    """Add how frames flow."""
+    flow = parser.add_argument_group("frames")
+    flow.add_argument(
+        "--tracker", default="none", metavar="T", help=f"{', '.join(TRACKERS)} (default: none)"
+    )
+    flow.add_argument(
+        "--interval", type=int, default=0, metavar="K", help="frames without inference between (0)"
+    )
+    flow.add_argument(
+        "--depth",
+        type=int,
+        metavar="D",
+        help=f"frames of a stream under way at most ({_LEAST_DEPTH}, or more for few streams)",
+    )
+    flow.add_argument(
+        "--host-threads", type=int, metavar="N", help="that serve the streams (default: one a core)"
+    )
+
+
+def add_pace(parser: argparse.ArgumentParser) -> None:
+    """Add when frames are due, and for how long."""
+    pace = parser.add_argument_group("pace")
+    pace.add_argument(
+        "--pace",
+        choices=PACES,
+        default="free",
+        help="free: as fast as it goes, nothing dropped; live: as a camera sends, late frames "
+        "dropped (default: free)",
+    )
+    pace.add_argument("--fps", type=float, metavar="F", help="rate of a live pace (the clip's own)")
+    pace.add_argument("--loop", action="store_true", help="play clips again; needs --duration-s")
+    pace.add_argument("--duration-s", type=float, metavar="S", help="then no frame is taken")
+    pace.add_argument(
+        "--lead-s", type=float, default=0.0, metavar="S", help="at the start, not measured (0)"
+    )
+
+
+def overrides_of(arguments: argparse.Namespace) -> Overrides:
+    """Return what replaces settings of the pipeline's file.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    _at_least(arguments, {"mux_batch": 1, "mux_timeout_us": 0})
+    return Overrides(
+        system=arguments.system,
+        backend=arguments.backend,
+        devices=tuple(arguments.devices.split(",")) if arguments.devices else None,
+        mux_batch=arguments.mux_batch,
+        mux_timeout_us=arguments.mux_timeout_us,
+        workers=arguments.workers,
+        backend_options=dict(parse_option(text) for text in arguments.set),
+    )
+
+
+def decoding_of(arguments: argparse.Namespace) -> Decoding:
+    """Return how clips are decoded.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    _at_least(arguments, {"decode_threads": 0, "decode_device": 0})
+    _above_zero(arguments, ("memory_mb", "stall_s"))
+    return Decoding(
+        decode=arguments.decode,
+        threads=arguments.decode_threads,
+        device=arguments.decode_device,
+        memory_bytes=int(arguments.memory_mb * _MIB),
+        stall_s=arguments.stall_s,
+    )
+
+
+def settings_of(arguments: argparse.Namespace, streams: int, mux_batch: int) -> PlaySettings:
+    """Return how streams run.
+
+    Args:
+        arguments: of the command line.
+        streams: how many run.
+        mux_batch: frames of a full batch.
+
+    Raises:
+        ConfigError: a value is out of range, or two do not fit.
+    """
+    _at_least(arguments, {"interval": 0, "depth": 1, "host_threads": 1})
+    _above_zero(arguments, ("fps", "duration_s"))
+    if arguments.loop and arguments.duration_s is None:
+        raise ConfigError("--loop never ends; expected --duration-s beside it.")
+    if arguments.lead_s < 0 or arguments.lead_s >= (arguments.duration_s or math.inf):
+        raise ConfigError(
+            f"--lead-s is {arguments.lead_s:g}; expected 0 or more, and less than --duration-s."
+        )
+    open_tracker(arguments.tracker, 30.0)  # names what is wrong before anything is opened
+    # Two full batches under way: one runs, the next one fills.
+    depth = arguments.depth or max(_LEAST_DEPTH, -(-3 * mux_batch // streams))
+    pacing = Pacing(arguments.pace, arguments.fps, depth, arguments.loop)
+    return PlaySettings(
+        pacing=pacing,
+        interval=arguments.interval,
+        duration_s=arguments.duration_s,
+        lead_s=arguments.lead_s,
+        host_threads=arguments.host_threads,
+        stall_s=arguments.stall_s,
+    )
+
+
+def streams_of(arguments: argparse.Namespace, name: str = "streams") -> int:
+    """Return the number of streams; raise ConfigError if it is below 1."""
+    _at_least(arguments, {name: 1})
+    return int(getattr(arguments, name))
+
+
+def _at_least(arguments: argparse.Namespace, least: dict[str, int]) -> None:
+    for name, low in least.items():
+        value = getattr(arguments, name)
+        if value is not None and value < low:
+            raise ConfigError(f"--{name.replace('_', '-')} is {value}; expected {low} or more.")
+
+
+def _above_zero(arguments: argparse.Namespace, names: tuple[str, ...]) -> None:
+    for name in names:
+        value = getattr(arguments, name)
+        if value is not None and not 0 < value < math.inf:
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} is {value:g}; expected a number above 0.")

@@ -1,0 +1,96 @@
+"""`sut video run`: streams through a pipeline once, with a run folder and a table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sut.base import environment
+from sut.base.errors import EXIT_INVALID, EXIT_VALID
+from sut.base.process import prefer_short_pauses
+from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RunFolder
+from sut.verbs import video_options as options
+from sut.verbs.options import out_folder
+from sut.video.pipeline_file import load_pipeline
+from sut.video.play import Stages
+from sut.video.run import (
+    FRAMES_FILE,
+    RESULT_FILE,
+    VideoRequest,
+    configuration,
+    is_whole,
+    play,
+    recorder_of,
+    save_frames,
+    stage_plans,
+)
+from sut.video.sinks import SINKS, open_sink
+from sut.video.sources.choose import clips_of, first_rate
+from sut.video.words import lines
+
+if TYPE_CHECKING:
+    import argparse
+
+EXAMPLES = """examples:
+  sut video run people-faces-masks --source clip.mp4 --streams 4
+  sut video run people-faces-masks --source clip.mp4 --streams 4 --tracker max_perf --interval 3
+  sut video run my.yaml --source videos/ --streams 16 --loop --duration-s 30 --pace live --fps 30
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the action's arguments."""
+    parser.epilog = EXAMPLES
+    options.add_pipeline(parser)
+    parser.add_argument("--streams", type=int, default=1, metavar="N", help="streams (1)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder (runs/TIME-video)")
+    options.add_flow(parser)
+    options.add_pace(parser)
+    options.add_system(parser)
+    sink = parser.add_argument_group("sink")
+    sink.add_argument(
+        "--sink", choices=SINKS, default="null", help="where frames end: null, annotate, mosaic"
+    )
+
+
+def main(arguments: argparse.Namespace, command: str) -> int:
+    """Run; return the exit code: 3 if a stream ended early."""
+    pipeline = load_pipeline(arguments.pipeline)
+    streams = options.streams_of(arguments)
+    decoding = options.decoding_of(arguments)
+    plans = stage_plans(pipeline, options.overrides_of(arguments))
+    settings = options.settings_of(arguments, streams, plans[0].harness.max_batch_size)
+    request = VideoRequest(
+        pipeline, plans, tuple(arguments.source), streams, decoding, settings, arguments.tracker
+    )
+    out = sys.stderr if arguments.json else sys.stdout
+    with (
+        out_folder(arguments.out, f"video-{pipeline.spec.name}") as path,
+        RunFolder(path) as folder,
+    ):
+        print(f"{pipeline.spec.name}: {streams} stream(s); {path}", file=out, flush=True)
+        result = run_in(folder, request, arguments.sink, command)
+        if arguments.json:
+            print(json.dumps(result, indent=2, ensure_ascii=False))
+        else:
+            print("\n".join(lines(result)))
+    return EXIT_VALID if is_whole(result) else EXIT_INVALID
+
+
+def run_in(folder: RunFolder, request: VideoRequest, sink: str, command: str) -> dict[str, Any]:
+    """Open the stages, run once, and write everything into the folder; return the result."""
+    clips = clips_of(request.sources)
+    rate = request.rate or first_rate(clips, request.decoding)  # names a bad clip before models
+    prefer_short_pauses()
+    folder.write_yaml(CONFIG_FILE, configuration(request, command))
+    with recorder_of(request.plans, folder.path) as recorder, Stages(request.plans) as stages:
+        specs = request.pipeline.spec.stages
+        opened = open_sink(sink, folder.path, specs, request.streams, rate)
+        played, result = play(stages, request, opened, recorder)
+    folder.free_reserve()
+    save_frames(played, folder.path / FRAMES_FILE)
+    folder.write_json(ENVIRONMENT_FILE, environment.fingerprint())
+    folder.write_json(RESULT_FILE, result)
+    return result

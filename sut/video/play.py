@@ -1,0 +1,264 @@
+"""A play: streams run through open stages for a while, and are watched until the last one ends.
+
+A stream that stalls or breaks is named and given up, and the others go on. An engine that fails
+ends the play with its name.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sut.base.environment import cores
+from sut.base.errors import SutError, WorkerError
+from sut.video.flight import PartNames
+from sut.video.reader import Pacing
+from sut.video.records import StreamRecord, Window
+from sut.video.stage import Stage, Work
+from sut.video.stream import Shared, Stream
+from sut.video.track.interval import is_inferred
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from sut.serve.dispatcher import Failure
+    from sut.video.seen import Sink
+    from sut.video.sources.base import Source
+    from sut.video.stage import StagePlan
+    from sut.video.types import Tracker
+
+_LOOK_S = 0.02
+_START_NS = 20_000_000  # until the first frame is due: all readers have begun by then
+_DRAIN_S = 10.0
+_END_S = 1.0  # for a reader to see that it is over
+
+
+@dataclass(frozen=True, slots=True)
+class PlaySettings:
+    """How streams run.
+
+    Attributes:
+        pacing: when frames are due.
+        interval: frames without inference after each one with it.
+        duration_s: after which no frame is taken; None: to the end of the clips.
+        lead_s: at the beginning, which is not measured.
+        host_threads: that serve the streams after their first inference; None: one a core.
+        stall_s: how long a source may owe a frame.
+    """
+
+    pacing: Pacing = field(default_factory=Pacing)
+    interval: int = 0
+    duration_s: float | None = None
+    lead_s: float = 0.0
+    host_threads: int | None = None
+    stall_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What a play measured.
+
+    Attributes:
+        records: of the streams.
+        names: of the parts of a frame's time.
+        window: the measured time.
+        work: what each stage did, by its name.
+        cpu_s: of this process and of those that ended in it, in the window.
+        host_threads: that served the streams.
+    """
+
+    records: Sequence[StreamRecord]
+    names: PartNames
+    window: Window
+    work: dict[str, Work]
+    cpu_s: float
+    host_threads: int
+
+
+class Stages:
+    """The engines of a pipeline, open as long as it is entered; any number of plays may run."""
+
+    def __init__(self, plans: Sequence[StagePlan], warm_up_s: float = 0.5) -> None:
+        self.failure: Failure | None = None
+        self._warm_up_s = warm_up_s
+        self.all = [Stage(plan, self._fail) for plan in plans]
+
+    def __enter__(self) -> Stages:
+        """Open the stages one after the other, so that each warm-up has the machine to itself."""
+        try:
+            for stage in self.all:
+                stage.open(self._warm_up_s)
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close them."""
+        self._close()
+
+    def check(self) -> None:
+        """Raise WorkerError if an engine failed."""
+        if self.failure is not None:
+            raise WorkerError(self.failure.message, self.failure.traceback)
+
+    def _close(self) -> None:
+        for stage in self.all:
+            stage.close()
+
+    def _fail(self, failure: Failure) -> None:
+        self.failure = self.failure or failure
+
+
+class Play:
+    """One play.
+
+    Args:
+        stages: open.
+        settings: how the streams run.
+        streams: the source and the tracker of each; the sources are closed by the end.
+        sink: gets the frames; the caller closes it.
+    """
+
+    def __init__(
+        self,
+        stages: Stages,
+        settings: PlaySettings,
+        streams: Sequence[tuple[Source, Tracker]],
+        sink: Sink,
+    ) -> None:
+        self._stages, self._settings = stages, settings
+        self._error: Exception | None = None
+        self._names = PartNames.of([stage.name for stage in stages.all])
+        self._threads = settings.host_threads or cores()
+        self._pool = ThreadPoolExecutor(self._threads, "host")
+        shared = Shared(
+            stages=stages.all,
+            names=self._names,
+            pool=self._pool,
+            sink=sink,
+            pacing=settings.pacing,
+            inferred=partial(is_inferred, interval=settings.interval),
+            failed=self._fail,
+        )
+        self._streams = [
+            Stream(number, source, tracker, shared)
+            for number, (source, tracker) in enumerate(streams)
+        ]
+
+    def run(self, look: Callable[[Sequence[StreamRecord]], None] | None = None) -> Played:
+        """Run to the end.
+
+        Args:
+            look: called now and then with what the streams did so far.
+
+        Raises:
+            WorkerError: an engine failed or hangs; the message names its stage.
+            SutError: a frame cannot be made into the input of a model.
+        """
+        for stage in self._stages.all:
+            stage.taken_work()
+        origin_ns = time.monotonic_ns() + _START_NS
+        start_ns = origin_ns + int(self._settings.lead_s * 1e9)
+        duration_s = self._settings.duration_s
+        end_ns = None if duration_s is None else origin_ns + int(duration_s * 1e9)
+        for stream in self._streams:
+            stream.reader.start(origin_ns)
+        try:
+            cpu_s = self._watch(start_ns, end_ns, look)
+        finally:
+            self._end()
+        last_ns = max(stream.record.ended_ns for stream in self._streams)
+        window = Window(start_ns, last_ns if end_ns is None else min(end_ns, last_ns))
+        return Played(
+            records=[stream.record for stream in self._streams],
+            names=self._names,
+            window=window,
+            work={stage.name: stage.taken_work() for stage in self._stages.all},
+            cpu_s=cpu_s,
+            host_threads=self._threads,
+        )
+
+    def _watch(
+        self,
+        start_ns: int,
+        end_ns: int | None,
+        look: Callable[[Sequence[StreamRecord]], None] | None,
+    ) -> float:
+        """Wait for the last stream; return the processor's time in the window."""
+        cpu_at_start: float | None = None
+        cpu_at_end: float | None = None
+        while not all(stream.done.is_set() for stream in self._streams):
+            now_ns = time.monotonic_ns()
+            if cpu_at_start is None and now_ns >= start_ns:
+                cpu_at_start = _cpu_s()
+            if end_ns is not None and cpu_at_end is None and now_ns >= end_ns:
+                cpu_at_end = _cpu_s()
+                self._stop()
+            if end_ns is not None and now_ns > end_ns + int(_DRAIN_S * 1e9):
+                raise WorkerError(
+                    f"frames are still under way {_DRAIN_S:g} s after the end: {self._under_way()}."
+                )
+            self._look(now_ns)
+            if look is not None:
+                look([stream.record for stream in self._streams])
+            time.sleep(_LOOK_S)
+        self._check()
+        at_end = _cpu_s() if cpu_at_end is None else cpu_at_end
+        return at_end - (at_end if cpu_at_start is None else cpu_at_start)
+
+    def _look(self, now_ns: int) -> None:
+        self._check()
+        for stage in self._stages.all:
+            stage.look()
+        for stream in self._streams:
+            since_ns = stream.reader.waits_since_ns
+            if since_ns is None or stream.done.is_set():
+                continue
+            if now_ns - since_ns > self._settings.stall_s * 1e9:
+                clip = stream.record.clip.name
+                stream.abandon(f"{clip}: it stalls: no frame for {self._settings.stall_s:g} s")
+
+    def _check(self) -> None:
+        self._stages.check()
+        if self._error is not None:
+            if isinstance(self._error, SutError):
+                raise self._error
+            text = f"{type(self._error).__name__}: {self._error}"
+            raise WorkerError(f"the pipeline failed: {text}") from self._error
+
+    def _under_way(self) -> str:
+        return ", ".join(
+            f"{s.record.taken - s.record.delivered} of stream {s.record.stream}"
+            for s in self._streams
+            if not s.done.is_set()
+        )
+
+    def _stop(self) -> None:
+        for stream in self._streams:
+            stream.reader.stop()
+
+    def _end(self) -> None:
+        self._stop()
+        for stream in self._streams:
+            if not stream.abandoned:
+                stream.reader.join(_END_S)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _fail(self, error: Exception) -> None:
+        self._error = self._error or error
+
+
+def _cpu_s() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

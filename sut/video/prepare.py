@@ -1,0 +1,139 @@
+"""From frames and boxes to what a model is fed, by the steps of its benchmark.
+
+Knows pixels and sizes; no engine and no stream. Any thread may call it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from data.frames import frame as place_of
+from data.images import sample_of
+from sut.base.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from backends.base import Array
+    from data.benchmark import Benchmark
+    from data.steps import Step
+    from sut.video.pipeline_file import Grow
+
+    Floats = NDArray[np.float32]
+
+
+# Of a pixel: boxes are fractions of their frame before, so whole pixels come a little off.
+_ROUNDING = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """Samples for a model, and where each lies in its frame.
+
+    Attributes:
+        samples: [n, *input shape].
+        places: [n, 4] float32: scale_y, scale_x, offset_y, offset_x from the input's pixels to
+            fractions of the region; see data.tasks.base.Frames.
+        regions: [n, 4] float32: left, top, width and height in pixels of the frame.
+    """
+
+    samples: Array
+    places: Floats
+    regions: Floats
+
+
+class Preparer:
+    """Makes the input of one model.
+
+    Args:
+        benchmark: says the steps and the input, an image.
+    """
+
+    def __init__(self, benchmark: Benchmark) -> None:
+        (self._input,) = benchmark.inputs
+        self._steps = benchmark.preprocess
+        self._dtype = np.dtype(self._input.dtype)
+        self._where = f"{benchmark.file}: preprocess"
+
+    def frame(self, image: NDArray[np.uint8]) -> Fed:
+        """Return a whole frame, [H, W, 3] uint8, as a batch of one.
+
+        Raises:
+            ConfigError: the steps do not end in the input's shape.
+            DataError: the frame is smaller than a crop of the steps.
+        """
+        height, width = image.shape[:2]
+        return self._fed([image], np.array([[0, 0, width, height]], np.float32))
+
+    def crops(self, image: NDArray[np.uint8], xyxy: Floats, grow: Grow) -> Fed:
+        """Return the parts of a frame in boxes, which are grown first.
+
+        Args:
+            image: [H, W, 3] uint8.
+            xyxy: [n, 4] in pixels of the frame; n > 0.
+            grow: how far; what lies outside the frame is black.
+
+        Raises:
+            ConfigError: as `frame`.
+            DataError: likewise.
+        """
+        corners = grown(xyxy, grow)
+        parts = [_cut(image, *corner) for corner in corners.tolist()]
+        regions = corners.astype(np.float32)
+        regions[:, 2:] -= regions[:, :2]
+        return self._fed(parts, regions)
+
+    def _fed(self, parts: Sequence[NDArray[np.uint8]], regions: Floats) -> Fed:
+        samples = np.empty((len(parts), *self._input.shape), self._dtype)
+        places = np.empty((len(parts), 4), np.float32)
+        for row, part in enumerate(parts):
+            made = sample_of(
+                Image.fromarray(part), self._steps, self._input.layout, self._dtype, self._where
+            )
+            if made.shape != self._input.shape:
+                raise ConfigError(
+                    f"{self._where} makes {list(made.shape)} of a frame; expected input.shape "
+                    f"{list(self._input.shape)}. End the steps in a resize of that size."
+                )
+            samples[row] = made
+            places[row] = _place(part.shape[1], part.shape[0], self._steps)
+        return Fed(samples, places, regions)
+
+
+@cache
+def _place(width: int, height: int, steps: tuple[Step, ...]) -> tuple[float, float, float, float]:
+    return place_of((width, height), steps)
+
+
+def grown(xyxy: Floats, grow: Grow) -> NDArray[np.int64]:
+    """Return boxes in whole pixels, [n, 4], grown by shares of their size, each of a pixel or more.
+
+    They may reach beyond the frame.
+    """
+    sizes = xyxy[:, 2:] - xyxy[:, :2]
+    near, far = np.array([grow.left, grow.top]), np.array([grow.right, grow.bottom])
+    low = np.floor(xyxy[:, :2] - sizes * near + _ROUNDING).astype(np.int64)
+    high = np.ceil(xyxy[:, 2:] + sizes * far - _ROUNDING).astype(np.int64)
+    return np.concatenate([low, np.maximum(high, low + 1)], axis=1)
+
+
+def _cut(
+    image: NDArray[np.uint8], left: int, top: int, right: int, bottom: int
+) -> NDArray[np.uint8]:
+    """Return a part of an image, [bottom - top, right - left, 3], black where there is no image."""
+    height, width = image.shape[:2]
+    if left >= 0 and top >= 0 and right <= width and bottom <= height:
+        return np.ascontiguousarray(image[top:bottom, left:right])
+    part = np.zeros((bottom - top, right - left, 3), np.uint8)
+    x0, x1 = max(left, 0), max(min(right, width), 0)
+    y0, y1 = max(top, 0), max(min(bottom, height), 0)
+    if x0 < x1 and y0 < y1:
+        part[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
+    return part

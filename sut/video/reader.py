@@ -1,0 +1,177 @@
+"""Reads one stream on a thread of its own: waits for a frame's time, decodes it, or drops it.
+
+At a free pace a frame is due when there is room for it in the pipeline, and none is dropped. At a
+live pace it is due when a camera would send it, and dropped if there is no room, or if the decoder
+is too far behind. Knows no stage; it hands frames over.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sut.base.errors import SutError
+from sut.video.types import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sut.video.records import StreamRecord
+    from sut.video.sources.base import Picture, Source
+
+    # Takes a frame and the time at which its decoding began.
+    Take = Callable[[Frame, int], None]
+
+Pace = Literal["free", "live"]
+PACES: tuple[Pace, ...] = ("free", "live")
+_LOOK_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """When frames are due.
+
+    Attributes:
+        pace: see the module.
+        rate: frames a second; None: the clip's own times.
+        depth: frames of a stream between its decoder and its sink, at most.
+        loop: play the clip again and again.
+        frames: how many to take of each pass, at most; None: all.
+    """
+
+    pace: Pace = "free"
+    rate: float | None = None
+    depth: int = 4
+    loop: bool = False
+    frames: int | None = None
+
+
+class Reader:
+    """One stream's reader.
+
+    Args:
+        source: it is read and closed here.
+        record: of the stream.
+        pacing: when frames are due.
+        take: what becomes of a frame; it may take as long as it needs to make the first input.
+        ended: called once, at the end of the stream.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        record: StreamRecord,
+        pacing: Pacing,
+        take: Take,
+        ended: Callable[[], None],
+    ) -> None:
+        self._source, self._record, self._pacing = source, record, pacing
+        self._take, self._ended = take, ended
+        self._room = threading.Semaphore(pacing.depth)
+        self._stop = threading.Event()
+        self._live = pacing.pace == "live" and not source.facts.live
+        self._rate = pacing.rate or source.facts.rate
+        self.waits_since_ns: int | None = None
+        """Since when the source owes a frame; None: it does not."""
+        self._thread = threading.Thread(
+            target=self._run, name=f"stream {record.stream}", daemon=True
+        )
+
+    def start(self, origin_ns: int) -> None:
+        """Begin; the first frame is due at `origin_ns` at a live pace."""
+        self._origin_ns = origin_ns
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more frames. Any thread."""
+        self._stop.set()
+        self._room.release()  # of whoever waits for room
+
+    def release(self) -> None:
+        """A frame came through: there is room for another. Any thread."""
+        self._room.release()
+
+    def join(self, limit_s: float) -> None:
+        """Wait for the thread, so long at most."""
+        self._thread.join(limit_s)
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        except SutError as error:
+            self._record.problem = str(error)
+        except Exception as error:  # noqa: BLE001 - a decoder may raise anything; others go on
+            self._record.problem = (
+                f"{self._source.facts.name}: {type(error).__name__}: {error}".rstrip(": ")
+            )
+        self._record.notes = list(self._source.notes)
+        self._ended()
+        self._source.close()
+
+    def _read(self) -> None:
+        offset_s, last_s = 0.0, 0.0
+        while not self._stop.is_set():
+            for picture, began_ns, has_room in self._pictures():
+                last_s = picture.pts_s
+                self._one(picture, began_ns, offset_s + last_s, has_room=has_room)
+            self._record.passes += not self._stop.is_set()
+            offset_s += last_s + 1 / self._source.facts.rate
+            if not self._pacing.loop or self._source.facts.live:
+                return
+
+    def _pictures(self) -> Iterator[tuple[Picture, int, bool]]:
+        """Yield each picture with the time at which its decoding began, when there may be room."""
+        pictures = self._source.pictures()
+        count = 0
+        while not self._stop.is_set() and count != self._pacing.frames:
+            has_room = False
+            if self._live:
+                self._sleep_until(self._due_ns(self._record.decoded, None))
+            elif not self._source.facts.live:
+                self._room.acquire()
+                has_room = True
+            if self._stop.is_set():
+                return
+            began_ns = self.waits_since_ns = time.monotonic_ns()
+            picture = next(pictures, None)
+            self.waits_since_ns = None
+            if picture is None:
+                if has_room:
+                    self._room.release()
+                return
+            count += 1
+            yield picture, began_ns, has_room
+
+    def _one(self, picture: Picture, began_ns: int, at_s: float, *, has_room: bool) -> None:
+        """Take a picture or drop it."""
+        record = self._record
+        number = record.decoded
+        record.decoded += 1
+        due_ns = began_ns
+        if self._live:
+            due_ns = self._due_ns(number, at_s)
+            self._sleep_until(due_ns)  # the times of a clip may be uneven
+            late_ns = time.monotonic_ns() - due_ns
+            if late_ns * self._rate > self._pacing.depth * 1e9:
+                record.dropped_late += 1
+                return
+        elif picture.came_ns is not None:
+            due_ns = began_ns = picture.came_ns
+        if not has_room and not self._room.acquire(blocking=False):
+            record.dropped_full += 1
+            return
+        image = picture.image()
+        self._take(Frame(record.stream, number, at_s, due_ns, image), max(began_ns, due_ns))
+
+    def _due_ns(self, number: int, at_s: float | None) -> int:
+        """Return when a frame is due; without its time in the clip, when it is expected."""
+        if self._pacing.rate is not None or at_s is None:
+            at_s = number / self._rate
+        return self._origin_ns + int(at_s * 1e9)
+
+    def _sleep_until(self, at_ns: int) -> None:
+        while (left_ns := at_ns - time.monotonic_ns()) > 0:
+            if self._stop.wait(left_ns / 1e9):
+                return

@@ -1,0 +1,317 @@
+"""Runs a pipeline over clips: from settings to a result, and its run folder.
+
+Knows no command line; a play of one number of streams is `sut.video.play`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from sut.base.files import sha256_file
+from sut.base.resident import reset_peak, resident
+from sut.config.arguments import Arguments
+from sut.config.plan import resolve
+from sut.config.prepare import resolve_workload
+from sut.record import trace
+from sut.telemetry.recorder import Recorder
+from sut.video.figures import figures, frames_of, rate_of
+from sut.video.play import Play, PlaySettings, Stages
+from sut.video.sources.choose import Decoding, clips_of, open_sources
+from sut.video.stage import StagePlan, facts_of
+from sut.video.track.presets import open_tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from backends.base import OptionValue
+    from sut.video.pipeline_file import Pipeline, StageSpec
+    from sut.video.play import Played
+    from sut.video.records import StreamRecord
+    from sut.video.seen import Sink
+
+    Look = Callable[[Sequence[StreamRecord]], None]
+
+SCENARIO = "Server"  # frames come over time; it chooses the harness's defaults
+FRAMES_FILE = "frames.npz"
+RESULT_FILE = "video.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line says instead of the pipeline's file; None: what the file says.
+
+    Attributes:
+        system: a system in user_confs/.
+        backend: of all stages.
+        devices: of all stages.
+        mux_batch: largest batch of the first stage.
+        mux_timeout_us: how long a frame may wait for its batch.
+        workers: kind of all stages' workers.
+        backend_options: of all stages.
+    """
+
+    system: str | None = None
+    backend: str | None = None
+    devices: tuple[str, ...] | None = None
+    mux_batch: int | None = None
+    mux_timeout_us: int | None = None
+    workers: str | None = None
+    backend_options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRequest:
+    """One play of a pipeline.
+
+    Attributes:
+        pipeline: loaded.
+        plans: of its stages.
+        sources: as the user named them.
+        streams: how many.
+        decoding: how clips are decoded.
+        settings: how streams run.
+        tracker: a preset.
+    """
+
+    pipeline: Pipeline
+    plans: Sequence[StagePlan]
+    sources: tuple[str, ...]
+    streams: int
+    decoding: Decoding
+    settings: PlaySettings
+    tracker: str
+
+    @property
+    def rate(self) -> float | None:
+        """Of every stream, if the user named it."""
+        return self.settings.pacing.rate
+
+
+def stage_plans(pipeline: Pipeline, overrides: Overrides) -> list[StagePlan]:
+    """Resolve the stages of a pipeline: harness, model, and its file.
+
+    Raises:
+        SutError: a setting is wrong, or a model is not to be had.
+    """
+    plans = []
+    for place, (spec, benchmark) in enumerate(
+        zip(pipeline.spec.stages, pipeline.benchmarks, strict=True)
+    ):
+        arguments = _arguments(spec, str(benchmark.file), overrides, first=place == 0)
+        harness = resolve(arguments).harness
+        workload = resolve_workload(benchmark, harness.backend, None)
+        apart = (overrides.workers or spec.workers) == "process"
+        plans.append(StagePlan(spec, benchmark, workload, harness, apart=apart))
+    return plans
+
+
+def _arguments(spec: StageSpec, file: str, overrides: Overrides, *, first: bool) -> Arguments:
+    backend = overrides.backend or spec.backend
+    # Options belong to a backend: the file's for another one than the user chose do not hold.
+    options = {} if overrides.backend not in {None, spec.backend} else dict(spec.backend_options)
+    return Arguments(
+        benchmark=file,
+        scenario=SCENARIO,
+        system=overrides.system,
+        backend=backend,
+        devices=overrides.devices or spec.devices,
+        instances=spec.instances,
+        max_batch_size=(overrides.mux_batch if first else None) or spec.max_batch_size,
+        max_queue_delay_us=spec.max_queue_delay_us
+        if overrides.mux_timeout_us is None or not first
+        else overrides.mux_timeout_us,
+        slots=spec.slots,
+        backend_options={**options, **overrides.backend_options},
+    )
+
+
+def play(
+    stages: Stages,
+    request: VideoRequest,
+    sink: Sink,
+    recorder: Recorder | None = None,
+    look: Look | None = None,
+) -> tuple[Played, dict[str, object]]:
+    """Run the streams once through open stages.
+
+    Args:
+        stages: open.
+        request: what runs.
+        sink: gets the frames; it is closed.
+        recorder: of what devices report; it is ended.
+        look: called now and then with what the streams did so far.
+
+    Returns:
+        What was measured, and the result as plain values.
+
+    Raises:
+        SutError: a clip cannot be opened, an engine failed, or the pipeline itself.
+    """
+    clips = clips_of(request.sources)
+    sources = open_sources(clips, request.streams, request.decoding)
+    trackers = [open_tracker(request.tracker, request.rate or s.facts.rate) for s in sources]
+    described = dict(trackers[0].describe())
+    reset_peak()
+    streams = list(zip(sources, trackers, strict=True))
+    try:
+        played = Play(stages, request.settings, streams, sink).run(look)
+    finally:
+        files = sink.close()
+    memory = resident()
+    found = figures(played, stages.all)
+    found["memory_bytes"] = None if memory is None else memory.peak
+    told = _devices(recorder, played, found)
+    result = {
+        "schema": 1,
+        "kind": "video",
+        "pipeline": request.pipeline.spec.name,
+        "simulated": any(stage.simulated for stage in stages.all),
+        "settings": settings_of(request),
+        "clips": _clips(clips, played.records),
+        "tracker": described,
+        "stages": {stage.name: dict(facts_of(stage)) for stage in stages.all},
+        "figures": found,
+        "streams": [_stream(record, played) for record in played.records],
+        "findings": [*findings(played, request.settings), *told],
+        "files": files,
+    }
+    return played, result
+
+
+def recorder_of(plans: Sequence[StagePlan], folder: Path) -> Recorder:
+    """Return what samples the devices of the stages: GPUs, where there are any."""
+    on_gpu = [plan for plan in plans if any(d.isdecimal() for d in plan.harness.devices)]
+    devices = dict.fromkeys(d for plan in on_gpu or plans for d in plan.harness.devices)
+    backend = (on_gpu or plans)[0].harness.backend
+    return Recorder(backend, list(devices), folder)
+
+
+def _devices(
+    recorder: Recorder | None, played: Played, found: dict[str, object]
+) -> tuple[str, ...]:
+    """Add what devices reported to the figures; return what makes them doubtful."""
+    if recorder is None:
+        return ()
+    frames = found["frames"]
+    assert isinstance(frames, int), "a number of frames"
+    seen = recorder.finish(trace.Window(played.window.start_ns, played.window.end_ns), frames)
+    if seen.telemetry is not None:
+        found["power_w"] = seen.telemetry.average_power_w
+        found["energy_j_per_frame"] = seen.telemetry.energy_per_sample_j
+        found["device_telemetry"] = msgspec.to_builtins(seen.telemetry)
+    return seen.findings
+
+
+def configuration(request: VideoRequest, command: str) -> dict[str, object]:
+    """Return all that repeats a play, for config.yaml."""
+    plain: dict[str, object] = msgspec.to_builtins(
+        {
+            "command": command,
+            "pipeline": request.pipeline.spec,
+            "file": str(request.pipeline.file),
+            "settings": settings_of(request),
+            "tracker": request.tracker,
+            "stages": {plan.spec.name: plan.harness for plan in request.plans},
+        }
+    )
+    return plain
+
+
+def save_frames(played: Played, path: Path) -> None:
+    """Write the times of every frame that came through in the window.
+
+    Columns of `rows`: number, due, done, then the parts that `names` names; ns on one clock.
+    """
+    frames = frames_of(played)
+    np.savez_compressed(
+        path, stream=frames.stream, rows=frames.rows, names=np.array(played.names.all)
+    )
+
+
+def findings(played: Played, settings: PlaySettings) -> list[str]:
+    """Return what makes the result doubtful or incomplete, a line each, streams in order."""
+    found: list[str] = []
+    for record in played.records:
+        name = f"stream {record.stream}"
+        if record.problem is not None:
+            found.append(f"{name} ended early: {record.problem}")
+        found += [f"{name}: {note}" for note in record.notes]
+        if record.dropped:
+            share = record.dropped / max(1, record.decoded)
+            found.append(
+                f"{name} dropped {record.dropped} of {record.decoded} frames ({share:.1%}): "
+                f"{record.dropped_full} found no room, {record.dropped_late} were late from the "
+                "decoder"
+            )
+        wanted = settings.pacing.rate or record.clip.rate
+        rate = rate_of(record, played.window)
+        slow = settings.pacing.pace == "live" and record.problem is None and not record.dropped
+        if slow and rate < _SLOW * wanted:
+            found.append(f"{name}: its source gives {rate:.1f} of {wanted:g} frames/s")
+    return found
+
+
+_SLOW = 0.9  # of the rate; a short play has fewer frames at its ends
+
+
+def is_whole(result: Mapping[str, object]) -> bool:
+    """Say whether every stream came to its end."""
+    streams = result["streams"]
+    assert isinstance(streams, list), "made above"
+    return all(stream["problem"] is None for stream in streams)
+
+
+def settings_of(request: VideoRequest) -> dict[str, object]:
+    """Return the settings of a play as plain values."""
+    settings = asdict(request.settings)
+    return {
+        "sources": list(request.sources),
+        "streams": request.streams,
+        **asdict(request.decoding),
+        **settings.pop("pacing"),
+        **settings,
+    }
+
+
+def _clips(clips: Sequence[str], records: Sequence[StreamRecord]) -> list[dict[str, object]]:
+    """Return what identifies each clip: two results of other clips cannot be compared."""
+    found = []
+    for name in dict.fromkeys(clips):
+        of_clip = [record for record in records if record.clip.name == name]
+        if not of_clip:
+            continue
+        frames = sum(record.delivered for record in of_clip)
+        boxes = sum(record.boxes for record in of_clip)
+        path = Path(name)
+        found.append(
+            {
+                **asdict(of_clip[0].clip),
+                "sha256": sha256_file(path) if path.is_file() else None,
+                "objects_per_frame": boxes / frames if frames else None,
+            }
+        )
+    return found
+
+
+def _stream(record: StreamRecord, played: Played) -> dict[str, object]:
+    plain = {
+        name: getattr(record, name)
+        for name in (
+            "stream", "decoded", "taken", "inferred", "delivered", "dropped_full", "dropped_late",
+            "crops", "left_out", "boxes", "passes", "problem", "notes",
+        )
+    }  # fmt: skip
+    rows = np.array(record.rows, np.int64)
+    latencies = np.sort(rows[:, 2] - rows[:, 1]) / 1e6 if len(rows) else np.empty(0)
+    p99 = float(latencies[int(0.99 * len(latencies))]) if len(latencies) else None
+    return {
+        **plain,
+        "clip": record.clip.name,
+        "fps": rate_of(record, played.window),
+        "latency_p99_ms": p99,
+    }

@@ -1,0 +1,81 @@
+"""The contract of a source of frames. A source belongs to one stream and one thread.
+
+Knows no stream, no pace and no pipeline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame that is decoded, and not yet in RGB: one that is dropped never is.
+
+    Attributes:
+        pts_s: its time in the clip, in seconds, from 0 at the first frame; it never goes back.
+        image: makes [H, W, 3] uint8, RGB, upright; called once at most, before the next picture.
+        came_ns: when it came over a network, on time.monotonic_ns(); None: it was there before.
+    """
+
+    pts_s: float
+    image: Callable[[], NDArray[np.uint8]]
+    came_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFacts:
+    """What a clip says of itself.
+
+    Attributes:
+        name: as the user gave it.
+        codec: such as h264; "raw" for frames in memory, "images" for a folder of them.
+        width: of an upright frame, in pixels.
+        height: likewise.
+        rate: frames a second, on average.
+        frames: as the container says; None: it does not.
+        rotation: degrees counter-clockwise that make a frame upright: 0, 90, 180 or 270.
+        variable: the container's average and nominal rates differ.
+        live: it comes over a network: nobody can make it faster, or play it again.
+        decoder: what decodes it, such as "PyAV 18.1.0 on the CPU".
+    """
+
+    name: str
+    codec: str
+    width: int
+    height: int
+    rate: float
+    frames: int | None
+    rotation: int = 0
+    variable: bool = False
+    live: bool = False
+    decoder: str = ""
+
+
+class Source(Protocol):
+    """Frames of one stream.
+
+    Attributes:
+        facts: of its clip.
+        notes: what was wrong with the clip so far, a line each; the frames go on.
+    """
+
+    facts: ClipFacts
+    notes: list[str]
+
+    def pictures(self) -> Iterator[Picture]:
+        """Yield all frames once, in the order in which they are shown; call it again to repeat.
+
+        Raises:
+            DataError: nothing more can be read; the message names the clip and the frame.
+        """
+
+    def close(self) -> None:
+        """Free the decoder; no thread is inside `pictures`."""

@@ -1,0 +1,127 @@
+"""From what the user names to sources: files, folders, addresses, and how they are decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sut.base.errors import ConfigError
+from sut.video.sources.clip import Clip, is_network
+from sut.video.sources.images import SUFFIXES, Images
+from sut.video.sources.memory import Frames, decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sut.video.sources.base import Source
+
+Decode = Literal["cpu", "nvdec", "memory"]
+DECODES: tuple[Decode, ...] = ("cpu", "nvdec", "memory")
+NETWORK_RATE = 30.0  # of a video that is made of a network's frames
+_VIDEOS = frozenset(
+    {".mp4", ".mkv", ".avi", ".mov", ".webm", ".ts", ".m4v", ".mpg", ".mpeg", ".h264", ".h265"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How clips are decoded.
+
+    Attributes:
+        decode: "cpu" by PyAV, "nvdec" by PyNvVideoCodec, "memory": before the play, once a clip.
+        threads: of PyAV's decoder of each stream; 0: as many as it likes.
+        device: of NVDEC, a number of CUDA.
+        memory_bytes: for the frames of a clip in memory.
+        stall_s: how long a network may be silent.
+    """
+
+    decode: Decode = "cpu"
+    threads: int = 1
+    device: int = 0
+    memory_bytes: int = 1 << 30
+    stall_s: float = 10.0
+
+
+def clips_of(named: Sequence[str]) -> list[str]:
+    """Return the clips of what the user named: the videos of a folder each count.
+
+    Raises:
+        ConfigError: nothing is named, or a folder holds neither videos nor images.
+    """
+    if not named:
+        raise ConfigError("--source: no clip; expected a file, a folder, or an address.")
+    found: list[str] = []
+    for name in named:
+        path = Path(name)
+        if is_network(name) or not path.is_dir():
+            if not is_network(name) and not path.is_file():
+                raise ConfigError(f"--source {name}: no such file or folder. Name a clip.")
+            found.append(name)
+            continue
+        videos = sorted(file for file in path.iterdir() if file.suffix.lower() in _VIDEOS)
+        found += map(str, videos) if videos else [str(path)]
+        if not videos and not _images(path):
+            raise ConfigError(f"--source {name}: it holds neither videos nor images.")
+    return found
+
+
+def open_sources(clips: Sequence[str], streams: int, how: Decoding) -> list[Source]:
+    """Open a source for each stream; stream k plays clip k, and so on round.
+
+    Raises:
+        ConfigError: a clip cannot be opened.
+        DataError: a clip cannot be decoded into memory.
+    """
+    kept: dict[str, Frames] = {}
+    opened: list[Source] = []
+    try:
+        for stream in range(streams):
+            name = clips[stream % len(clips)]
+            if how.decode != "memory":
+                opened.append(open_source(name, how))
+                continue
+            if name not in kept:
+                kept[name] = decoded(open_source(name, how), how.memory_bytes)
+            opened.append(kept[name].again())
+    except BaseException:
+        for source in opened:
+            source.close()
+        raise
+    return opened
+
+
+def open_source(name: str, how: Decoding) -> Source:
+    """Open one clip.
+
+    Raises:
+        ConfigError: it cannot be opened.
+    """
+    path = Path(name)
+    if not is_network(name) and path.is_dir():
+        return Images(path, _images(path))
+    if how.decode == "nvdec":
+        from sut.video.sources.nvdec import Nvdec  # noqa: PLC0415 - an extra
+
+        return Nvdec(name, how.device)
+    return Clip(name, how.threads, how.stall_s)
+
+
+def first_rate(clips: Sequence[str], how: Decoding) -> float:
+    """Open every clip once and return the rate of the first, frames a second.
+
+    Raises:
+        ConfigError: a clip cannot be opened. Addresses are opened by their streams alone.
+    """
+    rates = []
+    for name in dict.fromkeys(clips):
+        if is_network(name):
+            continue
+        source = open_source(name, how)
+        rates.append(source.facts.rate)
+        source.close()
+    return rates[0] if rates else NETWORK_RATE
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)

@@ -1,0 +1,182 @@
+"""Clips and network streams, decoded by PyAV (FFmpeg) on the CPU.
+
+A damaged packet costs its frames and is noted; the stream goes on. Knows no pace.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sut.base.errors import ConfigError, DataError
+from sut.video.sources.base import ClipFacts, Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "udp://", "tcp://", "srt://", "rtmp://")
+_OPEN_S = 10.0
+_RATES_AGREE = 0.001
+_FULL_TURN, _QUARTER_TURN = 360, 90
+
+
+def is_network(name: str) -> bool:
+    """Say whether a source is an address instead of a file."""
+    return name.startswith(SCHEMES)
+
+
+class Clip:
+    """One opened clip. See sut.video.sources.base.Source.
+
+    Args:
+        name: a path or an address.
+        threads: of the decoder; 0: as many as it likes.
+        stall_s: how long a network may be silent.
+        options: of FFmpeg, by name, such as rtsp_transport.
+
+    Raises:
+        ConfigError: PyAV is not installed, or the clip cannot be opened.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        threads: int = 1,
+        stall_s: float = 10.0,
+        options: dict[str, str] | None = None,
+    ) -> None:
+        if importlib.util.find_spec("av") is None:
+            raise ConfigError("sut video needs PyAV. Install it: pip install -e .[video]")
+        import av  # noqa: PLC0415 - an extra
+
+        self._name, self._threads = name, threads
+        self._live = is_network(name)
+        self._options = {"rtsp_transport": "tcp"} if name.startswith("rtsp") else {}
+        self._options |= options or {}
+        self._timeouts = (_OPEN_S, stall_s) if self._live else None
+        self._av: Any = av
+        self.notes: list[str] = []
+        self._container = self._open()
+        self.facts = self._read_facts()
+
+    def pictures(self) -> Iterator[Picture]:
+        """See Source."""
+        container = self._container or self._open()
+        self._container = None  # a second pass opens it again
+        count, broken = 0, 0
+        try:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = self._threads
+            first_s, last_s = None, -1.0
+            for packet in container.demux(stream):
+                came_ns = time.monotonic_ns() if self._live else None
+                try:
+                    frames = packet.decode()
+                except self._av.error.InvalidDataError:
+                    broken += 1
+                    continue
+                for frame in frames:
+                    broken += bool(frame.is_corrupt)
+                    pts_s = frame.time
+                    if pts_s is None:
+                        pts_s = last_s + 1 / self.facts.rate if count else 0.0
+                    first_s = pts_s if first_s is None else first_s
+                    last_s = max(pts_s - first_s, last_s)
+                    count += 1
+                    yield Picture(last_s, _Upright(frame, self.facts.rotation), came_ns)
+        except self._av.error.FFmpegError as error:
+            raise DataError(f"{self._name}: frame {count}: {_words(error)}.") from error
+        finally:
+            container.close()
+        self._check_end(count, broken)
+
+    def close(self) -> None:
+        """See Source."""
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _open(self) -> Any:
+        try:
+            container = self._av.open(
+                self._name, timeout=self._timeouts, options=dict(self._options)
+            )
+        except (OSError, self._av.error.FFmpegError) as error:
+            raise ConfigError(
+                f"--source {self._name}: {_words(error)}. Name a clip that FFmpeg can read."
+            ) from error
+        if not container.streams.video:
+            container.close()
+            raise ConfigError(f"--source {self._name}: it has no video. Name a clip with frames.")
+        return container
+
+    def _read_facts(self) -> ClipFacts:
+        stream = self._container.streams.video[0]
+        rotation = self._rotation()
+        size = (stream.width, stream.height)
+        width, height = size[::-1] if rotation % (2 * _QUARTER_TURN) else size
+        average = float(stream.average_rate or stream.guessed_rate or 0)
+        nominal = float(stream.guessed_rate or average)
+        if not (width and height):
+            raise ConfigError(f"--source {self._name}: no frame of it can be decoded.")
+        return ClipFacts(
+            name=self._name,
+            codec=stream.codec_context.name,
+            width=width,
+            height=height,
+            rate=average or 30.0,
+            frames=stream.frames or None,
+            rotation=rotation,
+            variable=abs(average - nominal) > _RATES_AGREE * max(average, nominal),
+            live=self._live,
+            decoder=f"PyAV {self._av.__version__} on the CPU, "
+            f"{self._threads or 'automatic'} thread(s) a stream",
+        )
+
+    def _rotation(self) -> int:
+        """Return the turn that the container asks for; only a decoded frame knows it."""
+        if self._live:
+            return 0
+        with self._open() as container:
+            try:
+                frame = next(container.decode(video=0), None)
+            except self._av.error.FFmpegError:
+                return 0  # the stream itself will name what is wrong
+        turn = round(getattr(frame, "rotation", 0) / _QUARTER_TURN) * _QUARTER_TURN
+        return turn % _FULL_TURN
+
+    def _check_end(self, count: int, broken: int) -> None:
+        if not count:
+            raise DataError(f"{self._name}: not one frame can be decoded.")
+        if broken:
+            self._note(f"{self._name}: {broken} packets or frames are damaged")
+        declared = self.facts.frames
+        if declared is not None and count < declared:
+            self._note(f"{self._name}: it ended after {count} of {declared} frames")
+
+    def _note(self, line: str) -> None:
+        if line not in self.notes:  # a clip that is repeated says it each time
+            self.notes.append(line)
+
+
+class _Upright:
+    """Makes the RGB pixels of a frame of FFmpeg."""
+
+    __slots__ = ("_frame", "_turns")
+
+    def __init__(self, frame: Any, rotation: int) -> None:
+        self._frame = frame
+        self._turns = rotation // _QUARTER_TURN
+
+    def __call__(self) -> NDArray[np.uint8]:
+        image: NDArray[np.uint8] = self._frame.to_ndarray(format="rgb24")
+        return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+
+
+def _words(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

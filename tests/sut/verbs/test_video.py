@@ -1,0 +1,105 @@
+"""`sut video` as a user calls it: a clip, a pipeline of simulated stages, a folder, a table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from sut.cli import main
+from tests.sut.video.sources.test_clip import COUNT, write
+
+pytest.importorskip("av")
+
+PIPELINE = {
+    "name": "sim",
+    "stages": [
+        {
+            "name": "person",
+            "benchmark": "ssd-mobilenet",
+            "backend": "simulated",
+            "max_batch_size": 4,
+            "backend_options": {"base_ms": 1, "per_sample_ms": 1},
+            "classes": {"person": 1},
+            "pretend": {"boxes": 2},
+        },
+        {
+            "name": "face",
+            "benchmark": "mobilenet",
+            "backend": "simulated",
+            "max_batch_size": 8,
+            "backend_options": {"base_ms": 1, "per_sample_ms": 0.1},
+            "crops": {"of": "person", "classes": ["person"]},
+        },
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A pipeline's file and a clip."""
+    folder = tmp_path_factory.mktemp("video")
+    (folder / "sim.yaml").write_text(yaml.safe_dump(PIPELINE), "utf-8")
+    clip = write(folder / "clip.mp4", (64, 48), codec="mpeg4")
+    return str(folder / "sim.yaml"), str(clip)
+
+
+def test_a_run_writes_all_that_repeats_it_and_says_that_it_is_simulated(
+    made: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline, clip = made
+    out = tmp_path / "out"
+    words = ["--source", clip, "--streams", "2", "--sink", "mosaic", "--tracker", "max_perf"]
+
+    code = main(["video", "run", pipeline, *words, "--out", str(out), "--json"])
+    result = json.loads(capsys.readouterr().out)
+
+    assert code == 0
+    assert {path.name for path in out.iterdir()} == {
+        "config.yaml", "environment.json", "frames.npz", "mosaic.mp4", "mosaic.png", "video.json",
+    }  # fmt: skip
+    assert result == json.loads((out / "video.json").read_text("utf-8"))
+    assert result["simulated"] is True
+    figures = result["figures"]
+    assert figures["delivered"] == 2 * COUNT
+    assert figures["crops"] == {"face": 4 * COUNT}
+    assert figures["unaccounted_max_ms"] < 1
+    rows = np.load(out / "frames.npz")["rows"]
+    assert len(rows) == 2 * COUNT
+    # A batch of one takes 2 ms on this device, and no part of a frame's time hides that.
+    assert figures["parts_ms"]["person infer"]["mean"] >= 2
+    assert result["clips"][0]["objects_per_frame"] == 2
+    assert yaml.safe_load((out / "config.yaml").read_text("utf-8"))["pipeline"]["name"] == "sim"
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (["--streams", "0"], "--streams is 0; expected 1 or more"),
+        (["--interval", "-1"], "--interval is -1"),
+        (["--loop"], "--loop never ends; expected --duration-s"),
+        (["--lead-s", "2", "--duration-s", "1"], "--lead-s is 2"),
+        (["--tracker", "max-perf"], "max_perf"),
+        (["--source", "nowhere.mp4"], "nowhere.mp4: no such file"),
+        (["--mux-batch", "0"], "--mux-batch is 0"),
+        (["--decode", "nvdec"], "PyNvVideoCodec does not load"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    made: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    fragment: str,
+) -> None:
+    pipeline, clip = made
+    out = tmp_path / "out"
+
+    code = main(["video", "run", pipeline, "--source", clip, *words, "--out", str(out)])
+
+    assert code == 2
+    assert fragment in capsys.readouterr().err
+    assert not out.exists()

@@ -1,0 +1,66 @@
+"""Crops have the pixels of their boxes, and places lead back to the frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.benchmark import load_benchmark
+from data.tasks.base import Frames
+from sut.base.errors import ConfigError
+from sut.video.pipeline_file import Grow
+from sut.video.prepare import Preparer, grown
+from tests.sut.video.made import CROP, HEIGHT, WIDTH, picture, write_models
+
+
+@pytest.fixture
+def preparer(tmp_path: Path) -> Preparer:
+    write_models(tmp_path)
+    return Preparer(load_benchmark(str(tmp_path / "colour.yaml")))
+
+
+def test_a_crop_of_the_models_size_has_the_pixels_of_its_box(preparer: Preparer) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+    fed = preparer.crops(image, np.array([[3, 5, 3 + CROP, 5 + CROP]], np.float32), Grow())
+
+    expected = image[5 : 5 + CROP, 3 : 3 + CROP].transpose(2, 0, 1)
+    np.testing.assert_array_equal(fed.samples[0], expected)
+    assert fed.regions.tolist() == [[3, 5, CROP, CROP]]
+
+
+def test_what_lies_outside_the_frame_is_black(preparer: Preparer) -> None:
+    image = np.full((HEIGHT, WIDTH, 3), 200, np.uint8)
+
+    fed = preparer.crops(image, np.array([[-4, -4, 4, 4], [90, 90, 98, 98]], np.float32), Grow())
+
+    assert fed.samples[0, :, :4].max() == 0
+    assert fed.samples[0, :, :, :4].max() == 0
+    assert fed.samples[0, :, 4:, 4:].min() == 200
+    assert fed.samples[1].max() == 0
+
+
+def test_a_box_grows_by_shares_of_its_size() -> None:
+    box = np.array([[10, 20, 20, 40]], np.float32)
+
+    assert grown(box, Grow(left=0.1, top=0.5, right=0.2, bottom=0)).tolist() == [[9, 10, 22, 40]]
+    assert grown(box[:, [0, 1, 0, 1]], Grow()).tolist() == [[10, 20, 11, 21]]
+
+
+def test_a_place_leads_from_the_input_back_to_the_region(preparer: Preparer) -> None:
+    fed = preparer.crops(picture([]), np.array([[2, 3, 18, 19]], np.float32), Grow())
+
+    scale_y, scale_x, offset_y, offset_x = Frames(CROP, CROP, fed.places).of(0)
+
+    assert [CROP * scale_y + offset_y, CROP * scale_x + offset_x] == pytest.approx([1, 1])
+    assert [offset_y, offset_x] == pytest.approx([0, 0])
+
+
+def test_steps_that_miss_the_inputs_shape_are_refused(tmp_path: Path) -> None:
+    write_models(tmp_path)
+    preparer = Preparer(load_benchmark(str(tmp_path / "boxes.yaml")))
+
+    with pytest.raises(ConfigError, match="End the steps in a resize"):
+        preparer.frame(np.zeros((HEIGHT + 1, WIDTH, 3), np.uint8))

@@ -1,0 +1,1 @@
+"""Clips that are made here, written, and told apart."""

@@ -62,6 +62,7 @@ def open_jtop() -> Iterator[JtopMeter]:
     try:
         opened = jtop(interval=_INTERVAL_S)
         opened.start()
+        opened.ok()  # waits for the first figures
     except JtopException as error:
         raise JtopError(f"jtop: {error}") from error
     try:

@@ -30,6 +30,7 @@ NS_PER_S = 1e9
 AGREE_SHARE = 0.02
 # Fewer batches of a lane say nothing of its rate.
 _LEAST_BATCHES = 2
+_ENDS = 10
 _FREE, _LAUNCH, _LAUNCHED, _WAIT, _STARTED, _FINISHED, _DONE = range(len(COLUMNS))
 # What a batch costs the host, from the times of its batches; those below need a device's clock.
 SPANS = ("enqueue_ns", "launch_ns", "ec_ns", "sync_ns", "wake_up_ns")
@@ -45,12 +46,14 @@ class Ran:
         window_ns: (start, end) of the measurement.
         lanes: times of each engine's batches, [batches, COLUMNS], in order of time.
         scheduled: of each process, within the window.
+        inflight: batches of a lane on the device at once.
     """
 
     batch: int
     window_ns: tuple[int, int]
     lanes: Sequence[Array]
     scheduled: Sequence[Scheduled]
+    inflight: int = 1
 
     @property
     def window_s(self) -> float:
@@ -63,7 +66,7 @@ def figures(ran: Ran) -> dict[str, float]:
     inside = [_inside(lane, ran.window_ns) for lane in ran.lanes]
     if any(len(lane) < _LEAST_BATCHES for lane in inside):
         return {}
-    each = np.array([_rate(lane, ran.batch) for lane in inside])
+    each = np.array([_rate(lane, ran.batch, ran.inflight) for lane in inside])
     rates = window_rates(ran)
     total = float(rates.mean())
     times = np.concatenate(inside)
@@ -154,15 +157,16 @@ def _inside(lane: Array, window_ns: tuple[int, int]) -> Array:
     return found
 
 
-def _rate(lane: Array, batch: int) -> float:
-    """Return samples/s of a lane: the slope of its completions in the window, by least squares.
+def _rate(lane: Array, batch: int, inflight: int) -> float:
+    """Return samples/s of a lane, between the first and the last tenth of its completions.
 
-    Batches in flight are completed in bursts; first and last completion would depend on them.
+    Batches in flight may be completed together, so each end is the mean of whole such groups.
     """
-    at_s = (lane[:, _DONE] - lane[0, _DONE]) / NS_PER_S
-    number = np.arange(len(lane))
-    spread = float(at_s.var())
-    return batch * float(((at_s - at_s.mean()) * (number - number.mean())).mean()) / spread
+    done, count = lane[:, _DONE], len(lane)
+    group = min(inflight, count // 2)
+    end = group * max(1, count // (_ENDS * group))
+    seconds = max(float(done[-end:].mean() - done[:end].mean()), 1.0) / NS_PER_S
+    return batch * (count - end) / seconds
 
 
 def _values(times: Array) -> dict[str, Array]:

@@ -201,7 +201,10 @@ def answered(crowd: Crowd, requests: Sequence[TryRequest], outcomes: Sequence[Ou
             lanes += [file[name] for name in file.files]
         path.unlink()  # its distributions are kept
     counts = [Scheduled(**answer.scheduled) for answer in answers]
-    ran = Ran(crowd.load.request_batch, answers[0].window_ns, lanes, counts)
+    first_answer = answers[0]
+    ran = Ran(
+        crowd.load.request_batch, first_answer.window_ns, lanes, counts, first_answer.inflight
+    )
     return Answered(ran, answers, outcomes[0].facts)
 
 

@@ -91,6 +91,7 @@ def jtop(monkeypatch: pytest.MonkeyPatch, error: str = "") -> SimpleNamespace:
             raise JtopException(error)
 
     board.start, board.close = start, lambda: setattr(board, "closed", True)
+    board.ok = lambda: True
     module = ModuleType("jtop")
     module.__dict__.update(JtopException=JtopException, jtop=lambda interval: board)
     monkeypatch.setitem(sys.modules, "jtop", module)

@@ -34,6 +34,23 @@ def test_batches_that_the_window_cuts_count_with_their_share() -> None:
     assert found["parts_off"] == pytest.approx(0, abs=1e-9)
 
 
+def test_batches_that_are_completed_in_pairs_do_not_bend_the_rate() -> None:
+    pairs = lane(10, 1_200)
+    pairs[0::2, -1] = pairs[1::2, -1]  # two are completed at the time of the second
+
+    for cut in (0, 1):
+        found = figures(Ran(4, WINDOW, [pairs[cut:]], [COUNTS], inflight=2))
+        assert found["per_process_mean"] == pytest.approx(400, rel=1e-3)
+
+
+def test_a_lane_that_slows_down_has_the_same_total_as_its_part() -> None:
+    fast, slow = lane(10, 600), lane(20, 1_200, start_ms=600)
+
+    found = figures(ran(np.concatenate([fast, slow])))
+
+    assert abs(found["parts_off"]) < 0.02
+
+
 def test_a_process_that_stood_still_shows_in_the_parts() -> None:
     times = lane(10, 1_200)
     stood = times[(times[:, -1] < 400 * MS) | (times[:, -1] > 1_150 * MS)]

@@ -54,6 +54,7 @@ class ServeRequest:
         token: that clients must send; None only for loopback.
         bound_ns: latency bound for the choice of the largest batch; None: there is none.
         body_bytes: the largest request.
+        json_bytes: the most of it, and of an answer, that may be JSON.
         held_bytes: all requests in memory together.
         queue_samples: the most without an answer; None: some batches of all workers.
         patience_s: how long a client may take to send a request, or to read an answer.
@@ -67,6 +68,7 @@ class ServeRequest:
     token: str | None = None
     bound_ns: float | None = None
     body_bytes: int = 64 * MIB
+    json_bytes: int = 4 * MIB
     held_bytes: int = 1024 * MIB
     queue_samples: int | None = None
     patience_s: float = 30.0
@@ -148,12 +150,14 @@ class Serving:
         rounds = _QUEUE_BATCHES * capacity.max_batch_size * len(workers) * harness.slots
         limits = DoorLimits(
             request.body_bytes,
+            request.json_bytes,
             request.held_bytes,
             request.queue_samples or max(_LEAST_QUEUE, rounds),
             capacity.samples_per_s,
         )
         inputs, outputs = self._queries.inputs, self._queries.outputs
-        door = self._door = Door(name, Codec(name, inputs, outputs), limits, request.token)
+        codec = Codec(name, inputs, outputs, request.json_bytes)
+        door = self._door = Door(name, codec, limits, request.token)
         delay_us = harness.max_queue_delay_us
         served = Served(
             name=name,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import msgspec
 
 from sut.base.kserve import HEADER_LENGTH, VERSION
-from sut.load.http_errors import Refused, bad
+from sut.load.http_errors import BINARY, Refused, bad
 from sut.load.http_statistics import Statistics
 from sut.serve.given import GivenQuery
 
@@ -52,12 +52,14 @@ class DoorLimits:
 
     Attributes:
         body_bytes: of one request.
+        json_bytes: of them, as JSON: to read it keeps the server from its other clients.
         held_bytes: of all requests that are read or wait for their answer.
         queue_samples: without an answer.
         samples_per_s: what the workers answer; says when to come again.
     """
 
     body_bytes: int
+    json_bytes: int
     held_bytes: int
     queue_samples: int
     samples_per_s: float
@@ -268,14 +270,18 @@ class Door:
             raise Refused(411, "the request has no Content-Length") from None
         if length > limits.body_bytes:
             raise Refused(413, f"a body of {length} bytes; at most {limits.body_bytes} are read")
+        given = headers.get(_LENGTH_NAME)
+        if given is not None and not given.isdigit():
+            raise bad(f"{HEADER_LENGTH} is no number of bytes")
+        header_length = None if given is None else int(given[:20])
+        in_json = length if header_length is None else min(length, header_length)
+        if in_json > limits.json_bytes:
+            raise Refused(
+                413, f"{in_json} bytes of JSON; at most {limits.json_bytes} are read. {BINARY}"
+            )
         if self.held_bytes + length > limits.held_bytes:
             raise self._busy(f"requests of {self.held_bytes} bytes are in memory")
-        given = headers.get(_LENGTH_NAME)
-        if given is None:
-            return length, None
-        if not given.isdigit():
-            raise bad(f"{HEADER_LENGTH} is no number of bytes")
-        return length, int(given[:20])
+        return length, header_length
 
     def _busy(self, text: str) -> Refused:
         seconds = math.ceil(self.waiting / max(1.0, self._limits.samples_per_s))

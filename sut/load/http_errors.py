@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# What to do where JSON would keep the server from its other clients.
+BINARY = "Use binary tensors (binary_data)."
+
 
 class Refused(Exception):
     """A request that is not answered.

@@ -79,6 +79,8 @@ class TimedProtocol(HttpToolsProtocol):
             self._inference.gone()
             self._inference = None
         super().connection_lost(exc)
+        if self.cycle is not None:
+            self.cycle.on_response = _nothing
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Begin a request: one for inference without a task, where nothing is in its way."""
@@ -104,7 +106,7 @@ class TimedProtocol(HttpToolsProtocol):
         if not cycle.keep_alive:
             self.transport.close()
         cycle.on_response()
-        cycle.on_response = _nothing  # or the connection would be part of a circle
+        cycle.on_response = _nothing  # else request and connection hold each other
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol: the client does not read its answer."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from sut.base.errors import nearest
 from sut.base.kserve import NUMPY_NAMES, PROTOCOL_NAMES, VERSION
-from sut.load.http_errors import bad
+from sut.load.http_errors import BINARY, bad
 from sut.serve.given import MOST_SAMPLES
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from backends.base import Array, TensorSpec
 
+_NUMBER_BYTES = 20  # of a number in JSON, with its comma: 17 digits, a point and a sign
 SIZE = "binary_data_size"
 # Parameters that promise what is not done here. Others are for servers that know them.
 _REFUSED_OF_REQUEST = ("sequence_id", "sequence_start", "sequence_end", "priority", "timeout")
@@ -66,12 +67,24 @@ class Request(msgspec.Struct, gc=False):
 
 
 class Codec:
-    """Reads requests for one model and writes its answers."""
+    """Reads requests for one model and writes its answers.
+
+    Args:
+        model: its name.
+        inputs: what it is fed.
+        outputs: what it answers.
+        json_bytes: the most that the numbers of an answer may take as JSON.
+    """
 
     def __init__(
-        self, model: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
+        self,
+        model: str,
+        inputs: Sequence[TensorSpec],
+        outputs: Sequence[TensorSpec],
+        json_bytes: int,
     ) -> None:
         self._model = model
+        self._most_numbers = json_bytes // _NUMBER_BYTES
         self._inputs = {tensor.name: _Input(k, tensor) for k, tensor in enumerate(inputs)}
         self._outputs = outputs
         self._numbers = {tensor.name: k for k, tensor in enumerate(outputs)}
@@ -105,7 +118,14 @@ class Codec:
         return Request(arrays, samples, head.id, self._wanted(head))
 
     def write(self, request: Request, outputs: Sequence[Array]) -> tuple[bytes, int | None]:
-        """Return the body of an answer, and the bytes of its JSON if tensors follow it."""
+        """Return the body of an answer, and the bytes of its JSON if tensors follow it.
+
+        Raises:
+            Refused: its numbers are too many for JSON.
+        """
+        numbers = sum(outputs[k].size for k, binary in request.wanted if not binary)
+        if numbers > self._most_numbers:
+            raise bad(f"{numbers} numbers; at most {self._most_numbers} are JSON. {BINARY}")
         described: list[dict[str, object]] = []
         tail: list[Any] = []
         for k, binary in request.wanted:

@@ -44,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-body-mb", type=float, default=64.0, metavar="MB", help="largest request (64)"
     )
     door.add_argument(
+        "--max-json-mb",
+        type=float,
+        default=4.0,
+        metavar="MB",
+        help="of it or an answer as JSON (4)",
+    )
+    door.add_argument(
         "--max-held-mb", type=float, default=1024.0, metavar="MB", help="all requests (1024)"
     )
     door.add_argument(
@@ -87,6 +94,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         token=token,
         bound_ns=None if bound_ms is None else bound_ms * _MS,
         body_bytes=int(arguments.max_body_mb * _MIB),
+        json_bytes=int(arguments.max_json_mb * _MIB),
         held_bytes=int(arguments.max_held_mb * _MIB),
         queue_samples=arguments.max_queue_samples,
         patience_s=arguments.client_timeout_s,
@@ -104,8 +112,8 @@ def main(arguments: argparse.Namespace, command: str) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    names = ("max_body_mb", "max_held_mb", "max_queue_samples", "client_timeout_s")
-    for name in (*names, "target_latency_ms"):
+    names = ("max_body_mb", "max_json_mb", "max_held_mb", "max_queue_samples")
+    for name in (*names, "client_timeout_s", "target_latency_ms"):
         value = getattr(arguments, name)
         if value is not None and not 0 < value < math.inf:
             option = name.replace("_", "-")

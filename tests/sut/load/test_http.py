@@ -411,6 +411,23 @@ def test_slow_clients_are_cut_off_and_large_and_unknown_ones_refused() -> None:
         assert server.ask("GET", "/v2/health/live")[0] == 200
 
 
+def test_much_json_is_refused_because_others_would_wait() -> None:
+    """Before it is read; binary tensors of the same request are welcome."""
+    with running(replace(of_null(output_size=30), json_bytes=400)) as server:
+        started_s = time.monotonic()
+        with socket.create_connection(("localhost", server.port), 5) as sock:
+            sock.sendall(f"POST {INFER} HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n".encode())
+            assert sock.recv(9999).startswith(b"HTTP/1.1 413")
+        assert time.monotonic() - started_s < 5
+        values = np.zeros((60, 2), np.float32)
+        answer = infer(server.client(), {"x": values})
+        assert answer.as_numpy("zeros").shape == (60, 30)
+        with pytest.raises(triton.InferenceServerException, match=r"bytes of JSON.*binary_data"):
+            infer(server.client(), {"x": values}, binary=False)
+        status, said, _ = server.ask("POST", INFER, ONE)
+        assert (status, b"30 numbers; at most 20" in said) == (400, True)
+
+
 def test_what_was_accepted_is_answered_before_the_server_ends() -> None:
     with running(of_null(delay_us=30_000, cap=1)) as server:
         asked = [socket.create_connection(("localhost", server.port), 10) for _ in range(3)]
@@ -510,6 +527,7 @@ def test_the_command_serves_until_a_signal_and_ends_with_0(tmp_path: Path) -> No
     ("option", "value", "fragment"),
     [
         ("--max-body-mb", "0", "--max-body-mb is 0"),
+        ("--max-json-mb", "-1", "--max-json-mb is -1"),
         ("--client-timeout-s", "nan", "--client-timeout-s is nan"),
         ("--token", "a b", "--token is empty or has spaces"),
         ("--token", "@no.such.file", "no.such.file is not a file"),

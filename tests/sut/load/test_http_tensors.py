@@ -15,7 +15,7 @@ from sut.load.http_tensors import Codec
 
 INPUTS = (TensorSpec("x", (2, 3), "float32"), TensorSpec("ids", (4,), "int8"))
 OUTPUTS = (TensorSpec("y", (5,), "float32"), TensorSpec("best", (1,), "int64"))
-CODEC = Codec("m", INPUTS, OUTPUTS)
+CODEC = Codec("m", INPUTS, OUTPUTS, 4096)
 X = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
 IDS = np.arange(8, dtype=np.int8).reshape(2, 4)
 

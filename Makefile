@@ -134,7 +134,7 @@ extra: $(DEV) ## Make three full-length submissions in OUT=: 23 minutes, then 45
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-concurrency bench-poisson bench-tracker bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-concurrency bench-fit bench-poisson bench-tracker bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -196,6 +196,9 @@ bench-sweep: $(DEV) ## Measure the closed loop with an engine that answers at on
 
 bench-concurrency: $(DEV) ## Compare processes on a simulated device with processor sharing; ARGS="--seconds 4"
 	@$(BIN)/python -m tests.benchmarks.concurrency $(ARGS)
+
+bench-fit: $(DEV) ## Compare the model of memory with measured points, and edges with single steps; ARGS="--set arena=false"
+	@$(BIN)/python -m tests.benchmarks.fit $(ARGS)
 
 bench-poisson: $(DEV) ## Compare our Poisson load with LoadGen's Server; ARGS="--rounds 5"
 	@$(BIN)/python -m tests.benchmarks.poisson $(ARGS)

@@ -232,6 +232,18 @@ class MemoryEngine(Engine, Protocol):
     memory: SampleMemory
 
 
+@runtime_checkable
+class WeighedEngine(Engine, Protocol):
+    """An engine on a device with memory of its own, that says how much of it is used."""
+
+    def memory_bytes(self) -> Mapping[str, int]:
+        """Return what is known now, in bytes, by name; what a backend does not know is absent.
+
+        "device_free": of all processes, on the device. "weights" and "activations": of the model.
+        "allocated_peak" and "reserved_peak": of the library's allocator. Not in the timed region.
+        """
+
+
 class OpenEngine(Protocol):
     """`open_engine` of a backend module."""
 

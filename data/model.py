@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from urllib.parse import unquote, urlsplit
 
 from data.download import Expected, download
@@ -78,6 +78,20 @@ class Maker(Protocol):
 
     def make(self, target: Path, seed: int, dtype: str) -> None:
         """Write the network to `target` as ONNX, the same bytes for a seed."""
+
+
+@runtime_checkable
+class SizedMaker(Protocol):
+    """A maker whose network takes square images of any side.
+
+    Attributes:
+        SIDE_STEP: the side is a multiple of it, in pixels.
+    """
+
+    SIDE_STEP: int
+
+    def make_at(self, target: Path, seed: int, dtype: str, side: int) -> None:
+        """Write the network as `make` does, for images of a side."""
 
 
 def resolve_model(
@@ -191,10 +205,35 @@ def _from_maker(source: MadeModel, benchmark: Benchmark, folder: Path) -> Resolv
             f"{', '.join(MAKERS)}.{nearest(source.maker, MAKERS)}"
         )
     module: Maker = import_module(MAKERS[source.maker])
-    name = f"{source.maker}-random-{source.seed}-{source.dtype}-{module.VERSION}.onnx"
-    model = _kept(folder / name, lambda made: module.make(made, source.seed, source.dtype))
-    origin = f"{source.maker} in {source.dtype} with random weights of seed {source.seed}"
+    pixels = "" if source.side is None else f"-{source.side}px"
+    name = f"{source.maker}-random-{source.seed}-{source.dtype}{pixels}-{module.VERSION}.onnx"
+
+    def make(made: Path) -> None:
+        if source.side is None:
+            module.make(made, source.seed, source.dtype)
+        else:
+            check_side(source, source.side).make_at(made, source.seed, source.dtype, source.side)
+
+    model = _kept(folder / name, make)
+    of_side = "" if source.side is None else f" for {source.side}x{source.side} pixels"
+    origin = f"{source.maker} in {source.dtype}{of_side} with random weights of seed {source.seed}"
     return ResolvedModel(model, sha256_file(model), origin)
+
+
+def check_side(source: MadeModel, side: int) -> SizedMaker:
+    """Return the maker of a network for images of a side, in pixels.
+
+    Raises:
+        ConfigError: the network takes no such images.
+    """
+    module: object = import_module(MAKERS[source.maker])
+    if not isinstance(module, SizedMaker):
+        raise ConfigError(f"{source.maker} takes no images, so it has no resolution.")
+    if side % module.SIDE_STEP:
+        raise ConfigError(
+            f"{source.maker} for {side} pixels; expected a multiple of {module.SIDE_STEP}."
+        )
+    return module
 
 
 def _kept(target: Path, make: Callable[[Path], None]) -> Path:

@@ -103,11 +103,13 @@ class MadeModel(StrictStruct, frozen=True, tag_field="kind", tag="made"):
         maker: a name of data.model.MAKERS.
         seed: of the weights.
         dtype: of the weights and of the input.
+        side: of the square image that it takes, in pixels; None: the network's own.
     """
 
     maker: Text
     seed: Annotated[int, Meta(ge=0)] = 0
     dtype: Literal["float32", "float16"] = "float32"
+    side: Positive | None = None
 
 
 ModelSource = PackageModel | FileModel | UrlModel | NpmModel | MadeModel

@@ -24,6 +24,7 @@ from backends.cuda.clock import DeviceClock
 from backends.cuda.driver import DEVICES
 from backends.cuda.errors import CudaError
 from backends.cuda.held import Held
+from backends.cuda.kernel import WeighedKernel
 from backends.cuda.pipeline import Device, Pipeline
 from backends.cuda.ptx import UNIT_BYTES
 from backends.cuda.slab import PinnedMemory, Slab
@@ -211,6 +212,13 @@ class CudaEngine:
         if parts is None:
             raise EngineError(f"{self._where}: slot {slot} has had no batch yet. Launch first.")
         return parts
+
+    def memory_bytes(self) -> dict[str, int]:
+        """See `WeighedEngine`."""
+        self._check_open()
+        self._driver.use()
+        own = self._kernel.memory_bytes() if isinstance(self._kernel, WeighedKernel) else {}
+        return {"device_free": self._driver.free_bytes(), **own}
 
     def close(self) -> None:
         """See `Engine.close`. Waits for batches in flight."""

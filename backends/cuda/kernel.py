@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,3 +62,11 @@ class Kernel(Protocol):
 
     def close(self) -> None:
         """Free its resources on the device. None of its work is running any more."""
+
+
+@runtime_checkable
+class WeighedKernel(Kernel, Protocol):
+    """A kernel that knows what it takes of the device's memory."""
+
+    def memory_bytes(self) -> Mapping[str, int]:
+        """See backends.base.WeighedEngine."""

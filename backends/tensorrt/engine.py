@@ -256,6 +256,12 @@ class TensorRtKernel:
         if not (fits and context.execute_async_v3(stream)):
             raise self._failure(f"a batch of {batch_size} cannot be enqueued")
 
+    def memory_bytes(self) -> dict[str, int]:
+        """See WeighedKernel. Activations are those of one context, as TensorRT planned them."""
+        engine = self._open().engine
+        sizes = {"activations": getattr(engine, "device_memory_size_v2", None)}
+        return {name: int(size) for name, size in sizes.items() if size is not None}
+
     def close(self) -> None:
         """See Kernel. Contexts go before the engine, and the engine before the runtime."""
         self._contexts.clear()

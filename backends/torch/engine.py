@@ -235,6 +235,16 @@ class TorchKernel:
             for answer, tensor, address in zip(answers, self.outputs, targets, strict=True):
                 self._at(address, batch_size, tensor).copy_(answer)
 
+    def memory_bytes(self) -> dict[str, int]:
+        """See WeighedKernel. On a CPU, torch counts nothing."""
+        tensors = (*self._module.parameters(), *self._module.buffers())
+        found = {"weights": sum(tensor.numel() * tensor.element_size() for tensor in tensors)}
+        if self._on_gpu:
+            cuda = self._torch.cuda
+            found["allocated_peak"] = cuda.max_memory_allocated(self._place)
+            found["reserved_peak"] = cuda.max_memory_reserved(self._place)
+        return found
+
     def close(self) -> None:
         """See Kernel. What torch keeps for the next model goes back to the device too."""
         held = (self._pool, self._module, self._functions)

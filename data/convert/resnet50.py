@@ -2,7 +2,7 @@
 
 v1.5 has the stride of a block in its 3x3 convolution. Batch norms are folded into the
 convolutions, as they are for inference: https://arxiv.org/abs/1512.03385, table 1. Input
-[N, 3, 224, 224]; output `top1` [N, 1] int64, the best class, as MLPerf's own file has it.
+[N, 3, side, side]; output `top1` [N, 1] int64, the best class, as MLPerf's own file has it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERSION = "1"  # raise it whenever the same seed becomes another file
+SIDE_STEP = 32  # what the strides divide an image by
 
 _CLASSES = 1000
 _SIDE = 224
@@ -32,9 +33,14 @@ _RESIDUAL_SCALE = 0.25
 
 def make(target: Path, seed: int, dtype: str) -> None:
     """Write the model to `target`, weights and input in `dtype`; the same bytes for a seed."""
+    make_at(target, seed, dtype, _SIDE)
+
+
+def make_at(target: Path, seed: int, dtype: str, side: int) -> None:
+    """Write the model for images of another side, in pixels; the weights are the same."""
     network = Network(seed, dtype)
     _ResNet(network).add_layers()
-    image, best = network.value("input", (3, _SIDE, _SIDE)), network.value("top1", (1,), "int64")
+    image, best = network.value("input", (3, side, side)), network.value("top1", (1,), "int64")
     network.write(target, "resnet50_random", [image], [best])
 
 

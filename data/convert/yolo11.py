@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERSION = "1"  # raise it whenever the same seed becomes another file
+SIDE_STEP = 32  # what the strides divide an image by
 
 CLASSES = 80
 STRIDES = (8, 16, 32)
@@ -71,6 +72,11 @@ SIZES = {
 def make(target: Path, seed: int, dtype: str) -> None:
     """Write YOLO11l for 640x640 pixels to `target`; the same bytes for a seed."""
     write(target, seed, dtype, "l", _SIDE)
+
+
+def make_at(target: Path, seed: int, dtype: str, side: int) -> None:
+    """Write YOLO11l for images of another side, in pixels."""
+    write(target, seed, dtype, "l", side)
 
 
 def write(target: Path, seed: int, dtype: str, size: str, side: int) -> None:

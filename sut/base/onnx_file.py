@@ -175,6 +175,22 @@ def load_whole(path: Path) -> ModelProto:
     return model
 
 
+def declared_shape(path: Path, name: str) -> tuple[int | None, ...] | None:
+    """Return the shape of an input, batch axis first, None for an open axis.
+
+    None: the file has no such input, or is in a format of ONNX Runtime's own.
+    """
+    try:
+        model = _model(path)
+    except ValueError:
+        return None
+    for value in model.graph.input:
+        if value.name == name:
+            dims = value.type.tensor_type.shape.dim
+            return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where the weights of a tensor lie; size 0 is up to the end of the file."""

@@ -17,8 +17,9 @@ class Resident:
     Attributes:
         now: all of it.
         peak: the most since it started, or since `reset_peak`.
-        private: what no other process can share: heap, stacks. A GPU's driver maps more.
-        mapped: pages of files, such as libraries, which processes share.
+        private: what must stay there: heap, stacks, shared memory.
+        mapped: pages of files, such as libraries; processes share them, and the kernel may drop
+            and read them again.
     """
 
     now: int
@@ -51,8 +52,8 @@ def resident(pid: int | str = "self", root: Path = Path("/")) -> Resident | None
     if "VmRSS" not in sizes:  # a zombie has no memory
         return None
     now = sizes["VmRSS"]
-    mapped = sizes.get("RssFile", 0) + sizes.get("RssShmem", 0)
-    return Resident(now, sizes.get("VmHWM", now), sizes.get("RssAnon", now), mapped)
+    private = sizes.get("RssAnon", now) + sizes.get("RssShmem", 0)
+    return Resident(now, sizes.get("VmHWM", now), private, sizes.get("RssFile", 0))
 
 
 def reset_peak() -> None:

@@ -29,6 +29,7 @@ class Arguments:
     system: str | None = None
     backend: str | None = None
     model: Path | None = None
+    resolution: str | None = None
     data: Path | None = None
     user_conf: Path | None = None
     strict_conf: bool = False

@@ -15,6 +15,7 @@ import numpy as np
 from backends.base import PREPARES_SIZES, WITHOUT_MODEL
 from data.benchmark import benchmark_names, load_benchmark
 from data.tasks import judge_of
+from data.variant import at_resolution
 from scenarios import scenario
 from scenarios.rounds import round_settings, rules
 from sut.config import user_conf
@@ -140,6 +141,8 @@ def resolve(arguments: Arguments) -> Plan:
         ConfigError: a file or a value is wrong, with the file and line or the option.
     """
     benchmark = load_benchmark(arguments.benchmark)
+    if arguments.resolution is not None:
+        benchmark = at_resolution(benchmark, arguments.resolution, arguments.model)
     asked = scenario(arguments.scenario)
     rules(arguments.round, asked.name)
     asked.check(arguments.load)

@@ -63,7 +63,7 @@ class Files:
         self._identity = dict(identity)
         self._source = source
         self._started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        self._environment = _environment()
+        self._environment = machine()
 
     def table(self, found: Found) -> Table:
         """Return the table of what was found, never empty."""
@@ -105,8 +105,8 @@ class Files:
         return blocks
 
 
-def _environment() -> dict[str, str]:
-    """Return what the machine is, flat."""
+def machine() -> dict[str, str]:
+    """Return what the machine and its software are, flat."""
     return {
         "cpu": environment.cpu_model(),
         "cores": str(environment.cores()),

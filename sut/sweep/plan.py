@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 # Axes that are settings of the harness; "graphs" and "precision" are made here, and any other is an
 # option of the backend.
 HARNESS_AXES = (
-    "backend", "workers", "instances", "slots", "max_batch_size", "max_queue_delay_us",
+    "backend", "resolution", "workers", "instances", "slots", "max_batch_size",
+    "max_queue_delay_us",
 )  # fmt: skip
 PRECISION, GRAPHS, DEVICES = "precision", "graphs", "devices"
 # The model as it is.
@@ -73,8 +74,8 @@ class Planner:
 
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep
-        self._workloads: dict[tuple[bool, bool, Value], Workload] = {}
-        self._samples: SampleSet | None = None
+        self._workloads: dict[tuple[bool, bool, Value, str], Workload] = {}
+        self._samples: dict[str, SampleSet] = {}
         self.identity: dict[str, str] = {}
 
     def plans(self) -> list[tuple[dict[str, Value], Plan]]:
@@ -106,7 +107,7 @@ class Planner:
 
     def _workload(self, plan: Plan, precision: Value) -> Workload:
         backend = plan.harness.backend
-        key = (backend in WITHOUT_MODEL, backend in REMOTE, precision)
+        key = (backend in WITHOUT_MODEL, backend in REMOTE, precision, plan.benchmark.name)
         if key not in self._workloads:
             self._workloads[key] = self._made(plan, str(precision))
         return self._workloads[key]
@@ -122,13 +123,17 @@ class Planner:
                     f"--precision {precision}: backend {backend} has its server's model. Serve it "
                     "in another precision."
                 )
-            workload = _converted(plan, workload, precision)
-        if self._samples is None:
-            self._samples = prepared_samples(plan.benchmark, arguments.data)
-            self.identity["data"] = self._samples.digest
+            workload = in_precision(plan, workload, precision)
+        name = plan.benchmark.name
+        # The benchmark's own samples have no size in their name; those of another one do.
+        of_size = name if arguments.resolution else ""
+        if name not in self._samples:
+            self._samples[name] = prepared_samples(plan.benchmark, arguments.data)
+            self.identity[f"data {of_size}".strip()] = self._samples[name].digest
         if workload.model is not None:
-            self.identity[f"model {precision}".strip()] = workload.model.sha256
-        return workload.with_samples(self._samples)
+            what = " ".join(filter(None, ("model", precision, of_size)))
+            self.identity[what] = workload.model.sha256
+        return workload.with_samples(self._samples[name])
 
 
 def _with(arguments: Arguments, setting: Mapping[str, Value]) -> Arguments:
@@ -158,7 +163,7 @@ def _check(precision: str) -> None:
         )
 
 
-def _converted(plan: Plan, workload: Workload, precision: str) -> Workload:
+def in_precision(plan: Plan, workload: Workload, precision: str) -> Workload:
     """Return the workload with its model in a precision, made now or kept from before."""
     on_host = plan.harness.backend == "onnxruntime"
     form = {"int8": "int8-ort" if on_host else "int8-trt"}.get(precision, precision)

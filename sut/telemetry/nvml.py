@@ -213,6 +213,11 @@ class NvmlMeter:
         }
         return Reading(start_ns, self._now_ns() - start_ns, power_w, energy_j, **reading)
 
+    def free_bytes(self) -> int | None:
+        """Return the memory that no process uses, in bytes; None: the GPU does not say."""
+        memory = self._ask("nvmlDeviceGetMemoryInfo")
+        return None if memory is None else int(memory.total - memory.used)
+
     def processes(self) -> tuple[Process, ...]:
         """See Meter."""
         found = self._ask("nvmlDeviceGetComputeRunningProcesses") or []

@@ -77,6 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     axes.add_argument(
         "--precision", metavar="P,Q", help="the model as it is (fp32), or made fp16 or int8"
     )
+    axes.add_argument(
+        "--resolution", metavar="224,512", help="pixels, or HEIGHTxWIDTH, with synthetic samples"
+    )
     axes.add_argument("--devices", metavar='"0;0,1"', help="sets of devices, between semicolons")
     axes.add_argument(
         "--graphs", metavar='"1,8;8,26"', help="ladders of graph sizes, between semicolons"
@@ -200,7 +203,7 @@ def _loads(arguments: argparse.Namespace, kind: Kind) -> dict[str, Sequence[Valu
 def _settings(arguments: argparse.Namespace) -> dict[str, Sequence[Value]]:
     """Return the axes of settings, also those of a single value."""
     found: dict[str, Sequence[Value]] = {}
-    for axis in ("backend", PRECISION, "workers"):
+    for axis in ("backend", PRECISION, "resolution", "workers"):
         if (text := getattr(arguments, axis)) is not None:
             found[axis] = text.split(",")
     for axis in (DEVICES, GRAPHS):

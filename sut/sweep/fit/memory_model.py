@@ -1,11 +1,14 @@
 """How much memory some processes need for a batch: a model fitted to three points or more. Pure.
 
-    mem(p, b) = shared + p * (context + weights + activations * b + 2 * io * b)
+    mem(p, b) = p * (context + weights + activations * b + 2 * io * b)
+
+and never less than the engines take while they open: a model that is loaded is in memory twice.
+Points that show only that tell nothing of the batch, and are left out.
 
 The form is that of studies of concurrent inference on small GPUs; inputs and outputs count twice,
-because one batch is filled while another runs. Sizes of weights, inputs and outputs are known, what
-processes share is measured, and the other two are fitted: relative errors are made small, so that
-small points count as much as large ones.
+because one batch is filled while another runs. Sizes of weights, inputs and outputs are known, and
+the other two are fitted: relative errors are made small, so that small points count as much as
+large ones.
 """
 
 from __future__ import annotations
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 
 LEAST_POINTS = 3
 _UNKNOWNS = 2
+# Twice the model's error, and at least this share, lie between what is refused and the limit.
+_CERTAIN = 0.05
+# A point this close to what opening takes shows nothing else.
+_FLOOR = 1.005
 # A model that meets its own points better than this still meets no other one so well: allocators
 # round up.
 _LEAST_ERROR = 0.02
@@ -35,7 +42,7 @@ class MemoryPoint:
     Attributes:
         processes: each with an engine of its own.
         batch: samples.
-        bytes: the peak of all processes together, while batches run.
+        bytes: the peak of all processes together.
     """
 
     processes: int
@@ -50,13 +57,11 @@ class MemorySizes:
     Attributes:
         weights: of the model.
         io: inputs and outputs of one sample.
-        shared: what all processes have together only once, such as libraries in RAM.
-        opening: the peak of one process while its engine opens, without what is shared.
+        opening: the peak of one process while its engine opens.
     """
 
     weights: int = 0
     io: int = 0
-    shared: int = 0
     opening: int = 0
 
 
@@ -87,27 +92,28 @@ class MemoryModel:
     def predict(self, processes: int, batch: int) -> float:
         """Return the bytes that so many processes need for batches of that size."""
         running = self.context_bytes + self.sizes.weights + self.sample_bytes * batch
-        return self.sizes.shared + processes * max(running, self.sizes.opening)
+        return processes * max(running, self.sizes.opening)
 
     def largest_batch(self, processes: int, limit_bytes: float) -> int | None:
         """Return the largest batch that should fit; 0: none; None: memory bounds no batch."""
         if self.predict(processes, 1) > limit_bytes:
             return 0
-        if self.sample_bytes <= 0:
+        if self.sample_bytes <= 0 or math.isinf(limit_bytes):
             return None
-        each = (limit_bytes - self.sizes.shared) / processes
         constant = self.context_bytes + self.sizes.weights
-        return math.floor((each - constant) / self.sample_bytes)
+        return math.floor((limit_bytes / processes - constant) / self.sample_bytes)
 
     def refusal(self, processes: int, batch: int, limit_bytes: float) -> str | None:
-        """Return why a point is known to fail, beyond the model's own error; None: it may fit."""
+        """Return why a point is known to fail, far beyond the model's error; None: it may fit."""
         needs = self.predict(processes, batch)
-        if needs * (1 - self.error) <= limit_bytes:
+        if needs * (1 - max(_CERTAIN, 2 * self.error)) <= limit_bytes:
             return None
+        several = "es" if processes > 1 else ""
         return (
-            f"{processes} processes with batches of {batch} need {needs / 1e6:,.1f} MB "
-            f"(predicted from {len(self.points)} points, within {self.error:.1%}), and "
-            f"{limit_bytes / 1e6:,.1f} MB are there. --force tries it nonetheless."
+            f"{processes} process{several} with batches of {batch} need "
+            f"{needs / 1e6:,.1f} MB (predicted from {len(self.points)} points, within "
+            f"{self.error:.1%}), and {limit_bytes / 1e6:,.1f} MB are there. --force tries it "
+            "nonetheless."
         )
 
 
@@ -115,10 +121,10 @@ def fit_memory(points: Sequence[MemoryPoint], sizes: MemorySizes) -> MemoryModel
     """Fit the model.
 
     Raises:
-        ConfigError: there are fewer than three points, or all have one batch size.
+        ConfigError: fewer than three points tell anything, or all of them have one batch size.
     """
-    known = tuple(dict.fromkeys(points))
-    if len(known) < LEAST_POINTS or len({point.batch for point in known}) < _UNKNOWNS:
+    known = telling(points, sizes)
+    if not can_fit(known, sizes):
         raise ConfigError(
             f"a model of memory from {len(known)} points with "
             f"{len({point.batch for point in known})} batch sizes; expected {LEAST_POINTS} points "
@@ -127,6 +133,21 @@ def fit_memory(points: Sequence[MemoryPoint], sizes: MemorySizes) -> MemoryModel
     made = _fitted(known, sizes)
     errors = [_error(_fitted(others, sizes), left_out) for left_out, others in _left_out(known)]
     return replace(made, error=max([*errors, *(_error(made, point) for point in known)]))
+
+
+def telling(points: Sequence[MemoryPoint], sizes: MemorySizes) -> tuple[MemoryPoint, ...]:
+    """Return the points, each once, that need more than the engines take while they open."""
+    return tuple(
+        point
+        for point in dict.fromkeys(points)
+        if point.bytes > _FLOOR * point.processes * sizes.opening
+    )
+
+
+def can_fit(points: Sequence[MemoryPoint], sizes: MemorySizes) -> bool:
+    """Return whether there are points enough for a model."""
+    known = telling(points, sizes)
+    return len(known) >= LEAST_POINTS and len({point.batch for point in known}) >= _UNKNOWNS
 
 
 def _left_out(
@@ -142,7 +163,7 @@ def _fitted(points: Sequence[MemoryPoint], sizes: MemorySizes) -> MemoryModel:
         np.array([getattr(point, name) for point in points], np.float64)
         for name in ("processes", "batch", "bytes")
     )
-    known = sizes.shared + processes * (sizes.weights + 2.0 * sizes.io * batches)
+    known = processes * (sizes.weights + 2.0 * sizes.io * batches)
     columns = np.stack([processes, processes * batches], axis=1) / taken[:, None]
     context, activations = np.linalg.lstsq(columns, (taken - known) / taken, rcond=None)[0]
     return MemoryModel(sizes, float(context), float(activations), _LEAST_ERROR, tuple(points))

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from backends.base import open_engine
+from backends.device_memory import free_bytes, has_own_memory, take
 from sut.base.errors import EXIT_FAILED
 from sut.base.resident import reset_peak, resident
 from sut.base.steps import heard_by
@@ -47,6 +48,7 @@ class TryRequest:
         options: of the backend.
         slots: batches in flight.
         cores: CPU cores that are meant for the engine; None: all that the process may use.
+        taken_bytes: of a GPU's memory, allocated before the engine opens, and never used.
         limits: how long the engine may take to close.
         lent: nothing; a try never keeps a process.
     """
@@ -61,6 +63,7 @@ class TryRequest:
     options: dict[str, str | int | float | bool] = field(default_factory=dict)
     slots: int = 1
     cores: int | None = None
+    taken_bytes: int = 0
     limits: Limits = field(default_factory=Limits)
     lent: tuple[Lent, ...] = ()
 
@@ -72,7 +75,8 @@ class Attempt:
         request: what is to be done.
         spec: what opens the engine, and others like it.
         engine: open; closed by whoever called the act.
-        opening: memory in bytes before and after the engine opened, and the peak meanwhile.
+        opening: memory in bytes before and after the engine opened, and the peak meanwhile; on a
+            GPU also what is free of its memory before.
         stopping: set when the parent says stop.
     """
 
@@ -84,15 +88,22 @@ class Attempt:
         self._start_ns = 0
         self._started = threading.Event()
         parent.watch(self._hear)
+        self.opening: dict[str, int] = {}
+        if has_own_memory(request.backend, request.device):
+            if request.taken_bytes:
+                take(request.device, request.taken_bytes)
+            self.opening["device_free_bytes"] = free_bytes(request.device)
         before = resident()
         with heard_by(lambda text: parent.tell("opening", step=text)):
             self.engine: Engine = open_engine(self.spec)
         after = resident()
         assert before is not None, "this process lives"
         assert after is not None, "this process lives"
-        self.opening = {
-            "before_bytes": before.now, "after_bytes": after.now, "peak_bytes": after.peak,
-        }  # fmt: skip
+        self.opening |= {
+            "before_bytes": before.private,
+            "after_bytes": after.private,
+            "peak_bytes": after.private_peak,
+        }
         reset_peak()
 
     def at_barrier(self) -> int:

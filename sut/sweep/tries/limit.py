@@ -105,16 +105,19 @@ class WatchedLimit(MachineLimit):
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__()
-        self.bytes = limit_bytes
+        self.bytes = self._limit = limit_bytes
         self._most = 0
 
     def look(self, pids: Sequence[int]) -> str | None:
         """See Limit."""
         self._most = max(self._most, _together([resident(pid) for pid in pids]))
-        assert self.bytes is not None, "set by the constructor"
-        if self._most <= self.bytes:
+        if not self.is_below(self._most):
             return None
-        return f"{self._most / 1e6:,.1f} MB in RAM, above the limit of {self.bytes / 1e6:,.1f} MB"
+        return f"{self._most / 1e6:,.1f} MB in RAM, above the limit of {self._limit / 1e6:,.1f} MB"
+
+    def is_below(self, size: int) -> bool:
+        """Return whether the limit is below so many bytes: a peak between two looks counts too."""
+        return self._limit < size
 
 
 def limit_of(limit_bytes: int | None) -> Limit:
@@ -126,10 +129,8 @@ def limit_of(limit_bytes: int | None) -> Limit:
 
 
 def _together(found: Sequence[Resident | None]) -> int:
-    """Return the most that processes had in RAM together: what files are mapped, they share."""
-    alive = [one for one in found if one is not None]
-    shared = max((one.mapped for one in alive), default=0)
-    return shared + sum(one.private_peak for one in alive)
+    """Return the most that processes had in RAM together, without pages of files."""
+    return sum(one.private_peak for one in found if one is not None)
 
 
 def _kills() -> int:

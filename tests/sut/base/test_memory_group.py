@@ -61,7 +61,8 @@ def test_what_a_process_has_in_ram(tmp_path: Path) -> None:
     status = tmp_path / "proc/7/status"
     status.parent.mkdir(parents=True)
     status.write_text(
-        "Name:\tx\nVmHWM:\t  90 kB\nVmRSS:\t  50 kB\nRssAnon:\t  30 kB\nRssFile:\t  20 kB\n"
+        "Name:\tx\nVmHWM:\t  90 kB\nVmRSS:\t  50 kB\n"
+        "RssAnon:\t  25 kB\nRssFile:\t  20 kB\nRssShmem:\t  5 kB\n"
     )
     found = resident(7, tmp_path)
     assert found == Resident(50 * 1024, 90 * 1024, 30 * 1024, 20 * 1024)

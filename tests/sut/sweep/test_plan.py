@@ -43,3 +43,14 @@ def test_a_remote_model_gets_the_benchmarks_own_samples(tmp_path: Path) -> None:
 def test_a_remote_model_is_made_in_no_other_precision(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="backend triton has its server's model"):
         planner(own.make_benchmark(tmp_path), "fp16").tasks()
+
+
+def test_a_resolution_is_an_axis_with_a_benchmark_of_its_own() -> None:
+    arguments = Arguments(benchmark="resnet50-synthetic", scenario="Offline", backend="simulated")
+    settings = {"resolution": ["224", "512"]}
+    planned = Planner(Sweep(arguments, settings, LoadSpec("offline"), {"batch": [1]}))
+    plans = planned.plans()
+    assert [plan.benchmark.name for _, plan in plans] == [
+        "resnet50-synthetic", "resnet50-synthetic-512x512",
+    ]  # fmt: skip
+    assert plans[1][1].benchmark.inputs[0].shape == (3, 512, 512)

@@ -9,13 +9,13 @@ from sut.base.errors import ConfigError
 from sut.sweep.fit.memory_model import MemoryPoint, MemorySizes, fit_memory
 
 MB = 1_000_000
-SIZES = MemorySizes(weights=50 * MB, io=1 * MB, shared=80 * MB)
+SIZES = MemorySizes(weights=50 * MB, io=1 * MB)
 CONTEXT, ACTIVATIONS = 300 * MB, 20 * MB
 
 
 def needs(processes: int, batch: int) -> int:
     each = CONTEXT + SIZES.weights + (ACTIVATIONS + 2 * SIZES.io) * batch
-    return SIZES.shared + processes * each
+    return processes * each
 
 
 def point(processes: int, batch: int, factor: float = 1.0) -> MemoryPoint:
@@ -68,9 +68,13 @@ def test_memory_that_no_batch_fills_bounds_none() -> None:
 
 
 def test_opening_may_need_more_than_running() -> None:
-    sizes = MemorySizes(SIZES.weights, SIZES.io, SIZES.shared, opening=900 * MB)
-    model = fit_memory([point(1, 64), point(1, 128), point(1, 256)], sizes)
-    assert model.predict(2, 1) == 80 * MB + 2 * 900 * MB
+    sizes = MemorySizes(SIZES.weights, SIZES.io, opening=900 * MB)
+    while_opening = MemoryPoint(1, 8, 900 * MB)
+    model = fit_memory([while_opening, point(1, 64), point(1, 128), point(1, 256)], sizes)
+    assert model.predict(2, 1) == 2 * 900 * MB
+    assert model.activation_bytes == pytest.approx(ACTIVATIONS, rel=1e-3)
+    with pytest.raises(ConfigError, match="2 points"):
+        fit_memory([while_opening, point(1, 64), point(1, 128)], sizes)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,162 @@
+"""The model of memory after three points against five others, and an edge against single steps.
+
+Run as `python -m tests.benchmarks.fit [--device cpu] [--backend NAME] [--set KEY=VALUE]`; prints
+tables in Markdown, and says whether the five lie within 5 %, and the edge within 2 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends.device_memory import has_own_memory
+from sut.config.arguments import Arguments
+from sut.record.journal import JournalFile
+from sut.sweep.fit.memory import GpuMemory, HostMemory, default_limit
+from sut.sweep.fit.memory_model import MemoryPoint, fit_memory
+from sut.sweep.fit.planner import Axes, Planner
+from sut.sweep.fit.session import FitSession, Wanted
+from sut.sweep.fit.trier import Trier
+from sut.sweep.tries.group import Times
+from sut.telemetry.gpu_memory import free_bytes, is_gone
+from sut.verbs.options import parse_option
+
+MODEL_WITHIN, EDGE_WITHIN = 0.05, 0.02
+# (processes, batch): three to fit, five to predict.
+FITTED = ((1, 16), (1, 32), (1, 64))
+OTHERS = ((1, 24), (1, 48), (1, 96), (2, 24), (2, 48))
+# Single steps go so far beyond the batch that fails, in case that a larger one fits.
+BEYOND = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A benchmark in a precision at a resolution."""
+
+    benchmark: str
+    precision: str
+    resolution: str
+
+    @property
+    def scale(self) -> int:
+        """How many pixels of 224 x 224 one of its images has, so that batches are smaller."""
+        return max(1, (int(self.resolution) // 224) ** 2)
+
+
+PLACES = (
+    Place("efficientnet-lite0", "", "224"),
+    Place("resnet50-synthetic", "fp32", "224"),
+    Place("resnet50-synthetic", "fp32", "512"),
+)
+
+
+class Bench:
+    """Measures on one device."""
+
+    def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
+        self._typed, self._folder = arguments, folder
+        self._set = dict(parse_option(text) for text in arguments.set)
+
+    def model(self, place: Place) -> None:
+        """Print what is predicted from three points beside what is measured."""
+        memory = self._memory(None)
+        trier = Trier(self._new(), memory, Times(), is_gone)
+        targets = {t.processes: t for t in self._planner(place, (1, 2)).targets()}
+        scale, points, sizes = place.scale, {}, None
+        for processes, batch in (*FITTED, *OTHERS):
+            size = max(1, batch // scale)
+            tried = trier(targets[processes], size, 0.0)
+            if tried.needed_bytes is None:
+                print(f"{place}, batch {size}: {tried.kind}: {tried.message}", flush=True)
+                return
+            points[processes, batch] = MemoryPoint(processes, size, tried.needed_bytes)
+            sizes = sizes or memory.sizes(tried.figures, targets[1].weights_bytes)
+        assert sizes is not None, "the first point has them"
+        model = fit_memory([points[key] for key in FITTED], sizes)
+        worst = 0.0
+        for key in OTHERS:
+            point = points[key]
+            off = model.predict(point.processes, point.batch) / point.bytes - 1
+            worst = max(worst, abs(off))
+            print(
+                f"| {place.benchmark} {place.precision} {place.resolution} px | {point.processes} "
+                f"| {point.batch} | {point.bytes / 1e6:,.1f} | {off:+.1%} | {model.error:.1%} |",
+                flush=True,
+            )
+        said = "within" if worst <= MODEL_WITHIN else "NOT within"
+        print(f"\n{place.benchmark}: {said} {MODEL_WITHIN:.0%}, at most {worst:.1%}\n")
+
+    def edge(self, place: Place, limit_bytes: int) -> None:
+        """Print the edge that the search finds, and what single steps around it show."""
+        folder, memory = self._new(), self._memory(limit_bytes)
+        trier = Trier(folder, memory, Times(), is_gone)
+        [target] = self._planner(place, (1,)).targets()
+        session = FitSession(
+            JournalFile(folder, {}, "search"), memory, trier, Wanted(),
+            lambda line: print(line, file=sys.stderr, flush=True),
+        )  # fmt: skip
+        session.open()
+        [row] = session.run([target], lambda rows: None)
+        found = row.largest_batch or 0
+        steps = {
+            batch: trier(target, batch, 0.0).fits for batch in range(found, found + BEYOND + 1)
+        }
+        true = max((batch for batch, fits in steps.items() if fits), default=0)
+        off = found / true - 1 if true else 0.0
+        print(
+            f"| {place.benchmark} {place.precision} {place.resolution} px | "
+            f"{limit_bytes / 1e6:,.0f} | {found} | {true} | {off:+.1%} | {row.tries} | "
+            f"{row.seconds:.0f} |",
+            flush=True,
+        )
+        said = "within" if abs(off) <= EDGE_WITHIN else "NOT within"
+        print(f"\n{place.benchmark}: {said} {EDGE_WITHIN:.0%}\n")
+
+    def _planner(self, place: Place, instances: tuple[int, ...]) -> Planner:
+        own = self._typed
+        arguments = Arguments(
+            benchmark=place.benchmark,
+            scenario="Offline",
+            backend=own.backend,
+            devices=(own.device,),
+            slots=1,
+            backend_options=self._set,
+        )
+        precisions = (place.precision,) if place.precision else ()
+        return Planner(arguments, Axes((place.resolution,), precisions, instances))
+
+    def _memory(self, limit_bytes: int | None) -> HostMemory | GpuMemory:
+        if has_own_memory(self._typed.backend, self._typed.device):
+            return GpuMemory(self._typed.device, free_bytes, limit_bytes)
+        return HostMemory(limit_bytes or default_limit())
+
+    def _new(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self._folder))
+
+
+def main() -> int:
+    """Measure, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backend", default="onnxruntime")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--limit-mb", type=int, default=900)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(arguments, Path(folder))
+        print("| what | processes | batch | MB | predicted, off | model's error |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: |")
+        for place in PLACES:
+            bench.model(place)
+        print("| what | limit, MB | found | single steps | off | tries | s |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+        for place in PLACES:
+            bench.edge(place, arguments.limit_mb * 1_000_000)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -24,7 +24,7 @@ _FIGURES = (
     *(f"{part}{end}" for part in PARTS for end in ("_ns", "_p50_ns", "_p99_ns")),
     "mean_batch", "power_w", "energy_j_per_sample", "energy_above_idle_j_per_sample",
     "memory_bytes", "per_process_mean", "per_process_min", "per_process_max", "fairness",
-    "accuracy", "requests", "samples", "duration_s", "turn_overs", "little",
+    "accuracy", "requests", "samples", "duration_s", "turn_overs", "little", "in_flight",
     "lateness_p50_ns", "lateness_p99_ns", "lateness_max_ns", "late_share", "unanswered",
     "parts_error_ns",
 )  # fmt: skip
@@ -195,7 +195,7 @@ def _cells(row: Row, columns: Sequence[Column], without: str = "") -> list[str]:
 def _triton_axes(row: Row) -> list[str]:
     point = row.point
     if "batch" in point:
-        return [_text(point["batch"]), "1"]
+        return [_text(point["batch"]), _text(row.figures.get("in_flight", 1))]
     return [_text(point.get("request_batch", 1)), _text(point.get("concurrency", ""))]
 
 

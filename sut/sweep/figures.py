@@ -93,6 +93,7 @@ def figures(sent: Sent, window: Window) -> dict[str, float]:
     if sent.concurrency is not None:
         in_flight = found["requests_per_s"] * found["latency_mean_ns"] / NS_PER_S
         found["little"] = in_flight / sent.concurrency
+        found["in_flight"] = float(sent.concurrency)
     else:
         found["offered_per_s"] = len(latencies) * sent.request_batch / window.seconds
     if lost := int((done[chosen] == _NEVER).sum()):

@@ -75,6 +75,12 @@ def test_a_closed_loop_has_its_concurrency_and_request_batch_there() -> None:
     assert columns.lines(found, "triton")[0][:2] == ["16", "8"]
 
 
+def test_batches_in_flight_on_several_engines_are_the_concurrency_there() -> None:
+    found = table(Row(point={"batch": 32}, figures={**FIGURES, "in_flight": 4.0}))
+
+    assert columns.lines(found, "triton")[0][:2] == ["32", "4"]
+
+
 def test_a_mark_is_explained_and_a_failed_point_is_left_out_by_name() -> None:
     found = table(
         Row(point={"batch": 1}, figures=FIGURES, marks=("not steady",)),

@@ -23,6 +23,7 @@ def test_a_closed_loop_keeps_littles_law_and_its_parts_add_up() -> None:
     assert found["samples_per_s"] == 2_000
     assert found["requests_per_s"] == 500
     assert found["little"] == 1.0
+    assert found["in_flight"] == 1
     assert found["turn_overs"] == 90
     assert found["latency_mean_ns"] == found["latency_p99_ns"] == 2 * MS
     assert found["issue_ns"] == 0.1 * MS

@@ -193,7 +193,8 @@ def with_threads(options: Options, cores: int | None) -> Options:
     )
 
 
-def _session_options(runtime: ModuleType, options: Options) -> SessionOptions:
+def session_options(runtime: ModuleType, options: Options) -> SessionOptions:
+    """Return ONNX Runtime's own options for ours."""
     options = with_threads(options, None)
     assert options.intra_op_threads, "with_threads sets both"
     assert options.inter_op_threads, "with_threads sets both"
@@ -221,7 +222,7 @@ def open_session(
     Raises:
         EngineError: it cannot be loaded, or the provider did not start.
     """
-    settings = _session_options(runtime, options)
+    settings = session_options(runtime, options)
     try:
         session = runtime.InferenceSession(path, settings, providers=wanted, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's exceptions share no other base

@@ -66,6 +66,7 @@ class BuildRequest:
         precision: that the engine must have; None: whatever the model has.
         builder_level: 0, fast to build, to 5, which tries the most tactics.
         workspace_mib: the most scratch memory that a layer may use; None: all that the GPU has.
+        tf32: let float32 be multiplied with 10 bits of mantissa.
         folder: where plans are kept.
     """
 
@@ -75,6 +76,7 @@ class BuildRequest:
     precision: str | None = None
     builder_level: int = DEFAULT_LEVEL
     workspace_mib: int | None = None
+    tf32: bool = False
     folder: Path = field(default_factory=lambda: cache_folder() / "plans")
 
     @property
@@ -97,6 +99,7 @@ def plan_path(request: BuildRequest, library: Library) -> Path:
             [(tensor.name, tensor.shape) for tensor in request.spec.inputs],
             request.builder_level,
             request.workspace_mib,
+            *(("tf32",) if request.tf32 else ()),
         )
     )
     stem = request.model.rpartition("/")[2].removesuffix(".onnx")
@@ -245,8 +248,8 @@ class _Build:
         config.builder_optimization_level = request.builder_level
         # What the engine inspector is to show later.
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-        # What is called fp32 computes in fp32: TF32 keeps 10 of its 23 bits.
-        config.clear_flag(trt.BuilderFlag.TF32)
+        if not request.tf32:  # what is called fp32 computes in fp32: TF32 keeps 10 of its 23 bits
+            config.clear_flag(trt.BuilderFlag.TF32)
         if request.workspace_mib is not None:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace_mib << 20)
         if progress:

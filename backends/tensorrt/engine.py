@@ -52,6 +52,7 @@ class Options(CudaOptions):
             profile for 1 to max_batch_size, tuned for the largest.
         builder_level: 0, fast to build, to 5, which tries the most.
         workspace_mib: the most scratch memory that a layer may use; None: TensorRT's own limit.
+        tf32: let float32 be multiplied with 10 bits of mantissa, if a plan is built here.
     """
 
     library: str | None = None
@@ -59,6 +60,7 @@ class Options(CudaOptions):
     profiles: str | None = None
     builder_level: Annotated[int, Meta(ge=0, le=5)] = DEFAULT_LEVEL
     workspace_mib: Annotated[int, Meta(ge=1)] | None = None
+    tf32: bool = False
 
 
 def open_engine(spec: EngineSpec) -> Engine:
@@ -80,7 +82,7 @@ def open_engine(spec: EngineSpec) -> Engine:
         driver = open_driver(spec.device)
     else:
         driver = open_driver(spec.device)
-        plan = make_plan(_request(spec, options, _sm(driver)), library, build_progress())
+        plan = make_plan(build_request(spec, options, _sm(driver)), library, build_progress())
     check_sm(plan, _sm(driver), driver.where)
     driver.use()
     sizes = read_sizes(options.graph_sizes, spec.max_batch_size, "tensorrt backend")
@@ -95,7 +97,8 @@ def open_engine(spec: EngineSpec) -> Engine:
     return open_cuda_engine(driver, kernel, spec, options, f"{path}, device {spec.device}")
 
 
-def _request(spec: EngineSpec, options: Options, sm: int) -> BuildRequest:
+def build_request(spec: EngineSpec, options: Options, sm: int) -> BuildRequest:
+    """Return what to build for a GPU of an SM, such as 89, if the model is an ONNX file."""
     if options.profiles is None:
         profiles = one_profile(spec.max_batch_size)
     else:
@@ -107,6 +110,7 @@ def _request(spec: EngineSpec, options: Options, sm: int) -> BuildRequest:
         precision=options.precision,
         builder_level=options.builder_level,
         workspace_mib=options.workspace_mib,
+        tf32=options.tf32,
     )
 
 

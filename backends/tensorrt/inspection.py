@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from backends.layers import Layer
 from sut.base.errors import EngineError
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ TYPES: Mapping[str, str] = {
 COMPUTING = frozenset({"CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "EINSUM", "ATTENTION"})
 # The engine inspector's LayerType: "CaskConvolution", "CaskGemmConvolution", "gemm", and so on.
 COMPUTING_IN_ENGINE = re.compile("conv|gemm|matmul|matrixmultiply|attention|mha", re.IGNORECASE)
+# The engine inspector's "Metadata" of a layer that was fused from several nodes:
+# "[ONNX Layer: conv1]\x1e[ONNX Layer: relu1]".
+ONNX_NODES = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
 # The engine inspector's "Format/Datatype": "Half", "Channel major FP16 format where channel % 8 ==
 # 0", "Thirty-two wide channel vectorized row major Int8 format", and so on.
 FORMATS = (
@@ -65,17 +69,26 @@ def engine_types(information: str) -> dict[str, int]:
     TensorRT-RTX fuses a whole network into one layer and does not show its parts. A plan that was
     built without detailed verbosity shows only names.
     """
+    return dict(Counter(layer.precision for layer in inspected_layers(information)).most_common())
+
+
+def inspected_layers(information: str) -> list[Layer]:
+    """Return the layers of an engine that multiply matrices, as `engine_types` finds them."""
     try:
         layers = json.loads(information).get("Layers", [])
     except (json.JSONDecodeError, AttributeError):
-        return {}
-    found = Counter(
-        precision
+        return []
+    return [
+        Layer(
+            name=str(layer.get("Name", "")),
+            op=layer["LayerType"],
+            precision=precision,
+            nodes=tuple(ONNX_NODES.findall(str(layer.get("Metadata", "")))),
+        )
         for layer in layers
         if isinstance(layer, dict) and COMPUTING_IN_ENGINE.search(layer.get("LayerType", ""))
         for precision in _first_format(layer)
-    )
-    return dict(found.most_common())
+    ]
 
 
 def _first_format(layer: Mapping[str, Any]) -> Iterator[str]:

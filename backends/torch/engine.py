@@ -53,7 +53,7 @@ class Options(CudaOptions):
     """Options of the torch backend.
 
     Attributes:
-        precision: "fp16" converts the weights; "model" leaves them.
+        precision: "fp16" and "bf16" convert the weights; "model" leaves them.
         compile: "inductor" compiles each batch size, with the weights frozen into it; "auto" does
             so on a GPU.
         autotune: let the compiler measure more choices; opening takes minutes.
@@ -63,7 +63,7 @@ class Options(CudaOptions):
         candidates: of an image, the best ones, that come to the suppression of boxes there.
     """
 
-    precision: Literal["model", "fp16"] = "model"
+    precision: Literal["model", "fp16", "bf16"] = "model"
     compile: Literal["auto", "inductor", "none"] = "auto"
     autotune: bool = False
     tf32: bool = False
@@ -103,7 +103,8 @@ def open_engine(spec: EngineSpec) -> CudaEngine:
     if not (compiled or (place.type != "cpu" and options.cuda_graphs)):
         sizes = ()
     with DEVICES, _memory_told_apart(torch, where):
-        loading = Loading(options.precision == "fp16", _first_rows(spec, sizes), boxes)
+        dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(options.precision)
+        loading = Loading(dtype, _first_rows(spec, sizes), boxes)
         model = load_model(path, spec, place, loading)
         kernel = TorchKernel(
             model,

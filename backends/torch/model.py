@@ -64,12 +64,12 @@ class Loading:
     """How to load a model.
 
     Attributes:
-        half: compute in float16, whatever the weights in the file are.
+        dtype: compute in this type, whatever the weights in the file are; None: in theirs.
         rows: samples of the batch that it runs first.
         boxes: appended to the model; None: the outputs are the model's.
     """
 
-    half: bool
+    dtype: torch.dtype | None
     rows: int
     boxes: nn.Module | None = None
 
@@ -134,9 +134,9 @@ def load_model(path: str, spec: EngineSpec, device: torch.device, how: Loading) 
         order = [names.index(tensor.name) for tensor in ordered]
     else:
         fed, names, order = spec.inputs, [], None
-    dtype = torch.float16 if how.half else _floating(model)
-    if how.half and form != "torch.export":
-        model = model.half()
+    dtype = how.dtype or _floating(model)
+    if how.dtype is not None and form != "torch.export":
+        model = model.to(how.dtype)
     _channels_last(model)
     wrapped = Wrapped(model, dtype, order, how.boxes)
     outputs = _outputs(wrapped, fed, how.rows, device, path)

@@ -107,6 +107,11 @@ def cpu_model() -> str:
     return _cpu_field("model name") or platform.processor() or platform.machine()
 
 
+def cpu_features() -> frozenset[str]:
+    """Return the CPU's instruction sets, as Linux names them."""
+    return frozenset((_cpu_field("flags") or _cpu_field("Features")).split())
+
+
 def os_name() -> str:
     """Return the distribution's name and version."""
     try:

@@ -23,7 +23,7 @@ from backends.ladder import read_sizes
 from backends.options import read_options
 from backends.tensorrt.builder import BuildRequest, make_plan, plan_path
 from backends.tensorrt.engine import Options, load_kernel
-from backends.tensorrt.inspection import check_precision, engine_types
+from backends.tensorrt.inspection import check_precision, engine_types, inspected_layers
 from backends.tensorrt.library import load_library
 from backends.tensorrt.log import reason
 from backends.tensorrt.plan import (
@@ -206,6 +206,17 @@ def test_the_inspector_counts_layers_that_multiply_by_what_they_read() -> None:
     ]
 
     assert engine_types(json.dumps({"Layers": layers})) == {"fp16": 2, "int8": 1, "fp32": 1}
+
+
+def test_layers_of_an_engine_name_the_nodes_that_were_fused_into_them() -> None:
+    said = layer("CaskConvolution", "Int8") | {
+        "Name": "conv1 + relu1", "Metadata": "[ONNX Layer: conv1]\x1e[ONNX Layer: relu1]",
+    }  # fmt: skip
+
+    (found,) = inspected_layers(json.dumps({"Layers": [said, {"LayerType": "Constant"}]}))
+
+    assert (found.name, found.precision) == ("conv1 + relu1", "int8")
+    assert found.nodes == ("conv1", "relu1")
 
 
 @pytest.mark.parametrize("said", ["", "[]", "{}", '{"Layers": ["only a name"]}', "null"])
@@ -393,6 +404,7 @@ def test_several_profiles_and_all_settings_build(rtx: Library, tmp_path: Path) -
         profiles=parse_profiles("1:1:1,2:4:6"),
         builder_level=1,
         workspace_mib=16,
+        tf32=True,
     )
 
     plan = make_plan(request, rtx, lambda done, total: seen.append((done, total)))
@@ -401,6 +413,12 @@ def test_several_profiles_and_all_settings_build(rtx: Library, tmp_path: Path) -
     assert plan.note.max_batch_size == 6
     assert seen == sorted(seen)
     assert seen[-1] == (TOTAL, TOTAL)
+
+
+def test_a_plan_with_tf32_is_another_plan(rtx: Library, tmp_path: Path) -> None:
+    request = request_for(tmp_path, linear())
+
+    assert plan_path(replace(request, tf32=True), rtx) != plan_path(request, rtx)
 
 
 def test_a_model_for_batches_of_one_needs_no_profile(rtx: Library, tmp_path: Path) -> None:

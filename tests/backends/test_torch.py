@@ -275,6 +275,21 @@ def test_what_the_compiler_kept_of_one_model_does_not_answer_for_another(tmp_pat
     np.testing.assert_array_equal(found[0], linear_answers(samples)[0])
 
 
+def test_bfloat16_is_computed_and_answered_as_float32(tmp_path: Path) -> None:
+    samples = np.full((2, *SHAPE), 0.3, np.float32)
+    engine = open_engine(spec_of(save(linear(), tmp_path), precision="bf16"))
+    engine.bind({"x": samples})
+
+    found = engine.infer([0])[0]
+
+    assert engine.facts["precision"] == "bf16"
+    assert found.dtype == np.float32
+    exact = linear_answers(samples)[0][:1].astype(np.float32)
+    np.testing.assert_allclose(found.astype(np.float32), exact, rtol=0.05, atol=0.05)
+    assert not np.array_equal(found, exact)
+    engine.close()
+
+
 def test_half_precision_is_computed_and_said(tmp_path: Path) -> None:
     samples = np.ones((2, *SHAPE), np.float32)
     engine = open_engine(spec_of(save(linear(), tmp_path), precision="fp16"))

@@ -55,7 +55,7 @@ doctor: $(SETUP) ## Show what this machine has and lacks
 	@$(BIN)/sut doctor $(ARGS)
 
 ##@ Run (BENCHMARK= SYSTEM= BACKEND= ARGS=)
-.PHONY: run server offline singlestream multistream accuracy detect serve study sweep concurrency tune plan report run_harness
+.PHONY: run server offline singlestream multistream accuracy detect serve study sweep concurrency devices tune plan report run_harness
 run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds each
 	@$(call sut,all,--mode submission --min-duration-s 10)
 
@@ -82,6 +82,9 @@ sweep: $(SETUP) ## Measure a range of batch sizes, or of another load with ARGS=
 
 concurrency: $(SETUP) ## Measure how processes share a device; ARGS="--processes 1,2,4 --batches 1,4"
 	@$(BIN)/sut concurrency -b $(BENCHMARK) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
+
+devices: $(SETUP) ## Compare the model on the CPU and every GPU; other precisions with ARGS="--precision fp32,int8"
+	@$(BIN)/sut devices -b $(BENCHMARK) $(addprefix --system ,$(filter-out default,$(SYSTEM))) $(addprefix --backend ,$(BACKEND)) $(ARGS)
 
 serve: $(DEV) ## Serve the model over HTTP to clients of Triton and KServe
 	@$(BIN)/sut serve -b $(BENCHMARK) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)

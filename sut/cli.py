@@ -40,6 +40,10 @@ VERBS = {
         "measure how processes, threads or streams share one device",
     ),
     "fit": ("sut.verbs.fit", "find the largest batch that fits into memory, and predict others"),
+    "devices": (
+        "sut.verbs.devices",
+        "compare a model on the CPU and every GPU, in several precisions",
+    ),
     "submit": ("sut.verbs.submit", "run and verify a submission, and write its tree"),
     "audit": ("sut.verbs.audit", "run a compliance test and verify it"),
     "check": ("sut.verbs.check", "check the tree of a submission"),

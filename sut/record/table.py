@@ -49,6 +49,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         problem: why it has no figures; None if it has.
         simulated: no real engine ran.
         folder: of its run, relative to the table's folder; None without one.
+        labels: what is known in words, by name, such as what bounds it: {"bound": "memory"}.
     """
 
     point: dict[str, Value]
@@ -58,6 +59,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None = None
     simulated: bool = False
     folder: str | None = None
+    labels: dict[str, str] = {}
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):

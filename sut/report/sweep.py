@@ -9,8 +9,11 @@ from msgspec import structs
 
 from sut.record.table import place
 from sut.report import concurrency_charts, environment, page, sweep_charts, sweep_rows
+from sut.report.roofline import roofline
 from sut.report.section import Overview, Section
+from sut.report.sweep_charts import pictures
 from sut.sweep.budgets import ASSUMED_SHARE, RATE, TAIL, TAIL_HIGH, TAIL_LOW, best_within, knee
+from sut.sweep.devices import text as of_devices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +53,8 @@ def section(sweep: Sweep, budgets_ms: Sequence[float], *, are_asked: bool) -> Se
     Raises:
         DataError: the trace of a row cannot be read.
     """
-    table, fixed = _shortened(sweep.table)
+    whole = sweep.table
+    table, fixed = _shortened(whole)
     sweep = replace(sweep, table=table)
     answers = best_within(table, [ms * _MS for ms in budgets_ms])
     groups = sweep_charts.groups_of(table.rows)
@@ -61,12 +65,13 @@ def section(sweep: Sweep, budgets_ms: Sequence[float], *, are_asked: bool) -> Se
     blocks: list[Block] = [
         ("", page.lead(_lead(table, knees if len(settings) == 1 else []))),
         ("", page.code(table.command)),
+        *_of_devices(whole),
         ("Configuration", page.facts([(k, v, "") for k, v in table.configuration.items()])),
         ("Best point within each budget of p99", _budgets(shown)),
         ("", page.paragraph(_LEFT_OUT) if shown and not are_asked else ""),
         (_OVERVIEW if len(settings) > 1 else "", _by_setting(settings)),
         ("How the processes share", page.figures(_of_processes(sweep))),
-        ("Charts", page.figures(sweep_charts.pictures(sweep, groups, knees))),
+        ("Charts", page.figures([*roofline(whole.rows), *pictures(sweep, groups, knees)])),
         ("Rows", sweep_rows.rows_of(table)),
         ("Average parts of the latency", sweep_rows.parts_of(table.rows)),
         ("Identity", page.facts([(k, v, "") for k, v in table.identity.items()])),
@@ -83,28 +88,48 @@ def section(sweep: Sweep, budgets_ms: Sequence[float], *, are_asked: bool) -> Se
         doubts=_doubts(table),
         blocks=tuple(blocks),
         overview=Overview(_OVERVIEW, *_lines(table.title, settings)),
-        data={
-            "kind": "table",
-            "all_points": fixed,
-            "rows": len(table.rows),
-            "marked": sum(bool(row.marks) for row in table.rows),
-            "failed": sum(row.problem is not None for row in table.rows),
-            "best": [_as_data(answer) for answer in answers],
-            "settings": [
-                {
-                    "setting": one.name,
-                    "knee": None if one.knee is None else one.knee.point,
-                    "best": [_as_data(answer) for answer in one.answers],
-                }
-                for one in settings
-            ],
-        },
+        data=_data(table, fixed, answers, settings),
     )
 
 
 def _of_processes(sweep: Sweep) -> list[tuple[str, str]]:
     is_shared = sweep.table.source == concurrency_charts.SOURCE
     return concurrency_charts.pictures(sweep) if is_shared else []
+
+
+def _data(
+    table: Table, fixed: dict[str, Value], answers: list[Best], settings: list[_Setting]
+) -> dict[str, object]:
+    return {
+        "kind": "table",
+        "all_points": fixed,
+        "rows": len(table.rows),
+        "marked": sum(bool(row.marks) for row in table.rows),
+        "failed": sum(row.problem is not None for row in table.rows),
+        "best": [_as_data(answer) for answer in answers],
+        "settings": [
+            {
+                "setting": one.name,
+                "knee": None if one.knee is None else one.knee.point,
+                "best": [_as_data(answer) for answer in one.answers],
+            }
+            for one in settings
+        ],
+    }
+
+
+def _of_devices(table: Table) -> list[Block]:
+    """Return the tables of a comparison of devices, their differences first; else nothing."""
+    if table.source != of_devices.SOURCE:
+        return []
+    different = of_devices.differences(table)
+    header = ("", *different[0][1]) if different else ()
+    lines = [(name, *values.values()) for name, values in different]
+    title = "In what the devices differ"
+    blocks: list[Block] = [(title, page.table(header, lines, (0,), title))] if different else []
+    for name, names, cells in of_devices.tables(table):
+        blocks.append((name, page.table(names, cells, (0, 1), name)))
+    return [*blocks, ("", page.points(of_devices.notes(table)))]
 
 
 def budgets_for(tables: Sequence[Table]) -> list[float]:

@@ -22,7 +22,9 @@ from sut.sweep.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
+    from data.benchmark import Benchmark
     from data.preprocess import SampleSet
     from sut.config.arguments import Arguments
     from sut.config.plan import Plan
@@ -167,8 +169,16 @@ def in_precision(plan: Plan, workload: Workload, precision: str) -> Workload:
     """Return the workload with its model in a precision, made now or kept from before."""
     on_host = plan.harness.backend == "onnxruntime"
     form = {"int8": "int8-ort" if on_host else "int8-trt"}.get(precision, precision)
-    benchmark, typed = plan.benchmark, plan.arguments
-    source = Source(benchmark, workload, typed.data, default_source(benchmark))
+    return in_form(plan.benchmark, plan.arguments.data, workload, form)
+
+
+def in_form(benchmark: Benchmark, data: Path | None, workload: Workload, form: str) -> Workload:
+    """Return the workload with its model in a form of FORMS, made now or kept from before.
+
+    Raises:
+        SutError: it cannot be converted, or a sample for its calibration is missing.
+    """
+    source = Source(benchmark, workload, data, default_source(benchmark))
     with show_progress(f"making {form}") as progress:
         made = converted(source, form, progress=progress)
     origin = f"{source.model.origin}, made {form}"

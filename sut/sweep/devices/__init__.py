@@ -1,0 +1,1 @@
+"""One model on several devices and in several precisions, as one table."""

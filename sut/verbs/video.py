@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from sut.verbs import video_run
+from sut.verbs import video_clip, video_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,7 @@ EXAMPLES = """examples:
 """
 ACTIONS: dict[str, tuple[ModuleType, str]] = {
     "run": (video_run, "run streams through a pipeline once"),
+    "clip": (video_clip, "make a clip that anyone can make"),
 }
 
 

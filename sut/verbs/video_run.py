@@ -13,6 +13,7 @@ from sut.base.process import prefer_short_pauses
 from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RunFolder
 from sut.verbs import video_options as options
 from sut.verbs.options import out_folder
+from sut.video.accuracy.of_play import TrackKeeper, accuracy_of, read_truths
 from sut.video.pipeline_file import load_pipeline
 from sut.video.play import Stages
 from sut.video.run import (
@@ -53,6 +54,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sink.add_argument(
         "--sink", choices=SINKS, default="null", help="where frames end: null, annotate, mosaic"
     )
+    accuracy = parser.add_argument_group("accuracy")
+    accuracy.add_argument(
+        "--tracks", action="store_true", help="write the objects of each stream, tracks-000.txt"
+    )
+    accuracy.add_argument(
+        "--truth",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="objects of a clip: ground truth of MOTChallenge, or tracks of a run with interval 0; "
+        "may be repeated, one for each clip",
+    )
 
 
 def main(arguments: argparse.Namespace, command: str) -> int:
@@ -71,7 +85,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         RunFolder(path) as folder,
     ):
         print(f"{pipeline.spec.name}: {streams} stream(s); {path}", file=out, flush=True)
-        result = run_in(folder, request, arguments.sink, command)
+        result = run_in(folder, request, arguments, command)
         if arguments.json:
             print(json.dumps(result, indent=2, ensure_ascii=False))
         else:
@@ -79,17 +93,25 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     return EXIT_VALID if is_whole(result) else EXIT_INVALID
 
 
-def run_in(folder: RunFolder, request: VideoRequest, sink: str, command: str) -> dict[str, Any]:
+def run_in(
+    folder: RunFolder, request: VideoRequest, arguments: argparse.Namespace, command: str
+) -> dict[str, Any]:
     """Open the stages, run once, and write everything into the folder; return the result."""
     clips = clips_of(request.sources)
+    truths = read_truths(arguments.truth, clips, request.tracker) if arguments.truth else None
     rate = request.rate or first_rate(clips, request.decoding)  # names a bad clip before models
     prefer_short_pauses()
     folder.write_yaml(CONFIG_FILE, configuration(request, command))
     with recorder_of(request.plans, folder.path) as recorder, Stages(request.plans) as stages:
         specs = request.pipeline.spec.stages
-        opened = open_sink(sink, folder.path, specs, request.streams, rate)
-        played, result = play(stages, request, opened, recorder)
+        sink = open_sink(arguments.sink, folder.path, specs, request.streams, rate)
+        keeper = TrackKeeper(sink, folder.path if arguments.tracks else None)
+        keeps = arguments.tracks or truths is not None
+        played, result = play(stages, request, keeper if keeps else sink, recorder)
     folder.free_reserve()
+    if truths is not None:
+        result["truth"] = [str(path) for path in arguments.truth]
+        result["accuracy"] = accuracy_of(keeper.tracks(), truths, request.streams)
     save_frames(played, folder.path / FRAMES_FILE)
     folder.write_json(ENVIRONMENT_FILE, environment.fingerprint())
     folder.write_json(RESULT_FILE, result)

@@ -23,6 +23,7 @@ def lines(result: Mapping[str, Any]) -> list[str]:
         *_stages(figures["stages"], result["stages"]),
         _parts(figures["parts_ms"]),
         _machine(figures),
+        *_accuracy(result),
     ]
     if result["simulated"]:
         found.append("SIMULATED: a stage only takes time; its answers mean nothing.")
@@ -63,6 +64,23 @@ def _machine(figures: Mapping[str, Any]) -> str:
         _unit(figures.get("energy_j_per_frame"), 1, "J a frame"),
     ]
     return ", ".join(part for part in parts if part is not None)
+
+
+def _accuracy(result: Mapping[str, Any]) -> list[str]:
+    if "accuracy" not in result:
+        return []
+    found = result["accuracy"]
+    if found is None:
+        return ["accuracy: the truth holds no object, so there is nothing to judge"]
+    words = f"accuracy: mAP {found['map']:.4f}"
+    tracks = found["tracks"]
+    if tracks is None:
+        return [f"{words}; no box has an identity, so HOTA, IDF1 and MOTA say nothing"]
+    return [
+        f"{words}, HOTA {tracks['hota']:.4f}, IDF1 {tracks['idf1']:.4f}, MOTA {tracks['mota']:.4f} "
+        f"({tracks['switches']} switches, {tracks['misses']} misses, {tracks['false_boxes']} false "
+        f"boxes; {tracks['true_boxes']} true ones in {tracks['frames']} frames)"
+    ]
 
 
 def _unit(value: float | None, factor: float, unit: str) -> str | None:

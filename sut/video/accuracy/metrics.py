@@ -61,8 +61,9 @@ class TrackAccuracy:
 def judge(pairs: Sequence[Pair]) -> TrackAccuracy | None:
     """Judge streams together, as TrackEval combines sequences.
 
-    Only boxes of one class can be the same object. A box without an identity is not judged. Frames
-    from the end of the truth on are not judged either: a clip that is played again is judged once.
+    Only boxes of one class can be the same object, where the truth has classes. A box without an
+    identity is not judged. Frames from the end of the truth on are not judged either: a clip that
+    is played again is judged once.
 
     Args:
         pairs: truth and what was found, of each stream.
@@ -107,8 +108,9 @@ def _sequence(
 ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]], list[NDArray[np.float64]]]:
     """Return identities of truth and found, and overlaps, of each frame, as the package wants."""
     true_ids, found_ids, similar = [], [], []
+    plain = found.as_labelled_as(truth)
     for number in range(truth.count):
-        one, other = _with_identity(truth.at(number)), _with_identity(found.at(number))
+        one, other = _with_identity(truth.at(number)), _with_identity(plain.at(number))
         shares = overlaps(one.xyxy.astype(np.float64), other.xyxy.astype(np.float64))
         shares[one.label[:, None] != other.label[None]] = 0
         true_ids.append(one.identity)

@@ -38,12 +38,13 @@ def mean_average_precision(pairs: Sequence[tuple[Tracks, Tracks]]) -> float | No
     answers: dict[int, NDArray[np.float32]] = {}
     annotations = 0
     for truth, found in pairs:
+        plain = found.as_labelled_as(truth)
         for number in range(truth.count):
             index = len(images)
             boxes = truth.at(number)
             images.append(_image(index, boxes, annotations))
             annotations += len(boxes)
-            answers[index] = _answer(index, found.at(number))
+            answers[index] = _answer(index, plain.at(number))
     return evaluate(answers, images).value if annotations else None
 
 

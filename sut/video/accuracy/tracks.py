@@ -1,13 +1,13 @@
 """The objects of a stream, frame by frame, and the text files of MOTChallenge that hold them.
 
-A line has frame (from 1), identity, left, top, width, height, confidence, and three more numbers.
-In files of 2015 those are a place in the world or -1; in ours, as in files from 2016 on, the first
-is the class. Source: Leal-Taixe et al., MOTChallenge 2015, arXiv:1504.01942.
+A line has frame (from 1), identity, left, top, width, height, confidence, and up to three more
+numbers: a place in the world, a class and a visibility, or -1. In ours they are the class, -1, -1;
+boxes of other files have no class. Source: Leal-Taixe et al., MOTChallenge 2015, arXiv:1504.01942.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_LEAST_COLUMNS, _LABEL = 7, 7
+_LEAST_COLUMNS, _COLUMNS = 7, 10
+_LABEL, _AFTER = 7, slice(8, 10)
 _MOST = 2**53  # whole numbers that a float64 holds exactly
 
 
@@ -33,19 +34,26 @@ class Tracks:
     Attributes:
         frames: the boxes of a frame, by its number from 0; a frame that is missing has none.
         count: how many frames the stream has.
+        has_labels: the boxes have classes; else all labels are 0.
     """
 
     frames: Mapping[int, Boxes] = field(default_factory=dict)
     count: int = 0
+    has_labels: bool = True
 
     def at(self, number: int) -> Boxes:
         """Return the boxes of a frame."""
         return self.frames.get(number) or no_boxes()
 
-    def of_label(self, label: int) -> Tracks:
-        """Return the boxes of one class alone."""
-        kept = {number: boxes.take(boxes.label == label) for number, boxes in self.frames.items()}
-        return Tracks(kept, self.count)
+    def as_labelled_as(self, truth: Tracks) -> Tracks:
+        """Return these boxes, without classes if a truth has none."""
+        if truth.has_labels:
+            return self
+        plain = {
+            number: replace(boxes, label=np.zeros(len(boxes), np.int64))
+            for number, boxes in self.frames.items()
+        }
+        return Tracks(plain, self.count, has_labels=False)
 
 
 def write_tracks(path: Path, tracks: Tracks) -> None:
@@ -70,7 +78,7 @@ def write_tracks(path: Path, tracks: Tracks) -> None:
     write_whole({path: "".join(lines)})
 
 
-def read_tracks(path: Path, count: int | None = None, *, has_labels: bool = False) -> Tracks:
+def read_tracks(path: Path, count: int | None = None) -> Tracks:
     """Read a text file of MOTChallenge: ground truth, or what a tracker gave.
 
     A line with a confidence of 0 is no object to find, and is left out; a negative confidence means
@@ -79,7 +87,6 @@ def read_tracks(path: Path, count: int | None = None, *, has_labels: bool = Fals
     Args:
         path: of the file.
         count: frames of the stream; None: up to the last one in the file.
-        has_labels: column 8 is the class; else all boxes are of class 0.
 
     Raises:
         DataError: the file cannot be read; a line has other columns, no number, a frame that the
@@ -101,20 +108,22 @@ def read_tracks(path: Path, count: int | None = None, *, has_labels: bool = Fals
             f"{path}:{numbers[place]}: frame {frame[place] + 1} has the identity {identity[place]} "
             "twice; expected each object once a frame."
         )
+    labels = rows[:, _LABEL].astype(np.int64)
+    has_labels = bool((labels >= 0).all() and (rows[:, _AFTER] == -1).all())
     confidence = rows[:, 6]
     counts = confidence != 0
     whole = Boxes(
         np.concatenate([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]], axis=1).astype(np.float32),
         np.where(confidence < 0, 1.0, confidence).astype(np.float32),
-        rows[:, _LABEL].astype(np.int64) if has_labels else np.zeros(len(rows), np.int64),
+        labels if has_labels else np.zeros_like(labels),
         identity,
     )
     found = {int(k): whole.take(counts & (frame == k)) for k in np.unique(frame)}
-    return Tracks(found, length if count is None else count)
+    return Tracks(found, length if count is None else count, has_labels)
 
 
 def _rows(path: Path) -> tuple[NDArray[np.float64], list[int]]:
-    """Return the numbers of each line, [n, 8], and the lines' numbers in the file."""
+    """Return the numbers of each line, [n, 10], and the lines' numbers in the file."""
     rows, numbers = [], []
     try:
         text = path.read_text("utf-8")
@@ -124,7 +133,7 @@ def _rows(path: Path) -> tuple[NDArray[np.float64], list[int]]:
         if line.strip():
             rows.append(_row(line, f"{path}:{number}"))
             numbers.append(number)
-    return np.array(rows, np.float64).reshape(-1, _LEAST_COLUMNS + 1), numbers
+    return np.array(rows, np.float64).reshape(-1, _COLUMNS), numbers
 
 
 def _row(line: str, where: str) -> list[float]:
@@ -138,10 +147,10 @@ def _row(line: str, where: str) -> list[float]:
             f"{where}: {len(row)} columns; expected frame, identity, left, top, width, height and "
             "confidence, and up to three more."
         )
-    row = [*row, 0.0][: _LEAST_COLUMNS + 1]
+    row = [*row, *[0.0] * _COLUMNS][:_COLUMNS]
     if not all(abs(value) < _MOST for value in row):
         raise DataError(f"{where}: a number is not finite, or too large.")
-    frame, identity, _, _, width, height, _, label = row
+    frame, identity, _, _, width, height = row[:6]
     if frame < 1 or frame != int(frame) or identity < 0 or identity != int(identity):
         raise DataError(
             f"{where}: frame {frame:g}, identity {identity:g}; expected whole numbers, the frame "
@@ -149,5 +158,4 @@ def _row(line: str, where: str) -> list[float]:
         )
     if width < 0 or height < 0:
         raise DataError(f"{where}: a box of {width:g} x {height:g}; expected no negative side.")
-    row[_LABEL] = int(label)
     return row

@@ -7,6 +7,7 @@ a second. Downloads nothing.
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +46,16 @@ def find_people() -> Path:
         ) from error
 
 
-def film(source: Path, width: int = WIDTH, height: int = HEIGHT) -> Iterator[NDArray[np.uint8]]:
+def film(
+    source: Path, width: int = WIDTH, height: int = HEIGHT, most: int | None = None
+) -> Iterator[NDArray[np.uint8]]:
     """Yield the frames of a clip, filled to a size: [height, width, 3] uint8, RGB.
+
+    Args:
+        source: the clip.
+        width: of the frames.
+        height: of the frames.
+        most: frames; None: all.
 
     Raises:
         ConfigError: PyAV is not installed.
@@ -55,7 +64,7 @@ def film(source: Path, width: int = WIDTH, height: int = HEIGHT) -> Iterator[NDA
     av = import_av()
     try:
         with av.open(str(source)) as container:
-            for frame in container.decode(video=0):
+            for frame in islice(container.decode(video=0), most):
                 yield _filled(frame, width, height)
     except (OSError, av.error.FFmpegError, IndexError) as error:
         raise DataError(f"{source}: {error}. Name a clip that FFmpeg can read.") from error

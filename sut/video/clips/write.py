@@ -21,22 +21,20 @@ _EXACT = {"fflags": "+bitexact"}
 
 
 class _Codec(NamedTuple):
-    """An encoder of FFmpeg, the pixels that it takes, its options, and endings of file names."""
+    """A codec, FFmpeg's encoder of it, the pixels that it takes, and its options."""
 
+    name: str
     encoder: str
     pixels: str
     options: dict[str, str]
-    endings: tuple[str, ...]
 
 
+# By the ending of the file's name.
 CODECS = {
-    "ffv1": _Codec("ffv1", "bgr0", {}, (".mkv", ".avi")),  # without loss
+    ".mkv": _Codec("ffv1", "ffv1", "bgr0", {}),  # without loss
     # A key frame a second at 30 FPS, as cameras have them. The number of threads shapes the bytes.
-    "h264": _Codec(
-        "libx264",
-        "yuv420p",
-        {"crf": "23", "g": "30", "preset": "veryfast", "threads": "2"},
-        (".mp4", ".mkv"),
+    ".mp4": _Codec(
+        "h264", "libx264", "yuv420p", {"crf": "23", "g": "30", "preset": "veryfast", "threads": "2"}
     ),
 }
 
@@ -55,30 +53,31 @@ def import_av() -> Any:
         ) from error
 
 
-def write_clip(
-    path: Path, images: Iterable[NDArray[np.uint8]], rate: Fraction | int, codec: str
-) -> int:
+def write_clip(path: Path, images: Iterable[NDArray[np.uint8]], rate: Fraction | int) -> int:
     """Write a clip, or after an error nothing; return the number of its frames.
 
     Args:
-        path: of the file, with an ending of the codec; it replaces what is there.
-        images: [H, W, 3] uint8, RGB, all of one size; for h264 of even sides.
+        path: of a new file; .mkv is FFV1, without loss, and .mp4 is H.264.
+        images: [H, W, 3] uint8, RGB, all of one size; for H.264 of even sides.
         rate: frames a second.
-        codec: of CODECS.
 
     Raises:
-        ConfigError: PyAV is not installed, or the path has another ending.
+        ConfigError: PyAV is not installed, the path has another ending, or it exists.
         OSError: the file cannot be written.
     """
-    av, chosen = import_av(), CODECS[codec]
-    if path.suffix not in chosen.endings:
+    av, codec = import_av(), CODECS.get(path.suffix)
+    if codec is None:
         raise ConfigError(
-            f"{path}: expected a name that ends in {' or '.join(chosen.endings)}, for {codec}."
+            f"{path}: expected a name that ends in .mkv (without loss) or .mp4 (H.264)."
         )
+    if path.exists():
+        raise ConfigError(f"{path}: it exists; expected the name of a new file.")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: no such folder. Make it first.")
     part = path.with_name(f"{path.stem}.part{path.suffix}")
     try:
         with av.open(str(part), "w", options=_EXACT) as container:
-            count = _encode(av, container, images, Fraction(rate), chosen)
+            count = _encode(av, container, images, Fraction(rate), codec)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -48,9 +48,9 @@ def test_tracks_come_back_from_their_file(tmp_path: Path) -> None:
     written = Tracks({0: frame(3, 7, label=2), 4: frame(3, at=0.25, label=2)}, 6)
 
     write_tracks(path, written)
-    read = read_tracks(path, 6, has_labels=True)
+    read = read_tracks(path, 6)
 
-    assert (read.count, sorted(read.frames)) == (6, [0, 4])
+    assert (read.count, sorted(read.frames), read.has_labels) == (6, [0, 4], True)
     for number in range(6):
         for name in ("xyxy", "score", "label", "identity"):
             expected = getattr(written.at(number), name)
@@ -69,7 +69,7 @@ def test_confidence_zero_is_no_object_and_a_negative_one_is_none(tmp_path: Path)
 
     read = read_tracks(path)
 
-    assert read.count == 3
+    assert (read.count, read.has_labels) == (3, False)
     assert read.at(0).identity.tolist() == [2]
     assert read.at(0).xyxy.tolist() == [[1, 2, 4, 6]]
     assert [read.at(number).score.tolist() for number in (0, 1, 2)] == [[1], [], [0.5]]
@@ -124,6 +124,12 @@ def test_the_precision_of_boxes_falls_with_place_class_and_misses() -> None:
     assert precision(frame(0, 1, at=2), frame(0, 1, at=2)) == pytest.approx(0.4)
     assert precision(frame(0, 1), frame()) == pytest.approx(51 / 101)
     assert precision(frame(0, 1, label=1), frame(0, 1, label=1)) == pytest.approx(0)
+
+
+def test_a_truth_without_classes_takes_boxes_of_any() -> None:
+    truth = Tracks({0: frame(0, 1)}, 1, has_labels=False)
+
+    assert mean_average_precision([(truth, tracks(frame(0, 1, label=5)))]) == pytest.approx(1)
 
 
 def test_without_a_true_object_there_is_no_precision() -> None:

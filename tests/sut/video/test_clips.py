@@ -53,7 +53,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("av", reason="the package av is not installed")
     path = tmp_path_factory.mktemp("clip") / "scene.mkv"
     images = (SCENE.image(number) for number in range(SCENE.frames))
-    assert write_clip(path, images, 30, "ffv1") == SCENE.frames
+    assert write_clip(path, images, 30) == SCENE.frames
     return path
 
 
@@ -149,7 +149,7 @@ def test_max_perf_gives_each_object_of_the_clip_one_identity(clip: Path, interva
 
 def test_the_same_frames_make_the_same_file(tmp_path: Path, clip: Path) -> None:
     images = (SCENE.image(number) for number in range(SCENE.frames))
-    write_clip(tmp_path / "again.mkv", images, 30, "ffv1")
+    write_clip(tmp_path / "again.mkv", images, 30)
 
     assert (tmp_path / "again.mkv").read_bytes() == clip.read_bytes()
 
@@ -162,16 +162,26 @@ def test_a_clip_that_fails_leaves_no_file(tmp_path: Path) -> None:
         raise DataError("broken")
 
     with pytest.raises(DataError, match="broken"):
-        write_clip(tmp_path / "clip.mp4", broken(), 30, "h264")
-    with pytest.raises(ConfigError, match=r"a name that ends in .mp4 or .mkv, for h264"):
-        write_clip(tmp_path / "clip.avi", [], 30, "h264")
+        write_clip(tmp_path / "clip.mp4", broken(), 30)
+    with pytest.raises(ConfigError, match=r"a name that ends in .mkv"):
+        write_clip(tmp_path / "clip.avi", [], 30)
 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_clip_replaces_no_file(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="the package av is not installed")
+    (tmp_path / "clip.mp4").write_bytes(b"mine")
+
+    with pytest.raises(ConfigError, match="expected the name of a new file"):
+        write_clip(tmp_path / "clip.mp4", [SCENE.image(0)], 30)
+
+    assert (tmp_path / "clip.mp4").read_bytes() == b"mine"
+
+
 def test_a_film_is_filled_to_its_size(tmp_path: Path, clip: Path) -> None:
     images = list(islice(film(clip, 320, 240), 3))
-    write_clip(tmp_path / "clip.mp4", images, 30, "h264")
+    write_clip(tmp_path / "clip.mp4", images, 30)
 
     assert [image.shape for image in images] == [(240, 320, 3)] * 3
     assert [image.shape for image in decoded(tmp_path / "clip.mp4")] == [(240, 320, 3)] * 3

@@ -216,7 +216,11 @@ class Broken:
 def test_a_stream_that_breaks_or_stalls_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     path = write_pipeline(tmp_path, [detect()])
     stalls = threading.Event()
-    sources = [Broken(frames(walk(4))), Broken(frames(walk(3)), stalls), frames(walk(30))]
+    sources: list[Source] = [
+        Broken(frames(walk(4))),
+        Broken(frames(walk(3)), stalls),
+        frames(walk(30)),
+    ]
 
     ran = run(plans(path), sources, PlaySettings(stall_s=0.1))
     stalls.set()

@@ -10,7 +10,7 @@ import numpy as np
 from backends.onnxruntime import session as ort
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from onnx import ModelProto
 
@@ -25,13 +25,16 @@ _TYPES: Mapping[str, tuple[str, str, str]] = {
 }
 
 
-def gemm_flops_per_s(precision: str, threads: int, seconds: float = 0.15) -> float | None:
+def gemm_flops_per_s(
+    precision: str, threads: int, seconds: float = 0.15, sides: Sequence[int] = SIDES
+) -> float | None:
     """Return the best of some products of square matrices; None: it has no such kernel.
 
     Args:
         precision: "fp32" or "int8"; others it computes in fp32, between casts.
         threads: as many as the engine has.
-        seconds: to try for, with each of SIDES.
+        seconds: to try for, with each side.
+        sides: of the matrices.
     """
     types = _TYPES.get(precision)
     if types is None:
@@ -39,7 +42,7 @@ def gemm_flops_per_s(precision: str, threads: int, seconds: float = 0.15) -> flo
     runtime = ort.import_runtime()
     settings = ort.session_options(runtime, ort.Options(intra_op_threads=threads))
     best = 0.0
-    for side in SIDES:
+    for side in sides:
         content = _model(types, side).SerializeToString()
         session = runtime.InferenceSession(content, settings, providers=[ort.CPU])
         left = np.random.default_rng(0).integers(0, 100, (side, side)).astype(types[0])

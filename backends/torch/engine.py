@@ -210,6 +210,7 @@ class TorchKernel:
             "backend": "torch",
             "version": str(torch.__version__),
             "provider": "cuda" if self._on_gpu else "cpu",
+            **(_libraries(torch) if self._on_gpu else {}),
             "precision": model.precision,
             "model_form": model.form,
             "compiled": "no" if inductor is None else "inductor, frozen",
@@ -305,6 +306,11 @@ class TorchKernel:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         block = memoryview((ctypes.c_uint8 * size).from_address(address))
         return torch.frombuffer(block, dtype=getattr(torch, dtype)).reshape(shape)
+
+
+def _libraries(torch: ModuleType) -> dict[str, OptionValue]:
+    """Return the versions of what torch computes with: they alone may explain a difference."""
+    return {"cuda": str(torch.version.cuda), "cudnn": int(torch.backends.cudnn.version() or 0)}
 
 
 class _Block:

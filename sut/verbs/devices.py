@@ -14,6 +14,7 @@ import msgspec
 
 from sut.base.errors import EXIT_FAILED, EXIT_INVALID, EXIT_VALID, ConfigError
 from sut.base.files import held, make_folder, write_whole
+from sut.config.plan import resolve
 from sut.record.table import place
 from sut.report.roofline import roofline_svg
 from sut.sweep.devices import text
@@ -51,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_benchmark(what)
     add_options(what, "--model", "--data", "--system", "--backend")
     what.add_argument(
-        "--devices", metavar="cpu,0", help="devices to compare (default: the CPU and every GPU)"
+        "--devices",
+        metavar="cpu,0",
+        help="devices to compare (default: the system's, or the CPU and every GPU)",
     )
     what.add_argument(
         "--precision", default=AS_IS, metavar="P,Q",
@@ -92,8 +95,10 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     precisions = arguments.precision.split(",")
     check_precisions(precisions)
     batches = integers("--batches", arguments.batches)
-    names = arguments.devices.split(",") if arguments.devices else None
-    asked = as_arguments(argparse.Namespace(**{**vars(arguments), "devices": None}), "Offline")
+    asked = as_arguments(arguments, "Offline")
+    names = asked.devices
+    if names is None and asked.system is not None:
+        names = resolve(asked).harness.devices
     planner = Planner(asked, chosen(names, devices_here()), precisions, batches)
     points = planner.points()
     out = sys.stderr if arguments.json else sys.stdout
@@ -109,7 +114,8 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         make_folder(folder, "--out")
         with held(folder, "--out"):
             bench = Bench(folder, planner.workload, rule, arguments.accuracy_samples)
-            title = f"{benchmark} on {len({p.device.name for p in points})} devices"
+            count = len({point.device.name for point in points})
+            title = f"{benchmark} on {count} device{'s'[: count > 1]}"
             say(f"{title}: {len(points)} rows; everything is in {folder}")
             session = Session(folder, title, command, planner, bench, say)
             table = session.run(points, arguments.repeats)

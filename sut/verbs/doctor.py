@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backends.capability import PRECISIONS, gpu_support
 from data.benchmark import benchmark_names
 from sut.base import cgroup, environment
 from sut.base.errors import EXIT_FAILED, EXIT_VALID, ConfigError
@@ -238,6 +239,7 @@ def _gpu(gpu: Facts) -> list[Finding]:
         f"PCIe {link.max_generation}.0 x{link.width}" if link.width else "",
         f"NUMA node {gpu.numa_nodes[0]}" if gpu.numa_nodes else "",
         "" if gpu.ecc is None else f"ECC {'on' if gpu.ecc else 'off'}",
+        _tensor_cores(gpu),
     ]
     found = [Finding("ok", ", ".join(filter(None, parts))), *_profiling(gpu)]
     if gpu.ecc is False:
@@ -252,6 +254,15 @@ def _gpu(gpu: Facts) -> list[Finding]:
         for reason in held
     ]
     return found
+
+
+def _tensor_cores(gpu: Facts) -> str:
+    """Return the precisions that a GPU has tensor cores for; nothing for an unknown one."""
+    if gpu.compute_capability is None:
+        return ""
+    sm = int(gpu.compute_capability.replace(".", ""))
+    found = [p for p in PRECISIONS if gpu_support(sm, p).how == "tensor cores"]
+    return f"tensor cores for {' '.join(found)}" if found else "no tensor cores"
 
 
 def _profiling(gpu: Facts) -> list[Finding]:

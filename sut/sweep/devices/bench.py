@@ -19,6 +19,7 @@ from sut.sweep.devices.act import MODULE, Answered, Errand
 from sut.sweep.tries.attempt import TryRequest
 from sut.sweep.tries.group import Times, TryGroup
 from sut.sweep.tries.limit import MachineLimit
+from sut.telemetry.gpu_memory import is_gone
 from sut.telemetry.neighbours import Neighbours
 from sut.telemetry.recorder import Recorder
 
@@ -122,7 +123,7 @@ class Bench:
         neighbours = Neighbours()
         with (
             Recorder(point.backend, (point.device.name,), out) as recorder,
-            TryGroup([request], MachineLimit(), times) as group,
+            TryGroup([request], MachineLimit(), times, is_gone) as group,
         ):
             recorder.follow(group.pids)
             group.start()

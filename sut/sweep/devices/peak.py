@@ -57,17 +57,22 @@ class Reply(msgspec.Struct, frozen=True):
     bytes_per_s: float
 
 
-def roofs_of(device: Device, threads: int | None = None) -> Mapping[str, Roof]:
+def roofs_of(
+    device: Device, threads: int | None = None, *, has_torch: bool | None = None
+) -> Mapping[str, Roof]:
     """Return the roof of a device by precision, measured if nothing is published; empty: unknown.
 
     Args:
         device: a CPU or a GPU.
         threads: of the engines on a CPU; None: one a physical core.
+        has_torch: it can measure a GPU; None: if it is installed.
     """
     peak = None if device.is_cpu else published(device.product)
     if peak is not None:
         return {p: Roof(f, peak.bytes_per_s, peak.source) for p, f in peak.flops_per_s.items()}
-    if not device.is_cpu and find_spec("torch") is None:
+    if has_torch is None:
+        has_torch = find_spec("torch") is not None
+    if not (device.is_cpu or has_torch):
         return {}
     asked = Request(device.name, threads or physical_cores())
     try:

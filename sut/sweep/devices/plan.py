@@ -60,7 +60,7 @@ class Point:
 
 def devices_here() -> list[Device]:
     """Return the CPU and every GPU that NVML shows, in the order of their numbers."""
-    return [this_cpu(), *map(_gpu, nvml.all_facts()[0])]
+    return [this_cpu(), *map(gpu_device, nvml.all_facts()[0])]
 
 
 def this_cpu() -> Device:
@@ -78,7 +78,8 @@ def this_cpu() -> Device:
     )
 
 
-def _gpu(found: Facts) -> Device:
+def gpu_device(found: Facts) -> Device:
+    """Return a GPU that NVML shows."""
     sm = found.compute_capability
     facts = {
         "driver": found.driver,
@@ -103,7 +104,7 @@ def _mhz(value: int | None) -> str | None:
 
 
 def chosen(names: Sequence[str] | None, here: Sequence[Device]) -> list[Device]:
-    """Return the devices that the user named, or all; one that nobody knows has no facts.
+    """Return the devices of these names, or all; one that nobody knows has no facts.
 
     Raises:
         ConfigError: a device is named twice, or is a GPU that is not there.

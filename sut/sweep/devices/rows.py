@@ -6,7 +6,6 @@ Pure, but for reading the graph of a model.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median, stdev
@@ -17,23 +16,22 @@ from msgspec import structs
 from data.tasks import judge_of_records
 from sut.base.errors import SutError
 from sut.models.graph_cost import cost_of
-from sut.models.operator_costs import Call, multiply_adds
 from sut.record.table import Row
 from sut.sweep.devices.delta import delta
+from sut.sweep.devices.proof import ran_in, shares
 from sut.sweep.devices.roofline import Roof, achieved, bound_by, fixed_part_s
 from sut.telemetry.neighbours import disturbance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from backends.layers import Layer
     from data.preprocess import SampleSet
     from data.tasks.base import Postprocess
     from sut.models.graph_cost import GraphCost
     from sut.sweep.devices.act import Answered
     from sut.sweep.devices.bench import Once
     from sut.sweep.devices.plan import Point
-    from sut.sweep.devices.timing import Median
+    from sut.sweep.devices.timing import Median, Timed
 
 NS_PER_S = 1e9
 COMPUTE, LATENCY = "compute", "latency"
@@ -131,9 +129,11 @@ def _row(one: Measured, reference: Reference | None) -> Row:
     labels = {"backend": point.backend}
     if point.way.label:
         labels["support"] = point.way.label
-    share, figures = _precision(one, once, answered)
-    if share:
-        labels["ran in"] = share
+    figures: dict[str, float] = {}
+    if not answered.layers_problem:
+        of_node = {} if one.cost is None else one.cost.macs_by_node
+        words, figures = shares(point.way.precision, once.facts, answered.layers, of_node)
+        labels |= {"ran in": words} if words else {}
     if unsteady := [text for _, a in good for text in a.timed.doubts]:
         labels["not steady"] = unsteady[0]
     return Row(
@@ -144,7 +144,7 @@ def _row(one: Measured, reference: Reference | None) -> Row:
             **figures,
             **_accuracy(once, answered, reference),
         },
-        windows=answered.timed.windows,
+        windows=_middle([a.timed for _, a in good]).windows,
         marks=tuple(_marks(one)),
         simulated=once.facts.get("simulated") == "True",
         folder=once.folder,
@@ -186,6 +186,11 @@ def _times(good: Sequence[tuple[Once, Answered]]) -> dict[str, float]:
     return found
 
 
+def _middle(timed: Sequence[Timed]) -> Timed:
+    """Return the repeat whose throughput is the median, or the one below it."""
+    return sorted(timed, key=lambda one: one.samples_per_s)[(len(timed) - 1) // 2]
+
+
 def _others(cores: Sequence[float | None]) -> dict[str, float]:
     known = [value for value in cores if value is not None]
     return {"others_cores": max(known)} if known else {}
@@ -223,50 +228,6 @@ def _energy(good: Sequence[tuple[Once, Answered]]) -> dict[str, float]:
             "energy_above_idle_j_per_sample": seen.energy_per_sample_above_idle_j,
         }
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _precision(measured: Measured, once: Once, answered: Answered) -> tuple[str, dict[str, float]]:
-    """Return in what it really ran, in words, and the shares of the precision asked for."""
-    asked, layers = measured.point.way.precision, answered.layers
-    if once.facts.get("simulated") == "True":
-        return "", {}
-    if layers is None:  # the library computes in the types of the tensors
-        ran = once.facts.get("precision", "")
-        ran = asked if (ran, asked) == ("fp32", "tf32") else ran
-        share = float(ran == asked)
-        return f"{ran}, by the types of its tensors", {"layers_share": share, "flops_share": share}
-    if not layers:
-        return "not known: its library shows no layers", {}
-    counts = Counter(layer.precision for layer in layers)
-    words = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    if asked == "tf32" and set(counts) <= {"fp32", "tf32"}:
-        return f"{words}; tf32 is allowed, and no library shows where it is used", {}
-    found = {"layers_share": counts[asked] / len(layers)}
-    of_node = {} if measured.cost is None else measured.cost.macs_by_node
-    if (share_of := macs_by_precision(layers, of_node)) is not None:
-        found["flops_share"] = share_of[asked] / share_of.total()
-    return words, found
-
-
-def macs_by_precision(layers: Sequence[Layer], of_node: Mapping[str, int]) -> Counter[str] | None:
-    """Return the multiply-adds of layers by precision; None if those of one are not known.
-
-    Args:
-        layers: as the library tells them.
-        of_node: multiply-adds by the name of the ONNX node, for a layer that names its nodes.
-    """
-    found: Counter[str] = Counter()
-    for layer in layers:
-        macs = sum(of_node.get(node, 0) for node in layer.nodes)
-        if not macs and layer.outputs:
-            try:
-                macs = multiply_adds(Call(layer.op, layer.inputs, layer.outputs))
-            except IndexError:  # a shape that the library did not tell
-                macs = 0
-        if not macs:
-            return None
-        found[layer.precision] += macs
-    return found
 
 
 def _accuracy(once: Once, answered: Answered, reference: Reference | None) -> dict[str, float]:
@@ -326,12 +287,3 @@ def _with_roof(row: Row, cost: GraphCost, roofs: Mapping[str, Roof], fixed_s: fl
     if figures.get("roof_share", 0.0) > _ABOVE:
         marks = (*marks, "faster than the device's peak: the peak was measured on a busy machine")
     return structs.replace(row, figures=figures, labels=labels, marks=marks)
-
-
-def ran_in(row: Row) -> str:
-    """Return the precision of most of a row's layers; the one asked for where nobody can tell."""
-    asked = str(row.point["precision"])
-    if row.figures.get("layers_share", 1.0) >= _HALF:
-        return asked
-    words = row.labels.get("ran in", "").replace(",", " ").split()
-    return next((word for word in words if word != asked and not word.isdecimal()), asked)

@@ -191,7 +191,10 @@ def _is_reference(point: Point) -> bool:
 
 
 # What an engine says of itself that may explain a difference between two devices.
-_FACTS = ("provider", "version", "cuda_driver", "compiled", "intra_op_threads", "profiles")
+_FACTS = (
+    "provider", "version", "cuda", "cudnn", "cuda_driver", "compiled", "intra_op_threads",
+    "profiles",
+)  # fmt: skip
 
 
 def engine_facts(once: Once) -> dict[str, str]:

@@ -17,8 +17,9 @@ from sut.sweep.devices import text
 from sut.sweep.devices.act import Answered
 from sut.sweep.devices.bench import Once
 from sut.sweep.devices.plan import Point
+from sut.sweep.devices.proof import macs_by_precision
 from sut.sweep.devices.roofline import Roof
-from sut.sweep.devices.rows import Measured, Reference, macs_by_precision, rows_of, together
+from sut.sweep.devices.rows import Measured, Reference, rows_of, together
 from sut.sweep.devices.timing import Median, Timed
 from sut.sweep.devices.ways import Device, Way
 
@@ -79,6 +80,19 @@ def test_three_repeats_say_how_far_repeats_differ() -> None:
     assert together(narrow[:2]) == pytest.approx((9.5, 9.4, 9.6), rel=1e-3)
 
 
+def test_the_windows_of_a_row_are_those_of_its_middle_repeat() -> None:
+    tries = [once(ms) for ms in (10.0, 30.0, 20.0)]
+    for k, one in enumerate(tries):
+        assert one.answered is not None
+        middle = replace(one.answered.timed, samples_per_s=float(k), windows=(float(k),))
+        tries[k] = replace(one, answered=replace(one.answered, timed=middle))
+    (row,) = rows_of([Measured(point(), tries)], lambda p: {}, None)
+
+    assert row.windows == (1.0,)
+    assert row.figures["samples_per_s"] == 1.0
+    assert row.figures["compute_p50_ns"] == 20e6
+
+
 def test_a_row_has_the_precision_in_which_it_really_ran() -> None:
     conv = Layer("a", "Conv", "fp32", ((1, 4, 5, 5), (6, 4, 1, 1)), ((1, 6, 5, 5),))
     quantized = Layer("b", "QLinearConv", "int8", ((), (), (), (6, 4, 1, 1)), ((1, 6, 10, 5),))
@@ -114,18 +128,31 @@ def test_fp16_that_ran_in_fp32_is_under_the_roof_of_fp32() -> None:
 
 def test_tf32_claims_no_share_and_other_libraries_tell_by_types() -> None:
     plain = [Layer("a", "conv", "fp32")]
-    tf32, torch = rows_of(
+    *tf32, torch = rows_of(
         [
             Measured(point("tf32"), [once(layers=plain)]),
+            Measured(point("tf32"), [once(precision="fp32")]),
             Measured(point("bf16"), [once(precision="bf16")]),
         ],
         lambda p: {},
         None,
     )
 
-    assert "flops_share" not in tf32.figures
-    assert "tf32 is allowed" in tf32.labels["ran in"]
+    for row in tf32:
+        assert "flops_share" not in row.figures
+        assert "tf32 is allowed" in row.labels["ran in"]
     assert torch.figures["flops_share"] == 1.0
+
+
+def test_layers_that_could_not_be_asked_for_prove_nothing() -> None:
+    found = once(precision="fp16")
+    assert found.answered is not None
+    unknown = replace(found, answered=replace(found.answered, layers_problem="no profile"))
+    (row,) = rows_of([Measured(point("fp16"), [unknown])], lambda p: {}, None)
+
+    assert "layers_share" not in row.figures
+    assert "ran in" not in row.labels
+    assert row.marks == ("no profile",)
 
 
 def test_a_row_has_its_accuracy_and_its_difference() -> None:

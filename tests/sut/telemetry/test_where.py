@@ -112,7 +112,17 @@ def test_the_doctor_says_what_a_gpu_is_in_one_line() -> None:
     line = str(finding)
     assert line.startswith("ok     GPU 0: Tesla T4, ")
     assert "\n" not in line
-    for fact in ("7.5", "15.0 GiB", "535.1", "70 W", "40 C", "1590 MHz", "3.0 x16", "ECC on"):
+    for fact in (
+        "7.5",
+        "15.0 GiB",
+        "535.1",
+        "70 W",
+        "40 C",
+        "1590 MHz",
+        "3.0 x16",
+        "ECC on",
+        "cores for fp16 int8",
+    ):
         assert fact in line
 
 

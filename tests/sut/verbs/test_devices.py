@@ -72,6 +72,15 @@ def test_what_is_known_before_is_listed_without_a_run(own_yaml: Path) -> None:
     assert "refused: there is no device 7 here" in lines[-1]
 
 
+def test_a_system_brings_its_devices() -> None:
+    what = ("--system", "r740_4xt4", "--batches", "8", "--dry-run")
+    done = run_here("devices", "-b", "resnet50", *what)
+
+    assert done.code == EXIT_VALID
+    assert [line.split(",")[0] for line in done.out.splitlines()] == [f"device {k}" for k in "0123"]
+    assert ": simulated on" in done.out
+
+
 @pytest.mark.parametrize(
     ("words", "fragment"),
     [

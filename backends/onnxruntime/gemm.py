@@ -26,7 +26,7 @@ _TYPES: Mapping[str, tuple[str, str, str]] = {
 
 
 def gemm_flops_per_s(
-    precision: str, threads: int, seconds: float = 0.15, sides: Sequence[int] = SIDES
+    precision: str, threads: int, seconds: float = 0.1, sides: Sequence[int] = SIDES
 ) -> float | None:
     """Return the best of some products of square matrices; None: it has no such kernel.
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Of one thread's block: far above any cache.
 COPY_BYTES = 64 << 20
-COPIES = 10
+COPIES = 6
 MEASURED_CPU = (
     "measured: products of matrices in ONNX Runtime, and a copy in memory, {threads} thread(s)"
 )

@@ -158,6 +158,7 @@ lock: ## Renew requirements/ from pyproject.toml; use the oldest supported Pytho
 	@$(RELOCK) --no-deps --target $(LOCK)/assets --group assets && $(call freeze,assets,--path $(LOCK)/assets)
 	@$(RELOCK) --no-deps --target $(LOCK)/clients --group clients && $(call freeze,clients,--path $(LOCK)/clients)
 	@$(RELOCK) --no-deps --target $(LOCK)/detect --group detect && $(call freeze,detect,--path $(LOCK)/detect)
+	@$(RELOCK) --no-deps --target $(LOCK)/video --group video && $(call freeze,video,--path $(LOCK)/video)
 	@rm -rf $(LOCK)
 
 check-corpus: $(DEV) ## Run sut check over published results, a checkout in RESULTS=DIR

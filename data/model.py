@@ -36,6 +36,9 @@ CONVERTERS: Mapping[str, tuple[str, str]] = {
     "efficientnet-lite2": ("data.convert.efficientnet_lite", "lite2"),
     "nanodet": ("data.convert.tfjs", "nanodet"),
     "centernet": ("data.convert.tfjs", "centernet"),
+    "blazeface": ("data.convert.blazeface", "back"),
+    "ssdlite-person": ("data.convert.ssdlite", "person"),
+    "keras-face-mask": ("data.convert.keras", "face-mask"),
 }
 # Each network: the module that makes it with random weights.
 MAKERS: Mapping[str, str] = {

@@ -83,21 +83,22 @@ def write_onnx(model: TfjsModel, target: Path, outputs: Sequence[Output]) -> Non
             graph.add("Identity", output.name, names)
         else:
             graph.add("Concat", output.name, names, axis=1)
-    made = _with_header(graph, outputs)
-    onnx.checker.check_model(made, full_check=True)
-    target.write_bytes(made.SerializeToString(deterministic=True))
+    save(graph, {output.name: output.shape for output in outputs}, target)
 
 
-def _with_header(graph: Graph, outputs: Sequence[Output]) -> onnx.ModelProto:
+def save(graph: Graph, outputs: Mapping[str, Sequence[int]], target: Path) -> None:
+    """Check a graph and write it to `target`; `outputs` are shapes by name, without batch axis."""
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, [size or "N" for size in shape])
         for name, shape in graph.inputs.items()
     ]
     answers = [
-        helper.make_tensor_value_info(output.name, TensorProto.FLOAT, ["N", *output.shape])
-        for output in outputs
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape])
+        for name, shape in outputs.items()
     ]
     constants = [numpy_helper.from_array(array, name) for name, array in graph.constants.items()]
     made = helper.make_graph(graph.nodes, "tfjs", inputs, answers, constants)
     opset = helper.make_opsetid("", OPSET)
-    return helper.make_model(made, opset_imports=[opset], ir_version=_IR_VERSION)
+    model = helper.make_model(made, opset_imports=[opset], ir_version=_IR_VERSION)
+    onnx.checker.check_model(model, full_check=True)
+    target.write_bytes(model.SerializeToString(deterministic=True))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sut.base import environment
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
-from sut.base.process import prefer_short_pauses
+from sut.base.process import before_others, prefer_short_pauses
 from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RunFolder
 from sut.verbs import video_options as options
 from sut.verbs.options import out_folder
@@ -100,6 +100,7 @@ def run_in(
     clips = clips_of(request.sources)
     truths = read_truths(arguments.truth, clips, request.tracker) if arguments.truth else None
     rate = request.rate or first_rate(clips, request.decoding)  # names a bad clip before models
+    before_others()
     prefer_short_pauses()
     folder.write_yaml(CONFIG_FILE, configuration(request, command))
     with recorder_of(request.plans, folder.path) as recorder, Stages(request.plans) as stages:

@@ -60,4 +60,4 @@ def test_a_wrong_pipeline_is_refused(tmp_path: Path, case: str) -> None:
 
 def test_an_unknown_pipeline_names_those_there_are() -> None:
     with pytest.raises(ConfigError, match="does not exist; expected one of"):
-        load_pipeline("people")
+        load_pipeline("persons")

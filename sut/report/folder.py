@@ -1,4 +1,4 @@
-"""What lies in a folder: a run, runs of several scenarios, a table, a study, a tuning; read whole.
+"""What lies in a folder: runs, a table, a study, a tuning, a search for what fits; read whole.
 
 Knows file names, no pages.
 """
@@ -30,6 +30,7 @@ from sut.record.run_folder import (
 from sut.record.study import STUDY_FILE
 from sut.record.table import TABLE_FILE
 from sut.report import tuning_story
+from sut.sweep.fit.result import FIT_FILE, read_fit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from sut.record.table import Table
     from sut.record.trace import Trace
     from sut.report.tuning_story import Story
+    from sut.sweep.fit.result import FitResult
 
 PERFORMANCE = "performance"
 
@@ -103,7 +105,15 @@ class Tuning:
     story: Story
 
 
-Found = Run | Runs | Sweep | Study | Tuning
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The folder of a search for what fits."""
+
+    folder: Path
+    result: FitResult
+
+
+Found = Run | Runs | Sweep | Study | Tuning | Fit
 
 
 def read(folder: Path) -> Found | None:
@@ -123,6 +133,8 @@ def read(folder: Path) -> Found | None:
         return Study(folder, record, tuple(_sweep(folder / inner) for inner in record.tables))
     if (path := folder / tuning_story.DATA_FILE).is_file():
         return Tuning(folder, tuning_story.read(path))
+    if (path := folder / FIT_FILE).is_file():
+        return Fit(folder, read_fit(_bytes(path), str(path)))
     if (folder / SUMMARY_FILE).is_file():
         return _run(folder)
     inner = sorted(path for path in folder.iterdir() if (path / SUMMARY_FILE).is_file())

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from sut.base.errors import EXIT_VALID, ConfigError
 from sut.base.files import not_writable, write_whole
 from sut.record.submitted import Submission
+from sut.report import fit, page, run, study, sweep, tree, tuning
 from sut.report import folder as folders
-from sut.report import page, run, study, sweep, tree, tuning
-from sut.report.folder import Run, Runs, Study, Sweep, Tuning
+from sut.report.folder import Fit, Run, Runs, Study, Sweep, Tuning
 from sut.report.section import assemble
 from sut.submission.overview import is_tree, overview
 
@@ -32,6 +32,7 @@ EXAMPLES = """examples:
 PAGE = "report.html"
 _KINDS = (
     "table.json (sut sweep, sut import), study.json (sut sweep --plan), report.json (sut tune), "
+    "fit.json (sut fit), "
     "summary.json (sut run), folders with summary.json (several scenarios), or closed/, open/ (a "
     "submission)"
 )
@@ -109,7 +110,7 @@ def _sections(found: Found | Submission, draw: Callable[[Sweep], Section]) -> li
         case Tuning():
             return [tuning.section(found.story)]
         case _:
-            return [tree.section(found)]
+            return [fit.section(found) if isinstance(found, Fit) else tree.section(found)]
 
 
 def _out(out: Path | None, given: Sequence[Path], found: Sequence[Found | Submission]) -> Path:

@@ -56,12 +56,16 @@ def as_markdown(result: FitResult) -> str:
 
 def as_table(rows: Sequence[FitRow]) -> str:
     """Return the rows as a table of Markdown, which is also plain text."""
+    return markdown(*columns(rows))
+
+
+def columns(rows: Sequence[FitRow]) -> tuple[list[str], list[list[str]]]:
+    """Return titles and cells for people; a column without any value is left out."""
     axes = _axes(rows)
     cells = [[*(str(row.point.get(axis, "")) for axis in axes), *_cells(row)] for row in rows]
     titles = [*axes, *_TITLES]
-    # A column without any value says nothing.
     kept = [k for k in range(len(titles)) if any(row[k] for row in cells)]
-    return markdown([titles[k] for k in kept], [[row[k] for k in kept] for row in cells])
+    return [titles[k] for k in kept], [[row[k] for k in kept] for row in cells]
 
 
 def _cells(row: FitRow) -> list[str]:

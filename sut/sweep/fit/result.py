@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sut.base.errors import DataError
 from sut.sweep.fit.memory_model import MemoryModel, MemoryPoint, MemorySizes
 
 if TYPE_CHECKING:
@@ -113,6 +114,27 @@ class FitResult(msgspec.Struct, frozen=True, kw_only=True):
 def encode(result: FitResult) -> bytes:
     """Return fit.json."""
     return msgspec.json.format(msgspec.json.encode(result)) + b"\n"
+
+
+def read_fit(text: bytes, where: str) -> FitResult:
+    """Return the result in a fit.json.
+
+    Args:
+        text: of the file.
+        where: the file, for messages.
+
+    Raises:
+        DataError: it is no such file, or of a newer program.
+    """
+    try:
+        result = msgspec.json.decode(text, type=FitResult)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{where}: {error}; expected what `sut fit` wrote.") from error
+    if result.schema > SCHEMA:
+        raise DataError(
+            f"{where}: schema {result.schema}; this program knows up to {SCHEMA}. Update it."
+        )
+    return result
 
 
 def with_model(row: FitRow, model: MemoryModel | None) -> FitRow:

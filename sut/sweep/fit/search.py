@@ -52,18 +52,25 @@ class Search:
         self._aim = aim
         self._model = model
         self._in_bracket = 0
-        self.fits = 0  # the largest batch that fits
+        self._fitting = {0}
         self.fails: int | None = None  # the smallest that does not
         self.refused: str | None = None  # why the model says that a batch is not worth a try
 
+    @property
+    def fits(self) -> int:
+        """The largest batch that fits; 0: none."""
+        return max(self._fitting)
+
     def tell(self, batch: int, *, fits: bool) -> None:
-        """Take what became of a batch."""
+        """Take what became of a batch. One that fitted, and then did not, does not fit."""
         if fits:
-            self.fits = max(self.fits, batch)
+            self._fitting.add(batch)
             # Memory is not quite monotonous: what fits is worth more than what does not.
             if self.fails is not None and self.fails <= self.fits:
                 self.fails = None
-        elif batch > self.fits:
+            return
+        self._fitting.discard(batch)
+        if batch > self.fits:
             self.fails = batch if self.fails is None else min(self.fails, batch)
 
     def next(self) -> int | None:

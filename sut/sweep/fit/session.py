@@ -92,7 +92,7 @@ class FitSession:
                 self._memory.limit_bytes = msgspec.convert(entry["limit_bytes"], int)
                 continue
             tried = msgspec.convert(entry, Tried)
-            self._tried[_key(tried.point, tried.batch, tried.reserve)] = tried
+            self._tried[_key(tried)] = tried
         if self._tried:
             self._say(f"{len(self._tried)} tries are known from before")
         elif self._memory.limit_bytes is not None:
@@ -156,31 +156,39 @@ class FitSession:
         )
         search = Search(aim, lambda: self._model(target))
         for tried in self._of(target):
+            if tried.reserve == reserve and tried.fits:
+                search.tell(tried.batch, fits=True)
+        for tried in self._of(target):  # last: what fits only at times does not fit
             if tried.reserve <= reserve and not tried.fits and tried.kind in _SETTLED:
                 search.tell(tried.batch, fits=False)  # with less memory it fails all the more
-            elif tried.reserve == reserve and tried.fits:
-                search.tell(tried.batch, fits=True)
-        while (batch := search.next()) is not None:
-            tried = self._made(target, batch, reserve)
+        while (batch := search.next() or self._unconfirmed(target, search, reserve)) is not None:
+            tried = self._made(target, batch, reserve, again=batch == search.fits)
             search.tell(batch, fits=tried.fits)
             if not search.fits and tried.kind not in FULL and not tried.fits:
                 break  # not even a small batch runs, and not for lack of memory
         return search
+
+    def _unconfirmed(self, target: Target, search: Search, reserve: float) -> int | None:
+        """Return the answer if it fitted once; None: it is confirmed, or nothing fits."""
+        confirmed = any(
+            tried.again and tried.batch == search.fits for tried in self._of(target, reserve)
+        )
+        return None if confirmed or not search.fits else search.fits
 
     @property
     def _limit_bytes(self) -> float:
         limit = self._memory.limit_bytes
         return float("inf") if limit is None else limit
 
-    def _made(self, target: Target, batch: int, reserve: float) -> Tried:
+    def _made(self, target: Target, batch: int, reserve: float, *, again: bool) -> Tried:
         """Try a batch, and keep what came of it.
 
         Raises:
             DeviceVanished: the device is gone.
         """
-        tried = self._try(target, batch, reserve)
+        tried = msgspec.structs.replace(self._try(target, batch, reserve), again=again)
         self._journal.append(msgspec.to_builtins(tried))
-        self._tried[_key(tried.point, batch, reserve)] = tried
+        self._tried[_key(tried)] = tried
         self._say(f"  {told_try(tried)}")
         if tried.kind is Kind.VANISHED:
             raise DeviceVanished(f"the device vanished: {tried.message}")
@@ -255,7 +263,7 @@ class FitSession:
 def told_try(tried: Tried) -> str:
     """Return a try in one line."""
     reserve = f" with {tried.reserve:.0%} left free" if tried.reserve else ""
-    what = f"batch {tried.batch}{reserve}"
+    what = f"batch {tried.batch}{reserve}{' again' if tried.again else ''}"
     if not tried.fits:
         return f"{what}: {tried.kind}: {tried.message} [{tried.seconds:.1f} s]"
     needed = (tried.needed_bytes or 0) / 1e6
@@ -291,5 +299,5 @@ def _without_processes(point: Mapping[str, Value]) -> dict[str, Value]:
     return {axis: value for axis, value in point.items() if axis != INSTANCES}
 
 
-def _key(point: Mapping[str, Value], batch: int, reserve: float) -> str:
-    return json.dumps([point, batch, reserve], sort_keys=True)
+def _key(tried: Tried) -> str:
+    return json.dumps([tried.point, tried.batch, tried.reserve, tried.again], sort_keys=True)

@@ -64,6 +64,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
         point: see Target.
         batch: of each process.
         reserve: share of the limit that was left free.
+        again: the batch fitted before, and this try confirms it.
         kind: see Kind.
         message: one line; empty if it fits.
         needed_bytes: what the processes took together; None if it does not fit.
@@ -76,6 +77,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     point: dict[str, str | int | float]
     batch: int
     reserve: float
+    again: bool = False
     kind: Kind
     message: str = ""
     needed_bytes: int | None = None

@@ -124,3 +124,12 @@ def test_with_a_model_the_first_try_is_where_the_edge_should_be() -> None:
         search.tell(batch, fits=memory.needs(batch) <= memory.limit)
     assert memory.edge() * 0.98 <= search.fits <= memory.edge()
     assert len(memory.tried) <= 4
+
+
+def test_what_fitted_and_then_did_not_does_not_fit() -> None:
+    search = Search(Aim(1, lambda: MB), lambda: None)
+    for batch in (1, 2, 4, 7):
+        search.tell(batch, fits=True)
+    search.tell(8, fits=False)
+    search.tell(7, fits=False)
+    assert (search.fits, search.fails) == (4, 7)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from backends.base import TensorSpec
@@ -51,6 +52,19 @@ def target(processes: int = 1, **point: str) -> Target:
     return Target({**point, "instances": processes}, WORKLOAD, harness, 20 * MB)
 
 
+class Unsteady:
+    """A machine on which one batch fits only the first time."""
+
+    def __init__(self, batch: int) -> None:
+        self._machine, self._batch = Machine(), batch
+
+    def __call__(self, target: Target, batch: int, reserve: float) -> Tried:
+        tried = self._machine(target, batch, reserve)
+        if batch == self._batch and [b for _, b, _ in self._machine.tried].count(batch) > 1:
+            return msgspec.structs.replace(tried, kind=Kind.OVER_LIMIT, needed_bytes=None)
+        return tried
+
+
 class Machine:
     """A machine whose memory is known; some batches do something else than fit or not."""
 
@@ -93,7 +107,7 @@ def edge(processes: int = 1, reserve: float = 0.0) -> int:
     return int((LIMIT * (1 - reserve) / processes - EACH) // SAMPLE)
 
 
-def session(folder: Path, machine: Machine, wanted: Wanted | None = None) -> FitSession:
+def session(folder: Path, machine: Machine | Unsteady, wanted: Wanted | None = None) -> FitSession:
     folder.mkdir(exist_ok=True)
     made = FitSession(
         JournalFile(folder, {"benchmark": "x"}, "search"),
@@ -107,7 +121,7 @@ def session(folder: Path, machine: Machine, wanted: Wanted | None = None) -> Fit
 
 
 def rows(
-    folder: Path, machine: Machine, *targets: Target, wanted: Wanted | None = None
+    folder: Path, machine: Machine | Unsteady, *targets: Target, wanted: Wanted | None = None
 ) -> list[FitRow]:
     return session(folder, machine, wanted).run(targets, lambda found: None)
 
@@ -233,3 +247,13 @@ def test_the_journal_of_another_command_is_refused(tmp_path: Path) -> None:
     other = JournalFile(tmp_path, {"benchmark": "y"}, "search")
     with pytest.raises(ConfigError, match="another benchmark"):
         FitSession(other, HostMemory(LIMIT), Machine(), Wanted(), print).open()
+
+
+def test_the_answer_is_tried_twice_and_what_fits_only_at_times_does_not_fit(tmp_path: Path) -> None:
+    machine = Machine()
+    rows(tmp_path / "steady", machine, target())
+    assert [batch for _, batch, _ in machine.tried].count(edge()) == 2
+    [row] = rows(tmp_path / "unsteady", Unsteady(edge()), target())
+    assert (row.largest_batch, row.fails_at) == (edge() - 1, edge())
+    [again] = rows(tmp_path / "unsteady", Machine(), target())
+    assert again.largest_batch == edge() - 1

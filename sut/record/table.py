@@ -70,7 +70,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         title: a line for people.
         source: "sut sweep", or the tool whose file was imported, such as "perf_analyzer".
         load: "offline", "closed", "poisson", "constant", "replay"; "open": an imported rate of
-            unknown distribution; "loadgen": an axis names LoadGen's scenario.
+            unknown distribution; "loadgen": an axis names LoadGen's scenario; "free", "live": the
+            pace of a video.
         configuration: the block above the table, never empty: {"Backend": "torch"}.
         identity: hashes by what they identify ("model", "data", "clip"): tables whose hashes differ
             are not compared. Absent: unknown.

@@ -20,8 +20,15 @@ if TYPE_CHECKING:
     from sut.report.compare_sources import Measured
 
 Better = Literal["higher", "lower"]
-_HIGHER = ("samples_per_s", "requests_per_s", "tokens_per_s", "streams", "accuracy")
-_LOWER = ("energy_", "power_w", "memory_bytes", "late_share", "unanswered")
+_HIGHER = (
+    "samples_per_s", "requests_per_s", "tokens_per_s", "streams", "accuracy",
+    "fps_per_stream_mean", "fps_per_stream_worst", "fps_per_stream_p5",
+    "hota", "idf1", "mota", "map",
+)  # fmt: skip
+_LOWER = (
+    "energy_", "power_w", "memory_bytes", "late_share", "unanswered", "dropped", "cpu_cores",
+)  # fmt: skip
+_OBJECTS, _ALIKE = "objects_per_frame", 0.05  # share by which they may differ
 # Names in a configuration that say what was measured, where no hash is known.
 _NAMES = {"Benchmark": "benchmark", "Model": "model", "Dataset": "data"}
 # What trees of v0.5 call three of them (v0.5/tools/submission/submission-checker.py).
@@ -126,7 +133,7 @@ def compare(
             *differences([_settings(m.table) for m in a], [_settings(m.table) for m in b]),
             *commands([m.table for m in a], [m.table for m in b]),
         ],
-        warnings=[*warnings, *_doubts("A", a), *_doubts("B", b)],
+        warnings=[*warnings, *_contents(common, every), *_doubts("A", a), *_doubts("B", b)],
         cells=cells,
         ratios=found,
         only_a=[place(row.point) for key, row in have_a.items() if key not in tried_b],
@@ -267,6 +274,18 @@ def _same(what: str, sides: Sequence[Sequence[str]]) -> None:
 
 def _settings(table: Table) -> dict[str, str]:
     return {name: text for name, text in table.configuration.items() if name not in _NAMES}
+
+
+def _contents(common: Sequence[Key], every: Sequence[Mapping[Key, Row]]) -> Iterator[str]:
+    """Yield where clips held other numbers of objects: the later stages had other work."""
+    for key in common:
+        found = [rows[key].figures.get(_OBJECTS) for rows in every]
+        known = [objects for objects in found if objects is not None]
+        if known and max(known) - min(known) > _ALIKE * max(known):
+            yield (
+                f"{place(every[0][key].point)}: {min(known):.3g} and {max(known):.3g} objects a "
+                "frame: the later stages had other work."
+            )
 
 
 def _doubts(side: str, measured: Sequence[Measured]) -> Iterator[str]:

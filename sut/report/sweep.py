@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from sut.record.table import place
-from sut.report import concurrency_charts, environment, page, sweep_charts, sweep_rows
+from sut.report import concurrency_charts, environment, page, sweep_charts, sweep_rows, video_charts
 from sut.report.roofline import roofline
 from sut.report.section import Overview, Section
 from sut.report.sweep_charts import pictures
@@ -66,6 +66,7 @@ def section(sweep: Sweep, budgets_ms: Sequence[float], *, are_asked: bool) -> Se
         ("", page.lead(_lead(table, knees if len(settings) == 1 else []))),
         ("", page.code(table.command)),
         *_of_devices(whole),
+        *video_charts.blocks(whole),
         ("Configuration", page.facts([(k, v, "") for k, v in table.configuration.items()])),
         ("Best point within each budget of p99", _budgets(shown)),
         ("", page.paragraph(_LEFT_OUT) if shown and not are_asked else ""),

@@ -65,6 +65,17 @@ COLUMNS = {
     "migrations": Column("migrations"),
     "intrusion": Column("intrusion", form=".1%"),
     "accuracy": Column("accuracy", form=".2%"),
+    "fps_per_stream_mean": Column("FPS a stream", form=",.2f"),
+    "fps_per_stream_worst": Column("slowest", form=",.2f"),
+    "fps_per_stream_p5": Column("p5", form=",.2f"),
+    "dropped": Column("dropped", form=",.0f"),
+    "cpu_cores": Column("CPU cores", form=",.2f"),
+    "energy_j_per_frame": Column("J/frame"),
+    "objects_per_frame": Column("objects/frame", form=",.2f"),
+    "hota": Column("HOTA", form=".4f"),
+    "idf1": Column("IDF1", form=".4f"),
+    "mota": Column("MOTA", form=".4f"),
+    "map": Column("mAP", form=".4f"),
 }
 
 

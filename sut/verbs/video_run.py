@@ -7,10 +7,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from sut.base import environment
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
 from sut.base.process import before_others, prefer_short_pauses
 from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RunFolder
+from sut.record.table import TABLE_FILE
+from sut.sweep.files import machine
 from sut.verbs import video_options as options
 from sut.verbs.options import out_folder
 from sut.video.accuracy.of_play import TrackKeeper, accuracy_of, read_truths
@@ -29,6 +33,7 @@ from sut.video.run import (
 )
 from sut.video.sinks import SINKS, open_sink
 from sut.video.sources.choose import clips_of, first_rate
+from sut.video.table import row_of, table_of, windows_of
 from sut.video.words import lines
 
 if TYPE_CHECKING:
@@ -116,4 +121,6 @@ def run_in(
     save_frames(played, folder.path / FRAMES_FILE)
     folder.write_json(ENVIRONMENT_FILE, environment.fingerprint())
     folder.write_json(RESULT_FILE, result)
+    table = table_of([result], [row_of(result, windows=windows_of(played))], command, machine())
+    folder.write_json(TABLE_FILE, msgspec.to_builtins(table))
     return result

@@ -45,6 +45,12 @@ class Frames:
     rows: Rows
 
     @property
+    def done_ns(self) -> Rows:
+        """When the sink returned."""
+        done: Rows = self.rows[:, _DONE]
+        return done
+
+    @property
     def latencies_ns(self) -> Rows:
         """From the due time to the return of the sink."""
         latencies: Rows = self.rows[:, _DONE] - self.rows[:, _DUE]

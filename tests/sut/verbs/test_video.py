@@ -59,7 +59,8 @@ def test_a_run_writes_all_that_repeats_it_and_says_that_it_is_simulated(
 
     assert code == 0
     assert {path.name for path in out.iterdir()} == {
-        "config.yaml", "environment.json", "frames.npz", "mosaic.mp4", "mosaic.png", "video.json",
+        "config.yaml", "environment.json", "frames.npz", "mosaic.mp4", "mosaic.png", "table.json",
+        "video.json",
     }  # fmt: skip
     assert result == json.loads((out / "video.json").read_text("utf-8"))
     assert result["simulated"] is True

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from sut.base.errors import ConfigError, DataError
-from sut.video.clips.fingerprint import differences, fingerprint_of
 from sut.video.clips.people import film, find_people
 from sut.video.clips.synthetic import Scene
 from sut.video.clips.write import write_clip
@@ -208,22 +207,3 @@ def test_the_clip_of_make_detect_is_found(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 # --- fingerprints
-
-
-def test_a_fingerprint_tells_clips_apart_and_bears_with_another_detector(tmp_path: Path) -> None:
-    path, other = tmp_path / "one.mp4", tmp_path / "other.mp4"
-    path.write_bytes(b"one")
-    other.write_bytes(b"other")
-    one = fingerprint_of(path, "h264", (640, 360), 30.0, 5.0).as_dict()
-    same = fingerprint_of(path, "h264", (640, 360), 30.0, 5.2).as_dict()
-    unlike = fingerprint_of(other, "hevc", (640, 480), 25.0, 9.0).as_dict()
-
-    assert differences(one, same) == []
-    assert differences(one, {**one, "objects_per_frame": None}) == []
-    assert differences(one, unlike) == [
-        "sha256 7692c3ad3540 and d9298a10d1b0",
-        "codec h264 and hevc",
-        "height 360 and 480",
-        "rate 30 and 25",
-        "objects_per_frame 5 and 9",
-    ]

@@ -19,6 +19,7 @@ from sut.sweep.devices.act import MODULE, Answered, Errand
 from sut.sweep.tries.attempt import TryRequest
 from sut.sweep.tries.group import Times, TryGroup
 from sut.sweep.tries.limit import MachineLimit
+from sut.sweep.tries.outcome import Kind
 from sut.telemetry.gpu_memory import is_gone
 from sut.telemetry.neighbours import Neighbours
 from sut.telemetry.recorder import Recorder
@@ -40,6 +41,8 @@ _OPEN_S = 600.0
 _REST_S = 120.0
 _LOADED_BATCHES = 4
 _SLOTS = 2
+# A device that did this once would cost ten minutes a row.
+_LOST = frozenset({Kind.HUNG, Kind.VANISHED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Once:
     Attributes:
         answered: None: it failed.
         problem: why; empty: it did not.
+        lost: the device hung or vanished, and is asked for nothing more.
         facts: of the engine.
         telemetry: of the device meanwhile; None: nobody can ask it.
         findings: what makes it doubtful.
@@ -59,6 +63,7 @@ class Once:
 
     answered: Answered | None
     problem: str = ""
+    lost: bool = False
     facts: Mapping[str, str] = field(default_factory=dict)
     telemetry: DeviceTelemetry | None = None
     findings: tuple[str, ...] = ()
@@ -130,7 +135,8 @@ class Bench:
             (outcome,) = group.outcomes()
             if not outcome.figures:
                 problem = f"{outcome.kind}: {outcome.message.removesuffix('.')}"
-                return Once(None, f"{problem}. Its output: {name}/{LOG_FILE}", folder=name)
+                told = f"{problem}. Its output: {name}/{LOG_FILE}"
+                return Once(None, told, lost=outcome.kind in _LOST, folder=name)
             answered = msgspec.convert(outcome.figures, Answered)
             timed = answered.timed
             seen = recorder.finish(Window(timed.start_ns, timed.end_ns), timed.samples)

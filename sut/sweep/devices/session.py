@@ -58,6 +58,7 @@ class Session:
         self._planner, self._bench, self._say = planner, bench, say
         self._started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         self._tries: dict[int, list[Once]] = {}
+        self._lost: dict[str, Once] = {}
         self._roofs: dict[str, Mapping[str, Roof]] = {}
         self._costs = Costs()
         self._reference: Reference | None = None
@@ -83,7 +84,10 @@ class Session:
             for number, (k, point) in enumerate(wanted, repeat * len(wanted) + 1):
                 if repeat and self._tries[k][-1].answered is None:
                     continue  # it failed before, and what a hanging device costs was paid once
-                once = self._bench.measure(point, repeat)
+                once = self._lost.get(point.device.name) or self._bench.measure(point, repeat)
+                if once.lost:
+                    why = f"not tried: the device was lost before, {once.problem}"
+                    self._lost.setdefault(point.device.name, Once(None, why))
                 self._tries.setdefault(k, []).append(once)
                 if k in exact and repeat == 0:
                     self._reference = self._answered(once) or self._asked()

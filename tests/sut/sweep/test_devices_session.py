@@ -37,7 +37,7 @@ class Played:
     def measure(self, point: Point, repeat: int) -> Once:
         self.asked.append((point.device.name, repeat))
         if point.device == A:
-            return Once(None, "hung: device A: no answer")
+            return Once(None, "hung: device A: no answer", lost=point.batch == 8)
         ns = (2 + repeat) * 1e6
         middle = Median(ns, ns, ns)
         timed = Timed(middle, middle, ns, 0.0, 9.0, (), 60, 1, 0, 1, 60)
@@ -69,6 +69,20 @@ def test_rounds_go_over_all_rows_and_what_failed_is_not_tried_again(
     assert table.environment["device B engine provider"] == "none"
     assert decode((tmp_path / "table.json").read_bytes(), "here") == table
     assert len(said) == 4
+
+
+def test_a_device_that_hung_is_asked_for_nothing_more(planner: Planner, tmp_path: Path) -> None:
+    bench = Played()
+    session = Session(tmp_path, "t", "sut devices", planner, bench, print)  # type: ignore[arg-type]  # played
+    (first, _) = (point for point in planner.points() if point.device == A)
+    points = [replace(first, batch=batch) for batch in (8, 16)]
+    table = session.run([*points, *planner.points()[2:]], 1)
+
+    assert bench.asked == [("A", 0), ("B", 0)]
+    assert table.rows[0].problem == "hung: device A: no answer"
+    assert table.rows[1].problem is not None
+    assert table.rows[1].problem.startswith("not tried: the device was lost before, hung")
+    assert table.rows[2].problem is None
 
 
 def test_an_engine_that_prepares_sizes_prepares_the_one_of_its_row() -> None:

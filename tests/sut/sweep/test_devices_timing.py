@@ -11,6 +11,7 @@ import pytest
 from backends.base import TensorSpec
 from sut.sweep.devices.timing import RULE, median, time_batches
 from sut.sweep.steady import Rule
+from tests.backends.host_engine import SHAPE, open_on_host, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -206,3 +207,19 @@ def test_a_batch_that_takes_longer_than_the_limit_has_a_time_and_a_doubt() -> No
 
     assert found.compute.value == 3 * S
     assert "too few batches" in found.doubts[0]
+
+
+def test_the_real_worker_of_a_gpu_is_timed_by_the_stamps_of_its_device() -> None:
+    """With the host as its device: slots, stamps and graphs are those of a GPU."""
+    rule = Rule(requests=0, latency_spread=0.5, spread=0.5, least_s=0.02, limit_s=0.1)
+    engine = open_on_host(spec_of(slots=2))
+    engine.bind({"x": np.ones((10, *SHAPE), np.float32)})
+    try:
+        found = time_batches(engine, 10, 4, rule)
+    finally:
+        engine.close()
+
+    assert 0 < found.compute.value < found.latency.value
+    assert found.enqueue_ns > 0
+    assert found.samples_per_s > 0
+    assert found.end_ns > found.start_ns

@@ -169,16 +169,16 @@ class _Counting:
                 nodes[node.name] = macs
             self._other += other_operations(call)
         unfused = sum(self._traffic(node) for node in counted)
-        saved, merged = self._fused(counted)
+        kernels = self._kernels(counted)
         read = {name for node in counted for name in node.input}
         return GraphCost(
             batch=self._batch,
             macs=self._macs.total(),
             other_operations=self._other,
             weight_bytes=sum(self._bytes.get(name, 0) for name in read & self._constants),
-            bytes=unfused - saved,
+            bytes=self._moved(kernels),
             unfused_bytes=unfused,
-            launches=len(counted) - merged,
+            launches=len(kernels),
             macs_by_operator=dict(self._macs),
             macs_by_node=nodes,
             uncounted=dict(self._uncounted),
@@ -232,24 +232,39 @@ class _Counting:
         """Return the bytes that a node reads and writes; one that it reads twice counts once."""
         return sum(self._bytes[name] for name in {*node.input, *node.output} if name)
 
-    def _fused(self, counted: list[NodeProto]) -> tuple[int, int]:
-        """Return the bytes that fusing saves, and the operators that it removes.
+    def _kernels(self, counted: list[NodeProto]) -> list[list[NodeProto]]:
+        """Return the nodes that run together, as a library that fuses well would group them.
 
-        An elementwise operator that is the only reader of a result takes it where it is computed:
-        the result is neither written nor read. Of several such results it takes one.
+        An elementwise operator joins the one that makes its input, if only elementwise operators
+        read that: an activation, or SiLU, whose input goes to a sigmoid and a product. Of several
+        inputs it joins the last one that is made, as the others are there by then.
         """
-        made = {name for node in counted for name in node.output}
-        readers = Counter(name for node in self._graph.node for name in node.input)
+        makers = {name: k for k, node in enumerate(counted) for name in node.output}
+        others = {
+            name for node in self._graph.node if node.op_type not in ELEMENTWISE
+            for name in node.input
+        }  # fmt: skip
+        kernel: list[int] = []
+        for k, node in enumerate(counted):
+            taken = [makers[name] for name in node.input if name in makers and name not in others]
+            joins = node.op_type in ELEMENTWISE and taken
+            kernel.append(kernel[max(taken)] if joins else k)
+        groups: dict[int, list[NodeProto]] = {}
+        for node, number in zip(counted, kernel, strict=True):
+            groups.setdefault(number, []).append(node)
+        return list(groups.values())
+
+    def _moved(self, kernels: list[list[NodeProto]]) -> int:
+        """Return the bytes that kernels read and write: what only they read stays with them."""
+        readers = Counter(name for node in self._graph.node for name in set(node.input))
         kept = {value.name for value in self._graph.output}
-        saved = merged = 0
-        for node in counted:
-            if node.op_type not in ELEMENTWISE:
-                continue
-            taken = [n for n in node.input if n in made and readers[n] == 1 and n not in kept]
-            if taken:
-                saved += 2 * max(self._bytes[name] for name in taken)
-                merged += 1
-        return saved, merged
+        total = 0
+        for kernel in kernels:
+            own = Counter(name for node in kernel for name in set(node.input))
+            made = {name for node in kernel for name in node.output}
+            written = {n for n in made if n in kept or readers[n] > own[n]}
+            total += sum(self._bytes[name] for name in (own.keys() - made) | written if name)
+        return total
 
 
 def _known_shape(value: ValueInfoProto) -> Shape | None:

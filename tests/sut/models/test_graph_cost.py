@@ -126,6 +126,32 @@ def test_an_activation_behind_a_convolution_moves_nothing() -> None:
     assert cost.launches == 1
 
 
+def test_silu_behind_a_convolution_moves_nothing_either() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[1, 1]),
+        helper.make_node("Sigmoid", ["y"], ["s"]),
+        helper.make_node("Mul", ["y", "s"], ["z"]),
+    ]
+    cost = graph_cost(model(nodes, [weight("w", 16, 8, 1, 1)], ["N", 8, 4, 4], "z"), 1)
+
+    assert cost.bytes == 4 * (8 * 16 + 16 * 16 + 16 * 8)
+    assert cost.launches == 1
+
+
+def test_a_sum_of_two_convolutions_reads_the_first_and_joins_the_second() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], kernel_shape=[1, 1]),
+        helper.make_node("Conv", ["x", "w"], ["b"], kernel_shape=[1, 1]),
+        helper.make_node("Add", ["a", "b"], ["c"]),
+        helper.make_node("Relu", ["c"], ["d"]),
+    ]
+    cost = graph_cost(model(nodes, [weight("w", 8, 8, 1, 1)], ["N", 8, 4, 4], "d"), 1)
+    tensor, weights = 4 * 8 * 16, 4 * 8 * 8
+
+    assert cost.bytes == 2 * (tensor + weights) + 2 * tensor + tensor  # a is written and read
+    assert cost.launches == 2
+
+
 def test_an_activation_that_is_read_twice_is_written() -> None:
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[1, 1]),

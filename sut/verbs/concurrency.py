@@ -27,6 +27,7 @@ from sut.sweep.session import Session
 from sut.sweep.steady import Rule
 from sut.sweep.tries.limit import limit_of
 from sut.telemetry import nvml, power_sources
+from sut.telemetry.gpu_memory import is_gone
 from sut.verbs import concurrency_options as options
 from sut.verbs import continuing
 from sut.verbs.sweep import knee_line
@@ -87,13 +88,13 @@ def main(arguments: argparse.Namespace, command: str) -> int:
             )
             new = [point for point in points if session.known(point) is None]
             _introduce(new, folder, plan, grid.shares, say)
-            limit = arguments.memory_limit_mb
-            limit_bytes = None if limit is None else int(limit * 1e6)
-            memory = _memory(plan, limit_bytes, is_off=arguments.force)
+            memory = _memory(plan, grid.limit_bytes, is_off=arguments.force)
             for point in points:
                 if (known := session.known(point)) is not None:
                     memory.learn(point, known.row)
-            runner = Runner(folder, lambda: limit_of(limit_bytes), grid.open_s, profiler, memory)
+            runner = Runner(
+                folder, lambda: limit_of(grid.limit_bytes), grid.open_s, profiler, memory, is_gone
+            )
             rule = Rule(least_s=grid.phases.window_s, limit_s=grid.phases.window_s)
             source = "sut concurrency"
             files = Files(folder, "own", rule, title, command, planner.identity, source)

@@ -12,6 +12,7 @@ from sut.load.loads import LoadSpec
 from sut.sweep.concurrency.grid import SHARES, Phases, Share
 from sut.sweep.plan import PRECISION, Sweep
 from sut.sweep.points import EXAMPLE, integers
+from sut.verbs.fit import parse_size
 from sut.verbs.options import add_benchmark, add_options, as_arguments, varied
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Grid:
         inflight: batches on the device at once, of each engine.
         phases: of each point.
         open_s: engines that are not open and warm after so long hang.
+        limit_bytes: of the processes of a point together, in RAM; None: the machine's.
     """
 
     sweep: Sweep
@@ -43,6 +45,7 @@ class Grid:
     inflight: int
     phases: Phases
     open_s: float
+    limit_bytes: int | None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,8 +101,8 @@ def _add_phases(how: argparse._ArgumentGroup) -> None:
         help="batches on the device at once, of each engine that has slots (2)",
     )  # fmt: skip
     how.add_argument(
-        "--memory-limit-mb", type=float, metavar="MB",
-        help="of the processes of a point together, in RAM (default: the machine's)",
+        "--memory-limit", metavar="SIZE",
+        help="of the processes of a point together, in RAM, such as 2GB (the machine's)",
     )  # fmt: skip
     how.add_argument(
         "--force", action="store_true", help="try points that the model of memory refuses, too"
@@ -131,8 +134,6 @@ def grid_of(arguments: argparse.Namespace) -> Grid:
             raise ConfigError(f"--{option} is {getattr(arguments, name):g}; expected 0 or more.")
     if arguments.inflight < 1:
         raise ConfigError(f"--inflight is {arguments.inflight}; expected 1 or more.")
-    if arguments.memory_limit_mb is not None and not 0 < arguments.memory_limit_mb < math.inf:
-        raise ConfigError(f"--memory-limit-mb is {arguments.memory_limit_mb:g}; expected above 0.")
     if arguments.profiler is not None and not arguments.explain:
         raise ConfigError("--profiler belongs to --explain, which is not given.")
     settings: dict[str, Sequence[Value]] = {
@@ -149,6 +150,7 @@ def grid_of(arguments: argparse.Namespace) -> Grid:
         arguments.inflight,
         Phases(arguments.warm_s, arguments.ramp_s, arguments.seconds),
         arguments.open_s,
+        None if arguments.memory_limit is None else parse_size(arguments.memory_limit),
     )
 
 

@@ -39,6 +39,11 @@ _OPTIONAL = (
     ("pycocotools", "pycocotools", "accuracy of boxes", "pip install -e .[detection]"),
     ("uvicorn", "uvicorn", "sut serve", "pip install -e .[serve]"),
 )
+# Programs that some commands run on GPUs: name, purpose, and where they come from.
+_PROGRAMS = (
+    ("nsys", "sut concurrency --explain", "Nsight Systems, or name another --profiler"),
+    ("nvidia-cuda-mps-control", "sut concurrency --share mps", "NVIDIA's driver of a server"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         *crowd(arguments.workers or len(facts)),
         *packages(),
         *gpus(facts, why_none),
+        *(tools() if facts else []),
         *power(facts),
         *contents(),
     ]
@@ -271,6 +277,16 @@ def _profiling(gpu: Facts) -> list[Finding]:
         return [Finding("ok", f"{what} from {gpu.profiling}")]
     why = f"{what} are not told: {gpu.no_profiling}"
     return [Finding("note", why, "install DCGM")] if gpu.no_profiling else []
+
+
+def tools() -> list[Finding]:
+    """Report NVIDIA's programs that some commands run, for a machine with GPUs."""
+    return [
+        Finding("ok", f"{name}: {purpose}")
+        if shutil.which(name)
+        else Finding("note", f"{name}: not installed; no {purpose}", f"install {package}")
+        for name, purpose, package in _PROGRAMS
+    ]
 
 
 def power(facts: Sequence[Facts]) -> list[Finding]:

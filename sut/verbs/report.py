@@ -15,6 +15,7 @@ from sut.record.submitted import Submission
 from sut.report import fit, page, run, study, sweep, tree, tuning
 from sut.report import folder as folders
 from sut.report.folder import Fit, Run, Runs, Study, Sweep, Tuning
+from sut.report.picture_files import picture_files
 from sut.report.section import assemble
 from sut.submission.overview import is_tree, overview
 
@@ -28,6 +29,7 @@ EXAMPLES = """examples:
   sut report runs/20261128-120000-resnet50-Server        # writes report.html into that folder
   sut report sweeps/t4 sweeps/a30 --out both.html        # two tables in one page
   sut report submission --out submission.html --json
+  sut report runs/concurrency-default-resnet50 --charts docs/charts
 """
 PAGE = "report.html"
 _KINDS = (
@@ -53,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="budgets of p99 for tables (default: those that the rows lie around)",
     )  # fmt: skip
 
+    parser.add_argument(
+        "--charts", type=Path, metavar="DIR",
+        help="write every chart as an SVG file of its own, too, for documents",
+    )  # fmt: skip
+
 
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Write the page; return 0."""
@@ -60,16 +67,23 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     out = _out(arguments.out, arguments.folders, found)
     sections = sections_of(found, arguments.budgets_ms or [])
     text = assemble(sections)
+    charts = {} if arguments.charts is None else picture_files(sections, arguments.charts)
     try:
         write_whole({out: text})
     except OSError as error:
         raise not_writable(out, "--out", error) from error
+    try:
+        write_whole(charts)
+    except OSError as error:
+        raise not_writable(arguments.charts, "--charts", error) from error
     if arguments.json:
         parts = [{"title": section.title, **section.data} for section in sections]
         size = len(text.encode("utf-8"))
         print(json.dumps({"page": str(out), "bytes": size, "parts": parts}, indent=2))
     else:
         print(f"Report: {out}")
+        if charts:
+            print(f"Charts: {len(charts)} in {arguments.charts}")
     return EXIT_VALID
 
 

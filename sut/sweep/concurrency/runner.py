@@ -75,6 +75,7 @@ class Runner:
         open_s: engines that are not open and warm after so long hang.
         profiler: of the second phase; None: there is none.
         memory: what points took so far, and which ones cannot fit.
+        is_gone: see TryGroup.
     """
 
     folder: Path
@@ -82,6 +83,7 @@ class Runner:
     open_s: float = 300.0
     profiler: Profiler | None = None
     memory: Memory = field(default_factory=Memory)
+    is_gone: Callable[[str], str | None] = lambda device: None
 
     def measure(self, crowd: Crowd) -> Measured:
         """Measure a point. One that fails is a row with a problem.
@@ -175,7 +177,7 @@ class Runner:
                 watched = [] if profiler is None else profiler.before(request.out_dir)
                 return Supervisor(request, MODULE, [*before, *prefix, *watched])
 
-            group = stack.enter_context(TryGroup(requests, limit, times, launch=launch))
+            group = stack.enter_context(TryGroup(requests, limit, times, self.is_gone, launch))
             follow(group)
             group.start()
             outcomes = group.outcomes()

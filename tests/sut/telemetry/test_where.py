@@ -20,7 +20,7 @@ from sut.telemetry import rapl
 from sut.telemetry.meter import Clock, Facts, Link, Power
 from sut.telemetry.nvml import all_facts
 from sut.telemetry.recorder import drawn, of_real_devices
-from sut.verbs.doctor import crowd, gpus, power
+from sut.verbs.doctor import crowd, gpus, power, tools
 
 if TYPE_CHECKING:
     from backends.base import OptionValue
@@ -205,3 +205,16 @@ def test_the_doctor_names_the_source_of_the_power_or_why_there_is_none() -> None
 
     assert first.what.startswith("power from") == (first.state == "ok")
     assert all(other.what.startswith("power also from") for other in others)
+
+
+def test_the_doctor_says_which_of_nvidias_programs_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nsys").write_text("")
+    (tmp_path / "nsys").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    nsys, mps = tools()
+
+    assert (nsys.state, mps.state) == ("ok", "note")
+    assert "no sut concurrency --share mps" in mps.what

@@ -77,7 +77,7 @@ def test_a_dry_run_lists_the_points_and_needs_no_model(tmp_path: Path) -> None:
         (("--processes", "0"), "--processes 0"),
         (("--inflight", 0), "--inflight is 0"),
         (("--seconds", 0), "--seconds is 0"),
-        (("--memory-limit-mb", -1), "--memory-limit-mb is -1"),
+        (("--memory-limit", "much"), '--memory-limit: "much"'),
         (("--profiler", "perf"), "--profiler belongs to --explain"),
         (("--explain", "--profiler", "no-such-one"), '"no-such-one" is not installed'),
         (("--devices", "0,1"), "expected the one that is shared"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from sut.verbs import video_clip, video_run
+from sut.verbs import video_clip, video_max_streams, video_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   sut video run people-faces-masks --source clip.mp4 --streams 4
   sut video run my.yaml --source street.mp4 --streams 16 --loop --duration-s 30 --pace live --fps 30
+  sut video max-streams people --source clip.mp4 --fps 30
 """
 ACTIONS: dict[str, tuple[ModuleType, str]] = {
     "run": (video_run, "run streams through a pipeline once"),
+    "max-streams": (video_max_streams, "find the most streams that hold a rate"),
     "clip": (video_clip, "make a clip that anyone can make"),
 }
 

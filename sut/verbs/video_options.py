@@ -168,6 +168,25 @@ def settings_of(arguments: argparse.Namespace, streams: int, mux_batch: int) -> 
     )
 
 
+def check_goal(arguments: argparse.Namespace) -> None:
+    """Raise ConfigError if a goal of max-streams is out of range."""
+    _above_zero(arguments, ("fps", "p99_ms", "hold_s"))
+    _at_least(arguments, {"start": 1, "most": 1})
+    if not 0 <= arguments.lead_s < math.inf:
+        raise ConfigError(f"--lead-s is {arguments.lead_s:g}; expected 0 or more.")
+
+
+def live_settings(arguments: argparse.Namespace, mux_batch: int) -> PlaySettings:
+    """Return how streams run at the pace of cameras, again and again, for the time of a hold.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    arguments.pace, arguments.loop = "live", True
+    arguments.duration_s = arguments.lead_s + arguments.hold_s
+    return settings_of(arguments, mux_batch, mux_batch)
+
+
 def streams_of(arguments: argparse.Namespace, name: str = "streams") -> int:
     """Return the number of streams; raise ConfigError if it is below 1."""
     _at_least(arguments, {name: 1})

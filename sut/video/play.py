@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sut.base.environment import cores
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sut.video.types import Tracker
 
 _LOOK_S = 0.02
+_USER = 11  # of the fields of /proc/PID/stat behind the name
 _START_NS = 20_000_000  # until the first frame is due: all readers have begun by then
 _DRAIN_S = 10.0
 _END_S = 1.0  # for a reader to see that it is over
@@ -68,7 +70,7 @@ class Played:
         names: of the parts of a frame's time.
         window: the measured time.
         work: what each stage did, by its name.
-        cpu_s: of this process and of those that ended in it, in the window.
+        cpu_s: the processor's time of this process and its engines, in the window.
         host_threads: that served the streams.
     """
 
@@ -201,9 +203,9 @@ class Play:
         while not all(stream.done.is_set() for stream in self._streams):
             now_ns = time.monotonic_ns()
             if cpu_at_start is None and now_ns >= start_ns:
-                cpu_at_start = _cpu_s()
+                cpu_at_start = self._cpu_s()
             if end_ns is not None and cpu_at_end is None and now_ns >= end_ns:
-                cpu_at_end = _cpu_s()
+                cpu_at_end = self._cpu_s()
                 self._stop()
             if end_ns is not None and now_ns > end_ns + int(_DRAIN_S * 1e9):
                 raise WorkerError(
@@ -214,7 +216,7 @@ class Play:
                 look([stream.record for stream in self._streams])
             time.sleep(_LOOK_S)
         self._check()
-        at_end = _cpu_s() if cpu_at_end is None else cpu_at_end
+        at_end = self._cpu_s() if cpu_at_end is None else cpu_at_end
         return at_end - (at_end if cpu_at_start is None else cpu_at_start)
 
     def _look(self, now_ns: int) -> None:
@@ -258,7 +260,18 @@ class Play:
     def _fail(self, error: Exception) -> None:
         self._error = self._error or error
 
+    def _cpu_s(self) -> float:
+        """Return the processor's time of this process and of engines in their own, in s."""
+        times = os.times()
+        apart = [fact["pid"] for stage in self._stages.all for fact in stage.facts if "pid" in fact]
+        return times.user + times.system + sum(_cpu_of(int(pid)) for pid in apart)
 
-def _cpu_s() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+
+def _cpu_of(pid: int) -> float:
+    """Return the processor's time of a process in s; 0.0 if it ended. See proc(5), stat."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(") ")[2].split()
+    except OSError:
+        return 0.0
+    user, system = fields[_USER], fields[_USER + 1]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")

@@ -17,6 +17,7 @@ from sut.config.settings import Limits
 from sut.serve.dispatcher import Failure, Outlets
 from sut.serve.given import GivenQueries, GivenQuery
 from sut.serve.pool import BatchSystem
+from sut.serve.workers.apart import ApartEngine
 from sut.serve.workers.given import GivenExecutor
 from sut.video.answers import Answers
 from sut.video.prepare import Preparer
@@ -114,6 +115,8 @@ class Stage:
         request = replace(plan, harness=replace(plan.harness, workers="thread"))
         outlets = Outlets(self._queries.complete, _NoTrace(), self._fail)
         opens = partial(GivenExecutor, self._queries)
+        if plan.apart:
+            opens = partial(opens, open_=ApartEngine)
         self._system = BatchSystem(request, outlets, plan.limits, open_=opens)
         self.facts: list[dict[str, OptionValue]] = []
         """Of each engine, once it is open."""
@@ -236,7 +239,8 @@ def facts_of(stage: Stage) -> Mapping[str, object]:
         "model": None if model is None else model.origin,
         "backend": plan.harness.backend,
         "devices": list(plan.harness.devices),
-        "workers": stage.workers,
+        "engines": stage.workers,
+        "workers": "process" if plan.apart else "thread",
         "max_batch_size": stage.max_batch_size,
         "max_queue_delay_us": plan.harness.max_queue_delay_us,
         "simulated": stage.simulated,

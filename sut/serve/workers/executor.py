@@ -77,10 +77,12 @@ class Executor:
     another waits.
     """
 
-    def __init__(self, spec: ExecutorSpec) -> None:
+    def __init__(
+        self, spec: ExecutorSpec, open_: Callable[[EngineSpec], Engine] = open_engine
+    ) -> None:
         if spec.cpus:  # before the engine starts threads, which inherit them
             os.sched_setaffinity(0, parse_cpus(spec.cpus))
-        self._engine: Engine = open_engine(spec.engine)
+        self._engine: Engine = open_(spec.engine)
         self._has_answers = not self._engine.facts["simulated"]
         self._spec = _left(spec.postprocess, self._engine)
         self._postprocess = Postprocessing(_not_loaded, 1)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backends.base import open_engine
 from sut.serve.given import ANSWERED, Run
 from sut.serve.workers.executor import Executor, ExecutorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from backends.base import Array
+    from backends.base import Array, Engine, EngineSpec
     from sut.serve.given import GivenQueries, Part
     from sut.serve.responses import Responses
     from sut.serve.workers.executor import Timed
@@ -27,9 +28,14 @@ if TYPE_CHECKING:
 class GivenExecutor(Executor):
     """An engine that runs what `queries` holds. See Executor for who may call what."""
 
-    def __init__(self, queries: GivenQueries, spec: ExecutorSpec) -> None:
+    def __init__(
+        self,
+        queries: GivenQueries,
+        spec: ExecutorSpec,
+        open_: Callable[[EngineSpec], Engine] = open_engine,
+    ) -> None:
         # The outputs are the answer, so the device makes nothing else of them.
-        super().__init__(replace(spec, engine=replace(spec.engine, postprocess={})))
+        super().__init__(replace(spec, engine=replace(spec.engine, postprocess={})), open_)
         self._queries = queries
         queries.outputs = self._engine.outputs
         self._names = [tensor.name for tensor in queries.inputs]

@@ -104,3 +104,42 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert code == 2
     assert fragment in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_max_streams_says_what_holds_what_does_not_and_why(
+    made: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline, clip = made
+    out = tmp_path / "out"
+    # No engine of 2 ms a frame gives two streams 400 frames a second each.
+    words = ["--fps", "400", "--hold-s", "0.2", "--lead-s", "0.1", "--most", "2"]
+
+    main(["video", "max-streams", pipeline, "--source", clip, *words, "--out", str(out), "--json"])
+    found = json.loads(capsys.readouterr().out)
+
+    assert found == json.loads((out / "max_streams.json").read_text("utf-8"))
+    assert found["streams"] in {0, 1}
+    assert found["simulated"] is True
+    assert found["tried"][0]["streams"] == 1
+    failed = [each for each in found["tried"] if not each["holds"]]
+    assert all("of 400 frames/s" in each["why_not"][0] for each in failed)
+    assert found["bottleneck"]["label"]
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (["--fps", "0"], "--fps is 0"),
+        (["--most", "0"], "--most is 0"),
+        (["--lead-s", "-1"], "--lead"),
+    ],
+)
+def test_a_goal_out_of_range_is_refused(
+    made: tuple[str, str], capsys: pytest.CaptureFixture[str], words: list[str], fragment: str
+) -> None:
+    pipeline, clip = made
+
+    code = main(["video", "max-streams", pipeline, "--source", clip, *words])
+
+    assert code == 2
+    assert fragment in capsys.readouterr().err

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from sut.video.records import StreamRecord
     from sut.video.seen import Seen
     from sut.video.sources.base import Picture, Source
     from sut.video.stage import StagePlan
@@ -281,3 +284,28 @@ def test_frames_of_another_size_are_refused_with_the_name_of_the_steps(tmp_path:
 
     with pytest.raises(ConfigError, match="preprocess makes"):
         run(plans(path), [frames(odd)])
+
+
+def test_a_killed_process_of_a_stage_ends_the_play_with_its_name(tmp_path: Path) -> None:
+    path = write_pipeline(tmp_path, [detect()])
+    (plan,) = plans(path)
+    settings = PlaySettings(Pacing(loop=True), duration_s=30)
+    killed: list[int] = []
+    sink = Keeping()
+
+    with Stages([replace(plan, apart=True)], warm_up_s=0.01) as stages:
+        streams = [(frames(walk(9)), open_tracker("none", RATE))]
+
+        def look(records: Sequence[StreamRecord]) -> None:
+            if records[0].delivered > 3 and not killed:
+                killed.append(int(stages.all[0].facts[0]["pid"]))
+                os.kill(killed[0], signal.SIGKILL)
+
+        with pytest.raises(WorkerError) as caught:
+            Play(stages, settings, streams, sink).run(look)
+
+    assert f"(pid {killed[0]}) ended with signal SIGKILL" in str(caught.value)
+    assert "stage find: device cpu" in str(caught.value)
+    for seen in sink.seen[0]:  # until then, it answered as an engine in this process does
+        k = seen.frame.number % 9
+        assert seen.boxes.xyxy.tolist() == [[1 + k, 4, 11 + k, 14]]

@@ -1,0 +1,221 @@
+"""`sut video max-streams`: the most streams whose worst one holds a rate, and what stops more."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sut.base import environment
+from sut.base.errors import EXIT_INVALID, EXIT_VALID
+from sut.base.process import before_others, prefer_short_pauses
+from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RunFolder
+from sut.tuner.max_streams import Edge, Tried, find_edge
+from sut.verbs import video_options as options
+from sut.verbs.options import out_folder
+from sut.video.alone import Ceilings, ceilings
+from sut.video.bottleneck import bottleneck
+from sut.video.hold import TOLERANCE, Goal, Held, judged
+from sut.video.pipeline_file import load_pipeline
+from sut.video.play import Stages
+from sut.video.run import VideoRequest, configuration, play, stage_plans
+from sut.video.seen import NullSink
+from sut.video.sources.choose import clips_of, first_rate, open_sources
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    Say = Callable[[str], None]
+
+EXAMPLES = """examples:
+  sut video max-streams people --source clip.mp4 --fps 30
+  sut video max-streams people --source clip.mp4 --p99-ms 100 --interval 3 --tracker max_perf
+"""
+RESULT_FILE = "max_streams.json"
+_MOST = 1024
+_ALONE_S = 1.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the action's arguments."""
+    parser.epilog = EXAMPLES
+    options.add_pipeline(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder (runs/TIME-video)")
+    goal = parser.add_argument_group("goal")
+    goal.add_argument("--fps", type=float, default=30.0, metavar="F", help="of each stream (30)")
+    goal.add_argument("--p99-ms", type=float, metavar="L", help="bound of the latency's p99")
+    goal.add_argument(
+        "--hold-s",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="how long each number must hold (10)",
+    )
+    goal.add_argument(
+        "--lead-s", type=float, default=1.0, metavar="S", help="before that, not measured (1)"
+    )
+    goal.add_argument("--start", type=int, metavar="N", help="first number (default: predicted)")
+    goal.add_argument("--most", type=int, default=_MOST, metavar="N", help=f"no more ({_MOST})")
+    options.add_flow(parser)
+    options.add_system(parser)
+
+
+def main(arguments: argparse.Namespace, command: str) -> int:
+    """Search; return the exit code: 3 if not even one stream holds."""
+    options.check_goal(arguments)
+    pipeline = load_pipeline(arguments.pipeline)
+    decoding = options.decoding_of(arguments)
+    plans = stage_plans(pipeline, options.overrides_of(arguments))
+    settings = options.live_settings(arguments, plans[0].harness.max_batch_size)
+    request = VideoRequest(
+        pipeline, plans, tuple(arguments.source), 1, decoding, settings, arguments.tracker
+    )
+    goal = Goal(arguments.fps, arguments.p99_ms)
+    out = sys.stderr if arguments.json else sys.stdout
+
+    def say(line: str) -> None:
+        print(line, file=out, flush=True)
+
+    clips = clips_of(request.sources)
+    first_rate(clips, decoding)  # names a bad clip before any model is opened
+    name = f"video-max-streams-{pipeline.spec.name}"
+    with out_folder(arguments.out, name) as path, RunFolder(path) as folder:
+        say(f"{pipeline.spec.name}: the most streams at {goal.fps:g} frames/s; {path}")
+        folder.write_yaml(CONFIG_FILE, configuration(request, command))
+        before_others()
+        prefer_short_pauses()
+        with Stages(plans) as stages:
+            search = Search(stages, request, goal, arguments.most, say)
+            found = search.run(arguments.start)
+        folder.free_reserve()
+        folder.write_json(ENVIRONMENT_FILE, environment.fingerprint())
+        folder.write_json(RESULT_FILE, found)
+    if arguments.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(words(found)))
+    return EXIT_VALID if found["streams"] else EXIT_INVALID
+
+
+@dataclass(slots=True)
+class Search:
+    """The search for the largest number of streams, on stages that stay open.
+
+    Attributes:
+        stages: open.
+        request: of one stream; the search changes their number.
+        goal: what each stream must hold.
+        most: streams that are tried at most.
+        say: hears a line for each number.
+        tried: all that was tried, in order.
+        results: the last result of each number.
+    """
+
+    stages: Stages
+    request: VideoRequest
+    goal: Goal
+    most: int
+    say: Say
+    tried: list[Held] = field(default_factory=list)
+    results: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def run(self, start: int | None) -> dict[str, Any]:
+        """Search from `start`, or from what each stage alone promises; return the result."""
+        one = self._measure(1)
+        alone = self._alone()
+        if not one.holds:
+            return self._result(Edge(None, _tried(one), ()), alone, knife_edge=False)
+        first = start or max(1, int(min(alone.frames_per_s.values()) / self.goal.fps))
+        edge = find_edge(lambda n: _tried(self._known(n)), min(first, self.most), resolution=0)
+        return self._result(edge, alone, knife_edge=self._is_knife_edge(edge))
+
+    def _known(self, streams: int) -> Held:
+        """Measure a number of streams, unless it is 1, which was, or more than are tried."""
+        if streams == 1:
+            return self.tried[0]
+        if streams > self.most:
+            return Held(streams, 0.0, None, (f"more than --most {self.most} are not tried",))
+        return self._measure(streams)
+
+    def _measure(self, streams: int) -> Held:
+        request = replace(self.request, streams=streams)
+        _, result = play(self.stages, request, NullSink())
+        held = judged(result, self.goal)
+        self.results[streams] = result
+        self.tried.append(held)
+        verdict = "holds" if held.holds else f"fails: {'; '.join(held.why_not)}"
+        p99 = "none" if held.p99_ms is None else f"{held.p99_ms:.1f} ms"
+        self.say(f"{streams} streams: worst {held.worst_fps:.2f} frames/s, p99 {p99}: {verdict}")
+        return held
+
+    def _is_knife_edge(self, edge: Edge) -> bool:
+        """Measure both sides of the edge again; say whether one of them turned out otherwise."""
+        if edge.best is None or edge.failing is None or edge.failing.streams > self.most:
+            return False
+        again = [self._measure(edge.best.streams), self._measure(edge.failing.streams)]
+        return [held.holds for held in again] != [True, False]
+
+    def _alone(self) -> Ceilings:
+        """Measure each stage alone; the frames of one stream say how many samples a frame has."""
+        figures = self.results[1]["figures"]
+        frames = max(1, figures["delivered"])
+        samples = {name: stage["samples"] / frames for name, stage in figures["stages"].items()}
+        clips = clips_of(self.request.sources)
+        sources = open_sources(clips, environment.cores(), self.request.decoding)
+        found = ceilings(self.stages.all, sources, samples, _ALONE_S)
+        parts = [f"{name} {rate:.1f}" for name, rate in found.frames_per_s.items()]
+        self.say(f"each stage alone, frames/s: {', '.join(parts)}")
+        return found
+
+    def _result(self, edge: Edge, alone: Ceilings | None, *, knife_edge: bool) -> dict[str, Any]:
+        failing = None if edge.failing is None else self.results.get(edge.failing.streams)
+        why = (
+            None if failing is None else bottleneck(failing["figures"], environment.cores(), alone)
+        )
+        best = 0 if edge.best is None else edge.best.streams
+        return {
+            "schema": 1,
+            "kind": "video max-streams",
+            "pipeline": self.request.pipeline.spec.name,
+            "simulated": any(stage.simulated for stage in self.stages.all),
+            "goal": {**asdict(self.goal), "tolerance": TOLERANCE},
+            "streams": best,
+            "failing_streams": None if edge.failing is None else edge.failing.streams,
+            "knife_edge": knife_edge,
+            "bottleneck": None if why is None else asdict(why),
+            "ceilings": None if alone is None else asdict(alone),
+            "tried": [{**asdict(held), "holds": held.holds} for held in self.tried],
+            "best": self.results.get(best),
+            "failing": failing,
+        }
+
+
+def words(found: dict[str, Any]) -> list[str]:
+    """Return the result of a search as lines for the terminal."""
+    goal = found["goal"]
+    bound = "" if goal["p99_ms"] is None else f" with p99 within {goal['p99_ms']:g} ms"
+    lines = [f"{found['streams']} streams hold {goal['fps']:g} frames/s{bound}"]
+    if found["failing_streams"] is not None:
+        failing: Sequence[dict[str, Any]] = [
+            held
+            for held in found["tried"]
+            if held["streams"] == found["failing_streams"] and not held["holds"]
+        ]
+        why = "; ".join(failing[0]["why_not"]) if failing else "more are not tried (--most)"
+        lines.append(f"{found['failing_streams']} do not: {why}")
+    if found["knife_edge"]:
+        lines.append("knife-edge: measured again, a side of the edge turned out otherwise; +-1")
+    if found["bottleneck"] is not None:
+        lines.append(f"what stops more: {found['bottleneck']['label']}")
+        lines.append(f"  {', '.join(found['bottleneck']['evidence'])}")
+    if found["simulated"]:
+        lines.append("SIMULATED: a stage only takes time; its answers mean nothing.")
+    return lines
+
+
+def _tried(held: Held) -> Tried:
+    reached_ns = float("inf") if held.p99_ms is None else held.p99_ms * 1e6
+    return Tried(held.streams, reached_ns, held.holds)

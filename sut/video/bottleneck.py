@@ -1,0 +1,91 @@
+"""Which part of a pipeline held it back: from how busy each was, and from each stage alone.
+
+Pure: it reads figures and asks no machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sut.video.alone import Ceilings
+
+_BUSY = 0.85  # of its time: more is not to be had beside other threads
+_NEAR = 0.8  # of its ceiling alone
+_FULL = 0.9  # of the cores
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """What held a play back.
+
+    Attributes:
+        label: `decode`, `mux`, `inference: STAGE`, `tracker`, `host`, or `CPU`.
+        evidence: shares of time and of ceilings, each in words.
+    """
+
+    label: str
+    evidence: tuple[str, ...]
+
+
+def bottleneck(
+    figures: Mapping[str, Any], cores: int, ceilings: Ceilings | None = None
+) -> Bottleneck:
+    """Return what held a play back.
+
+    A stage whose engines were busy all the time did. Else the readers or the host threads that
+    were; a busy stage on the CPU may wait for cores, which the evidence shows. Where nobody was
+    busy, frames waited for batches to fill, or the lowest ceiling is named.
+
+    Args:
+        figures: of the play; see sut.video.figures.
+        cores: that the process may use.
+        ceilings: of each stage alone; None: they were not measured.
+    """
+    shares = {
+        f"inference: {name}": stage["utilisation"] for name, stage in figures["stages"].items()
+    }
+    shares["decode"] = figures["reader_share"]
+    shares[_host_name(figures)] = figures["host_share"]
+    used = figures["cpu_cores"] / cores
+    evidence = [f"{name} busy {share:.0%}" for name, share in shares.items()]
+    evidence.append(f"{figures['cpu_cores']:.2f} of {cores} CPU cores")
+    if ceilings is not None:
+        evidence += [
+            f"{name} alone {rate:.1f} frames/s" for name, rate in ceilings.frames_per_s.items()
+        ]
+    busiest = max(shares, key=lambda name: shares[name])
+    if shares[busiest] >= _BUSY:
+        return Bottleneck(busiest, tuple(evidence))
+    if used >= _FULL:
+        return Bottleneck("CPU", tuple(evidence))
+    if _waits_for_batches(figures):
+        return Bottleneck("mux", tuple(evidence))
+    if ceilings is not None and figures["fps"] >= _NEAR * min(ceilings.frames_per_s.values()):
+        slowest = ceilings.slowest
+        busiest = slowest if slowest == "decode" else f"inference: {slowest}"
+    return Bottleneck(busiest, tuple(evidence))
+
+
+def _host_name(figures: Mapping[str, Any]) -> str:
+    """Return `tracker` if it is what the host threads do most, else `host`."""
+    means = {name: part["mean"] for name, part in figures["parts_ms"].items()}
+    own = {name: ms for name, ms in means.items() if name.endswith((" read", "track", "sink"))}
+    first = next(iter(figures["stages"]))
+    own |= {
+        name: ms
+        for name, ms in means.items()
+        if name.endswith(" prepare") and not name.startswith(first)
+    }
+    return "tracker" if own and max(own, key=lambda name: own[name]) == "track" else "host"
+
+
+def _waits_for_batches(figures: Mapping[str, Any]) -> bool:
+    """Say whether frames wait for the mux most of their time, though its engine has time."""
+    means = {name: part["mean"] for name, part in figures["parts_ms"].items()}
+    first = next(iter(figures["stages"]))
+    queue = means.get(f"{first} queue", 0.0)
+    return bool(queue > sum(means.values()) / 2 and figures["stages"][first]["batch_fill"] < _FULL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from itertools import product
@@ -27,7 +28,7 @@ from sut.sweep.session import Session
 from sut.sweep.steady import Rule
 from sut.sweep.tries.limit import limit_of
 from sut.telemetry import nvml, power_sources
-from sut.telemetry.gpu_memory import is_gone
+from sut.telemetry.gpu_memory import free_bytes, is_gone
 from sut.verbs import concurrency_options as options
 from sut.verbs import continuing
 from sut.verbs.sweep import knee_line
@@ -144,9 +145,13 @@ def _memory(plan: Plan, limit_bytes: int | None, *, is_off: bool) -> Memory:
     if plan.harness.backend == "simulated":
         return Memory(is_off=True)
     if device == CPU:
-        return Memory({CPU: limit_bytes or environment.memory_left_bytes()}, is_off)
-    sizes = {facts.device: facts.memory_bytes for facts in nvml.all_facts()[0]}
-    return Memory({k: size for k, size in sizes.items() if size is not None}, is_off)
+        return Memory({CPU: limit_bytes or environment.memory_left_bytes()}, is_off=is_off)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    sizes = {facts.device: facts.memory_bytes for facts in nvml.all_facts(visible)[0]}
+    free, size = free_bytes(device), sizes.get(device)
+    if free is None or size is None:
+        return Memory(is_off=True)
+    return Memory({device: free}, {device: size - free}, is_off)
 
 
 def _list(grid: Grid, planner: Planner, *, phases: int, say: Callable[[str], None]) -> None:

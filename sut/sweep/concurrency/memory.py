@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sut.sweep.fit.memory_model import LEAST_POINTS, MemoryPoint, MemorySizes, fit_memory
+from sut.sweep.fit.memory_model import MemoryPoint, MemorySizes, can_fit, fit_memory
 
 if TYPE_CHECKING:
     from sut.record.table import Row
@@ -27,32 +27,32 @@ class Memory:
 
     Attributes:
         limit_bytes: that a point may take by its device; None, or no entry: unknown.
+        base_bytes: what others had there from the start, by device.
         is_off: nothing is refused.
     """
 
     limit_bytes: dict[str, int] = field(default_factory=dict)
+    base_bytes: dict[str, int] = field(default_factory=dict)
     is_off: bool = False
     _points: dict[Key, list[MemoryPoint]] = field(default_factory=dict)
 
     def learn(self, crowd: Crowd, row: Row) -> None:
         """Take in what a point took."""
-        if "memory_bytes" in row.figures and not row.simulated:
-            taken = int(row.figures["memory_bytes"])
-            point = MemoryPoint(crowd.processes, crowd.load.request_batch, taken)
-            self._points.setdefault(_key(crowd), []).append(point)
+        if "memory_bytes" not in row.figures or row.simulated:
+            return
+        # What processes share are mapped files, whose pages the kernel drops first.
+        others = row.figures.get("shared_bytes", self.base_bytes.get(crowd.device, 0))
+        taken = int(row.figures["memory_bytes"] - others)
+        point = MemoryPoint(crowd.processes, crowd.load.request_batch, taken)
+        self._points.setdefault(_key(crowd), []).append(point)
 
     def refusal(self, crowd: Crowd) -> str | None:
         """Return why a point is known to fail; None: it may fit, or too little is known."""
-        limit = self.limit_bytes.get(crowd.device)
-        points = self._points.get(_key(crowd), [])
-        batches, counts = {p.batch for p in points}, {p.processes for p in points}
-        if self.is_off or limit is None or len(points) < LEAST_POINTS:
+        limit, points = self.limit_bytes.get(crowd.device), self._points.get(_key(crowd), [])
+        sizes = _sizes(crowd)
+        if self.is_off or limit is None or not can_fit(points, sizes):
             return None
-        if (
-            len(batches) == 1 or len(counts) == 1
-        ):  # of one process alone, nothing says what is shared
-            return None
-        model = fit_memory(points, _sizes(crowd))
+        model = fit_memory(points, sizes)
         why = model.refusal(crowd.processes, crowd.load.request_batch, limit)
         return None if why is None else f"refused: {why}"
 

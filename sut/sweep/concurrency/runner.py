@@ -118,7 +118,8 @@ class Runner:
             return Row(point=dict(crowd.point), problem=text), found.facts
         (out / SPANS_FILE).write_text(json.dumps(quantiles(found.ran)), "utf-8")
         values |= device_figures(found.ran, values["samples"], found.facts, seen.telemetry)
-        values.setdefault("memory_bytes", _resident(found.answers))
+        if "memory_bytes" not in values:  # nobody told it of the device: it is the host
+            values |= _resident(found.answers)
         values["inflight"] = float(found.answers[0].inflight)
         doubts = marks(values, crowd.workers, environment.cores())
         if (profiler := self.profiler) is not None:
@@ -215,7 +216,8 @@ def _failed(crowd: Crowd, text: str, name: str) -> Row:
     return Row(point=dict(crowd.point), problem=problem)
 
 
-def _resident(answers: Sequence[Answer]) -> float:
+def _resident(answers: Sequence[Answer]) -> dict[str, float]:
     """Return what the processes have in RAM together; they share the files that are mapped."""
     shared = max(answer.mapped_bytes for answer in answers)
-    return float(shared + sum(answer.private_bytes for answer in answers))
+    private = sum(answer.private_bytes for answer in answers)
+    return {"memory_bytes": float(shared + private), "shared_bytes": float(shared)}

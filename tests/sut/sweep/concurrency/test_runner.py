@@ -146,11 +146,14 @@ def test_what_a_gpu_does_not_tell_is_absent() -> None:
 
 
 def learnt(limit_mb: float, *, force: bool = False) -> tuple[Memory, list[Crowd]]:
-    """Return a memory of 100 MB a process and 10 MB a sample, from three of six points."""
-    memory = Memory({"0": int(limit_mb * MB)}, is_off=force)
+    """Return a memory of 100 MB a process and 10 MB a sample, from three of six points.
+
+    50 MB were in use before.
+    """
+    memory = Memory({"0": int(limit_mb * MB)}, {"0": 50 * MB}, force)
     found = points(processes=(1, 2, 8))
     for crowd in found[:3]:
-        taken = crowd.processes * (100 + 10 * crowd.load.request_batch) * MB
+        taken = (50 + crowd.processes * (100 + 10 * crowd.load.request_batch)) * MB
         memory.learn(crowd, Row(point={}, figures={"memory_bytes": float(taken)}))
     return memory, found
 
@@ -163,6 +166,16 @@ def test_a_point_that_cannot_fit_is_refused_with_what_it_needs() -> None:
     assert refusal is not None
     assert "refused: 8 processes with batches of 4 need 1,120.0 MB" in refusal
     assert "--force" in refusal
+
+
+def test_files_that_processes_of_the_host_share_count_for_none_of_them() -> None:
+    memory, found = Memory({"0": 500 * MB}), points(processes=(1, 2, 8))
+    for crowd in found[:3]:
+        taken = (300 + crowd.processes * (100 + 10 * crowd.load.request_batch)) * MB
+        figures = {"memory_bytes": float(taken), "shared_bytes": 300.0 * MB}
+        memory.learn(crowd, Row(point={}, figures=figures))
+
+    assert "need 1,120.0 MB" in (memory.refusal(found[5]) or "")
 
 
 def test_nothing_is_refused_by_force_or_without_a_limit() -> None:

@@ -233,6 +233,17 @@ class MemoryEngine(Engine, Protocol):
 
 
 @runtime_checkable
+class CountingEngine(Engine, Protocol):
+    """An engine that counts what its batches were made of. Every slot is free during its calls."""
+
+    def count_anew(self) -> None:
+        """Forget what was counted."""
+
+    def counted(self) -> Mapping[str, float]:
+        """Return counts, and sums of times in ns, by name; those of several engines are added."""
+
+
+@runtime_checkable
 class WeighedEngine(Engine, Protocol):
     """An engine on a device with memory of its own, that says how much of it is used."""
 

@@ -6,7 +6,6 @@ them into one batch with those of others. Knows tensors only; nothing here compu
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,15 +48,12 @@ class Options:
         model: as the server calls it.
         token: sent as Authorization: Bearer; @FILE reads it, and keeps it out of run folders.
         timeout_s: of each wait on the network.
-        parts_file: where `close` writes what the requests since `bind` were made of, as JSON; an
-            absolute path, because workers run in folders of their own.
     """
 
     url: str = ""
     model: str = ""
     token: str = ""
     timeout_s: Seconds = 30.0
-    parts_file: str = ""
 
 
 class _Output(msgspec.Struct):
@@ -102,7 +98,6 @@ class TritonEngine:
         }
         self._where = f"{server.name}, model {options.model}"
         self._remote = remote
-        self._parts_file = options.parts_file
         self._pages = Connection(server, HEADER_LENGTH)
         rows = spec.max_batch_size
         self._slots = [
@@ -121,12 +116,9 @@ class TritonEngine:
         self._before: Parts | None = None
 
     def bind(self, samples: Arrays) -> None:
-        """See `Engine.bind`. The parts of requests are counted from now on."""
+        """See `Engine.bind`."""
         self._check_open()
         self._samples = check_samples(samples, self.inputs, self._where)
-        self._parts = ClientParts()
-        if self._parts_file:
-            self._before = read_parts(self._pages, self._remote, self._where)
 
     def infer(self, rows: Sequence[int]) -> tuple[Array, ...]:
         """See `Engine.infer`."""
@@ -183,15 +175,30 @@ class TritonEngine:
         return outputs, (started_ns, times.received)
 
     def close(self) -> None:
-        """See `Engine.close`. Writes the file of parts, if one is asked for."""
+        """See `Engine.close`."""
         if self._closed:
             return
         self._closed = True
         self._samples = ()
-        if self._parts_file and self._parts.count:
-            self._write_parts()
         for link in (self._pages, *(slot.link for slot in self._slots)):
             link.close()
+
+    def count_anew(self) -> None:
+        """See `CountingEngine.count_anew`."""
+        self._parts = ClientParts()
+        self._before = self._statistics()
+
+    def counted(self) -> dict[str, float]:
+        """See `CountingEngine.counted`; other clients' requests are in what the server counted."""
+        now = None if self._before is None else self._statistics()
+        return self._parts.sums(self._before, now)
+
+    def _statistics(self) -> Parts | None:
+        """Return what the server counted so far; None: it does not count, or is not there."""
+        try:
+            return read_parts(self._pages, self._remote, self._where)
+        except EngineError:  # what a request needs of the server, the next request says
+            return None
 
     def _check_open(self) -> None:
         if self._closed:
@@ -255,17 +262,6 @@ class TritonEngine:
                 )
         return found
 
-    def _write_parts(self) -> None:
-        now = None if self._before is None else read_parts(self._pages, self._remote, self._where)
-        found = self._parts.figures(self._before, now)
-        text = json.dumps({"server": self.facts["provider"], **found}, indent=2) + "\n"
-        try:
-            Path(self._parts_file).write_text(text, "utf-8")
-        except OSError as error:
-            raise EngineError(
-                f"{WHERE}: parts_file {self._parts_file} cannot be written: {error.strerror}."
-            ) from error
-
 
 def open_engine(spec: EngineSpec) -> TritonEngine:
     """Ask the server for its model, and check that it fits; ignores `model_path` and `device`.
@@ -278,10 +274,6 @@ def open_engine(spec: EngineSpec) -> TritonEngine:
     for name in ("url", "model"):
         if not getattr(options, name):
             raise ConfigError(f"{WHERE}: option {name} is missing. Give it as --set {name}=...")
-    if options.parts_file and not Path(options.parts_file).is_absolute():
-        raise ConfigError(
-            f'{WHERE}: option parts_file is "{options.parts_file}"; expected an absolute path.'
-        )
     server = Server.of(options.url, _token(options.token), options.timeout_s, WHERE)
     say_step(f"asking {server.name}")
     return TritonEngine(spec, options, server, read_remote(server, options.model, spec))

@@ -1,7 +1,6 @@
-"""What the requests of a client were made of, in perf_analyzer's words.
+"""What the requests of a client were made of: sums, which those of other connections are added to.
 
-Means of many requests. Network and server is what is left of the client's time: a difference of
-clocks' means, so it holds their error, too. Source: perf_analyzer's docs, measurements_metrics.md.
+Source: perf_analyzer's docs, measurements_metrics.md. sut.record.client_parts makes means of them.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ if TYPE_CHECKING:
     from backends.triton.connection import Times
     from backends.triton.remote import Parts
 
-_NS_PER_MS = 1e6
 _SERVER_PARTS = ("queue", "compute_input", "compute_infer", "compute_output")
 
 
@@ -21,7 +19,7 @@ class ClientParts:
 
     def __init__(self) -> None:
         self.count = 0
-        self._send = self._wait = self._receive = self._all = 0
+        self._send = self._wait = self._receive = 0
 
     def add(self, times: Times) -> None:
         """Count one request."""
@@ -29,36 +27,24 @@ class ClientParts:
         self._send += times.sent - times.started
         self._wait += times.answered - times.sent
         self._receive += times.received - times.answered
-        self._all += times.received - times.started
 
-    def figures(self, before: Parts | None, after: Parts | None) -> dict[str, float]:
-        """Return means in ms for each request.
+    def sums(self, before: Parts | None, after: Parts | None) -> dict[str, float]:
+        """Return counts of requests, and sums of their parts in ns.
 
         Args:
             before: the server's counts when the first request was sent.
             after: when the last was answered; None: the server does not count.
         """
-        means = {
-            "client_send_ms": self._send,
-            "client_recv_ms": self._receive,
-            "request_ms": self._all,
+        found = {
+            "client_requests": self.count,
+            "client_send_ns": self._send,
+            "client_wait_ns": self._wait,
+            "client_receive_ns": self._receive,
         }
-        found = {name: ns / self.count / _NS_PER_MS for name, ns in means.items()}
-        wait_ms = self._wait / self.count / _NS_PER_MS
-        requests = after.success.count - before.success.count if before and after else 0
-        if not (before and after and requests > 0):
-            return {"requests": self.count, **found, "network_server_ms": wait_ms}
-        on_server = {
-            f"server_{name}_ms": (getattr(after, name).ns - getattr(before, name).ns)
-            / requests
-            / _NS_PER_MS
-            for name in _SERVER_PARTS
-        }
-        left_ms = max(0.0, wait_ms - sum(on_server.values()))
-        return {
-            "requests": self.count,
-            "server_requests": requests,
-            **found,
-            "network_server_ms": left_ms,
-            **on_server,
-        }
+        if before is not None and after is not None:
+            found["server_requests"] = after.success.count - before.success.count
+            found |= {
+                f"server_{name}_ns": getattr(after, name).ns - getattr(before, name).ns
+                for name in _SERVER_PARTS
+            }
+        return {name: float(number) for name, number in found.items()}

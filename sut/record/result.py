@@ -12,6 +12,7 @@ import msgspec
 # Needed at run time: msgspec reads the annotations to decode a summary.json.
 from scenarios.base import Capacity, Metric
 from sut.base.errors import DataError
+from sut.record.client_parts import ClientParts
 from sut.record.device_telemetry import DeviceTelemetry
 from sut.record.stalls import Stalls
 
@@ -193,6 +194,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         duration_s: from the first arrival to the last completion.
         batches: sizes, and what closed them.
         parts_ns: the parts of the latency; None if nothing was completed.
+        client_parts: of the requests to a remote server; None without one.
         tail: what the latency at the bound is made of; None without a bound, and in results of
             older versions.
         harness: of the workers.
@@ -229,6 +231,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     device_telemetry: DeviceTelemetry | None = None
     findings: tuple[str, ...] = ()
     issue_stalls: Stalls | None = None
+    client_parts: ClientParts | None = None
     tail: Tail | None = None
     trace: Recorded | None = None
     closed_problems: tuple[str, ...]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from sut.base.errors import ConfigError, nearest
 from sut.record.table import place
 from sut.report.compare_environment import Difference, commands, differences
+from sut.report.compare_parts import Part, parts
 from sut.report.compare_statistics import Estimate, Interval, Ratios, Series, ratios
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Comparison:
         only_a: points that B does not have, in words.
         only_b: points that A does not have.
         failed: points that A measured, and where B has no figure although it tried.
+        parts: of the mean latency, if there is one cell and they are known.
     """
 
     metric: str
@@ -87,6 +89,7 @@ class Comparison:
     only_a: list[str]
     only_b: list[str]
     failed: list[str]
+    parts: tuple[Part, ...] = ()
 
     @property
     def mean(self) -> Interval:
@@ -143,6 +146,7 @@ def compare(
             for key, row in have_a.items()
             if key in tried_b and not all(key in rows for rows in every[len(a) :])
         ],
+        parts=_parts(common, every[: len(a)], every[len(a) :]),
     )
 
 
@@ -165,6 +169,14 @@ def _cells(
         )
         for key, of_a, of_b, estimate in zip(common, *runs, found.cells, strict=True)
     )
+
+
+def _parts(
+    common: Sequence[Key], a: Sequence[Mapping[Key, Row]], b: Sequence[Mapping[Key, Row]]
+) -> tuple[Part, ...]:
+    if len(common) > 1:
+        return ()
+    return parts(*([rows[common[0]].figures for rows in side] for side in (a, b)))
 
 
 def better(metric: str) -> Better | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sut.report import page
-from sut.report.compare_text import apart, cells, gate_line, summary, verdict
+from sut.report.compare_text import apart, cells, gate_line, summary, verdict, ways
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,10 +40,20 @@ def html(found: Comparison, gate: Gate | None, sides: Sequence[str], command: st
         page.heading("Ratios"),
         page.table(header, rows, left=(0, 5), title="Ratios"),
         page.points([*apart(found), *summary(found)]),
+        *_ways(found),
         page.heading("Command"),
         page.code(command),
     ]
     return page.page("Comparison of A and B", sides, parts)
+
+
+def _ways(found: Comparison) -> list[str]:
+    if not found.parts:
+        return []
+    title = "Where the difference of the mean latency lies"
+    header, *rows = ways(found.parts)
+    table = page.table(header[:-1], [row[:-1] for row in rows], left=(0,), title=title)
+    return [page.heading(title), table]
 
 
 def _is_good(found: Comparison) -> bool | None:

@@ -167,6 +167,8 @@ def _row(result: Result) -> Row:
             if (of_part := getattr(result.parts_ns, part, None)) is not None:
                 figures[f"{part}_ns"] = of_part.mean
                 figures |= {f"{part}_p50_ns": of_part.p50, f"{part}_p99_ns": of_part.p99}
+    if result.client_parts is not None:
+        figures |= {f"client_{name}_ns": ns for name, ns in result.client_parts.parts()}
     if (power := result.device_telemetry) is not None:
         asked = {"power_w": power.average_power_w, "energy_j_per_sample": power.energy_per_sample_j}
         figures |= {name: value for name, value in asked.items() if value is not None}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from sut.report.compare import Cell, Comparison, Gate
     from sut.report.compare_environment import Difference
+    from sut.report.compare_parts import Part
     from sut.report.compare_statistics import Interval
 
 _SPREADS = {
@@ -38,6 +39,9 @@ def lines(found: Comparison, gate: Gate | None) -> Iterator[str]:
     yield from _table(cells(found))
     yield from apart(found)
     yield ""
+    if found.parts:
+        yield from _table(ways(found.parts))
+        yield ""
     yield from summary(found)
     if gate is not None:
         yield gate_line(gate)
@@ -49,6 +53,22 @@ def cells(found: Comparison) -> list[tuple[str, ...]]:
     """Return the names of the columns, and a line for each cell."""
     header = ("point", f"A, {_unit(found.metric)}", "B", "B / A", "95 % interval", "")
     return [header, *(_row(found, cell) for cell in found.cells)]
+
+
+def ways(parts: Sequence[Part]) -> list[tuple[str, ...]]:
+    """Return the names of the columns, and a line for each part of the mean latency, in ms."""
+
+    def shown(ns: float | None) -> str:
+        return "-" if ns is None else f"{ns / _NS_PER_MS:,.3f}"
+
+    header = ("part of the mean latency, ms", "A", "B", "B - A", "")
+    return [
+        header,
+        *(
+            (p.name, shown(p.a_ns), shown(p.b_ns), f"{p.more_ns / _NS_PER_MS:+,.3f}", "")
+            for p in parts
+        ),
+    ]
 
 
 def apart(found: Comparison) -> Iterator[str]:
@@ -163,6 +183,7 @@ def as_json(found: Comparison, gate: Gate | None) -> dict[str, object]:
         "geometric_mean": _interval(found.mean),
         "differs": found.mean.excludes_one,
         "spread": {"source": spread.source, "share": spread.share},
+        "parts": [{"part": p.name, "a_ns": p.a_ns, "b_ns": p.b_ns} for p in found.parts],
         "only_in_a": found.only_a,
         "only_in_b": found.only_b,
         "failed_in_b": found.failed,

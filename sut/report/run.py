@@ -47,6 +47,7 @@ def section(run: Run) -> Section:
         ("Charts", page.figures(run_charts.pictures(run))),
         ("Latency", _latency(result)),
         ("The way of a sample", _parts(result)),
+        ("A request to the server", _requests(result)),
         ("Batches", page.facts(_batches(result))),
         ("Power", _power(result)),
         ("Configuration", page.facts(_configuration(run.config, result))),
@@ -128,6 +129,26 @@ def _parts(result: Result) -> str:
         if (part := getattr(result.parts_ns, name))
     ]
     return page.table(("part", "mean ms", "p50 ms", "p99 ms", ""), rows, (4,), "Parts of latencies")
+
+
+def _requests(result: Result) -> str:
+    found = result.client_parts
+    if found is None:
+        return ""
+    rows = [
+        (
+            name.replace("_", " "),
+            f"{ns / _MS:,.3f}",
+            ns / found.request_ns if found.request_ns else 0,
+        )
+        for name, ns in found.parts()
+    ]
+    others = ""
+    if found.server_requests not in {None, found.requests}:
+        others = f" The server counted {found.server_requests:,}: its parts are means over those."
+    text = f"{found.requests:,} requests of {found.request_ns / _MS:,.3f} ms.{others}"
+    table = page.meters(("part", "mean ms"), rows, "Parts of a request to the server")
+    return page.paragraph(text) + table
 
 
 def _batches(result: Result) -> list[tuple[str, str, str]]:

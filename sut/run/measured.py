@@ -16,11 +16,12 @@ from scenarios.base import Capacity
 from sut.base import environment
 from sut.base.errors import WorkerError
 from sut.record import loadgen_logs, stalls, summary, tail
+from sut.record.client_parts import client_parts
 from sut.record.result import STOPPED, Accuracy, HarnessFacts, Latency, Result
 from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -136,6 +137,7 @@ def _common(
         duration_s=summary.duration_s(trace),
         batches=summary.batches(trace),
         parts_ns=summary.parts_ns(trace),
+        client_parts=client_parts(_counts(trial)),
         harness=HarnessFacts(
             engine_busy_fraction=summary.busy_fractions(trace, workers),
             warm_up=None if warm_up is None else msgspec.convert(warm_up, Capacity),
@@ -187,9 +189,13 @@ def _tail(plan: Plan, left: Left, rules: Scenario, detail: Detail) -> Tail | Non
     )
 
 
+def _counts(trial: Supervisor) -> Mapping[str, float]:
+    return cast("Mapping[str, float]", trial.event("done").get("counts", {}))
+
+
 def _not_finite(trial: Supervisor, samples: int) -> str | None:
     """Return what it means that answers are not numbers; None if all are."""
-    count = cast("int", trial.event("done").get("not_finite", 0))
+    count = int(_counts(trial).get("not_finite", 0))
     if not count:
         return None
     return (

@@ -102,7 +102,7 @@ class Point:
         if self._failures:
             return self._failed()
         np.save(folder / SCHEDULE_FILE, load.scheduled_ns())
-        parent.tell("done", answered=answered, not_finite=system.not_finite() if answered else 0)
+        parent.tell("done", answered=answered, counts=system.counts() if answered else {})
         if answered:
             system.close()
         return 0

@@ -177,7 +177,7 @@ class Trial:
         if self._error is not None:
             raise self._error
         # The result is complete: no engine may spoil it by how it ends.
-        self._parent.tell("done", not_finite=system.not_finite())
+        self._parent.tell("done", counts=system.counts())
         system.close()
         return 0
 

@@ -42,8 +42,8 @@ class DirectWorker(Protocol):
     def run(self, indices: Sequence[int]) -> Timed:
         """Run one batch; return its responses, and when the engine began and had finished."""
 
-    def not_finite(self) -> int:
-        """Count the samples since warm-up whose answer is not a number."""
+    def counts(self) -> dict[str, float]:
+        """See sut.serve.workers.executor.Executor.counts."""
 
     def close(self) -> None:
         """Close the engine; see sut.serve.workers.closing."""

@@ -5,6 +5,7 @@ Knows settings, workers and the dispatcher; never LoadGen.
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import wait
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -89,8 +90,11 @@ class System(Protocol):
     def front(self) -> Front:
         """Return what LoadGen drives. Call it once, after warm_up."""
 
-    def not_finite(self) -> int:
-        """Count the samples since warm-up whose answer is not a number; call it after the last."""
+    def counts(self) -> dict[str, float]:
+        """Return what the workers counted since warm-up, together; call it after the last answer.
+
+        See sut.serve.workers.executor.Executor.counts.
+        """
 
     def close(self) -> None:
         """Close all engines and end all workers; those that hang are left as they are."""
@@ -154,9 +158,9 @@ class DirectSystem:
         """See System."""
         return DirectSut(self._worker, self._cap, self._outlets)
 
-    def not_finite(self) -> int:
+    def counts(self) -> dict[str, float]:
         """See System."""
-        return self._worker.not_finite()
+        return self._worker.counts()
 
     def close(self) -> None:
         """See System."""
@@ -244,9 +248,12 @@ class BatchSystem:
         self._dispatcher.start(self._workers)
         return self._dispatcher
 
-    def not_finite(self) -> int:
+    def counts(self) -> dict[str, float]:
         """See System."""
-        return sum(_all([worker.not_finite() for worker in self._workers]))
+        found: Counter[str] = Counter()
+        for of_worker in _all([worker.counts() for worker in self._workers]):
+            found.update(of_worker)
+        return dict(found)
 
     def close(self) -> None:
         """See System."""

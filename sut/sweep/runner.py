@@ -17,6 +17,7 @@ from scenarios.base import Expected
 from sut.base.errors import SutError, WorkerError
 from sut.base.signals import Stopped
 from sut.load.loads import CLOSED
+from sut.record.client_parts import client_parts
 from sut.record.run_folder import BATCHES_FILE, LOG_FILE, SCHEDULE_FILE, TRACE_FILE
 from sut.record.table import Row, place
 from sut.record.trace import Window
@@ -76,7 +77,7 @@ class _Ran:
         facts: of each engine.
         window: in which the rule was met; None: it was not.
         stopped_ns: when it was told to stop, or ended by itself.
-        not_finite: samples whose answer is not a number.
+        counts: see sut.serve.workers.executor.Executor.counts.
         others: what other processes did meanwhile, or an empty text.
     """
 
@@ -84,7 +85,7 @@ class _Ran:
     facts: Sequence[Facts]
     window: Window | None
     stopped_ns: int
-    not_finite: int
+    counts: Mapping[str, float]
     others: str
 
 
@@ -162,8 +163,8 @@ class Runner:
         sent.trace.save(out / BATCHES_FILE)
         (out / TRACE_FILE).unlink()
         others = disturbance(neighbours.cores())
-        bad = msgspec.convert(done["not_finite"], int)
-        return _Ran(sent, facts, window, stopped_ns, bad, others)
+        counts = msgspec.convert(done["counts"], dict[str, float])
+        return _Ran(sent, facts, window, stopped_ns, counts, others)
 
     def _open(self, process: Supervisor, task: Task, recorder: Recorder) -> Sequence[Facts]:
         """Wait until the engines are warm; return their facts."""
@@ -231,8 +232,10 @@ class Runner:
             return Row(point=dict(task.point), problem="no request was answered in time")
         if steady is not None:
             found["spread"] = steady.spread
-        if ran.not_finite:
-            found["not_finite"] = float(ran.not_finite)
+        if bad := ran.counts.get("not_finite"):
+            found["not_finite"] = bad
+        if (parts := client_parts(ran.counts)) is not None:
+            found |= {f"client_{name}_ns": ns for name, ns in parts.parts()}
         return Row(
             point=dict(task.point),
             figures={**found, **_devices(seen.telemetry)},

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from backends.base import EngineSpec, TensorSpec, open_engine
+from backends.base import CountingEngine, EngineSpec, TensorSpec, open_engine
 from backends.triton.connection import Times
 from backends.triton.parts import ClientParts
 from backends.triton.remote import Duration, Parts
 from sut.base.errors import BatchTooLarge, ConfigError, EngineError
+from sut.record.client_parts import client_parts
 from tests.backends.conformance import SlotsTestCase, make_samples
 from tests.backends.models import SHAPE, linear, linear_answers, save
 from tests.sut.helpers import own
@@ -111,7 +112,6 @@ def test_a_model_that_is_not_there_or_does_not_fit_is_one_line(address: str) -> 
         ({"url": "h:1"}, "option model is missing"),
         ({"url": "ftp://h", "model": "m"}, 'url is "ftp://h"; expected HOST:PORT'),
         ({"url": "h:port", "model": "m"}, 'url is "h:port"'),
-        ({"url": "h:1", "model": "m", "parts_file": "p.json"}, "expected an absolute path"),
         ({"url": "h:1", "model": "m", "token": "@no.such"}, "no.such cannot be read"),
         ({"url": "h:1", "model": "m", "timeout": 3}, 'Did you mean "timeout_s"?'),
     ],
@@ -167,21 +167,24 @@ def test_a_server_that_dies_is_one_line_and_one_that_comes_back_is_used_again(
     engine.close()
 
 
-def test_the_parts_of_requests_are_written_at_the_end(address: str, tmp_path: Path) -> None:
-    path = tmp_path / "parts.json"
-    spec = spec_of(address, parts_file=str(path))
+def test_the_parts_of_requests_are_counted_anew_after_warm_up(address: str) -> None:
+    spec = spec_of(address)
     engine = open_engine(spec)
+    assert isinstance(engine, CountingEngine)
     engine.bind(make_samples(spec, seed=1))
+    engine.infer([0])
+    engine.count_anew()
     for _ in range(5):
         engine.infer([0, 1])
 
-    engine.close()
+    found = client_parts(engine.counted())
 
-    found = json.loads(path.read_text("utf-8"))
-    assert (found["requests"], found["server_requests"]) == (5, 5)
-    parts = [found[name] for name in found if name.startswith(("client", "network", "server_q"))]
-    computed = [found[f"server_compute_{name}_ms"] for name in ("input", "infer", "output")]
-    assert 0 < sum(parts) + sum(computed) == pytest.approx(found["request_ms"])
+    engine.close()
+    assert found is not None
+    assert (found.requests, found.server_requests) == (5, 5)
+    parts = dict(found.parts())
+    assert len(parts) == 7
+    assert 0 < sum(parts.values()) == pytest.approx(found.request_ns)
 
 
 def test_parts_without_a_servers_counts_are_the_clients_alone() -> None:
@@ -191,12 +194,15 @@ def test_parts_without_a_servers_counts_are_the_clients_alone() -> None:
     before = Parts(Duration(10, 0))
     after = Parts(Duration(14, 0), Duration(14, 4 * MS), compute_infer=Duration(14, 2 * MS))
 
-    alone, counted = parts.figures(None, None), parts.figures(before, after)
+    alone, counted = client_parts(parts.sums(None, None)), client_parts(parts.sums(before, after))
 
-    assert (alone["client_send_ms"], alone["network_server_ms"]) == (2, 3)
-    assert (alone["client_recv_ms"], alone["request_ms"]) == (2, 7)
-    assert (counted["server_queue_ms"], counted["server_compute_infer_ms"]) == (1, 0.5)
-    assert (counted["network_server_ms"], counted["server_requests"]) == (1.5, 4)
+    assert alone is not None
+    assert counted is not None
+    assert dict(alone.parts()) == {"send": 2 * MS, "network_server": 3 * MS, "receive": 2 * MS}
+    assert alone.request_ns == 7 * MS
+    assert (counted.server_queue_ns, counted.server_compute_infer_ns) == (1 * MS, 0.5 * MS)
+    assert (counted.network_server_ns, counted.server_requests) == (1.5 * MS, 4)
+    assert client_parts({"not_finite": 0.0}) is None
 
 
 class answering:

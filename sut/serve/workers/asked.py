@@ -76,10 +76,10 @@ class AskedProcess:
         _, started_ns, finished_ns, responses = answer
         return responses, started_ns, finished_ns
 
-    def not_finite(self) -> int:
+    def counts(self) -> dict[str, float]:
         """See DirectWorker."""
-        count: int = self._call("not_finite")
-        return count
+        found: dict[str, float] = self._call("counts")
+        return found
 
     def close(self) -> None:
         """See DirectWorker."""

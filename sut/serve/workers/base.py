@@ -40,8 +40,8 @@ class Worker(BatchWorker, Protocol):
     ) -> Future[dict[int, Timing]]:
         """See sut.serve.workers.executor.Executor.warm_up."""
 
-    def not_finite(self) -> Future[int]:
-        """Count the samples since warm-up whose answer is not a number."""
+    def counts(self) -> Future[dict[str, float]]:
+        """See sut.serve.workers.executor.Executor.counts."""
 
     def close(self) -> None:
         """Finish the batches that it has, close the engine, and end. Closing twice is allowed.

@@ -142,9 +142,9 @@ class Child:
         """Measure S(b)."""
         return self._opened().warm_up(indices, sizes, limit_s)
 
-    def call_not_finite(self) -> int:
-        """Count the samples since warm-up whose answer is not a number."""
-        return self._opened().not_finite
+    def call_counts(self) -> dict[str, float]:
+        """Return what was counted since warm-up."""
+        return self._opened().counts()
 
     def _opened(self) -> Executor:
         assert self._executor is not None, "open comes first"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from backends.base import AsyncEngine, EngineSpec, MemoryEngine, open_engine
+from backends.base import AsyncEngine, CountingEngine, EngineSpec, MemoryEngine, open_engine
 from backends.ladder import fitting, sizes_text, within
 from data.tasks import records_of
 from sut.base.errors import BatchTooLarge
@@ -89,6 +89,7 @@ class Executor:
         first = self._engine.outputs[0]
         self._classes = self._spec.classes(first.shape) if self._has_answers else None
         self._row_of: Sequence[int] = ()
+        self._counting = self._engine if isinstance(self._engine, CountingEngine) else None
         self._async = self._engine if isinstance(self._engine, AsyncEngine) else None
         # A blocking engine computes on the host, whose cores are busy with it.
         divides = self._spec.divides and self._has_answers and self._async is not None
@@ -98,10 +99,13 @@ class Executor:
         self.memory = self._engine.memory if isinstance(self._engine, MemoryEngine) else None
         """Where the engine wants its samples; None: anywhere."""
 
-    @property
-    def not_finite(self) -> int:
-        """Samples since warm-up whose answer is not a number."""
-        return self._postprocess.not_finite
+    def counts(self) -> dict[str, float]:
+        """Return what was counted since warm-up; counts of several workers are added.
+
+        `not_finite` are samples whose answer is not a number; others are those of a CountingEngine.
+        """
+        found = {"not_finite": float(self._postprocess.not_finite)}
+        return found if self._counting is None else {**found, **self._counting.counted()}
 
     def facts(self) -> dict[str, OptionValue]:
         """Return the engine's facts, its batch sizes, and its number of classes if it is known."""
@@ -164,6 +168,8 @@ class Executor:
         run = sorted({fitting(ladder, size) for size in sizes})
         measured = {size: self._steady(indices, size, limit_s) for size in run}
         self._postprocess.not_finite = 0
+        if self._counting is not None:
+            self._counting.count_anew()
         return {size: measured[fitting(ladder, size)] for size in sizes}
 
     def alone_ns(self, indices: Sequence[int], size: int) -> int:

@@ -56,9 +56,9 @@ class InlineWorker:
         """See DirectWorker."""
         return self.opened().timed(indices)
 
-    def not_finite(self) -> int:
+    def counts(self) -> dict[str, float]:
         """See DirectWorker."""
-        return self.opened().not_finite
+        return self.opened().counts()
 
     def close(self) -> None:
         """See DirectWorker."""

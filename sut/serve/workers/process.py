@@ -77,9 +77,9 @@ class ProcessWorker:
         future.add_done_callback(self._set_limit)
         return future
 
-    def not_finite(self) -> Future[int]:
+    def counts(self) -> Future[dict[str, float]]:
         """See Worker."""
-        return self._call("not_finite")
+        return self._call("counts")
 
     @property
     def sock(self) -> socket.socket:

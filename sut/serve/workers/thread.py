@@ -74,9 +74,9 @@ class ThreadWorker:
         """See Worker."""
         return self._call("warm_up", lambda executor: executor.warm_up(indices, sizes, limit_s))
 
-    def not_finite(self) -> Future[int]:
+    def counts(self) -> Future[dict[str, float]]:
         """See Worker."""
-        return self._call("not_finite", lambda executor: executor.not_finite)
+        return self._call("counts", Executor.counts)
 
     def submit(self, batch: Batch) -> None:
         """See sut.serve.dispatcher.BatchWorker."""

@@ -76,7 +76,7 @@ def test_every_key_of_the_older_summary_is_still_written() -> None:
 
     older = json.loads(SCHEMA_1)
     older["harness"]["warm_up"]["max_batch_size"] = 0  # not known
-    assert written == {**older, "schema": 1, "trace": None, "tail": None}
+    assert written == {**older, "schema": 1, "trace": None, "tail": None, "client_parts": None}
 
 
 def test_a_device_that_does_not_tell_leaves_no_most() -> None:

@@ -42,7 +42,8 @@ def measured(*rates: float | None, **changes: object) -> Measured:
         environment={"driver": "570", "cpu": "one"},
         rows=rows,
     )
-    return Measured("here", structs.replace(table, **changes), (None,) * len(rows))
+    table = structs.replace(table, **changes)
+    return Measured("here", table, (None,) * len(table.rows))
 
 
 def against(a: Measured, b: Measured, metric: str = RATE) -> Comparison:
@@ -187,6 +188,31 @@ def test_worst_and_best_are_by_what_is_better() -> None:
     for shown in (by_rate, by_latency):
         assert "worst: batch 1" in shown
         assert "best: batch 2" in shown
+
+
+def test_the_parts_of_both_ways_explain_the_difference() -> None:
+    """LoadGen at the dispatcher itself, and through a server: what only one way has is named."""
+    own = {"queue_ns": 5e6, "dispatch_ns": 1e6, "compute_ns": 11e6, "completion_ns": 1e6}
+    parts = ("queue", "compute_input", "compute_infer", "compute_output")
+    http = {f"client_server_{name}_ns": ns for name, ns in zip(parts, own.values(), strict=True)}
+    way = {"client_send_ns": 0.5e6, "client_network_server_ns": 1e6, "client_receive_ns": 0.25e6}
+    rest = {"queue_ns": 0.25e6, "dispatch_ns": 1e6, "compute_ns": 19e6, "completion_ns": 0.5e6}
+
+    def side(latency_ns: float, **figures: float) -> Measured:
+        row = Row(point={"scenario": "Server"}, figures={"latency_mean_ns": latency_ns, **figures})
+        return measured(rows=(row,), source="sut run")
+
+    found = compare(
+        [side(18.5e6, **own)], [side(20.75e6, **{**rest, **http, **way})], "latency_mean_ns"
+    )
+
+    differs = {part.name: part.more_ns for part in found.parts}
+    assert sum(differs.values()) == 2 * differs.pop("mean latency") == 2 * 2.25e6
+    assert differs["before and after"] == 0.5e6
+    assert differs["network and server"] == 1e6
+    assert differs["queue"] == differs["compute"] == 0
+    words = [line.split() for line in text(found).splitlines()]
+    assert ["network", "and", "server", "-", "1.000", "+1.000"] in words
 
 
 def test_a_difference_is_claimed_or_not() -> None:

@@ -91,7 +91,7 @@ def test_the_cuda_worker_is_kept_busy_by_several_lanes_with_times_of_its_device(
 
     for times in found.values():
         _, launch, _, _, started, finished, done = times.T
-        assert len(times) > 2
+        assert len(times) >= 2
         assert (started >= launch).all()
         assert (finished <= done).all()
 

@@ -13,6 +13,7 @@ from sut.base.errors import ConfigError
 from sut.video.accuracy.tracks import write_tracks
 from sut.video.clips import people
 from sut.video.clips.fingerprint import fingerprint_of
+from sut.video.clips.rig import rig_files, write_rig
 from sut.video.clips.synthetic import Scene
 from sut.video.clips.write import CODECS, write_clip
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   sut video clip people street.mp4
-  sut video clip synthetic boxes.mkv --objects 8      (writes boxes.txt, its objects, too)
+  sut video clip synthetic boxes.mkv --objects 8
+  sut video run boxes.yaml --source boxes.mkv --truth boxes.txt --tracker max_perf
 """
 KINDS = ("people", "synthetic")
 _SCENE = Scene()
@@ -36,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "kind",
         choices=KINDS,
         help=f"people: of a clip that a package carries, {people.WIDTH} x {people.HEIGHT} at "
-        f"{people.RATE} FPS; synthetic: objects that are known to the pixel",
+        f"{people.RATE} FPS; synthetic: objects that are known to the pixel, "
+        "with their truth and a pipeline that finds them exactly",
     )
     parser.add_argument(
         "out", type=Path, help="a new file: .mp4 is H.264, .mkv FFV1, which is without loss"
@@ -61,9 +64,11 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         return 0
     objects = "" if told.objects_per_frame is None else f", {told.objects_per_frame:.4g} objects"
     print(
-        f"{' and '.join(map(str, files))}: {told.codec}, {told.width} x {told.height}, "
+        f"{files[0]}: {told.codec}, {told.width} x {told.height}, "
         f"{told.rate:g} FPS{objects}; sha256 {told.sha256}"
     )
+    if files[1:]:
+        print(f"beside it: {', '.join(path.name for path in files[1:])}")
     return 0
 
 
@@ -89,15 +94,17 @@ def _synthetic(arguments: argparse.Namespace) -> tuple[Fingerprint, list[Path]]:
         **{name: value for name, value in given.items() if value is not None},
     )
     path, truth_path = arguments.out, arguments.out.with_suffix(".txt")
+    for beside in (truth_path, *rig_files(path)):
+        if beside.exists():
+            raise ConfigError(f"{beside}: it exists; expected another name, which is new.")
     if scene.seed < 0:
         raise ConfigError(f"--seed is {scene.seed}; expected 0 or more.")
-    if truth_path.exists():
-        raise ConfigError(f"{truth_path}: it exists; expected a name whose .txt is new, too.")
     truth = scene.truth()
     write_clip(path, (scene.image(number) for number in range(scene.frames)), people.RATE)
     write_tracks(truth_path, truth)
+    rig = write_rig(scene, path)
     objects = float(np.mean([len(truth.at(number)) for number in range(truth.count)]))
-    return _told(path, (scene.width, scene.height), objects), [path, truth_path]
+    return _told(path, (scene.width, scene.height), objects), [path, truth_path, *rig]
 
 
 def _told(path: Path, size: tuple[int, int], objects: float | None) -> Fingerprint:

@@ -103,7 +103,10 @@ def test_a_synthetic_clip_comes_with_its_objects(
     told = json.loads(capsys.readouterr().out)
 
     assert code == 0
-    assert told["files"] == [str(tmp_path / "clip.mkv"), str(tmp_path / "clip.txt")]
+    endings = (".mkv", ".txt", ".yaml", "-find.yaml", "-find.onnx", "-tell.yaml", "-tell.onnx")
+    names = [f"clip{ending}" for ending in endings]
+    assert told["files"] == [str(tmp_path / name) for name in names]
+    assert {path.name for path in tmp_path.iterdir()} == set(names)
     assert (told["codec"], told["width"], told["height"], told["rate"]) == ("ffv1", 96, 48, 30)
     truth = read_tracks(tmp_path / "clip.txt")
     counts = [len(truth.at(number)) for number in range(4)]

@@ -1,0 +1,98 @@
+"""A clip whose objects are known, through decoder, engines, tracker and crops: exact."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sut.video.clips.rig import write_rig
+from sut.video.clips.synthetic import Scene
+from sut.video.clips.write import write_clip
+from sut.video.pipeline_file import load_pipeline
+from sut.video.play import Play, PlaySettings, Stages
+from sut.video.run import Overrides, stage_plans
+from sut.video.sources.clip import Clip
+from sut.video.track.interval import is_inferred
+from sut.video.track.presets import open_tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sut.video.seen import Seen
+
+pytest.importorskip("av", reason="the package av is not installed")
+
+SCENE = Scene(96, 64, frames=16, objects=4)
+STREAMS = 2
+
+
+class Keeping:
+    """A sink that keeps what it gets, by stream."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, list[Seen]] = defaultdict(list)
+
+    def frame(self, seen: Seen) -> None:
+        self.seen[seen.frame.stream].append(seen)
+
+    def close(self) -> list[str]:
+        return []
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clip; beside it lies the pipeline that knows it."""
+    path = tmp_path_factory.mktemp("exact") / "boxes.mkv"
+    write_clip(path, (SCENE.image(number) for number in range(SCENE.frames)), 30)
+    return path
+
+
+@pytest.fixture(scope="module")
+def stages(clip: Path) -> Iterator[Stages]:
+    pipeline = load_pipeline(str(write_rig(SCENE, clip)[0]))
+    plans = stage_plans(pipeline, Overrides(backend="onnxruntime"))
+    with Stages(plans, warm_up_s=0.01) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("interval", [0, 3])
+def test_detections_identities_and_crops_of_the_clip_are_exact(
+    clip: Path, stages: Stages, interval: int
+) -> None:
+    sink = Keeping()
+
+    streams = [(Clip(str(clip)), open_tracker("max_perf", 30)) for _ in range(STREAMS)]
+    Play(stages, PlaySettings(interval=interval), streams, sink).run()
+
+    for stream in range(STREAMS):
+        frames = sink.seen[stream]
+        assert [seen.frame.number for seen in frames] == list(range(SCENE.frames))
+        given: dict[int, set[int]] = defaultdict(set)
+        for seen in frames:
+            number = seen.frame.number
+            assert seen.inferred == is_inferred(number, interval)
+            if seen.inferred:
+                check_frame(seen, number)
+                for true, got in zip(
+                    SCENE.boxes(number).identity, seen.boxes.identity, strict=True
+                ):
+                    given[int(true)].add(int(got))
+        assert sorted(given) == list(range(SCENE.objects))
+        assert len(set.union(*given.values())) == SCENE.objects
+        assert all(len(identities) == 1 for identities in given.values())
+
+
+def check_frame(seen: Seen, number: int) -> None:
+    """Compare detections and crops with what the frame shows."""
+    truth = SCENE.boxes(number)
+    # Records of boxes are fractions in float32, which are exact to 1e-7 of a side.
+    np.testing.assert_allclose(seen.boxes.xyxy, truth.xyxy, rtol=0, atol=1e-7 * SCENE.width)
+    np.testing.assert_array_equal(seen.boxes.label, truth.label)
+    told = seen.found["tell"]
+    # A crop with one pixel beside its object would be told impure.
+    np.testing.assert_array_equal(told.boxes.label, truth.identity)
+    np.testing.assert_array_equal(told.boxes.identity, seen.boxes.identity)

@@ -57,9 +57,7 @@ def executed_layers(spec: EngineSpec, batch: int) -> list[Layer]:
         try:
             session = runtime.InferenceSession(path, settings, providers=wanted, enable_fallback=0)
             feed = {
-                node.name: np.zeros(
-                    (batch, *tensor.sizes) if _is_open(node) else node.shape, tensor.dtype
-                )
+                node.name: np.zeros((_rows(node, batch), *tensor.sizes), tensor.dtype)
                 for node in session.get_inputs()
                 for tensor in spec.inputs
                 if tensor.name == node.name or len(spec.inputs) == 1
@@ -85,8 +83,10 @@ def _opening(spec: EngineSpec) -> tuple[ort.Options, list[tuple[str, dict[str, s
     return options, gpu_providers(spec.device, found)
 
 
-def _is_open(node: Any) -> bool:
-    return not isinstance(node.shape[0], int)
+def _rows(node: Any, batch: int) -> int:
+    """Return the batch that an input takes: the model's own where its axis is fixed."""
+    rows = node.shape[0]
+    return rows if isinstance(rows, int) else batch
 
 
 def layers_of(profile: Sequence[Mapping[str, Any]], model: ModelProto) -> list[Layer]:

@@ -82,6 +82,14 @@ def test_nodes_without_names_are_found_by_their_order(tmp_path: Path) -> None:
     assert [macs(layer) for layer in run(save(nameless, tmp_path))] == list(MACS.values())
 
 
+def test_a_model_with_a_fixed_batch_is_profiled_with_it(tmp_path: Path) -> None:
+    fixed = convolution()
+    for tensor in (fixed.graph.input[0], fixed.graph.output[0]):
+        tensor.type.tensor_type.shape.dim[0].dim_value = 1
+
+    assert run(save(fixed, tmp_path))[0].outputs[0][0] == 1
+
+
 def test_an_fp16_model_runs_in_fp32_on_this_cpu(tmp_path: Path) -> None:
     """Nothing says so but the profile: neither an error, nor the types of the weights."""
     source = tmp_path / "model.onnx"

@@ -21,6 +21,7 @@ from sut.base.environment import physical_cores
 from sut.base.errors import SutError
 from sut.base.subprocess_call import answer_request, run_module
 from sut.sweep.devices.roofline import Roof
+from sut.telemetry.neighbours import Neighbours, disturbance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +34,7 @@ COPIES = 6
 MEASURED_CPU = (
     "measured: products of matrices in ONNX Runtime, and a copy in memory, {threads} thread(s)"
 )
+BUSY = ", on a busy machine: it may be too low"
 MEASURED_GPU = "measured: a matrix product and a copy in torch"
 _PRECISIONS = {"cpu": ("fp32", "int8"), "gpu": ("fp32", "tf32", "bf16", "fp16")}
 
@@ -75,6 +77,7 @@ def roofs_of(
     if not (device.is_cpu or has_torch):
         return {}
     asked = Request(device.name, threads or physical_cores())
+    neighbours = Neighbours()
     try:
         text = run_module(
             "sut.sweep.devices.peak", msgspec.json.encode(asked), "measuring the peak"
@@ -83,6 +86,8 @@ def roofs_of(
         return {}
     found = msgspec.json.decode(text, type=Reply)
     how = MEASURED_CPU.format(threads=asked.threads) if device.is_cpu else MEASURED_GPU
+    if device.is_cpu and disturbance(neighbours.cores()):
+        how += BUSY
     return {p: Roof(f, found.bytes_per_s, how) for p, f in found.flops_per_s.items()}
 
 

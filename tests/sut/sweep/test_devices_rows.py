@@ -187,6 +187,16 @@ def test_refused_failed_and_half_failed_rows_say_why() -> None:
     assert "1 of 2 tries failed: out of memory" in half.marks[0]
 
 
+def test_a_simulated_device_draws_what_it_says_and_claims_no_precision() -> None:
+    drawn = once(simulated="True", power_w="70.0")
+    (row,) = rows_of([Measured(point("fp32"), [drawn])], lambda p: {}, None)
+
+    assert row.simulated
+    assert row.figures["power_w"] == 70.0
+    assert row.figures["energy_j_per_sample"] == pytest.approx(0.7)
+    assert "ran in" not in row.labels
+
+
 def test_a_row_above_its_roof_is_doubtful() -> None:
     (row,) = rows_of([Measured(point("fp32"), [once(ms=5)], COST)], lambda p: {"fp32": ROOF}, None)
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   sut devices -b efficientnet-lite0
   sut devices -b efficientnet-lite0 --precision fp32,fp16,int8 --batches 1,8,32
-  sut devices -b resnet50-synthetic --devices 0,1 --backend torch --precision fp32,tf32,bf16,fp16
+  sut devices -b efficientnet-lite0 --devices 0,1 --backend torch --precision fp32,tf32,bf16,fp16
   sut devices -b efficientnet-lite0 --precision fp32,bf16,fp8 --dry-run
 What is measured, and how: docs/devices.md.
 """

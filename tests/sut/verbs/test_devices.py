@@ -20,6 +20,7 @@ SHORT = ("--repeats", 1, "--least-s", 0.1, "--limit-s", 1)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)  # three processes, one after the other, also on a busy machine
 def test_precisions_of_this_cpu_in_one_table(own_yaml: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     what = ("--devices", "cpu", "--precision", "fp32,tf32", "--batches", 2)

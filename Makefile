@@ -24,6 +24,7 @@ VENV := .venv/.made
 SETUP := .venv/.setup
 DEV := .venv/.dev
 DETECT := .venv/.detect
+VIDEO := .venv/.video
 LOCK := .venv-lock
 PIP := -m pip -qq --disable-pip-version-check --no-input
 # The locks name every package, so pip has nothing to resolve. It compiles nothing either: the last line
@@ -55,7 +56,7 @@ doctor: $(SETUP) ## Show what this machine has and lacks
 	@$(BIN)/sut doctor $(ARGS)
 
 ##@ Run (BENCHMARK= SYSTEM= BACKEND= ARGS=)
-.PHONY: run server offline singlestream multistream accuracy detect serve study sweep concurrency devices tune plan report run_harness
+.PHONY: run server offline singlestream multistream accuracy detect video serve study sweep concurrency devices tune plan report run_harness
 run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds each
 	@$(call sut,all,--mode submission --min-duration-s 10)
 
@@ -76,6 +77,9 @@ accuracy: $(SETUP) ## Run the accuracy test of SCENARIO= (Offline)
 
 detect: $(DETECT) ## Run a real detector over photos and a clip, and draw its boxes: needs npm and apt-get
 	@$(BIN)/python -m tests.detect $(ARGS)
+
+video: $(VIDEO) ## Run people, faces and masks over four streams of real frames, and draw: needs npm and apt-get
+	@$(BIN)/python -m tests.detect.video $(ARGS)
 
 sweep: $(SETUP) ## Measure a range of batch sizes, or of another load with ARGS="--load closed"
 	@$(BIN)/sut sweep -b $(BENCHMARK) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
@@ -137,7 +141,7 @@ extra: $(DEV) ## Make three full-length submissions in OUT=: 23 minutes, then 45
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-concurrency bench-fit bench-poisson bench-tracker bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-concurrency bench-fit bench-poisson bench-tracker bench-video bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -220,6 +224,9 @@ bench-doors: $(DEV) ## Compare LoadGen's Server at the dispatcher with the same 
 soak-serve: $(DEV) ## Load sut serve with clients of all kinds and watch its memory; ARGS="--minutes 60"
 	@$(BIN)/python -m tests.benchmarks.http_soak $(ARGS)
 
+bench-video: $(DEV) ## Compare a pipeline over four streams with its slowest stage alone; ARGS="--rounds 5"
+	@$(BIN)/python -m tests.benchmarks.video $(ARGS)
+
 bench-gpu: $(DEV) ## Measure this machine's GPUs, alone and through the harness
 	@$(BIN)/python -m tests.benchmarks.gpu $(ARGS)
 
@@ -244,6 +251,10 @@ $(DEV): $(SETUP) requirements/dev.txt requirements/clients.txt
 $(DETECT): $(SETUP) requirements/detect.txt
 	@echo "Installing what make detect needs into .venv ..."
 	@$(INSTALL) -r requirements/detect.txt && touch $@
+
+$(VIDEO): $(SETUP) requirements/video.txt
+	@echo "Installing what make video needs into .venv ..."
+	@$(INSTALL) -r requirements/video.txt && touch $@
 
 # --clear: an interrupted setup may have left half an environment.
 $(VENV):

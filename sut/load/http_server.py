@@ -79,6 +79,7 @@ class TimedProtocol(HttpToolsProtocol):
             self._inference.gone()
             self._inference = None
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # also of one that was reset: it would hold all this
         if self.cycle is not None:
             self.cycle.on_response = _nothing
 

@@ -37,6 +37,7 @@ from backends.tensorrt.plan import (
 )
 from backends.tensorrt.profiles import Profile, check_profiles, one_profile, parse_profiles
 from backends.tensorrt.progress import TOTAL, Phases
+from data.convert import tft
 from sut.base.errors import ConfigError, EngineError
 from tests.backends.conformance import SeveralInputsTestCase, SlotsTestCase, SpawnTestCase
 from tests.backends.fake_tensorrt import FakePlan, library
@@ -446,6 +447,25 @@ def test_fp16_for_turing_builds(rtx: Library, tmp_path: Path) -> None:
 
     assert plan.note is not None
     assert plan.note.layers == {"fp16": 1}
+
+
+@pytest.mark.slow
+def test_a_small_forecaster_with_a_masked_attention_builds(rtx: Library, tmp_path: Path) -> None:
+    """The network of data/convert/tft.py, as small as it can be: its operators are all there."""
+    sizes = tft.Sizes(2, 1, 2, 1, {tft.STATIC: (2,)}, {tft.KNOWN: 1, tft.OBSERVED: 1})
+    path = tmp_path / "tft.onnx"
+    tft.write(path, 0, "float16", sizes)
+    inputs = (
+        TensorSpec("static_categorical", (1,), "int64"),
+        TensorSpec("known_continuous", (3, 1), "float16"),
+        TensorSpec("observed_continuous", (2, 1), "float16"),
+    )
+    spec = EngineSpec("tensorrt", str(path), inputs, None, 6, "0", slots=2)
+
+    plan = make_plan(BuildRequest(spec, 75, one_profile(6), "fp16", folder=tmp_path), rtx)
+
+    assert plan.note is not None
+    assert set(plan.note.layers) == {"fp16"}
 
 
 def test_a_model_in_another_precision_than_asked_for_is_refused(

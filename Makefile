@@ -141,7 +141,7 @@ extra: $(DEV) ## Make three full-length submissions in OUT=: 23 minutes, then 45
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-concurrency bench-fit bench-poisson bench-tracker bench-video bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-concurrency bench-fit bench-poisson bench-tracker bench-tracker-accuracy bench-video bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -213,6 +213,9 @@ bench-poisson: $(DEV) ## Compare our Poisson load with LoadGen's Server; ARGS="-
 
 bench-tracker: $(DEV) ## Measure what trackers cost a frame of 10, 50 and 200 objects; ARGS=FRAMES
 	@$(BIN)/python -m tests.benchmarks.tracker $(ARGS)
+
+bench-tracker-accuracy: $(DEV) ## Compare trackers and intervals on boxes of real people
+	@$(BIN)/python -m tests.benchmarks.tracker_accuracy
 
 bench-serve: $(DEV) ## Compare sut serve with an empty server, and with the closed loop without HTTP; ARGS=ROUNDS
 	@$(BIN)/python -m tests.benchmarks.http $(ARGS)

@@ -28,7 +28,8 @@ class IouParameters:
     """What max_perf may be told.
 
     Attributes:
-        least_overlap: intersection over union, above 0, from which a box may be a known object.
+        least_overlap: intersection over union, above 0, from which a box may be a known object if
+            the frame before was inferred; k frames later it is a k-th of that.
         first_score: from which a box begins a new object; a lower one only continues a known one.
         keep_s: how long an object that is no longer detected keeps its identity, in seconds.
         velocity_gain: the share of a newly measured velocity in an object's, above 0 to 1; noisy
@@ -85,6 +86,7 @@ class IouTracker:
         self._most_age = round(parameters.keep_s * frame_rate)
         self._objects = _Objects()
         self._next = 0
+        self._since = 0  # frames since the last inference
 
     def describe(self) -> dict[str, object]:
         """See sut.video.types.Tracker."""
@@ -98,12 +100,14 @@ class IouTracker:
         """See sut.video.types.Tracker; a box that may not begin an object has no identity."""
         known = self._objects
         known.age += 1
+        self._since += 1
         if boxes is None:
             shown = ~known.lost
             there = known.boxes.take(shown)
             moved = Boxes(known.predicted()[shown], there.score, there.label, there.identity)
             return inside(moved, image)
-        rows, columns = self._matches(boxes)
+        rows, columns = self._matches(boxes, self._parameters.least_overlap / self._since)
+        self._since = 0
         identity = np.full(len(boxes), NO_IDENTITY, np.int64)
         identity[columns] = known.boxes.identity[rows]
         is_new = (identity == NO_IDENTITY) & (boxes.score >= self._parameters.first_score)
@@ -114,12 +118,12 @@ class IouTracker:
         self._objects = self._advanced(found, rows, columns, np.flatnonzero(is_new))
         return found
 
-    def _matches(self, boxes: Boxes) -> tuple[Rows, Rows]:
+    def _matches(self, boxes: Boxes, least_overlap: float) -> tuple[Rows, Rows]:
         """Return rows of known objects and of boxes that belong together."""
         known = self._objects
         shares = overlaps(known.predicted(), boxes.xyxy)
         shares[known.boxes.label[:, None] != boxes.label[None]] = 0
-        rows, columns = np.nonzero(shares >= self._parameters.least_overlap)
+        rows, columns = np.nonzero(shares >= least_overlap)
         best_first = np.argsort(-shares[rows, columns], kind="stable")
         pairs: dict[int, int] = {}
         taken: set[int] = set()

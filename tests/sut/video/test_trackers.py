@@ -87,6 +87,19 @@ def test_a_steady_object_is_where_the_tracker_says_in_skipped_frames(interval: i
             np.testing.assert_allclose(found.xyxy, [place], atol=1e-3)
 
 
+def test_the_longer_since_an_inference_the_less_overlap_makes_an_object() -> None:
+    jump = [boxes([0, 0, 80, 80]), boxes([66, 0, 146, 80])]  # they overlap by 14 / 146
+
+    each, skipping = max_perf(), max_perf()
+    at_once = [each.update(frame, IMAGE).identity.tolist() for frame in jump]
+    first = skipping.update(jump[0], IMAGE).identity.tolist()
+    for _ in range(10):
+        skipping.update(None, IMAGE)
+    later = skipping.update(jump[1], IMAGE).identity.tolist()
+
+    assert (at_once, first, later) == ([[0], [1]], [0], [0])
+
+
 def test_an_object_is_predicted_inside_the_frame_only() -> None:
     tracker = max_perf()
     for x in (580, 600):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from sut.verbs import video_clip, video_max_streams, video_run
+from sut.verbs import video_clip, video_max_streams, video_run, video_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,7 @@ EXAMPLES = """examples:
 ACTIONS: dict[str, tuple[ModuleType, str]] = {
     "run": (video_run, "run streams through a pipeline once"),
     "max-streams": (video_max_streams, "find the most streams that hold a rate"),
+    "sweep": (video_sweep, "play trackers x intervals x streams x devices, as a table"),
     "clip": (video_clip, "make a clip that anyone can make"),
 }
 

@@ -62,15 +62,16 @@ def add_system(parser: argparse.ArgumentParser) -> None:
     add_options(system, "--set")
 
 
-def add_flow(parser: argparse.ArgumentParser) -> None:
-    """Add how frames flow."""
+def add_flow(parser: argparse.ArgumentParser, *, axes: bool = False) -> None:
+    """Add how frames flow; with `axes` without what a sweep varies."""
     flow = parser.add_argument_group("frames")
-    flow.add_argument(
-        "--tracker", default="none", metavar="T", help=f"{', '.join(TRACKERS)} (default: none)"
-    )
-    flow.add_argument(
-        "--interval", type=int, default=0, metavar="K", help="frames without inference between (0)"
-    )
+    if not axes:
+        flow.add_argument(
+            "--tracker", default="none", metavar="T", help=f"{', '.join(TRACKERS)} (default: none)"
+        )
+        flow.add_argument(
+            "--interval", type=int, default=0, metavar="K", help="frames without inference (0)"
+        )
     flow.add_argument(
         "--depth",
         type=int,

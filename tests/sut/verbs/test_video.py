@@ -143,3 +143,51 @@ def test_a_goal_out_of_range_is_refused(
 
     assert code == 2
     assert fragment in capsys.readouterr().err
+
+
+def test_a_sweep_has_a_row_for_each_play_and_goes_on_where_it_stopped(
+    made: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline, clip = made
+    out = tmp_path / "out"
+    words = ["video", "sweep", pipeline, "--source", clip, "--out", str(out), "--intervals", "0,1"]
+
+    first = main([*words, "--json"])
+    kept = out / "points" / "max_perf-interval-1-streams-1" / "video.json"
+    before = kept.read_bytes()
+    capsys.readouterr()
+    again = main([*words, "--trackers", "max_perf,none", "--json"])
+    table = json.loads(capsys.readouterr().out)
+
+    assert (first, again) == (0, 0)
+    assert kept.read_bytes() == before
+    places = [(row["point"]["tracker"], row["point"]["interval"]) for row in table["rows"]]
+    assert places == [("max_perf", 0), ("max_perf", 1), ("none", 0), ("none", 1)]
+    assert [row["figures"]["inferred"] for row in table["rows"]] == [COUNT, COUNT / 2] * 2
+    assert all(row["simulated"] for row in table["rows"])
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (["--intervals", "0,x"], "--intervals"),
+        (["--streams", "0"], "--streams 0"),
+        (["--trackers", "none,fast"], "fast"),
+        (["--per-device", "0", "--devices", "1"], "expected one of them"),
+    ],
+)
+def test_a_wrong_axis_is_refused_before_a_folder_is_made(
+    made: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    fragment: str,
+) -> None:
+    pipeline, clip = made
+    out = tmp_path / "out"
+
+    code = main(["video", "sweep", pipeline, "--source", clip, *words, "--out", str(out)])
+
+    assert code == 2
+    assert fragment in capsys.readouterr().err
+    assert not out.exists()

@@ -17,11 +17,11 @@ from sut.verbs import video_options as options
 from sut.verbs.options import out_folder
 from sut.video.alone import Ceilings, ceilings
 from sut.video.bottleneck import bottleneck
+from sut.video.flow.play import Stages
+from sut.video.flow.seen import NullSink
 from sut.video.hold import TOLERANCE, Goal, Held, judged
 from sut.video.pipeline_file import load_pipeline
-from sut.video.play import Stages
 from sut.video.run import VideoRequest, configuration, play, stage_plans
-from sut.video.seen import NullSink
 from sut.video.sources.choose import clips_of, first_rate, open_sources
 
 if TYPE_CHECKING:

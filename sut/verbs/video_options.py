@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sut.base.errors import ConfigError
 from sut.verbs.options import add_options, parse_option
-from sut.video.play import PlaySettings
-from sut.video.reader import PACES, Pacing
+from sut.video.flow.play import PlaySettings
+from sut.video.flow.reader import PACES, Pacing
 from sut.video.run import Overrides
 from sut.video.sources.choose import DECODES, Decoding
 from sut.video.track.presets import TRACKERS, open_tracker

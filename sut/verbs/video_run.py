@@ -18,8 +18,8 @@ from sut.sweep.files import machine
 from sut.verbs import video_options as options
 from sut.verbs.options import out_folder
 from sut.video.accuracy.of_play import TrackKeeper, accuracy_of, read_truths
+from sut.video.flow.play import Stages
 from sut.video.pipeline_file import load_pipeline
-from sut.video.play import Stages
 from sut.video.run import (
     FRAMES_FILE,
     RESULT_FILE,

@@ -19,8 +19,9 @@ from sut.sweep.files import TABLE_JSON, machine
 from sut.sweep.points import combinations, integers
 from sut.verbs import continuing
 from sut.verbs import video_options as options
+from sut.video.flow.play import Stages
+from sut.video.flow.seen import NullSink
 from sut.video.pipeline_file import load_pipeline
-from sut.video.play import Stages
 from sut.video.run import (
     RESULT_FILE,
     VideoRequest,
@@ -29,7 +30,6 @@ from sut.video.run import (
     play,
     stage_plans,
 )
-from sut.video.seen import NullSink
 from sut.video.sources.choose import clips_of, first_rate
 from sut.video.table import (
     DEVICE,

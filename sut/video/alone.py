@@ -18,8 +18,8 @@ from sut.base.errors import WorkerError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sut.video.flow.stage import Asked, Stage
     from sut.video.sources.base import Source
-    from sut.video.stage import Asked, Stage
 
 _ROUNDS = 2  # full batches of every engine slot under way: one runs, the next one waits
 _WAIT_S = 60.0

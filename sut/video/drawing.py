@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sut.video.flow.seen import Seen
     from sut.video.pipeline_file import StageSpec
-    from sut.video.seen import Seen
     from sut.video.types import Boxes
 
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#f032e6")

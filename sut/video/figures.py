@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sut.serve.queue_model import percentile_ns
-from sut.video.flight import DECODE, PREPARE
+from sut.video.flow.flight import DECODE, PREPARE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from sut.video.play import Played
-    from sut.video.records import StreamRecord, Window
-    from sut.video.stage import Stage, Work
+    from sut.video.flow.play import Played
+    from sut.video.flow.records import StreamRecord, Window
+    from sut.video.flow.stage import Stage, Work
 
     Rows = NDArray[np.int64]
 

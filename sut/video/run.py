@@ -1,6 +1,6 @@
 """Runs a pipeline over clips: from settings to a result, and its run folder.
 
-Knows no command line; a play of one number of streams is `sut.video.play`.
+Knows no command line; a play of one number of streams is `sut.video.flow.play`.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from sut.config.prepare import resolve_workload
 from sut.record import trace
 from sut.telemetry.recorder import Recorder
 from sut.video.figures import figures, frames_of, rate_of
-from sut.video.play import Play, PlaySettings, Stages
+from sut.video.flow.play import Play, PlaySettings, Stages
+from sut.video.flow.stage import StagePlan, facts_of
 from sut.video.sources.choose import Decoding, clips_of, open_sources
-from sut.video.stage import StagePlan, facts_of
 from sut.video.track.presets import open_tracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from backends.base import OptionValue
+    from sut.video.flow.play import Played
+    from sut.video.flow.records import StreamRecord
+    from sut.video.flow.seen import Sink
     from sut.video.pipeline_file import Pipeline, StageSpec
-    from sut.video.play import Played
-    from sut.video.records import StreamRecord
-    from sut.video.seen import Sink
 
     Look = Callable[[Sequence[StreamRecord]], None]
 

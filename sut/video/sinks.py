@@ -15,7 +15,7 @@ from PIL import Image
 
 from sut.base.errors import ConfigError
 from sut.video.drawing import Drawer
-from sut.video.seen import NullSink
+from sut.video.flow.seen import NullSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sut.video.flow.seen import Seen, Sink
     from sut.video.pipeline_file import StageSpec
-    from sut.video.seen import Seen, Sink
 
 NULL, ANNOTATE, MOSAIC = "null", "annotate", "mosaic"
 SINKS = (NULL, ANNOTATE, MOSAIC)

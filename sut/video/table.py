@@ -21,7 +21,7 @@ from sut.video.figures import frames_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sut.video.play import Played
+    from sut.video.flow.play import Played
 
     Result = Mapping[str, Any]
 

@@ -23,11 +23,11 @@ from sut.video.alone import ceilings
 from sut.video.clips.people import film, find_people
 from sut.video.clips.synthetic import Scene
 from sut.video.clips.write import write_clip
+from sut.video.flow.play import PlaySettings, Stages
+from sut.video.flow.reader import Pacing
+from sut.video.flow.seen import NullSink
 from sut.video.pipeline_file import load_pipeline
-from sut.video.play import PlaySettings, Stages
-from sut.video.reader import Pacing
 from sut.video.run import Overrides, VideoRequest, play, stage_plans
-from sut.video.seen import NullSink
 from sut.video.sources.choose import Decoding, open_sources
 from tests.benchmarks import paired
 from tests.benchmarks.paired import Measured, Pair
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sut.video.play import Stages as Opened
+    from sut.video.flow.play import Stages as Opened
 
 MODULE = "tests.benchmarks.video"
 STREAMS, SIZE, FRAMES, RATE = 4, (640, 360), 100, 25

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from sut.video.seen import Seen, Sink
+    from sut.video.flow.seen import Seen, Sink
     from sut.video.types import Boxes
 
 
 class TrackKeeper:
-    """Keeps the boxes of every frame, and hands the frames on. See sut.video.seen.Sink.
+    """Keeps the boxes of every frame, and hands the frames on. See sut.video.flow.seen.Sink.
 
     Args:
         sink: gets the frames.

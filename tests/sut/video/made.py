@@ -17,10 +17,10 @@ from onnx import TensorProto, helper
 from backends.base import TensorSpec
 from sut.config.settings import HarnessSettings
 from sut.config.workload import Model, Workload
+from sut.video.flow.stage import StagePlan
 from sut.video.pipeline_file import load_pipeline
 from sut.video.sources.base import ClipFacts
 from sut.video.sources.memory import Frames
-from sut.video.stage import StagePlan
 from tests.backends.models import model
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from sut.base.errors import DataError
 from sut.video.alone import ceilings
-from sut.video.play import Stages
+from sut.video.flow.play import Stages
 from tests.sut.video.made import detect, frames, plans, walk, write_pipeline
 from tests.sut.video.test_play import Broken
 

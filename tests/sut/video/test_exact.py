@@ -11,8 +11,8 @@ import pytest
 from sut.video.clips.rig import write_rig
 from sut.video.clips.synthetic import Scene
 from sut.video.clips.write import write_clip
+from sut.video.flow.play import Play, PlaySettings, Stages
 from sut.video.pipeline_file import load_pipeline
-from sut.video.play import Play, PlaySettings, Stages
 from sut.video.run import Overrides, stage_plans
 from sut.video.sources.clip import Clip
 from sut.video.track.interval import is_inferred
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sut.video.seen import Seen
+    from sut.video.flow.seen import Seen
 
 pytest.importorskip("av", reason="the package av is not installed")
 

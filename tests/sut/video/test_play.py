@@ -14,8 +14,8 @@ import pytest
 
 from sut.base.errors import ConfigError, DataError, WorkerError
 from sut.video.figures import figures, frames_of, unaccounted_ms
-from sut.video.play import Play, Played, PlaySettings, Stages
-from sut.video.reader import Pacing
+from sut.video.flow.play import Play, Played, PlaySettings, Stages
+from sut.video.flow.reader import Pacing
 from sut.video.run import findings
 from sut.video.sources.memory import Frames
 from sut.video.track.interval import inferred_frames
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from sut.video.records import StreamRecord
-    from sut.video.seen import Seen
+    from sut.video.flow.records import StreamRecord
+    from sut.video.flow.seen import Seen
+    from sut.video.flow.stage import StagePlan
     from sut.video.sources.base import Picture, Source
-    from sut.video.stage import StagePlan
 
 STREAMS, FRAMES = 3, 20
 

@@ -10,8 +10,8 @@ import pytest
 from data.benchmark import load_benchmark
 from data.tasks.base import Frames
 from sut.base.errors import ConfigError
+from sut.video.flow.prepare import Preparer, grown
 from sut.video.pipeline_file import Grow
-from sut.video.prepare import Preparer, grown
 from tests.sut.video.made import CROP, HEIGHT, WIDTH, picture, write_models
 
 

@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from sut.video.strand import Strand
+from sut.video.flow.strand import Strand
 
 
 def test_acts_of_a_strand_run_in_order_and_one_at_a_time() -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sut.video.answers import Found
-    from sut.video.prepare import Fed
+    from sut.video.flow.answers import Found
+    from sut.video.flow.prepare import Fed
     from sut.video.types import Frame
 
 SOURCE, DECODE = "source", "decode"

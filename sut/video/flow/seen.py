@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sut.video.answers import Found
+    from sut.video.flow.answers import Found
     from sut.video.types import Boxes, Frame
 
 

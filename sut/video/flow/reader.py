@@ -18,7 +18,7 @@ from sut.video.types import Frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sut.video.records import StreamRecord
+    from sut.video.flow.records import StreamRecord
     from sut.video.sources.base import Picture, Source
 
     # Takes a frame and the time at which its decoding began.

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from data.benchmark import Benchmark
     from data.tasks.base import Outputs
+    from sut.video.flow.prepare import Fed
     from sut.video.pipeline_file import StageSpec
-    from sut.video.prepare import Fed
 
     Floats = NDArray[np.float32]
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from sut.base.environment import cores
 from sut.base.errors import SutError, WorkerError
-from sut.video.flight import PartNames
-from sut.video.reader import Pacing
-from sut.video.records import StreamRecord, Window
-from sut.video.stage import Stage, Work
-from sut.video.stream import Shared, Stream
+from sut.video.flow.flight import PartNames
+from sut.video.flow.reader import Pacing
+from sut.video.flow.records import StreamRecord, Window
+from sut.video.flow.stage import Stage, Work
+from sut.video.flow.stream import Shared, Stream
 from sut.video.track.interval import is_inferred
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sut.serve.dispatcher import Failure
-    from sut.video.seen import Sink
+    from sut.video.flow.seen import Sink
+    from sut.video.flow.stage import StagePlan
     from sut.video.sources.base import Source
-    from sut.video.stage import StagePlan
     from sut.video.types import Tracker
 
 _LOOK_S = 0.02

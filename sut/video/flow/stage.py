@@ -19,8 +19,8 @@ from sut.serve.given import GivenQueries, GivenQuery
 from sut.serve.pool import BatchSystem
 from sut.serve.workers.apart import ApartEngine
 from sut.serve.workers.given import GivenExecutor
-from sut.video.answers import Answers
-from sut.video.prepare import Preparer
+from sut.video.flow.answers import Answers
+from sut.video.flow.prepare import Preparer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

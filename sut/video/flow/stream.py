@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sut.video.flight import (
+from sut.video.flow.flight import (
     DECODE,
     INFER,
     PREPARE,
@@ -29,10 +29,10 @@ from sut.video.flight import (
     Flight,
     PartNames,
 )
-from sut.video.reader import Reader
-from sut.video.records import StreamRecord
-from sut.video.seen import Seen
-from sut.video.strand import Strand
+from sut.video.flow.reader import Reader
+from sut.video.flow.records import StreamRecord
+from sut.video.flow.seen import Seen
+from sut.video.flow.strand import Strand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sut.video.reader import Pacing
-    from sut.video.seen import Sink
+    from sut.video.flow.reader import Pacing
+    from sut.video.flow.seen import Sink
+    from sut.video.flow.stage import Asked, Stage
     from sut.video.sources.base import Source
-    from sut.video.stage import Asked, Stage
     from sut.video.types import Boxes, Frame, Tracker
 
 

@@ -79,9 +79,18 @@ class _Objects:
 
 
 class IouTracker:
-    """Gives identities from 0, in order of appearance."""
+    """Gives identities from 0, in order of appearance.
 
-    def __init__(self, parameters: IouParameters, frame_rate: float) -> None:
+    Args:
+        parameters: see there.
+        frame_rate: frames a second of the stream.
+        preset: as the user wrote it.
+    """
+
+    def __init__(
+        self, parameters: IouParameters, frame_rate: float, preset: str = "max_perf"
+    ) -> None:
+        self._preset = preset
         self._parameters = parameters
         self._most_age = round(parameters.keep_s * frame_rate)
         self._objects = _Objects()
@@ -91,7 +100,7 @@ class IouTracker:
     def describe(self) -> dict[str, object]:
         """See sut.video.types.Tracker."""
         return {
-            "preset": "max_perf",
+            "preset": self._preset,
             "algorithm": "iou",
             "parameters": asdict(self._parameters),
         }

@@ -48,7 +48,7 @@ class PackageTracker:
     """A tracker of the package `trackers`.
 
     Args:
-        preset: as the user named it.
+        preset: as the user wrote it.
         algorithm: of ALGORITHMS.
         parameters: of the package's class; those not named keep the package's own value.
         frame_rate: frames a second of the stream.

@@ -195,9 +195,23 @@ def test_a_tracker_says_its_preset_algorithm_and_parameters() -> None:
     assert open_tracker("none", 30).describe()["algorithm"] == "none"
 
 
+def test_parameters_may_stand_behind_the_name() -> None:
+    text = "max_perf:keep_s=2,velocity_gain=0.25"
+
+    described = open_tracker(text, 30).describe()
+
+    assert described["preset"] == text  # so that plays with other parameters are other rows
+    parameters = described["parameters"]
+    assert isinstance(parameters, dict)
+    assert (parameters["keep_s"], parameters["velocity_gain"]) == (2, 0.25)
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "fragment"),
     [
+        ("max_perf:keep_s", {}, "'keep_s'; expected KEY=VALUE"),
+        ("max_perf:keep_s=[1", {}, "expected KEY=VALUE"),
+        ("max_perf:keep=1", {}, 'Did you mean "keep_s"?'),
         ("max_pref", {}, 'Did you mean "max_perf"?'),
         ("max_perf", {"keeps": 1}, 'Did you mean "keep_s"?'),
         ("max_perf", {"keep_s": "long"}, "keep_s is 'long'"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import random
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -27,7 +29,7 @@ from sut.base.errors import ConfigError, WorkerError
 from sut.config.settings import HarnessSettings, Limits
 from sut.config.workload import Model, Workload
 from sut.load.http import ServeRequest, Serving
-from sut.load.http_server import bound
+from sut.load.http_server import TimedProtocol, bound
 from tests.backends.models import THREE, WORDS, save, three, three_answers
 from tests.sut.helpers import own
 from tests.sut.helpers.program import run_here
@@ -378,6 +380,23 @@ def test_requests_on_one_connection_are_answered_in_order() -> None:
             assert answer_of(answers) == [1, 1]
             assert not answers.read()
         assert server.held_bytes() == 0
+
+
+def test_connections_that_are_reset_leave_nothing_behind() -> None:
+    """Uvicorn's timer of an idle connection held each of them for 75 s."""
+    with running(of_null()) as server:
+
+        def connections() -> int:
+            found = [thing for thing in gc.get_objects() if isinstance(thing, TimedProtocol)]
+            return sum(one.server == ("127.0.0.1", server.port) for one in found)
+
+        for _ in range(3):
+            sock = socket.create_connection(("localhost", server.port), 5)
+            sock.sendall(HEAD + b"\r\n" + ONE)
+            assert sock.recv(99)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+        wait_until(lambda: not connections(), "the connections are gone")
 
 
 def answer_of(answers: BinaryIO) -> list[int]:

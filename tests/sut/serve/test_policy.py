@@ -345,7 +345,7 @@ def closed_loop(clients: int, back_ns: int, slots: int = 2) -> tuple[float, set[
     """Let clients ask again after each answer, on one device with S(b) = 10 + 0.4 b ms.
 
     Returns:
-        The mean size of the last hundred batches of three hundred, and what closed them.
+        The mean size of the last 50 batches of 150, and what closed them.
     """
     cap = 8
     made = Policy(BatcherSettings(cap, None), [WorkerLimits(slots, cap)])
@@ -355,7 +355,7 @@ def closed_loop(clients: int, back_ns: int, slots: int = 2) -> tuple[float, set[
     ends: list[tuple[int, int]] = []  # finished_ns, samples
     closed: list[tuple[int, Close]] = []
     now_ns = 0
-    while len(closed) < 300:
+    while len(closed) < 150:
         due_ns = made.due_ns(now_ns)
         times = (due_ns, *(at_ns for at_ns, _ in (*ends, *arrivals)))
         now_ns = max(now_ns, min(at_ns for at_ns in times if at_ns is not None))
@@ -370,7 +370,7 @@ def closed_loop(clients: int, back_ns: int, slots: int = 2) -> tuple[float, set[
             begin_ns = max([now_ns, *(end_ns for end_ns, _ in ends)])
             ends.append((begin_ns + service_ns[batch.samples], batch.samples))
             closed.append((batch.samples, batch.why))
-    return statistics.mean(size for size, _ in closed[-100:]), {why for _, why in closed[-100:]}
+    return statistics.mean(size for size, _ in closed[-50:]), {why for _, why in closed[-50:]}
 
 
 @pytest.mark.parametrize("slots", [1, 2])

@@ -26,12 +26,16 @@ from sut.video.track.interval import is_inferred
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
+    from typing import TypeAlias
 
     from sut.serve.dispatcher import Failure
     from sut.video.flow.seen import Sink
     from sut.video.flow.stage import StagePlan
     from sut.video.sources.base import Source
     from sut.video.types import Tracker
+
+    # The processor's time in s, and the stages' work, by name.
+    Taken: TypeAlias = tuple[float, dict[str, Work]]
 
 _LOOK_S = 0.02
 _USER = 11  # of the fields of /proc/PID/stat behind the name
@@ -168,14 +172,17 @@ class Play:
             WorkerError: an engine failed or hangs; the message names its stage.
             SutError: a frame cannot be made into the input of a model.
         """
-        origin_ns = time.monotonic_ns() + _START_NS
+        # Cameras have sent nothing when their readers begin; files are read at once.
+        live = self._settings.pacing.pace == "live"
+        origin_ns = time.monotonic_ns() + (_START_NS if live else 0)
         start_ns = origin_ns + int(self._settings.lead_s * 1e9)
         duration_s = self._settings.duration_s
         end_ns = None if duration_s is None else origin_ns + int(duration_s * 1e9)
+        before = self._taken()
         for stream in self._streams:
             stream.reader.start(origin_ns)
         try:
-            cpu_s, work = self._watch(start_ns, end_ns, look)
+            cpu_s, work = self._watch(before, (start_ns, end_ns), look)
         finally:
             self._end()
         last_ns = max(stream.record.ended_ns for stream in self._streams)
@@ -191,17 +198,17 @@ class Play:
 
     def _watch(
         self,
-        start_ns: int,
-        end_ns: int | None,
+        at_start: Taken,
+        window: tuple[int, int | None],
         look: Callable[[Sequence[StreamRecord]], None] | None,
-    ) -> tuple[float, dict[str, Work]]:
+    ) -> Taken:
         """Wait for the last stream; return the processor's time and the stages' work in the window.
 
         Raises:
             SutError: see `run`.
         """
-        at_start = self._taken()
-        began, ended = False, None
+        start_ns, end_ns = window
+        began, ended = not self._settings.lead_s, None
         while not all(stream.done.is_set() for stream in self._streams):
             now_ns = time.monotonic_ns()
             if not began and now_ns >= start_ns:
@@ -223,7 +230,7 @@ class Play:
         cpu_s, work = ended or self._taken()
         return cpu_s - at_start[0], work
 
-    def _taken(self) -> tuple[float, dict[str, Work]]:
+    def _taken(self) -> Taken:
         """Return the processor's time so far, and the stages' work since the last call."""
         return self._cpu_s(), {stage.name: stage.taken_work() for stage in self._stages.all}
 

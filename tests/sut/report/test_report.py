@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from sut.record.client_parts import ClientParts
 from sut.record.table import Row
 from tests.sut.helpers.program import run_here
 from tests.sut.report.made import (
@@ -89,6 +90,26 @@ def test_a_run_without_a_trace_or_a_configuration_is_shown_as_far_as_it_goes(
 
     assert titles(text) == ["Batches by size"]
     assert "Early stopping" in shown(text)
+
+
+def test_a_run_through_a_server_shows_what_a_request_was_made_of(tmp_path: Path) -> None:
+    known = ClientParts(
+        requests=300,
+        server_requests=900,
+        request_ns=4e6,
+        send_ns=0.5e6,
+        network_server_ns=1e6,
+        server_queue_ns=0.5e6,
+        server_compute_input_ns=0.125e6,
+        server_compute_infer_ns=1.5e6,
+        server_compute_output_ns=0.125e6,
+        receive_ns=0.25e6,
+    )
+
+    text = shown(page_of(run_folder(tmp_path / "run", client_parts=known)))
+
+    assert "300 requests of 4.000 ms. The server counted 900" in text
+    assert text.index("network server") < text.index("server compute infer") < text.index("receive")
 
 
 def test_scenarios_of_one_folder_are_one_page_with_a_table_above(tmp_path: Path) -> None:

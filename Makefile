@@ -56,7 +56,7 @@ doctor: $(SETUP) ## Show what this machine has and lacks
 	@$(BIN)/sut doctor $(ARGS)
 
 ##@ Run (BENCHMARK= SYSTEM= BACKEND= ARGS=)
-.PHONY: run server offline singlestream multistream accuracy detect video serve study sweep concurrency devices tune plan report run_harness
+.PHONY: run server offline singlestream multistream accuracy detect video serve study sweep fit concurrency devices tune plan report run_harness
 run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds each
 	@$(call sut,all,--mode submission --min-duration-s 10)
 
@@ -83,6 +83,9 @@ video: $(VIDEO) ## Run people, faces and masks over four streams of real frames,
 
 sweep: $(SETUP) ## Measure a range of batch sizes, or of another load with ARGS="--load closed"
 	@$(BIN)/sut sweep -b $(BENCHMARK) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
+
+fit: $(SETUP) ## Find the largest batch that fits; ARGS="--memory-limit 2GB --instances 1,2"
+	@$(BIN)/sut fit -b $(BENCHMARK) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
 
 concurrency: $(SETUP) ## Measure how processes share a device; ARGS="--processes 1,2,4 --batches 1,4"
 	@$(BIN)/sut concurrency -b $(BENCHMARK) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)

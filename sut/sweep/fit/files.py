@@ -27,7 +27,9 @@ def write(folder: Path, result: FitResult) -> None:
     """Write all files, each whole or not at all."""
     rows = [msgspec.to_builtins(row) for row in result.rows]
     axes = _axes(result.rows)
-    names = [name for name in FitRow.__struct_fields__ if name not in {"point", "marks"}]
+    names = [
+        name for name in FitRow.__struct_fields__ if name not in {"point", "marks", "engine_bytes"}
+    ]
     table = [
         [
             *(str(row["point"].get(axis, "")) for axis in axes),

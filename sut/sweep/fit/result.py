@@ -37,6 +37,8 @@ class FitRow(msgspec.Struct, frozen=True, kw_only=True):
         reserve: share of the limit that was asked to stay free.
         largest_batch_with_reserve: likewise tried, with so much less memory; None: not asked for.
         samples_per_s: with the largest batch; a glance, not a measurement.
+        engine_bytes: what an engine on a GPU says of itself with the largest batch, in one process;
+            see backends.base.WeighedEngine.
         precision: in which the engine says that it ran.
         tries: how many.
         seconds: they took.
@@ -59,6 +61,7 @@ class FitRow(msgspec.Struct, frozen=True, kw_only=True):
     reserve: float = 0.0
     largest_batch_with_reserve: int | None = None
     samples_per_s: float | None = None
+    engine_bytes: dict[str, int] = {}
     precision: str = ""
     tries: int = 0
     seconds: float = 0.0

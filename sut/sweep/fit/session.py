@@ -214,7 +214,8 @@ class FitSession:
         """Return why no larger batch fits."""
         if search.fails is None:
             return ""
-        at = [tried for tried in self._of(target, 0.0) if tried.batch == search.fails]
+        tries = self._of(target, 0.0)
+        at = [tried for tried in tries if tried.batch == search.fails and not tried.fits]
         if not at:
             return f"predicted: {search.refused}"
         return f"{at[0].kind}: {at[0].message}"
@@ -224,11 +225,13 @@ class FitSession:
         tries = self._of(target)
         fitting = [tried for tried in tries if tried.fits]
         best = [one for one in fitting if one.batch == row.largest_batch and not one.reserve]
+        best.sort(key=lambda one: one.needed_bytes or 0, reverse=True)
         row = msgspec.structs.replace(
             row,
             limit_bytes=self._memory.limit_bytes,
             needed_bytes=best[0].needed_bytes if best else None,
             samples_per_s=best[0].samples_per_s if best else None,
+            engine_bytes=dict(best[0].figures[0].get("device", {})) if best else {},
             precision=best[0].facts.get("precision", "") if best else "",
             simulated=any(one.facts.get("simulated") == "True" for one in fitting),
             tries=len(tries),

@@ -93,3 +93,4 @@ def test_the_edge_of_a_device_is_where_single_steps_find_it(tmp_path: Path, rese
     assert row.bound.startswith("out of memory: ")
     assert "cudaErrorMemoryAllocation" in row.bound
     assert row.model_error is not None
+    assert row.engine_bytes["device_free"] < FREE

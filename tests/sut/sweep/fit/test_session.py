@@ -61,7 +61,9 @@ class Unsteady:
     def __call__(self, target: Target, batch: int, reserve: float) -> Tried:
         tried = self._machine(target, batch, reserve)
         if batch == self._batch and [b for _, b, _ in self._machine.tried].count(batch) > 1:
-            return msgspec.structs.replace(tried, kind=Kind.OVER_LIMIT, needed_bytes=None)
+            return msgspec.structs.replace(
+                tried, kind=Kind.OVER_LIMIT, message="killed", needed_bytes=None
+            )
         return tried
 
 
@@ -255,5 +257,6 @@ def test_the_answer_is_tried_twice_and_what_fits_only_at_times_does_not_fit(tmp_
     assert [batch for _, batch, _ in machine.tried].count(edge()) == 2
     [row] = rows(tmp_path / "unsteady", Unsteady(edge()), target())
     assert (row.largest_batch, row.fails_at) == (edge() - 1, edge())
+    assert row.bound.startswith("over the memory limit")
     [again] = rows(tmp_path / "unsteady", Machine(), target())
     assert again.largest_batch == edge() - 1

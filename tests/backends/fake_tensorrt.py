@@ -84,6 +84,7 @@ class Runtime:
 class Engine:
     plan: FakePlan
     logger: ILogger
+    device_memory_size_v2 = 4096  # of the activations of a context
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

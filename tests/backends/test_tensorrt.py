@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.base import EngineSpec, TensorSpec, open_engine
+from backends.base import EngineSpec, TensorSpec, WeighedEngine, open_engine
 from backends.cuda.engine import open_cuda_engine
 from backends.cuda.host_driver import HostDriver
 from backends.cuda.options import CudaOptions
@@ -586,6 +586,14 @@ def test_the_facts_say_what_runs_and_how_the_precision_is_known(tmp_path: Path) 
     assert engine.facts["precision"] == "fp32"
     assert engine.facts["precision_from"] == "typed network"
     assert engine.facts["profiles"] == "1:6:6"
+    engine.close()
+
+
+def test_the_engine_says_what_its_activations_take(tmp_path: Path) -> None:
+    engine = engine_on_host(spec_of(tmp_path / "a.plan"), FakePlan())
+
+    assert isinstance(engine, WeighedEngine)
+    assert engine.memory_bytes()["activations"] == 4096
     engine.close()
 
 

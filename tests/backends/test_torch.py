@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from backends.base import EngineSpec, TensorSpec, open_engine
+from backends.base import EngineSpec, TensorSpec, WeighedEngine, open_engine
 from sut.base.errors import ConfigError, EngineError
 from sut.base.steps import heard_by
 from tests.backends.conformance import (
@@ -210,6 +210,14 @@ def answers_of(engine_spec: EngineSpec, samples: Array) -> Array:
     found = np.concatenate([engine.infer([k])[0].copy() for k in range(len(samples))])
     engine.close()
     return found
+
+
+def test_an_engine_knows_its_weights(tmp_path: Path) -> None:
+    engine = open_engine(spec_of(save(linear(), tmp_path)))
+
+    assert isinstance(engine, WeighedEngine)
+    assert engine.memory_bytes()["weights"] > 0
+    engine.close()
 
 
 def test_the_named_output_comes_first(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sut.sweep.fit.result import ModelPart
 
 _MB = 1e6
+_STEPS = 24  # of a line
 _ABOUT = (
     "Points are what processes took, all together. Lines are the model: each process needs its "
     "context, the weights, and so much for each sample of a batch; and no less than its engine "
@@ -53,9 +54,8 @@ def section(fit: Fit) -> Section:
 
 def _picture(part: ModelPart, limit_bytes: int) -> tuple[str, str]:
     """Return the chart of one model and its caption."""
-    title = place(part.point) or "memory"
+    title = f"Memory by batch, {place(part.point)}".rstrip(", ")
     counts = sorted({point.processes for point in part.points})
-    last = max(point.batch for point in part.points)
     series = []
     for colour, count in enumerate(counts, 1):
         name = f"{count} process{'es' if count > 1 else ''}"
@@ -64,9 +64,10 @@ def _picture(part: ModelPart, limit_bytes: int) -> tuple[str, str]:
     caption = f"{title}: too few points for a model"
     if can_fit(part.points, part.sizes):
         model = fit_memory(part.points, part.sizes)
-        batches = sorted({1, last, *(1 + (last - 1) * k // 24 for k in range(25))})
         for colour, count in enumerate(counts, 1):
-            line = [(b, model.predict(count, b) / _MB) for b in batches]
+            last = max(point.batch for point in part.points if point.processes == count)
+            batches = sorted({1 + (last - 1) * k // _STEPS for k in range(_STEPS + 1)})
+            line = [(batch, model.predict(count, batch) / _MB) for batch in batches]
             series.append(Series("", line, "line", colour=colour, dashed=True))
         caption = f"{title}: {model.sample_bytes / _MB:,.3g} MB a sample; error {model.error:.1%}"
     marks = [Mark("y", limit_bytes / _MB, "limit")] if limit_bytes else []

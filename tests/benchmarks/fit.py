@@ -27,8 +27,8 @@ from sut.verbs.options import parse_option
 
 MODEL_WITHIN, EDGE_WITHIN = 0.05, 0.02
 # (processes, batch): three to fit, five to predict.
-FITTED = ((1, 16), (1, 48), (1, 96))
-OTHERS = ((1, 24), (1, 32), (1, 64), (2, 24), (2, 64))
+FITTED = ((1, 24), (1, 48), (1, 80))
+OTHERS = ((1, 32), (1, 40), (1, 64), (2, 32), (2, 48))
 _ON_GPU = 16
 # Single steps go so far beyond the batch that fails, in case that a larger one fits.
 BEYOND = 4

@@ -17,7 +17,7 @@ from backends.device_memory import has_own_memory
 from sut.config.arguments import Arguments
 from sut.record.journal import JournalFile
 from sut.sweep.fit.memory import GpuMemory, HostMemory, default_limit
-from sut.sweep.fit.memory_model import MemoryPoint, fit_memory
+from sut.sweep.fit.memory_model import MemoryPoint, can_fit, fit_memory
 from sut.sweep.fit.planner import Axes, Planner
 from sut.sweep.fit.session import FitSession, Wanted
 from sut.sweep.fit.trier import Trier
@@ -81,6 +81,9 @@ class Bench:
             points[processes, batch] = MemoryPoint(processes, size, tried.needed_bytes)
             sizes = sizes or memory.sizes(tried.figures, targets[1].weights_bytes)
         assert sizes is not None, "the first point has them"
+        if not can_fit([points[key] for key in FITTED], sizes):
+            print(f"\n{place.benchmark}: needs no more than while it opens; no model\n")
+            return
         model = fit_memory([points[key] for key in FITTED], sizes)
         worst = 0.0
         for key in OTHERS:

@@ -10,9 +10,10 @@ from sut.base.errors import EXIT_BAD_INPUT, EXIT_INVALID, EXIT_VALID
 from sut.record.table import Table, decode
 from tests.sut.helpers.program import Done, run_here
 
-DEVICE = ("-b", "resnet50", "--backend", "simulated", "--set", "base_ms=8", "--batches", 4)
+# Four batches ahead: the device has work for 80 ms, whatever keeps the processes from a core.
+DEVICE = ("-b", "resnet50", "--backend", "simulated", "--set", "base_ms=20", "--batches", 4)
 POWER = ("--set", "power_w=70", "--set", "idle_w=10")
-SHORT = ("--seconds", 0.6, "--ramp-s", 0.1, "--warm-s", 0)
+SHORT = ("--seconds", 0.8, "--ramp-s", 0.1, "--warm-s", 0)
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +28,12 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Table]:
 def test_each_process_gets_its_part_of_the_device(grid: tuple[Done, Table]) -> None:
     figures = grid[1].rows[0].figures
 
-    assert figures["samples_per_s"] == pytest.approx(500, rel=0.03)
-    assert figures["per_process_mean"] == pytest.approx(250, rel=0.03)
+    assert figures["samples_per_s"] == pytest.approx(200, rel=0.03)
+    assert figures["per_process_mean"] == pytest.approx(100, rel=0.03)
     assert figures["fairness"] > 0.99
     assert abs(figures["parts_off"]) < 0.02
     # Two processes with two batches each: a batch waits for the three before it.
-    assert figures["latency_p50_ns"] == pytest.approx(32e6, rel=0.1)
+    assert figures["latency_p50_ns"] == pytest.approx(80e6, rel=0.1)
 
 
 @pytest.mark.slow
@@ -40,7 +41,7 @@ def test_a_point_has_power_spans_and_the_scheduler_s_counts(grid: tuple[Done, Ta
     row = grid[1].rows[0]
 
     assert row.simulated
-    assert row.figures["energy_j_per_sample"] == pytest.approx(70 / 500, rel=0.05)
+    assert row.figures["energy_j_per_sample"] == pytest.approx(70 / 200, rel=0.05)
     assert {"ec_ns", "sync_ns", "wake_up_ns", "voluntary_switches"} <= row.figures.keys()
     assert grid[1].configuration["Share"] == "processes"
     assert grid[1].source == "sut concurrency"

@@ -66,9 +66,12 @@ def open_tracker(
 
 
 def _parsed(text: str, written: str) -> dict[str, object]:
-    """Return parameters from KEY=VALUE,KEY=VALUE; values are written as in YAML."""
+    """Return parameters from KEY=VALUE,KEY=VALUE; values are written as in YAML.
+
+    A semicolon serves as well, for lists of trackers that commas divide.
+    """
     found: dict[str, object] = {}
-    for pair in filter(None, written.split(",")):
+    for pair in filter(None, written.replace(";", ",").split(",")):
         key, equals, value = pair.partition("=")
         try:
             read = yaml.safe_load(value)

@@ -195,8 +195,9 @@ def test_a_tracker_says_its_preset_algorithm_and_parameters() -> None:
     assert open_tracker("none", 30).describe()["algorithm"] == "none"
 
 
-def test_parameters_may_stand_behind_the_name() -> None:
-    text = "max_perf:keep_s=2,velocity_gain=0.25"
+@pytest.mark.parametrize("between", [",", ";"])
+def test_parameters_may_stand_behind_the_name(between: str) -> None:
+    text = f"max_perf:keep_s=2{between}velocity_gain=0.25"
 
     described = open_tracker(text, 30).describe()
 

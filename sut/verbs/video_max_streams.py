@@ -161,7 +161,7 @@ class Search:
     def _alone(self) -> Ceilings:
         """Measure each stage alone; the frames of one stream say how many samples a frame has."""
         figures = self.results[1]["figures"]
-        frames = max(1, figures["delivered"])
+        frames = max(1, figures["frames"])
         samples = {name: stage["samples"] / frames for name, stage in figures["stages"].items()}
         clips = clips_of(self.request.sources)
         sources = open_sources(clips, environment.cores(), self.request.decoding)

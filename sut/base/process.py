@@ -60,6 +60,17 @@ def fastbins_off() -> None:
         mallopt(largest_block_in_fastbins, 0)
 
 
+def return_memory() -> None:
+    """Give free memory back to the system; takes less than a millisecond for 60 MiB. Any thread.
+
+    glibc keeps pages that were freed below one in use, and a server that frees on one thread what
+    another asked for grows by them. Does nothing with another C library.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def precise_timers() -> None:
     """Make the calling thread's timers fire on time; if the system cannot, they fire a bit late."""
     if sys.platform == "linux":

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from sut.base.errors import ConfigError, WorkerError
 from sut.base.kserve import PROTOCOL_NAMES
+from sut.base.process import return_memory
 from sut.config.settings import Limits
 from sut.load.http_door import Door, DoorLimits
 from sut.load.http_pages import Pages, Served
@@ -39,6 +40,7 @@ _WARM_UP_S = 1.0
 _HANG_FACTOR = 10.0
 # A full queue is several rounds of all workers, and no less than this.
 _QUEUE_BATCHES, _LEAST_QUEUE = 8, 1024
+_RETURN_NS = 60_000_000_000  # memory is given back this often
 MIB = 1 << 20
 
 
@@ -98,6 +100,7 @@ class Serving:
         self._say = say
         self.hang_ns = 0.0
         """A batch that takes longer hangs; known after warm-up."""
+        self._returned_ns = time.monotonic_ns()
         self._failure: Failure | None = None
         self._door: Door | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -202,8 +205,12 @@ class Serving:
 
     def _look(self) -> None:
         """Give up an engine that takes much longer than the longest batch of warm-up."""
+        now_ns = time.monotonic_ns()
+        if now_ns - self._returned_ns > _RETURN_NS:
+            self._returned_ns = now_ns
+            return_memory()
         since_ns = self.front.waiting_since_ns
-        if since_ns is None or time.monotonic_ns() - since_ns <= self.hang_ns:
+        if since_ns is None or now_ns - since_ns <= self.hang_ns:
             return
         seconds = self.hang_ns / 1e9
         self.front.fail(f"a batch has no answer after {seconds:.1f} s: the engine hangs", "")

@@ -20,6 +20,7 @@ from sut.base.process import (
     cpu_list,
     parse_affinity,
     parse_cpus,
+    return_memory,
 )
 
 
@@ -146,3 +147,18 @@ def test_freed_blocks_wait_in_no_list_for_a_later_walk() -> None:
 
     assert waiting[False] > 100_000
     assert waiting[True] == 0
+
+
+def test_memory_below_a_block_in_use_is_given_back() -> None:
+    def resident_mib() -> float:
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) / 256
+
+    blocks = [bytes([number % 256]) * 4096 for number in range(10_000)]
+    kept = blocks[-1]
+    del blocks
+    before_mib = resident_mib()
+
+    return_memory()
+
+    assert resident_mib() < before_mib - 30
+    assert kept

@@ -36,7 +36,7 @@ EXAMPLES = """examples:
 """
 RESULT_FILE = "max_streams.json"
 _MOST = 1024
-_ALONE_S = 1.0
+_ALONE_S = 1.0  # of each stage
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -259,8 +259,13 @@ def test_at_a_live_pace_frames_come_at_their_time(tmp_path: Path) -> None:
 
     ran = run(plans(path, "null"), [frames(walk(20))], settings)
 
-    due = [seen.frame.due_ns for seen in ran.seen[0]]
-    assert np.diff(due).tolist() == [10_000_000] * 19
+    # A machine that stalls drops frames, and moves none.
+    due = {seen.frame.number: seen.frame.due_ns for seen in ran.seen[0]}
+    first = min(due)
+    assert len(due) > 1
+    assert all(
+        due_ns - due[first] == (number - first) * 10_000_000 for number, due_ns in due.items()
+    )
     rows = frames_of(ran.played).rows
     assert (rows[:, 2] >= rows[:, 1]).all()
 

@@ -1,0 +1,77 @@
+"""The search of `sut video max-streams` over plays that are made up: a limit, and a knife-edge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+
+from sut.tuner.max_streams import Edge
+from sut.verbs.video_max_streams import Search, words
+from sut.video.alone import Ceilings
+from sut.video.hold import Goal, Held
+
+
+@dataclass(slots=True)
+class Made(Search):
+    """A search whose plays hold up to a limit; the last of these `flips` when it comes again."""
+
+    limit: int = 0
+    flips: bool = False
+
+    def _measure(self, streams: int) -> Held:
+        again = any(held.streams == streams for held in self.tried)
+        holds = streams <= self.limit and not (self.flips and again and streams == self.limit)
+        held = Held(streams, 30.0, 20.0, () if holds else ("too slow",))
+        self.tried.append(held)
+        return held
+
+    def _alone(self) -> Ceilings:
+        return Ceilings({"decode": 3000.0, "person": 390.0}, {})
+
+    def _result(self, edge: Edge, alone: Ceilings | None, *, knife_edge: bool) -> dict[str, Any]:
+        best = 0 if edge.best is None else edge.best.streams
+        failing = None if edge.failing is None else edge.failing.streams
+        return {
+            "streams": best, "failing_streams": failing, "knife_edge": knife_edge,
+            "goal": {"fps": 30.0, "p99_ms": 100.0}, "bottleneck": None, "simulated": False,
+            "tried": [
+                {"streams": h.streams, "holds": h.holds, "why_not": h.why_not} for h in self.tried
+            ],
+        }  # fmt: skip
+
+
+def search(limit: int, most: int = 64, *, flips: bool = False) -> tuple[Made, dict[str, Any]]:
+    nothing = cast("Any", None)  # the plays are made up
+    made = Made(nothing, nothing, Goal(30.0, 100.0), most, print, limit=limit, flips=flips)
+    return made, made.run(None)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 12, 13, 14, 40])
+def test_the_largest_number_that_holds_is_found_and_both_sides_are_measured_twice(
+    limit: int,
+) -> None:
+    made, found = search(limit)
+
+    assert (found["streams"], found["failing_streams"]) == (limit, limit + 1)
+    assert found["knife_edge"] is False
+    counts = [sum(held.streams == side for held in made.tried) for side in (limit, limit + 1)]
+    assert counts == [2, 2]
+
+
+def test_an_edge_that_turns_out_otherwise_the_second_time_is_called_a_knife_edge() -> None:
+    _, found = search(13, flips=True)
+
+    assert found["streams"] in {12, 13}
+    assert found["knife_edge"] is True
+    assert any("knife-edge" in line for line in words(found))
+
+
+def test_more_than_most_are_not_tried() -> None:
+    made, found = search(40, most=20)
+
+    assert max(held.streams for held in made.tried) == 20
+    assert (found["streams"], found["failing_streams"]) == (20, 21)
+    assert found["knife_edge"] is False
+    assert "more are not tried (--most)" in "\n".join(words(found))

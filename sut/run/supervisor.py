@@ -67,12 +67,12 @@ class EndedSilently(WorkerError):
     """A test's process ended with no result.
 
     Attributes:
-        code: its exit code; -n: signal n ended it.
+        ended_with: its exit code; -n: signal n ended it.
     """
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
-        self.code = code
+        self.ended_with = code
 
 
 class ProcessRequest(Protocol):

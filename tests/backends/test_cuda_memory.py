@@ -19,7 +19,6 @@ from backends.onnxruntime.session import CPU, Options, import_runtime
 from data.tasks.other import Raw
 from sut.base.errors import EngineError
 from sut.serve.samples import SampleReader, SampleSource
-from sut.serve.workers import executor as module
 from sut.serve.workers.executor import Executor, ExecutorSpec
 from tests.backends.conformance import make_samples
 from tests.backends.host_engine import open_on_host, spec_of
@@ -221,13 +220,10 @@ def test_an_array_from_elsewhere_is_copied_once_for_engines_with_drivers_of_thei
     assert all(is_empty(driver) for driver in drivers)
 
 
-def test_a_worker_reads_into_its_engine_s_memory(
-    large: SampleSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_reads_into_its_engine_s_memory(large: SampleSource) -> None:
     """The torch backend on the host, or any engine with memory, behind a worker."""
     driver = HostDriver()
-    monkeypatch.setattr(module, "open_engine", lambda spec: open_on_host(spec, driver))
-    executor = Executor(ExecutorSpec(SPEC, Raw()))
+    executor = Executor(ExecutorSpec(SPEC, Raw()), lambda spec: open_on_host(spec, driver))
     before, reader = driver.pinned_bytes(), SampleReader()
     executor.load(reader.read(large, executor.memory))
 

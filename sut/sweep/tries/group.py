@@ -232,7 +232,7 @@ class TryGroup:
 
     def _fault(self, index: int, error: SutError) -> Outcome:
         """Return the outcome of a process that ended with no answer."""
-        code = error.code if isinstance(error, EndedSilently) else EXIT_FAILED
+        code = error.ended_with if isinstance(error, EndedSilently) else EXIT_FAILED
         if code == -signal.SIGKILL and self._limit.killed():
             return Outcome(Kind.OVER_LIMIT, "killed by the kernel, because memory was full")
         kind = Kind.SIGNALLED if code < 0 else Kind.FAILED

@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from data.convert.coloured import write_classifier, write_detector
+from data.tasks.detection.judge import METRIC
 from sut.base.files import write_whole
 from sut.video.clips.synthetic import CLASSES
 
@@ -89,7 +90,7 @@ def _detector(scene: Scene, model: Path) -> dict[str, object]:
             "units": "pixels",
             "confidence": 0.5,
         },
-        "accuracy": {"metric": "mAP"},
+        "accuracy": {"metric": METRIC},
     }
 
 

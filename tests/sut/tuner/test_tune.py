@@ -140,7 +140,7 @@ def test_a_run_afterwards_uses_what_was_found_and_is_valid(
 ) -> None:
     done = program.run(
         *("run", "-b", "resnet50", "-s", "Server", "--system", system, "--json"),
-        *("--min-duration-s", 2, "--out", tmp_path / "run"),
+        *("--min-duration-s", 1, "--out", tmp_path / "run"),
     )
 
     assert done.code == 0, done.err
@@ -214,7 +214,7 @@ def test_a_device_that_dies_ends_the_tuning_and_what_was_learnt_is_kept(
     out = tmp_path / "out"
 
     done = program.run(
-        *words(system, out, "--batches", 8, "--set", "fail_at_s@1=2.5", "--probe-s", 6)
+        *words(system, out, "--batches", 8, "--set", "fail_at_s@1=1.5", "--probe-s", 6)
     )
 
     assert done.code == 1, done.out + done.err

@@ -214,7 +214,8 @@ class Policy:
     def arrive(self, now_ns: int, samples: int) -> None:
         """A query of `samples` arrived."""
         self._batcher.add(now_ns, samples)
-        self._returning.arrive(now_ns, samples)
+        if self._is_late:  # nothing else waits for clients
+            self._returning.arrive(now_ns, samples)
 
     def flush(self) -> None:
         """The last query of a series arrived."""
@@ -257,9 +258,9 @@ class Policy:
         """The oldest batch of a worker finished after `service_ns` on its device."""
         worker = self._workers[worker_index]
         samples, closed_ns = worker.in_flight.popleft()
-        self._returning.leave(now_ns, samples)
         worker.curve.observe(samples, service_ns)
         if self._is_late:
+            self._returning.leave(now_ns, samples)
             worker.learn_lead(closed_ns, now_ns - int(service_ns))
         worker.finished_ns = now_ns
         self._credit += 1

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sut.base import environment
-from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
-from sut.base.files import held
+from sut.base.errors import EXIT_INVALID, EXIT_VALID
 from sut.base.progress import duration
 from sut.base.scheduling import crowded
 from sut.config.settings import CPU
@@ -76,37 +74,25 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     if arguments.dry_run:
         _list(grid, planner, phases=2 if profiler else 1, say=say)
         return EXIT_VALID
-    is_new = arguments.fresh or not folder.exists()
-    continuing.make(folder, fresh=arguments.fresh)
     title = f"{plan.benchmark.name} on {plan.system}, shared"
-    with held(folder, "--out"):
-        try:
-            free = {"force", "open_s"}
-            session = Session(folder, continuing.settings(arguments, plan, free), say)
-            session.open()
-            points = crowds(
-                planner.tasks(), grid.processes, grid.shares, grid.inflight, grid.phases
-            )
-            new = [point for point in points if session.known(point) is None]
-            _introduce(new, folder, plan, grid.shares, say)
-            memory = _memory(plan, grid.limit_bytes, is_off=arguments.force)
-            for point in points:
-                if (known := session.known(point)) is not None:
-                    memory.learn(point, known.row)
-            runner = Runner(
-                folder, lambda: limit_of(grid.limit_bytes), grid.open_s, profiler, memory, is_gone
-            )
-            rule = Rule(least_s=grid.phases.window_s, limit_s=grid.phases.window_s)
-            source = "sut concurrency"
-            files = Files(folder, "own", rule, title, command, planner.identity, source)
-            found = session.run(points, runner.measure, files.write)
-        except ConfigError:
-            if is_new:
-                shutil.rmtree(folder)
-            raise
-        except KeyboardInterrupt:
-            say(f"What was measured is in {folder}; the same command continues.")
-            raise
+    with continuing.claimed(folder, fresh=arguments.fresh, say=say):
+        free = {"force", "open_s"}
+        session = Session(folder, continuing.settings(arguments, plan, free), say)
+        session.open()
+        points = crowds(planner.tasks(), grid.processes, grid.shares, grid.inflight, grid.phases)
+        new = [point for point in points if session.known(point) is None]
+        _introduce(new, folder, plan, grid.shares, say)
+        memory = _memory(plan, grid.limit_bytes, is_off=arguments.force)
+        for point in points:
+            if (known := session.known(point)) is not None:
+                memory.learn(point, known.row)
+        runner = Runner(
+            folder, lambda: limit_of(grid.limit_bytes), grid.open_s, profiler, memory, is_gone
+        )
+        rule = Rule(least_s=grid.phases.window_s, limit_s=grid.phases.window_s)
+        source = "sut concurrency"
+        files = Files(folder, "own", rule, title, command, planner.identity, source)
+        found = session.run(points, runner.measure, files.write)
     table = files.table(found)
     for setting, part in by_setting(table):
         say(knee_line(setting, part))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sut.base.errors import ConfigError
 from sut.base.files import held, make_folder
 from sut.config.prepare import resolve_workload
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from sut.config.plan import Plan
@@ -26,6 +29,32 @@ def make(folder: Path, *, fresh: bool) -> None:
         numbered = (folder.with_name(f"{folder.name}.{n}") for n in range(1, 10_000))
         folder.rename(next(path for path in numbered if not path.exists()))
     make_folder(folder, "--out")
+
+
+@contextmanager
+def claimed(folder: Path, *, fresh: bool, say: Callable[[str], None]) -> Iterator[None]:
+    """Make the folder and hold it. Bad input leaves no new folder; an interrupt says what is kept.
+
+    Args:
+        folder: see `make`.
+        fresh: see `make`.
+        say: prints a line.
+
+    Raises:
+        ConfigError: another command uses it.
+    """
+    is_new = fresh or not folder.exists()
+    make(folder, fresh=fresh)
+    with held(folder, "--out"):
+        try:
+            yield
+        except ConfigError:
+            if is_new:
+                shutil.rmtree(folder)
+            raise
+        except KeyboardInterrupt:
+            say(f"What was measured is in {folder}; the same command continues.")
+            raise
 
 
 def settings(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from backends.device_memory import has_own_memory
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError, SutError
-from sut.base.files import held
 from sut.record.journal import JournalFile
 from sut.sweep.files import machine
 from sut.sweep.fit import files
@@ -116,29 +114,19 @@ def main(arguments: argparse.Namespace, command: str) -> int:
 
     name = f"fit-{Path(plan.system).name}-{plan.benchmark.name}-{device}"
     folder: Path = arguments.out or Path("runs") / name
-    is_new = arguments.fresh or not folder.exists()
-    continuing.make(folder, fresh=arguments.fresh)
-    with held(folder, "--out"):
-        try:
-            settings = continuing.settings(arguments, plan, _FREE)
-            journal = JournalFile(folder, settings, "search for what fits")
-            memory = _memory(plan.harness.backend, device, limit_bytes)
-            trier = Trier(folder, memory, times, is_gone)
-            session = FitSession(journal, memory, trier, wanted, say)
-            session.open()
-            targets = planner.targets()
-            say(f"{plan.benchmark.name} on device {device}; everything is in {folder}")
-            page = Page(planner, memory, command)
-            rows = session.run(
-                targets, lambda found: files.write(folder, page.of(found, session.models))
-            )
-        except ConfigError:
-            if is_new:
-                shutil.rmtree(folder)
-            raise
-        except KeyboardInterrupt:
-            say(f"What was measured is in {folder}; the same command continues.")
-            raise
+    with continuing.claimed(folder, fresh=arguments.fresh, say=say):
+        settings = continuing.settings(arguments, plan, _FREE)
+        journal = JournalFile(folder, settings, "search for what fits")
+        memory = _memory(plan.harness.backend, device, limit_bytes)
+        trier = Trier(folder, memory, times, is_gone)
+        session = FitSession(journal, memory, trier, wanted, say)
+        session.open()
+        targets = planner.targets()
+        say(f"{plan.benchmark.name} on device {device}; everything is in {folder}")
+        page = Page(planner, memory, command)
+        rows = session.run(
+            targets, lambda found: files.write(folder, page.of(found, session.models))
+        )
     say(f"\n{files.as_table(rows)}\nLimit: {page.limit}. Everything is in {folder}.")
     if arguments.json:
         print(encode(page.of(rows, session.models)).decode(), end="")

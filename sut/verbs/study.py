@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
-from sut.base.files import held, write_whole
+from sut.base.files import write_whole
 from sut.record.study import STUDY_FILE, StudyRecord, encode
 from sut.report.folder import read
 from sut.report.section import assemble
@@ -55,20 +54,10 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         for variant in variants:
             say(variant.name)
         return EXIT_VALID
-    is_new = arguments.fresh or not folder.exists()
-    continuing.make(folder, fresh=arguments.fresh)
-    with held(folder, "--out"):
-        try:
-            say(f"study {plan.name}: {len(variants)} variants; everything is in {folder}")
-            ready = study.prepare()
-            record, tables = _measured(plan, study, ready, folder, command)
-        except ConfigError:
-            if is_new:
-                shutil.rmtree(folder)
-            raise
-        except KeyboardInterrupt:
-            say(f"What was found is in {folder}; the same command continues.")
-            raise
+    with continuing.claimed(folder, fresh=arguments.fresh, say=say):
+        say(f"study {plan.name}: {len(variants)} variants; everything is in {folder}")
+        ready = study.prepare()
+        record, tables = _measured(plan, study, ready, folder, command)
     for line in study_text.as_markdown(record, tables).splitlines():
         say(line)
     say(f"Report: {folder / PAGE}")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
-from sut.base.files import held
 from sut.base.progress import duration
 from sut.record.table import encode, place
 from sut.run.live import Screen
@@ -67,29 +65,19 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         _list(sweep, rule, say)
         return EXIT_VALID
     folder = arguments.out or _default_out(plan, sweep)
-    is_new = arguments.fresh or not folder.exists()
-    continuing.make(folder, fresh=arguments.fresh)
     title = f"{plan.benchmark.name} on {plan.system}, {sweep.load.kind}"
-    with held(folder, "--out"):
-        try:
-            session = Session(folder, continuing.settings(arguments, plan, {"columns"}), say)
-            session.open()
-            tasks = planner.tasks()
-            say(f"sweeping {title}: {len(tasks)} points; everything is in {folder}")
-            files = Files(folder, arguments.columns, rule, title, command, planner.identity)
-            with Keeper() as keeper:
-                runner = Runner(folder, keeper, rule, Screen())
-                measure: Callable[[Task], Measured] = runner.measure
-                if arguments.accuracy:
-                    measure = WithAccuracy(measure, judge_in(folder, keeper, command))
-                found = session.run(tasks, measure, files.write)
-        except ConfigError:
-            if is_new:
-                shutil.rmtree(folder)
-            raise
-        except KeyboardInterrupt:
-            say(f"What was measured is in {folder}; the same command continues.")
-            raise
+    with continuing.claimed(folder, fresh=arguments.fresh, say=say):
+        session = Session(folder, continuing.settings(arguments, plan, {"columns"}), say)
+        session.open()
+        tasks = planner.tasks()
+        say(f"sweeping {title}: {len(tasks)} points; everything is in {folder}")
+        files = Files(folder, arguments.columns, rule, title, command, planner.identity)
+        with Keeper() as keeper:
+            runner = Runner(folder, keeper, rule, Screen())
+            measure: Callable[[Task], Measured] = runner.measure
+            if arguments.accuracy:
+                measure = WithAccuracy(measure, judge_in(folder, keeper, command))
+            found = session.run(tasks, measure, files.write)
     table = files.table(found)
     for setting, part in by_setting(table):
         say(knee_line(setting, part))

@@ -184,7 +184,10 @@ def test_the_parts_of_requests_are_counted_anew_after_warm_up(address: str) -> N
     assert (found.requests, found.server_requests) == (5, 5)
     parts = dict(found.parts())
     assert len(parts) == 7
-    assert 0 < sum(parts.values()) == pytest.approx(found.request_ns)
+    total = sum(parts.values())
+    # The difference of two clocks' times is no less than 0, by definition.
+    others = total - parts["network_server"]
+    assert 0 < total == pytest.approx(max(found.request_ns, others))
 
 
 def test_parts_without_a_servers_counts_are_the_clients_alone() -> None:

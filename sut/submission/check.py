@@ -15,6 +15,7 @@ from sut.submission.checks.delay import Speed, check_delay, speed_of
 from sut.submission.checks.finding import Finding, Findings
 from sut.submission.checks.logs import check_logs
 from sut.submission.checks.metadata import check_measurements, check_system
+from sut.submission.checks.network import check_network_papers, check_network_result
 from sut.submission.checks.old import check_old, check_old_system
 from sut.submission.checks.result import (
     folders,
@@ -133,12 +134,14 @@ def _check_submitter(
         for result in old:
             check_old(result, findings)
         return old
+    check_network_papers(submitter, findings)
     judged: list[Result] = []
     speeds: dict[Path, list[Speed]] = {}
     for place in places(submitter):
         result = read_result(place, round_, findings)
         check_files(result, findings)
         check_logs(result, findings)
+        check_network_result(result, findings)
         check_accuracy(result, originals, findings)
         check_measurements(result, findings)
         check_user_conf(result, findings)

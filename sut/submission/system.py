@@ -69,7 +69,7 @@ def describe(gpus: Sequence[Facts] | None = None) -> System:
 
 def blanks(system: Mapping[str, object]) -> list[str]:
     """Return the empty fields, without those that the command line gives."""
-    return [name for name in NEEDED if name not in _FROM_COMMAND and not _says(system, name)]
+    return [name for name in NEEDED if name not in _FROM_COMMAND and not says(system, name)]
 
 
 def problems(system: Mapping[str, object]) -> list[str]:
@@ -79,11 +79,11 @@ def problems(system: Mapping[str, object]) -> list[str]:
         value = str(system.get(name, ""))
         # The checkers take "Available", and compare system_type letter by letter.
         compared = value.lower() if name == "status" else value
-        if _says(system, name) and compared not in known:
+        if says(system, name) and compared not in known:
             found.append(f'{name} is "{value}"; expected one of: {", ".join(known)}')
     for name in _WHOLE:
         value = str(system.get(name, ""))
-        if _says(system, name) and not (value.isdecimal() and len(value) <= _MAX_DIGITS):
+        if says(system, name) and not (value.isdecimal() and len(value) <= _MAX_DIGITS):
             found.append(f'{name} is "{value[:40]}"; expected a whole number')
     return found
 
@@ -156,7 +156,7 @@ def _flat(content: object, depth: int) -> bool:
     return depth > 0 and all(_flat(value, depth - 1) for value in inner)
 
 
-def _says(system: Mapping[str, object], name: str) -> bool:
+def says(system: Mapping[str, object], name: str) -> bool:
     """Return whether a field is filled in; the checkers read the number 0 as empty."""
     value = system.get(name)
     return bool(value) and str(value).strip() != "" and value != PLACEHOLDER

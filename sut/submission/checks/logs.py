@@ -26,8 +26,6 @@ _NS_PER_MS = 1_000_000
 # What must be the same in the performance and in the accuracy run.
 _LOADED = "effective_performance_sample_count"
 _SAME = ("sut_name", _LOADED)
-_NETWORK_SUT = "Network SUT"
-_NODES_BEGIN = re.compile(r"^[^,]*?SUT:")  # "Multi-Node SUT: Network SUT a, Network SUT b"
 _AUDIT_SETTINGS = {
     "TEST01": ("accuracy_log_rng_seed", "accuracy_log_sampling_target", "accuracy_log_probability"),
     "TEST04": ("performance_issue_same", "performance_issue_unique"),
@@ -41,7 +39,6 @@ def check_logs(result: Result, findings: Findings) -> None:
         log, path = result.performance, result.performance_detail
         check_performance(result, log, path, findings)
         _check_audit_settings(log, path, findings)
-        _check_nodes(result, log, path, findings)
         _check_scenario(result, log, findings)
         _check_summary(path.parent, log, findings)
     if result.accuracy is not None:
@@ -178,26 +175,6 @@ def _check_audit_settings(log: DetailLog, path: Path, findings: Findings) -> Non
                 f"{found[0]} is {log.get(f'effective_{found[0]}')}, as in {tests}",
                 "Run it without an audit.config",
             )
-
-
-def _check_nodes(result: Result, log: DetailLog, path: Path, findings: Findings) -> None:
-    """Check the SUT's name in the network division, which names each node."""
-    name = str(log.get("sut_name", ""))
-    if str(result.system.get("is_network", "")).lower() == "true" and _NETWORK_SUT not in name:
-        findings.error(
-            "network-name",
-            path,
-            f'sut_name is "{name}"; expected "{_NETWORK_SUT}" in it',
-            "Let the QDL return such a name",
-        )
-    nodes = [node.strip() for node in _NODES_BEGIN.sub("", name).split(",")]
-    if _NETWORK_SUT in name and len(set(nodes)) < len(nodes):
-        findings.error(
-            "network-nodes",
-            path,
-            f"{len(nodes)} nodes have {len(set(nodes))} name(s): {nodes[0]}",
-            "Give every node its own name; the QDL asks each for it",
-        )
 
 
 def _check_scenario(result: Result, log: DetailLog, findings: Findings) -> None:

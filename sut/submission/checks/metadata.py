@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from sut.base.errors import DataError
 from sut.record.run_folder import USER_CONF_FILE
 from sut.submission import system as system_json
+from sut.submission.checks.network import check_network_system
 from sut.submission.checks.result import measurements_file
 from sut.submission.layout import README_FILE
 from sut.submission.measurements import NEEDED, NOT_STATED
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sut.submission.checks.finding import Findings
     from sut.submission.checks.result import Result
     from sut.submission.layout import Submitter
@@ -29,12 +28,6 @@ _ECC_FIELDS = (
     "hw_notes",
     "sw_notes",
 )
-# Further fields of a system whose is_network is true (SYSTEM_DESC_REQUIRED_FIELDS_NETWORK_MODE).
-NETWORK_FIELDS = (
-    "network_type", "network_media", "network_rate", "nic_loadgen", "number_nic_loadgen",
-    "net_software_stack_loadgen", "network_protocol", "number_connections", "nic_sut",
-    "number_nic_sut", "net_software_stack_sut", "network_topology",
-)  # fmt: skip
 
 
 def check_system(submitter: Submitter, name: str, findings: Findings) -> None:
@@ -64,7 +57,7 @@ def check_system(submitter: Submitter, name: str, findings: Findings) -> None:
                 f'{field} is "{found}", and the folder "{expected}"',
                 "Correct one of them",
             )
-    _check_network(submitter, system, path, findings)
+    check_network_system(submitter, system, path, findings)
     for field in _ECC_FIELDS:
         text = str(system.get(field, ""))
         if _ECC_OFF.search(text):
@@ -74,28 +67,6 @@ def check_system(submitter: Submitter, name: str, findings: Findings) -> None:
                 f'{field} says "{text}"',
                 "Switch ECC on and run again; the rules require it",
             )
-
-
-def _check_network(
-    submitter: Submitter, system: dict[str, object], path: Path, findings: Findings
-) -> None:
-    """Check that a system is one of the network division exactly when it lies there."""
-    stated = str(system.get("is_network", "false")).lower()
-    if stated not in {"true", "false"}:
-        findings.error(
-            "system-field", path, f'is_network is "{stated}"; expected true or false', "Correct it"
-        )
-    networked = stated == "true"
-    if networked != (submitter.division == "network") and submitter.division != "open":
-        findings.error(
-            "network-division",
-            path,
-            f"is_network is {stated}, and the division {submitter.division}",
-            "Correct is_network, or move the results",
-        )
-    for field in NETWORK_FIELDS if networked else ():
-        if field not in system:
-            findings.error("system-field", path, f'field "{field}" is missing', "Correct it")
 
 
 def check_measurements(result: Result, findings: Findings) -> None:

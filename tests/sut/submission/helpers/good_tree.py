@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from data.rounds import round_named
 from sut.submission import system as system_json
-from sut.submission.checks.metadata import NETWORK_FIELDS
 from sut.submission.compliance import verify_performance
+from sut.submission.network import NETWORK_FIELDS
 from sut.submission.truncate import place_accuracy
 
 if TYPE_CHECKING:
@@ -44,6 +44,14 @@ _AUDITS: Mapping[str, Mapping[str, object]] = {
         "effective_accuracy_log_sampling_target": 4096,
     },
     "TEST04": {"effective_performance_issue_same": True},
+}
+QUERIES = 30_000  # of each performance run in the network division
+QDL = {
+    "format": "raw",
+    "messages": QUERIES,
+    "samples": QUERIES,
+    "bytes": QUERIES * 602_112,
+    "machines": ["loadgen", "a", "b"],
 }
 SETTINGS = {"harness": {"max_batch_size": 8}, "model_sha256": "0" * 64, "data_digest": "1" * 64}
 
@@ -281,12 +289,18 @@ def to_network(tree: Tree) -> Tree:
     """Move the tree into the network division, with all that it asks for."""
     tree.folder.parent.rename(tree.root / "network")
     moved = replace(tree, division="network")
-    fields = dict.fromkeys(NETWORK_FIELDS, "some")
+    fields = {**dict.fromkeys(NETWORK_FIELDS, "some"), "network_type": "Ethernet"}
+    fields |= {"network_rate": "100 Gb/s", "number_nic_loadgen": "1"}
     moved.edit(moved.system_json, division="network", is_network="true", **fields)
+    _text(moved.folder / "documentation" / "network.svg", "<svg/>\n")
+    _text(moved.folder / "documentation" / "network.md", "The QDL sends each sample alone.\n")
     for scenario in SCENARIOS:
         for part in ("performance", "accuracy", "TEST01", "TEST04"):
             name = "Multi-Node SUT: Network SUT a, Network SUT b"
             moved.record("sut_name", name, scenario=scenario, part=part)
+        moved.add("get_sut_name_duration_ns", 310_000, scenario=scenario)
+        moved.add("result_query_count", QUERIES, scenario=scenario)
+        moved.edit(moved.result(scenario) / "measurements.json", network=QDL)
     return moved
 
 

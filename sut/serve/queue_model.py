@@ -9,7 +9,6 @@ Does not know LoadGen's schedules: it has its own seeds, and shares only the dis
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -20,17 +19,23 @@ from backends.ladder import fitting
 from backends.simulated.jitter import Jitter
 from backends.simulated.timeline import Timeline
 from sut.serve.policy import Policy, WorkerLimits
+from sut.serve.queue_arrivals import NEVER, NS_PER_S, Queries, random_arrivals
+from sut.serve.queue_wire import HOME, Cables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
+    from typing import TypeAlias
 
     from numpy.typing import NDArray
 
     from sut.record.trace import Close
     from sut.serve.batcher import BatcherSettings
+    from sut.serve.queue_wire import Network
 
-NS_PER_S = 1e9
-NEVER = 1 << 62
+    # A batch on its way: when the next thing happens to it, its worker, when the device finished it
+    # and how long it took, its number, and how many places it has passed on its way home.
+    Flying: TypeAlias = tuple[int, int, int, int, int, int]
+
 PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p97": 0.97, "p99": 0.99, "p999": 0.999}
 # Distinct from the random streams of the devices' jitter.
 HOST_STREAM = 1 << 16
@@ -55,6 +60,7 @@ class Device:
         copy_out_ns: time to bring one answer back.
         max_batch_size: samples, if the device takes fewer than the batcher allows.
         sizes: the engine's ladder, ascending, up to its largest batch; empty: it runs every size.
+        node: index of its node in the network; None: it is in LoadGen's machine.
     """
 
     service: ServiceTime
@@ -64,6 +70,7 @@ class Device:
     copy_out_ns: float = 0.0
     max_batch_size: int | None = None
     sizes: tuple[int, ...] = ()
+    node: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,12 @@ class Host:
         hop_in_ns: from a closed batch to its launch on the device.
         hop_out_ns: from the device's answer to QuerySamplesComplete and the free slot.
         jitter: how much the two hops differ from batch to batch.
+        sample_ns: what the interpreter of LoadGen's process needs for a sample, from IssueQuery to
+            its completion. Only one thread at a time has the interpreter, so this and the next
+            three add up over all devices.
+        send_ns: the same for a batch, to close and send it.
+        answer_ns: the same to take its answer.
+        worker_ns: what each worker adds to both, because the policy looks at all of them.
     """
 
     issue_ns: float = 0.0
@@ -83,6 +96,10 @@ class Host:
     hop_in_ns: float = 0.0
     hop_out_ns: float = 0.0
     jitter: Jitter = field(default_factory=Jitter)
+    sample_ns: float = 0.0
+    send_ns: float = 0.0
+    answer_ns: float = 0.0
+    worker_ns: float = 0.0
 
 
 # From traces of process workers and simulated devices on two shared cores at 4,000 to 20,710
@@ -102,6 +119,7 @@ class QueueSetting:
         samples: how many.
         host: what the program adds.
         seed: of arrivals and jitter.
+        network: to the devices that have a node; None: all are in LoadGen's machine.
     """
 
     devices: tuple[Device, ...]
@@ -111,6 +129,7 @@ class QueueSetting:
     samples: int = 60_000
     host: Host = MEASURED_HOST
     seed: int = 0
+    network: Network | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +144,9 @@ class QueueResult:
         closed_by: batches by what closed them.
         device_batches: batches by device.
         busy: share of the time in which each device computed.
+        loads: share of the time in which each thing that the devices share was busy, by name:
+            "LoadGen's thread" in IssueQuery, the "interpreter" of its process, its "network", and
+            of the busiest node the "node network" and the "node process".
     """
 
     latencies_ns: NDArray[np.int64]
@@ -134,6 +156,7 @@ class QueueResult:
     closed_by: Mapping[Close, int]
     device_batches: tuple[int, ...]
     busy: tuple[float, ...]
+    loads: Mapping[str, float]
 
     def percentile_ns(self, share: float) -> float:
         """Return the latency that a `share` of the samples does not exceed; 0 to below 1."""
@@ -148,9 +171,15 @@ def simulate(setting: QueueSetting, arrivals_ns: NDArray[np.int64] | None = None
         arrivals_ns: when each sample arrives, ascending, instead of random arrivals. Use it to
             compare with a finished run, because arrival seeds differ by up to 10 %.
     """
-    scheduled_ns = _schedule(setting) if arrivals_ns is None else arrivals_ns
+    at_once, host = setting.scenario == "Offline", setting.host
+    if arrivals_ns is not None:
+        scheduled_ns = arrivals_ns
+    elif at_once:
+        scheduled_ns = np.zeros(setting.samples, np.int64)
+    else:
+        scheduled_ns = random_arrivals(setting.qps, setting.samples, setting.seed)
     run = _Run(setting)
-    run.serve(*_issue(setting, scheduled_ns.tolist()))
+    run.serve(Queries(scheduled_ns.tolist(), host.issue_ns, host.coalesce, at_once))
     return run.result(scheduled_ns)
 
 
@@ -161,33 +190,6 @@ def percentile_ns(ascending: NDArray[np.int64], share: float) -> float:
 
 def _cap(device: Device, largest: int) -> int:
     return largest if device.max_batch_size is None else min(device.max_batch_size, largest)
-
-
-def _schedule(setting: QueueSetting) -> NDArray[np.int64]:
-    """Return when each sample arrives in ns, ascending."""
-    if setting.scenario == "Offline":
-        return np.zeros(setting.samples, np.int64)
-    generator = np.random.default_rng(setting.seed)
-    gaps_s = generator.exponential(1 / setting.qps, setting.samples)
-    return (np.cumsum(gaps_s) * NS_PER_S).astype(np.int64)
-
-
-def _issue(setting: QueueSetting, due_ns: list[int]) -> tuple[list[int], list[int]]:
-    """Return when LoadGen's thread issues each query, and the samples in it."""
-    if setting.scenario == "Offline":
-        return due_ns[:1], [len(due_ns)]
-    issue_ns, coalesce = int(setting.host.issue_ns), setting.host.coalesce
-    if not issue_ns:
-        return due_ns, [1] * len(due_ns)
-    issued_ns, counts = [], []
-    first, free_ns = 0, 0
-    while first < len(due_ns):
-        now_ns = max(due_ns[first], free_ns)
-        end = bisect_right(due_ns, now_ns, first) if coalesce else first + 1
-        issued_ns.append(now_ns)
-        counts.append(end - first)
-        first, free_ns = end, now_ns + issue_ns
-    return issued_ns, counts
 
 
 class _Worker:
@@ -208,7 +210,7 @@ class _Worker:
         self.busy_ns = self.batches = 0
 
     def run(self, closed_ns: int, samples: int) -> tuple[int, int, int]:
-        """Return when a batch is complete, when the device finished it, and how long it took."""
+        """Return when its answer leaves, when the device finished it, and how long it took."""
         in_ns, out_ns = self._in_ns, self._out_ns
         if self._hops is not None:
             in_ns *= next(self._hops)
@@ -237,43 +239,77 @@ class _Run:
             measured = {1, cap, *ladder}
             times_ns = {size: worker.service_ns[size] for size in measured}
             self._policy.prime(index, times_ns, ladder)
+        nodes = [device.node for device in setting.devices]
+        network = setting.network
+        self._cables = None if network is None else Cables(network, nodes, setting.seed)
+        host, workers_ns = setting.host, setting.host.worker_ns * len(self._workers)
+        self._sample_ns = host.sample_ns
+        self._send_ns, self._answer_ns = host.send_ns + workers_ns, host.answer_ns + workers_ns
+        self._clock_ns = 0  # until then the interpreter is busy
+        self._interpreter_ns = 0
+        self._issuing_ns = 0
+        self._flying: list[Flying] = []
         self._sizes: list[int] = []
         self._completed_ns: list[int] = []
         self._closed_by: Counter[Close] = Counter()
 
-    def serve(self, issued_ns: Sequence[int], counts: Sequence[int]) -> None:
-        """Let all queries arrive, each of so many samples, and all batches finish."""
-        policy = self._policy
-        in_flight: list[tuple[int, int, int, int]] = []
-        queries = zip(issued_ns, counts, strict=True)
-        query_ns, count = next(queries)
+    def serve(self, queries: Queries) -> None:
+        """Let all queries arrive and all batches finish."""
+        policy, flying, sample_ns = self._policy, self._flying, self._sample_ns
         timer_ns = NEVER
-        while query_ns < NEVER or in_flight:
-            done_ns = in_flight[0][0] if in_flight else NEVER
+        while (query_ns := queries.due_ns) < NEVER or flying:
+            done_ns = flying[0][0] if flying else NEVER
             if query_ns <= done_ns and query_ns <= timer_ns:
-                now_ns = query_ns
+                now_ns = self._free(query_ns)
+                count = queries.issue(now_ns)
                 policy.arrive(now_ns, count)
-                query_ns, count = next(queries, (NEVER, 0))
-                if query_ns == NEVER:
+                if sample_ns:
+                    self._compute(now_ns, count * sample_ns)
+                if queries.due_ns == NEVER:
                     policy.flush()
                 if not policy.has_credit:
                     continue  # as in the dispatcher: the worker that frees a slot finds the query
             elif done_ns <= timer_ns:
-                now_ns, worker, finished_ns, service_ns = heapq.heappop(in_flight)
+                _, worker, finished_ns, service_ns, number, place = heapq.heappop(flying)
+                if place < HOME:
+                    assert self._cables is not None, "without a network all are at home"
+                    done_ns = self._cables.bring(worker, place, done_ns, self._sizes[number])
+                    flown = (done_ns, worker, finished_ns, service_ns, number, place + 1)
+                    heapq.heappush(flying, flown)
+                    continue
+                now_ns = self._free(done_ns)
+                self._completed_ns[number] = self._compute(now_ns, self._answer_ns)
                 policy.finish(worker, finished_ns, service_ns)
             else:
-                now_ns = timer_ns
-            timer_ns = self._dispatch(now_ns, in_flight)
+                now_ns = self._free(timer_ns)
+            timer_ns = self._dispatch(now_ns)
+        self._issuing_ns = queries.busy_ns
 
-    def _dispatch(self, now_ns: int, in_flight: list[tuple[int, int, int, int]]) -> int:
+    def _free(self, now_ns: int) -> int:
+        """Return when the interpreter turns to something that happens now."""
+        return now_ns if now_ns > self._clock_ns else self._clock_ns
+
+    def _compute(self, now_ns: int, ns: float) -> int:
+        """Keep the interpreter busy; return until when."""
+        free_ns = now_ns if now_ns > self._clock_ns else self._clock_ns
+        if ns:
+            self._interpreter_ns += int(ns)
+            self._clock_ns = free_ns = free_ns + int(ns)
+        return free_ns
+
+    def _dispatch(self, now_ns: int) -> int:
         """Send the batches that the policy closes; return when to ask it again."""
         policy = self._policy
         while (batch := policy.next_batch(now_ns)) is not None:
-            done_ns, finished_ns, service_ns = self._workers[batch.worker].run(
-                now_ns, batch.samples
-            )
-            heapq.heappush(in_flight, (done_ns, batch.worker, finished_ns, service_ns))
-            self._sizes.append(batch.samples)
+            worker, samples = self._workers[batch.worker], batch.samples
+            place, sent_ns = HOME, self._compute(now_ns, self._send_ns)
+            if self._cables is not None:
+                place, sent_ns = self._cables.send(batch.worker, sent_ns, samples)
+            done_ns, finished_ns, service_ns = worker.run(sent_ns, samples)
+            number = len(self._sizes)
+            flying = (done_ns, batch.worker, finished_ns, service_ns, number, place)
+            heapq.heappush(self._flying, flying)
+            self._sizes.append(samples)
             self._completed_ns.append(done_ns)
             self._closed_by[batch.why] += 1
         due_ns = policy.due_ns(now_ns)
@@ -295,4 +331,13 @@ class _Run:
             closed_by=dict(self._closed_by),
             device_batches=tuple(worker.batches for worker in self._workers),
             busy=tuple(worker.busy_ns / duration_ns for worker in self._workers),
+            loads=self._loads(duration_ns),
         )
+
+    def _loads(self, duration_ns: int) -> dict[str, float]:
+        cables = {} if self._cables is None else self._cables.busy(duration_ns)
+        return {
+            "LoadGen's thread": self._issuing_ns / duration_ns,
+            "interpreter": self._interpreter_ns / duration_ns,
+            **cables,
+        }

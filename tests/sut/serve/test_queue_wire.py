@@ -58,7 +58,13 @@ def cluster(  # noqa: PLR0913 - what a test is about is what it names
     st.sampled_from([0.0, 0.3]),
 )
 def test_every_sample_comes_home_once_and_in_order(  # noqa: PLR0913
-    nodes: int, per_node: int, slots: int, load: float, scenario: Scenario, host_ns: float, byte: float
+    nodes: int,
+    per_node: int,
+    slots: int,
+    load: float,
+    scenario: Scenario,
+    host_ns: float,
+    byte: float,
 ) -> None:
     wire = Wire(100e3, byte, 10e3, Jitter("lognormal", 0.8))
     network = Network((wire,) * nodes, byte, Traffic(64, 1000, 40))

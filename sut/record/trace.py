@@ -42,6 +42,7 @@ class Close(Enum):
     FLUSH = 3
     LATE = 4
     CLIENTS = 5
+    LOST = 6
 
 
 BATCH_FIELDS = (

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from sut.load.loads import Load
     from sut.run.child import Parent
+    from sut.serve.losses import Loss
     from sut.serve.pool import Front, System
     from sut.serve.responses import Responses
 
@@ -53,6 +54,7 @@ class PointRequest:
         drain_s: after the stop, how long to wait for answers.
         limits: when a point that does not go on is ended.
         lent: kept worker processes, one a worker; empty: the process starts its own.
+        tolerate_loss: go on without a worker that is lost.
     """
 
     out_dir: str
@@ -63,6 +65,7 @@ class PointRequest:
     drain_s: float = 5.0
     limits: Limits = field(default_factory=Limits)
     lent: tuple[Lent, ...] = ()
+    tolerate_loss: bool = False
 
 
 class Point:
@@ -72,6 +75,7 @@ class Point:
         self._request = request
         self._parent = parent
         self._failures: list[Failure] = []
+        self._losses: list[Loss] = []
         self._ended = threading.Event()  # it is to stop, all is sent, or a batch failed
 
     def run(self) -> int:
@@ -79,7 +83,8 @@ class Point:
         request, parent = self._request, self._parent
         folder = Path(request.out_dir)
         load = self._load(TraceWriter(folder / TRACE_FILE))
-        system = self._open(Outlets(_answered, load, self._fail))
+        on_loss = self._go_on_without if request.tolerate_loss else None
+        system = self._open(Outlets(_answered, load, self._fail, on_loss))
         parent.watch(self._hear)
         hang_s = self._warm_up(system)
         front = system.front()
@@ -102,7 +107,8 @@ class Point:
         if self._failures:
             return self._failed()
         np.save(folder / SCHEDULE_FILE, load.scheduled_ns())
-        parent.tell("done", answered=answered, counts=system.counts() if answered else {})
+        counts = system.counts() if answered else {}
+        parent.tell("done", answered=answered, counts=counts, losses=self._losses)
         if answered:
             system.close()
         return 0
@@ -157,6 +163,10 @@ class Point:
     def _fail(self, failure: Failure) -> None:
         self._failures.append(failure)
         self._ended.set()
+
+    def _go_on_without(self, loss: Loss) -> None:
+        child.log(loss.message)
+        self._losses.append(loss)
 
     def _failed(self) -> int:
         first = self._failures[0]

@@ -14,8 +14,11 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from sut.serve.batch import Batch
+from sut.serve.losses import Loss, Losses
 from sut.serve.timer import Timer
 
 if TYPE_CHECKING:
@@ -26,34 +29,6 @@ if TYPE_CHECKING:
 
     Complete: TypeAlias = Callable[[Sequence[int], Responses | None], None]
     Event: TypeAlias = Callable[[], None]
-
-
-class Batch:
-    """Samples that run together. Owned by one worker from `submit` to `finished`."""
-
-    __slots__ = (
-        "closed_ns",
-        "finished_ns",
-        "first_sample",
-        "ids",
-        "indices",
-        "number",
-        "oldest_ns",
-        "started_ns",
-        "why",
-        "worker",
-    )
-
-    def __init__(
-        self, number: int, first_sample: int, ids: list[int], indices: list[int], worker: int
-    ) -> None:
-        self.number = number
-        self.first_sample = first_sample
-        self.ids = ids
-        self.indices = indices
-        self.worker = worker
-        self.why = 0
-        self.oldest_ns = self.closed_ns = self.started_ns = self.finished_ns = 0
 
 
 class Recorder(Protocol):
@@ -89,11 +64,14 @@ class Outlets:
         complete: answers LoadGen: ids, and their responses or None for empty ones; never raises.
         recorder: receives the times.
         on_failure: called once, for the first failure, on the thread that saw it.
+        on_loss: called for each lost worker that the run goes on without; None: a lost worker is a
+            failure, as in every scenario of LoadGen.
     """
 
     complete: Complete
     recorder: Recorder
     on_failure: Callable[[Failure], None]
+    on_loss: Callable[[Loss], None] | None = None
 
 
 class Dispatcher:
@@ -116,6 +94,7 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._timer = Timer(self._wake, clock)
         self._failure: Failure | None = None
+        self._losses = None if outlets.on_loss is None else Losses(outlets.on_loss)
 
     def start(self, workers: Sequence[BatchWorker]) -> None:
         """Start with `workers`, in the order of the policy."""
@@ -147,24 +126,18 @@ class Dispatcher:
     def finished(self, batch: Batch, responses: Responses | None) -> None:
         """Complete `batch` (empty for None, after `fail`) and free its slot. Any thread.
 
-        Ignores a batch that is already complete because its worker was given up.
+        Ignores a batch that is already complete because its worker was given up, and one without an
+        answer that another worker gets.
         """
+        if responses is None and self._losses is not None and self._failure is None:
+            return
         if self._in_flight.pop(batch.number, None) is None:
             return
         self._events.append(batch)  # before what its answer makes a load send at once
         self._complete(batch.ids, responses)
-        self._recorder.batch(
-            batch.number,
-            batch.first_sample,
-            len(batch.ids),
-            batch.worker,
-            batch.why,
-            batch.oldest_ns,
-            batch.closed_ns,
-            batch.started_ns,
-            batch.finished_ns,
-            self._clock(),
-        )
+        sizes = (batch.first_sample, len(batch.ids), batch.worker, batch.why)
+        times_ns = (batch.oldest_ns, batch.closed_ns, batch.started_ns, batch.finished_ns)
+        self._recorder.batch(batch.position, *sizes, *times_ns, self._clock())
         self._pump()
 
     def fail(self, message: str, traceback: str) -> None:
@@ -174,8 +147,15 @@ class Dispatcher:
             self._on_failure(self._failure)
         self._wake()
 
+    def lose(self, worker: int, message: str, traceback: str) -> None:
+        """A worker is lost: end the run as `fail` does, or let others have its batches."""
+        if self._losses is None:
+            self.fail(message, traceback)
+        else:
+            self._post(partial(self._go_on_without, worker, message, traceback))
+
     def give_up(self, worker: int) -> None:
-        """Complete the batches of a dead worker with empty responses. Call `fail` first."""
+        """Complete the batches of a dead worker with empty responses. Call `lose` first."""
         for batch in [b for b in self._in_flight.copy().values() if b.worker == worker]:
             self.finished(batch, None)
 
@@ -192,8 +172,9 @@ class Dispatcher:
     @property
     def completed(self) -> tuple[int, int]:
         """Batches and samples that are complete."""
-        flying = list(self._in_flight.values())
-        return self._batches - len(flying), self._samples - sum(len(b.ids) for b in flying)
+        waiting = [] if self._losses is None else list(self._losses.waiting)
+        missing = [*waiting, *list(self._in_flight.values())]
+        return self._batches - len(missing), self._samples - sum(len(b.ids) for b in missing)
 
     # whoever holds the lock
 
@@ -233,6 +214,8 @@ class Dispatcher:
             self._drop_pending()
             return
         now_ns = self._clock()
+        if self._losses is not None and self._losses.waiting:
+            self._send_again(self._losses, now_ns)
         while (assignment := policy.next_batch(now_ns)) is not None:
             self._send(assignment, now_ns)
         due_ns = policy.due_ns(now_ns)
@@ -246,8 +229,35 @@ class Dispatcher:
         batch.why = assignment.why.value
         self._batches += 1
         self._samples += len(ids)
+        if self._losses is not None:
+            batch.number += self._losses.sent
+        self._submit(batch)
+
+    def _submit(self, batch: Batch) -> None:
         self._in_flight[batch.number] = batch
-        self._workers[assignment.worker].submit(batch)
+        self._workers[batch.worker].submit(batch)
+
+    def _go_on_without(self, worker: int, message: str, traceback: str) -> None:
+        """Take a lost worker's batches back; `_send_again` sends them."""
+        if self._losses is None or not self._policy.lose(worker):
+            return
+        loss = Loss(worker, message, self._clock())
+        is_last = not self._policy.has_workers
+        why_not = self._losses.take_back(self._in_flight, loss, is_last=is_last)
+        if why_not is not None:
+            self.fail(why_not, traceback)
+
+    def _send_again(self, losses: Losses, now_ns: int) -> None:
+        """Send the batches of lost workers; a smaller device gets a part of one."""
+        while losses.waiting:
+            place = self._policy.next_again(now_ns, len(losses.waiting[0].ids))
+            if place is None:
+                return
+            worker, samples = place
+            batch, is_part = losses.next(samples, self._batches)
+            self._batches += is_part  # the rest is one more
+            batch.worker, batch.closed_ns = worker, now_ns
+            self._submit(batch)
 
     def _cut(self, samples: int) -> tuple[list[int], list[int]]:
         """Take the oldest `samples`, without a copy if they are one whole query."""
@@ -274,6 +284,8 @@ class Dispatcher:
 
     def _drop_pending(self) -> None:
         """Complete all waiting samples, empty: LoadGen returns only when all are complete."""
+        while self._losses is not None and self._losses.waiting:
+            self._complete(self._losses.waiting.popleft().ids, None)
         while self._queries:
             _, ids, _ = self._queries.popleft()
             ids = ids[self._offset :]

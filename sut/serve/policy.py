@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from backends.ladder import filled, fitting
 from sut.record.trace import Close
 from sut.serve.batcher import Batcher, BatcherSettings
 from sut.serve.returning import Returning
+from sut.serve.service_curve import ServiceCurve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# Weight of the newest measurement in the running mean of S(b).
-SERVICE_WEIGHT = 1 / 8
 # Workers count as equal if their predicted finish times differ by less than this share of the wait.
 EQUAL_SHARE = 0.05
 # Late closing closes a batch this long before its device is free: what it takes to bring the batch
@@ -35,83 +32,6 @@ LEAD_UP_NS, LEAD_DOWN_NS = 38_000.0, 2_000.0
 WORTH = 0.95
 # The shortest timer: to wake a thread takes this long anyway.
 MIN_WAIT_NS = 20_000
-
-
-class ServiceCurve:
-    """S(b) of one worker: the service time of a batch of b samples in ns, updated during the run.
-
-    A batch takes the time of the engine's next size up. Sizes without a measurement are
-    interpolated between their neighbours, and proportional to the size beyond the largest.
-    """
-
-    __slots__ = ("_full", "_measured", "_predicted", "_run")
-
-    def __init__(self, max_batch_size: int) -> None:
-        self._measured: dict[int, float] = {}
-        self._predicted = [0.0] * (max_batch_size + 1)
-        self._run = list(range(max_batch_size + 1))  # the size that a batch really runs at
-        self._full = self._run  # the largest size of the engine that it fills
-
-    def prime(self, measured_ns: Mapping[int, float], sizes: Sequence[int] = ()) -> None:
-        """Start with these times by batch size, from warm-up.
-
-        Args:
-            measured_ns: the times.
-            sizes: the engine's ladder; empty: it runs every size.
-        """
-        if sizes:
-            counts = range(len(self._run))
-            self._run = [fitting(sizes, count) if count <= sizes[-1] else count for count in counts]
-            self._full = [filled(sizes, count) for count in counts]
-        run = self._run
-        self._measured = {run[size]: ns for size, ns in measured_ns.items() if size < len(run)}
-        self._interpolate()
-
-    def predict_ns(self, samples: int) -> float:
-        """Return the predicted time of a batch of `samples`; 0.0 before any measurement."""
-        return self._predicted[self._run[samples]]
-
-    def best_part(self, samples: int) -> int:
-        """Return how many of `samples` to run now, if the others may wait.
-
-        Less than all if a full size of the engine runs them at a higher rate than the next size up,
-        which would be padded.
-        """
-        full, run = self._full[samples], self._run[samples]
-        if full in {0, samples}:
-            return samples
-        full_ns, padded_ns = self._predicted[full], self._predicted[run]
-        return full if full * padded_ns > samples * full_ns else samples
-
-    def observe(self, samples: int, service_ns: float) -> None:
-        """Update S(b) with the measured time of one batch."""
-        samples = self._run[samples]
-        known = self._measured.get(samples)
-        if known is None:
-            self._measured[samples] = service_ns
-            self._interpolate()
-            return
-        known += (service_ns - known) * SERVICE_WEIGHT
-        self._measured[samples] = known
-        self._predicted[samples] = known
-
-    def _interpolate(self) -> None:
-        """Interpolate every size in one pass, because LoadGen waits meanwhile."""
-        points = sorted(self._measured.items())
-        if not points:
-            return
-        predicted = self._predicted
-        first, first_ns = points[0]
-        for size in range(1, first):
-            predicted[size] = first_ns
-        for (low, low_ns), (high, high_ns) in pairwise(points):
-            for size in range(low, high):
-                share = (size - low) / (high - low)
-                predicted[size] = low_ns + share * (high_ns - low_ns)
-        last, last_ns = points[-1]
-        predicted[last] = last_ns
-        for size in range(last + 1, len(predicted)):
-            predicted[size] = last_ns * size / last
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +95,7 @@ class Policy:
 
     __slots__ = (
         "_batcher",
+        "_by_index",
         "_credit",
         "_due_ns",
         "_is_late",
@@ -186,7 +107,8 @@ class Policy:
 
     def __init__(self, settings: BatcherSettings, workers: Sequence[WorkerLimits]) -> None:
         self._batcher = Batcher(settings)
-        self._workers = [_Worker(i, w, settings.max_batch_size) for i, w in enumerate(workers)]
+        self._by_index = [_Worker(i, w, settings.max_batch_size) for i, w in enumerate(workers)]
+        self._workers = list(self._by_index)  # without the lost ones
         self._credit = sum(w.slots for w in workers)
         self._least_cap = min((w.cap for w in self._workers), default=0)
         self._is_late = settings.max_queue_delay_ns is None
@@ -199,15 +121,25 @@ class Policy:
         """Whether any worker has a free slot."""
         return self._credit > 0
 
+    @property
+    def has_workers(self) -> bool:
+        """Whether any worker is left."""
+        return bool(self._workers)
+
+    @property
+    def lost(self) -> set[int]:
+        """The workers that are not."""
+        return {worker.index for worker in self._by_index if not worker.slots}
+
     def prime(
         self, worker: int, measured_ns: Mapping[int, float], sizes: Sequence[int] = ()
     ) -> None:
         """Start with the measured S(b) of a worker, ns by batch size, and its engine's ladder."""
-        self._workers[worker].curve.prime(measured_ns, sizes)
+        self._by_index[worker].curve.prime(measured_ns, sizes)
 
     def limit(self, worker: int, cap: int) -> None:
         """Give a worker no batch above `cap`; call it before the first batch."""
-        chosen = self._workers[worker]
+        chosen = self._by_index[worker]
         chosen.cap = min(chosen.cap, cap)
         self._least_cap = min(w.cap for w in self._workers)
 
@@ -226,7 +158,7 @@ class Policy:
         batcher = self._batcher
         if not self._credit or not batcher.can_close(now_ns, self._least_cap, self._due_ns):
             return None
-        worker = self._best(now_ns)
+        worker = self._best(now_ns, batcher.pending)
         samples = min(batcher.pending, worker.cap)
         due_ns = worker.due_ns
         why = batcher.close(now_ns, worker.cap, not worker.in_flight, due_ns)
@@ -240,13 +172,39 @@ class Policy:
                 return None
             why = Close.CLIENTS if has_waited else why
             samples = worker.curve.best_part(samples)
-        worker.in_flight.append((samples, now_ns))
-        worker.free_ns = max(now_ns, worker.free_ns) + worker.curve.predict_ns(samples)
-        self._credit -= 1
         self._wait_ns = 0.0
+        self._reserve(worker, samples, now_ns)
+        return Assignment(worker.index, samples, batcher.take(samples), why)
+
+    def next_again(self, now_ns: int, samples: int) -> tuple[int, int] | None:
+        """Reserve a slot for `samples` of a worker that was lost; they have waited long enough.
+
+        Returns:
+            The worker, and how many of them it takes; None: no slot is free.
+        """
+        if not self._credit:
+            return None
+        worker = self._best(now_ns, samples)
+        samples = min(samples, worker.cap)
+        self._reserve(worker, samples, now_ns)
+        return worker.index, samples
+
+    def lose(self, worker_index: int) -> bool:
+        """Give a worker no further batch, and forget those that it has; False: it was lost before.
+
+        Whoever has these batches asks `next_again` where each of them goes.
+        """
+        worker = self._by_index[worker_index]
+        if not worker.slots:
+            return False
+        self._credit -= worker.slots - len(worker.in_flight)
+        worker.slots = 0
+        worker.in_flight.clear()
+        self._workers.remove(worker)
+        self._least_cap = min((w.cap for w in self._workers), default=0)
         if self._is_late:
             self._find_due()
-        return Assignment(worker.index, samples, batcher.take(samples), why)
+        return True
 
     def due_ns(self, now_ns: int) -> int | None:
         """When to call `next_batch` again without another event; None: only after an event."""
@@ -256,7 +214,9 @@ class Policy:
 
     def finish(self, worker_index: int, now_ns: int, service_ns: float) -> None:
         """The oldest batch of a worker finished after `service_ns` on its device."""
-        worker = self._workers[worker_index]
+        worker = self._by_index[worker_index]
+        if not worker.slots:  # lost; its batches are counted where they went
+            return
         samples, closed_ns = worker.in_flight.popleft()
         worker.curve.observe(samples, service_ns)
         if self._is_late:
@@ -266,6 +226,13 @@ class Policy:
         self._credit += 1
         predict = worker.curve.predict_ns
         worker.free_ns = now_ns + sum(predict(samples) for samples, _ in worker.in_flight)
+        if self._is_late:
+            self._find_due()
+
+    def _reserve(self, worker: _Worker, samples: int, now_ns: int) -> None:
+        worker.in_flight.append((samples, now_ns))
+        worker.free_ns = max(now_ns, worker.free_ns) + worker.curve.predict_ns(samples)
+        self._credit -= 1
         if self._is_late:
             self._find_due()
 
@@ -305,7 +272,7 @@ class Policy:
             (w.due_ns for w in self._workers if len(w.in_flight) < w.slots), default=0.0
         )
 
-    def _best(self, now_ns: int) -> _Worker:
+    def _best(self, now_ns: int, pending: int) -> _Worker:
         """The worker with a free slot that should finish first; among equals, the one free longest.
 
         Workers are equal within the usual variation of S(b). An exact comparison would send
@@ -314,7 +281,6 @@ class Policy:
         workers = self._workers
         if len(workers) == 1:
             return workers[0]
-        pending = self._batcher.pending
         free = [worker for worker in workers if len(worker.in_flight) < worker.slots]
         finish_ns = [
             (worker.free_ns if worker.free_ns > now_ns else now_ns)

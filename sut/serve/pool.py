@@ -192,13 +192,14 @@ class BatchSystem:
         front = self._dispatcher
         if harness.workers == "process":
             specs = process_specs(request, limits, lent)
-            workers = [ProcessWorker(spec, front.finished, front.fail) for spec in specs]
+            lose = [partial(front.lose, spec.index) for spec in specs]
+            workers = [ProcessWorker(spec, front.finished, lose[spec.index]) for spec in specs]
             self._workers, self._receiver = workers, Receiver(workers, front.give_up)
         else:
             opens = [partial(open_executor, executor_spec(request, d), open_) for _, d in named]
             self._workers = [
-                ThreadWorker(name, opened, self._reader, front.finished, front.fail)
-                for (name, _), opened in zip(named, opens, strict=True)
+                ThreadWorker(name, opens[k], self._reader, front.finished, partial(front.lose, k))
+                for k, (name, _) in enumerate(named)
             ]
 
     def open(self) -> list[dict[str, OptionValue]]:
@@ -251,7 +252,8 @@ class BatchSystem:
     def counts(self) -> dict[str, float]:
         """See System."""
         found: Counter[str] = Counter()
-        for of_worker in _all([worker.counts() for worker in self._workers]):
+        left = [worker for k, worker in enumerate(self._workers) if k not in self._policy.lost]
+        for of_worker in _all([worker.counts() for worker in left]):
             found.update(of_worker)
         return dict(found)
 

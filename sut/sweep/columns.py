@@ -26,7 +26,7 @@ _FIGURES = (
     "memory_bytes", "per_process_mean", "per_process_min", "per_process_max", "fairness",
     "accuracy", "requests", "samples", "duration_s", "turn_overs", "little", "in_flight",
     "lateness_p50_ns", "lateness_p99_ns", "lateness_max_ns", "late_share", "unanswered",
-    "parts_error_ns",
+    "parts_error_ns", "lost_workers",
 )  # fmt: skip
 
 

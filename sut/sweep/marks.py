@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sut.serve.losses import Loss
     from sut.sweep.steady import Rule, Steady
 
 # Throughput times mean latency over what is in flight (features of a closed loop: Little's law).
@@ -18,7 +19,7 @@ LATE_SHARE, LATE_REQUESTS = 0.01, 2.5
 # An open loop is answered at the rate at which it asks, but for what is in flight at the end; below
 # this share the queue grows (as in scenarios/server.py).
 KEEPS_UP = 0.95
-_NS_PER_MS = 1e6
+_NS_PER_MS, _NS_PER_S = 1e6, 1e9
 
 
 def marks(
@@ -33,6 +34,21 @@ def marks(
         disturbed: what others did meanwhile, or an empty text.
     """
     return [*_law(figures), *_generator(figures), *_window(figures, steady, rule, disturbed)]
+
+
+def lost(loss: Loss, start_ns: int) -> str:
+    """Say that a row was measured without one of its workers from a time on.
+
+    Args:
+        loss: of the worker.
+        start_ns: when the first request was due.
+    """
+    after_s = (loss.at_ns - start_ns) / _NS_PER_S
+    moved = f" and got its {loss.samples} samples in flight" if loss.samples else ""
+    return (
+        f"lost worker: {loss.message} ({after_s:.1f} s after the first request). The others went "
+        f"on{moved}, so the figures are of fewer workers than the setting has."
+    )
 
 
 def _law(figures: Mapping[str, float]) -> list[str]:

@@ -25,8 +25,9 @@ from sut.record.trace_reader import TraceReader
 from sut.run.live import LiveLine, Progress, WaitingLine
 from sut.run.point import PointRequest
 from sut.run.supervisor import Supervisor
+from sut.serve.losses import Loss
 from sut.sweep.figures import Sent, figures, latencies_ns
-from sut.sweep.marks import marks
+from sut.sweep.marks import lost, marks
 from sut.sweep.watch import Watch, judged
 from sut.telemetry.neighbours import Neighbours, disturbance
 from sut.telemetry.recorder import Recorder
@@ -78,6 +79,7 @@ class _Ran:
         window: in which the rule was met; None: it was not.
         stopped_ns: when it was told to stop, or ended by itself.
         counts: see sut.serve.workers.executor.Executor.counts.
+        losses: workers that it went on without.
         others: what other processes did meanwhile, or an empty text.
     """
 
@@ -86,6 +88,7 @@ class _Ran:
     window: Window | None
     stopped_ns: int
     counts: Mapping[str, float]
+    losses: Sequence[Loss]
     others: str
 
 
@@ -100,6 +103,7 @@ class Runner:
         screen: where the live line goes; None: nowhere.
         warm_up_s: an engine that is not warm after so long hangs.
         drain_s: after the last request, how long to wait for answers.
+        tolerate_loss: measure on with the workers that are left.
     """
 
     folder: Path
@@ -108,6 +112,7 @@ class Runner:
     screen: Screen | None
     warm_up_s: float = WARM_UP_LIMIT_S
     drain_s: float = 5.0
+    tolerate_loss: bool = False
 
     def measure(self, task: Task) -> Measured:
         """Measure a point. One that fails is a row with a problem.
@@ -164,7 +169,8 @@ class Runner:
         (out / TRACE_FILE).unlink()
         others = disturbance(neighbours.cores())
         counts = msgspec.convert(done["counts"], dict[str, float])
-        return _Ran(sent, facts, window, stopped_ns, counts, others)
+        losses = msgspec.convert(done["losses"], list[Loss])
+        return _Ran(sent, facts, window, stopped_ns, counts, losses, others)
 
     def _open(self, process: Supervisor, task: Task, recorder: Recorder) -> Sequence[Facts]:
         """Wait until the engines are warm; return their facts."""
@@ -204,6 +210,7 @@ class Runner:
             load=task.load,
             drain_s=self.drain_s,
             lent=tuple(lent),
+            tolerate_loss=self.tolerate_loss,
         )
 
     def _line(self, label: str) -> Callable[[], None]:
@@ -234,13 +241,19 @@ class Runner:
             found["spread"] = steady.spread
         if bad := ran.counts.get("not_finite"):
             found["not_finite"] = bad
+        if ran.losses:
+            found["lost_workers"] = float(len(ran.losses))
         if (parts := client_parts(ran.counts)) is not None:
             found |= {f"client_{name}_ns": ns for name, ns in parts.parts()}
         return Row(
             point=dict(task.point),
             figures={**found, **_devices(seen.telemetry)},
             windows=() if steady is None else steady.rates,
-            marks=(*marks(found, steady, self.rule, ran.others), *seen.findings),
+            marks=(
+                *(lost(loss, sent.scheduled_ns[0]) for loss in ran.losses),
+                *marks(found, steady, self.rule, ran.others),
+                *seen.findings,
+            ),
         )
 
 

@@ -73,7 +73,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         say(f"sweeping {title}: {len(tasks)} points; everything is in {folder}")
         files = Files(folder, arguments.columns, rule, title, command, planner.identity)
         with Keeper() as keeper:
-            runner = Runner(folder, keeper, rule, Screen())
+            runner = Runner(folder, keeper, rule, Screen(), tolerate_loss=arguments.tolerate_loss)
             measure: Callable[[Task], Measured] = runner.measure
             if arguments.accuracy:
                 measure = WithAccuracy(measure, judge_in(folder, keeper, command))

@@ -129,6 +129,11 @@ def _add_window_options(window: argparse._ArgumentGroup) -> None:
             f"--{name}", type=float, default=value, metavar="X", help=f"{text} ({value:g})"
         )
     window.add_argument(
+        "--tolerate-loss",
+        action="store_true",
+        help="go on without a worker that is lost; the row says so (default: the point fails)",
+    )
+    window.add_argument(
         "--least-requests",
         type=int,
         default=_RULE.requests,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from backends.base import OptionValue
-    from sut.serve.dispatcher import Batch
+    from sut.serve.batch import Batch
     from sut.serve.responses import Responses
     from sut.serve.samples import SampleSource
     from sut.serve.workers.executor import Timing

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from backends.base import OptionValue
     from sut.base.steps import Hear
-    from sut.serve.dispatcher import Batch
+    from sut.serve.batch import Batch
     from sut.serve.samples import SampleReader, SampleSource
     from sut.serve.workers.base import Done, Fail
     from sut.serve.workers.executor import Timing

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sut.record.trace import BATCH_FIELDS, Close
+from sut.serve.batch import Batch
 from sut.serve.batcher import BatcherSettings
-from sut.serve.dispatcher import Batch, Dispatcher, Failure, Outlets
+from sut.serve.dispatcher import Dispatcher, Failure, Outlets
 from sut.serve.policy import Policy, WorkerLimits
 from sut.serve.responses import Responses
 

@@ -16,7 +16,7 @@ import pytest
 from backends.base import EngineSpec, OptionValue, TensorSpec
 from data.tasks.other import Raw
 from sut.base.errors import WorkerError
-from sut.serve.dispatcher import Batch
+from sut.serve.batch import Batch
 from sut.serve.samples import SampleSource
 from sut.serve.workers.connection import ProcessSpec
 from sut.serve.workers.executor import ExecutorSpec

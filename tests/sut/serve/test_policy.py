@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from sut.record.trace import Close
 from sut.serve.batcher import BatcherSettings
-from sut.serve.policy import Policy, ServiceCurve, WorkerLimits
+from sut.serve.policy import Policy, WorkerLimits
+from sut.serve.service_curve import ServiceCurve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,7 +15,7 @@ import pytest
 from backends.base import EngineSpec, OptionValue, TensorSpec
 from data.tasks.other import Raw
 from sut.base.errors import ConfigError, EngineError, WorkerError
-from sut.serve.dispatcher import Batch
+from sut.serve.batch import Batch
 from sut.serve.samples import SampleReader, SampleSource
 from sut.serve.workers.closing import close_all
 from sut.serve.workers.connection import ProcessSpec

@@ -15,7 +15,7 @@ from data.tasks.base import Postprocess
 from data.tasks.classification import ArgMax
 from data.tasks.other import Raw
 from sut.base.errors import ConfigError, EngineError, WorkerError
-from sut.serve.dispatcher import Batch
+from sut.serve.batch import Batch
 from sut.serve.pool import capacity
 from sut.serve.responses import Responses
 from sut.serve.samples import SampleReader, SampleSource

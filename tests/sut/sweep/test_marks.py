@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sut.sweep.marks import marks
+from sut.serve.losses import Loss
+from sut.sweep.marks import lost, marks
 from sut.sweep.steady import Rule, Steady
 
 GOOD = {
@@ -67,3 +68,10 @@ def test_too_few_batches_to_judge_are_a_mark() -> None:
     (found,) = marks(GOOD, None, Rule())
 
     assert "too few batches" in found
+
+
+def test_a_lost_worker_is_named_with_when_and_what_it_had() -> None:
+    said = lost(Loss(1, "device 1: its process ended", 2_500_000_000, 2, 16), 1_000_000_000)
+
+    assert "device 1: its process ended (1.5 s after the first request)" in said
+    assert "got its 16 samples in flight" in said

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sut.config.workload import Workload
     from sut.serve.dispatcher import Dispatcher, Failure
     from sut.serve.given import GivenQuery, Run
+    from sut.serve.losses import Loss
 
 _WARM_UP_S = 1.0
 _HANG_FACTOR = 10.0
@@ -42,6 +44,7 @@ _HANG_FACTOR = 10.0
 _QUEUE_BATCHES, _LEAST_QUEUE = 8, 1024
 _RETURN_NS = 60_000_000_000  # memory is given back this often
 MIB = 1 << 20
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class ServeRequest:
         queue_samples: the most without an answer; None: some batches of all workers.
         patience_s: how long a client may take to send a request, or to read an answer.
         limits: when an engine that does not go on is given up.
+        tolerate_loss: go on without a worker that is lost.
     """
 
     workload: Workload
@@ -75,6 +79,7 @@ class ServeRequest:
     queue_samples: int | None = None
     patience_s: float = 30.0
     limits: Limits = field(default_factory=Limits)
+    tolerate_loss: bool = False
 
 
 class _NoTrace:
@@ -105,7 +110,8 @@ class Serving:
         self._door: Door | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queries = GivenQueries(request.workload.inputs, self._deliver)
-        outlets = Outlets(self._queries.complete, _NoTrace(), self._fail)
+        on_loss = self._go_on_without if request.tolerate_loss else None
+        outlets = Outlets(self._queries.complete, _NoTrace(), self._fail, on_loss)
         opens = partial(GivenExecutor, self._queries)
         self._system = BatchSystem(self._request, outlets, request.limits, open_=opens)
 
@@ -197,6 +203,12 @@ class Serving:
                 with contextlib.suppress(RuntimeError):  # it ends already
                     self._loop.call_soon_threadsafe(self._end)
 
+    def _go_on_without(self, loss: Loss) -> None:
+        """Hear of a lost worker, on any thread."""
+        logger.warning("%s. The server goes on without it.", loss.message)
+        if self._door is not None:
+            self._door.statistics.lost_workers += 1
+
     def _end(self) -> None:
         assert self._failure is not None, "only after one"
         assert self._door is not None, "only after one"
@@ -209,13 +221,13 @@ class Serving:
         if now_ns - self._returned_ns > _RETURN_NS:
             self._returned_ns = now_ns
             return_memory()
-        since_ns = self.front.waiting_since_ns
-        if since_ns is None or now_ns - since_ns <= self.hang_ns:
-            return
-        seconds = self.hang_ns / 1e9
-        self.front.fail(f"a batch has no answer after {seconds:.1f} s: the engine hangs", "")
-        for worker, _ in enumerate(self._request.harness.worker_devices()):
-            self.front.give_up(worker)
+        text = f"a batch has no answer after {self.hang_ns / 1e9:.1f} s: the engine hangs"
+        names = [name for name, _ in self._request.harness.worker_devices()]
+        for worker in self.front.overdue(now_ns - int(self.hang_ns)):
+            self.front.lose(worker, f"{names[worker]}: {text}", "")
+        if self._failure is not None:
+            for worker, _ in enumerate(names):
+                self.front.give_up(worker)
 
 
 def serve(request: ServeRequest, say: Callable[[str], None]) -> None:

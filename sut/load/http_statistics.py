@@ -52,6 +52,8 @@ class Statistics:
         self._samples = 0
         self._last_ns = 0
         self._batches: dict[int, list[Duration]] = {}
+        self.lost_workers = 0
+        """Workers that the server goes on without."""
         self.responses: Counter[int] = Counter()
         """Answers by HTTP status, of inference requests and all others."""
 
@@ -123,6 +125,7 @@ class Statistics:
             text = f"Cumulative time, {name.replace('_', ' ')}, in microseconds"
             one(f"nv_inference_{name}_duration_us", text, part.ns // _NS_PER_US)
         one("sut_held_bytes", "Bytes of requests in memory", bytes_held, "gauge")
+        one("sut_lost_workers", "Workers that were lost", self.lost_workers, "gauge")
         sizes = sorted(self._batches.items())
         by_size = ((f'{label},size="{size}"', parts[0].count) for size, parts in sizes)
         metric("sut_batches", "counter", "Batches by their number of samples", by_size)

@@ -169,6 +169,11 @@ class Dispatcher:
         """When the oldest batch in flight was sent; None without one."""
         return min((batch.closed_ns for batch in list(self._in_flight.values())), default=None)
 
+    def overdue(self, since_ns: int) -> set[int]:
+        """Return the workers that have had a batch since before `since_ns`."""
+        flying = list(self._in_flight.values())
+        return {batch.worker for batch in flying if batch.closed_ns < since_ns}
+
     @property
     def completed(self) -> tuple[int, int]:
         """Batches and samples that are complete."""

@@ -66,7 +66,12 @@ class GivenQuery:
         """Return one array an output, [samples, ...]; the query is answered and has not failed."""
         if len(self.pieces) == 1:
             return self.pieces[0][1]
-        ordered = [arrays for _, arrays in sorted(self.pieces, key=lambda piece: piece[0])]
+        ordered, end = [], 0
+        for first, arrays in sorted(self.pieces, key=lambda piece: piece[0]):
+            # A worker that was lost may have answered, too.
+            if new := max(0, first + len(arrays[0]) - end):
+                ordered.append(tuple(array[-new:] for array in arrays))
+                end += new
         return tuple(np.concatenate(parts) for parts in zip(*ordered, strict=True))
 
 
@@ -161,6 +166,8 @@ class GivenQueries:
     def complete(self, ids: Sequence[int], responses: Responses | None) -> None:
         """See sut.serve.dispatcher.Outlets.complete."""
         run = self._runs.pop(ids[0], None)
+        if run is not None and run.samples != len(ids):  # of a lost worker, which had more of them
+            run = None
         done: list[GivenQuery] = []
         for query, _, samples in self.parts(ids) if run is None else run.parts:
             if responses is None:

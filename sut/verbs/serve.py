@@ -69,6 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     door.add_argument(
         "--target-latency-ms", type=float, metavar="L", help="bound for the largest batch"
     )
+    door.add_argument(
+        "--tolerate-loss",
+        action="store_true",
+        help="go on without an engine that fails or hangs; others get its requests",
+    )
     harness = parser.add_argument_group("harness (default: from the system, then the benchmark)")
     add_options(harness, "--system", "--backend", "--devices", "--instances", "--max-batch-size")
     add_options(harness, "--max-queue-delay-us", "--slots", "--set")
@@ -98,6 +103,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         held_bytes=int(arguments.max_held_mb * _MIB),
         queue_samples=arguments.max_queue_samples,
         patience_s=arguments.client_timeout_s,
+        tolerate_loss=arguments.tolerate_loss,
     )
 
     def say(line: str) -> None:

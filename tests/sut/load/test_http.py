@@ -494,6 +494,26 @@ def test_a_device_that_hangs_fills_the_queue_and_is_given_up() -> None:
         assert "hangs" in str(server.ended())
 
 
+def test_a_server_that_tolerates_loss_goes_on_with_the_engine_that_is_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    request = of_simulated(base_ms=1)
+    two = replace(request.harness, devices=("0", "1"))
+    with running(replace(request, harness=two, tolerate_loss=True)) as server:
+        front = server.serving.front
+
+        front.lose(0, "device 0: its engine fell off the bus", "")
+        answered = [server.ask("POST", INFER, ONE)[0] for _ in range(4)]
+
+        assert answered == [200] * 4
+        assert re.search(rb"sut_lost_workers\{.*\} 1\n", server.ask("GET", "/metrics")[1])
+        assert server.serving.front.failure is None
+        front.lose(1, "device 1: its engine, too", "")
+        assert server.ask("POST", INFER, ONE)[0] in {500, 503}
+        assert "No worker is left" in str(server.ended())
+    assert "fell off the bus. The server goes on without it." in caplog.text
+
+
 def test_an_engine_that_fails_answers_500_and_ends_the_server_with_its_device(
     tmp_path: Path,
 ) -> None:

@@ -132,3 +132,25 @@ def test_warm_up_keeps_only_its_last_outputs() -> None:
     assert set(measured) == {1, CAP}
     assert len(part.query.pieces) == 1
     assert part.query.arrays[0].any()
+
+
+def test_rows_that_a_lost_worker_answered_too_are_in_the_output_once() -> None:
+    query = GivenQuery((), 4, 0)
+    rows = np.arange(4, dtype=np.float32).reshape(-1, 1)
+    query.pieces.extend([(2, (rows[2:],)), (0, (rows[:3],)), (0, (rows[:2],))])
+
+    (output,) = query.outputs()
+
+    np.testing.assert_array_equal(output, rows)
+
+
+def test_a_part_of_a_lost_batch_is_counted_by_its_own_size() -> None:
+    delivered = Delivered()
+    query, indices = delivered.add(4)
+    delivered.queries.ran(indices, Run([], 4, 0, 0, 0, 0))  # the lost worker, too late
+
+    delivered.queries.complete(indices[:2], ANSWERED)
+    assert delivered.done == []
+    delivered.queries.complete(indices[2:], ANSWERED)
+
+    assert delivered.done == [query]

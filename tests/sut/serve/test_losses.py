@@ -209,6 +209,19 @@ def test_an_idle_worker_that_is_lost_gets_nothing_more_however_batches_are_close
     front.dispatcher.close()
 
 
+def test_a_worker_whose_batch_is_too_old_is_overdue() -> None:
+    front = Front([1, 1])
+    front.ask(1)
+    front.ask(2)
+    first, second = (worker.batches[0] for worker in front.workers)
+    second.closed_ns = first.closed_ns + MS
+
+    assert front.dispatcher.overdue(first.closed_ns) == set()
+    assert front.dispatcher.overdue(second.closed_ns) == {0}
+    assert front.dispatcher.overdue(second.closed_ns + 1) == {0, 1}
+    front.dispatcher.close()
+
+
 class Mortal:
     """A worker on a thread that dies at a batch, and says so as a worker of the product does."""
 

@@ -20,7 +20,7 @@ from backends.simulated.jitter import Jitter
 from backends.simulated.timeline import Timeline
 from sut.serve.policy import Policy, WorkerLimits
 from sut.serve.queue_arrivals import NEVER, NS_PER_S, Queries, random_arrivals
-from sut.serve.queue_wire import HOME, Cables
+from sut.serve.queue_wire import HOME, INTERPRETER, THREAD, Cables, Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,12 +83,7 @@ class Host:
         hop_in_ns: from a closed batch to its launch on the device.
         hop_out_ns: from the device's answer to QuerySamplesComplete and the free slot.
         jitter: how much the two hops differ from batch to batch.
-        sample_ns: what the interpreter of LoadGen's process needs for a sample, from IssueQuery to
-            its completion. Only one thread at a time has the interpreter, so this and the next
-            three add up over all devices.
-        send_ns: the same for a batch, to close and send it.
-        answer_ns: the same to take its answer.
-        worker_ns: what each worker adds to both, because the policy looks at all of them.
+        side: what the interpreter of LoadGen's process needs, and all devices share.
     """
 
     issue_ns: float = 0.0
@@ -96,10 +91,7 @@ class Host:
     hop_in_ns: float = 0.0
     hop_out_ns: float = 0.0
     jitter: Jitter = field(default_factory=Jitter)
-    sample_ns: float = 0.0
-    send_ns: float = 0.0
-    answer_ns: float = 0.0
-    worker_ns: float = 0.0
+    side: Side = field(default_factory=Side)
 
 
 # From traces of process workers and simulated devices on two shared cores at 4,000 to 20,710
@@ -145,8 +137,8 @@ class QueueResult:
         device_batches: batches by device.
         busy: share of the time in which each device computed.
         loads: share of the time in which each thing that the devices share was busy, by name:
-            "LoadGen's thread" in IssueQuery, the "interpreter" of its process, its "network", and
-            of the busiest node the "node network" and the "node process".
+            LoadGen's thread in IssueQuery, the interpreter of its process with samples and batches,
+            its network, and that of the busiest node.
     """
 
     latencies_ns: NDArray[np.int64]
@@ -242,9 +234,10 @@ class _Run:
         nodes = [device.node for device in setting.devices]
         network = setting.network
         self._cables = None if network is None else Cables(network, nodes, setting.seed)
-        host, workers_ns = setting.host, setting.host.worker_ns * len(self._workers)
-        self._sample_ns = host.sample_ns
-        self._send_ns, self._answer_ns = host.send_ns + workers_ns, host.answer_ns + workers_ns
+        side = setting.host.side
+        workers_ns = side.worker_ns * len(self._workers)
+        self._query_ns, self._sample_ns = int(side.query_ns), side.sample_ns
+        self._send_ns, self._answer_ns = side.send_ns + workers_ns, side.answer_ns + workers_ns
         self._clock_ns = 0  # until then the interpreter is busy
         self._interpreter_ns = 0
         self._issuing_ns = 0
@@ -255,16 +248,18 @@ class _Run:
 
     def serve(self, queries: Queries) -> None:
         """Let all queries arrive and all batches finish."""
-        policy, flying, sample_ns = self._policy, self._flying, self._sample_ns
+        policy, flying = self._policy, self._flying
+        query_ns, sample_ns = self._query_ns, self._sample_ns
         timer_ns = NEVER
-        while (query_ns := queries.due_ns) < NEVER or flying:
+        while (due_ns := queries.due_ns) < NEVER or flying:
             done_ns = flying[0][0] if flying else NEVER
-            if query_ns <= done_ns and query_ns <= timer_ns:
-                now_ns = self._free(query_ns)
+            if due_ns <= done_ns and due_ns <= timer_ns:
+                now_ns = self._free(due_ns)
                 count = queries.issue(now_ns)
                 policy.arrive(now_ns, count)
-                if sample_ns:
-                    self._compute(now_ns, count * sample_ns)
+                if query_ns or sample_ns:
+                    self._compute(now_ns, query_ns + count * sample_ns)
+                    self._interpreter_ns -= query_ns  # with more to do it issues larger queries
                 if queries.due_ns == NEVER:
                     policy.flush()
                 if not policy.has_credit:
@@ -337,7 +332,7 @@ class _Run:
     def _loads(self, duration_ns: int) -> dict[str, float]:
         cables = {} if self._cables is None else self._cables.busy(duration_ns)
         return {
-            "LoadGen's thread": self._issuing_ns / duration_ns,
-            "interpreter": self._interpreter_ns / duration_ns,
+            THREAD: self._issuing_ns / duration_ns,
+            INTERPRETER: self._interpreter_ns / duration_ns,
             **cables,
         }

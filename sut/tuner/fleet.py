@@ -10,17 +10,19 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sut.serve.queue_wire import NODE_NETWORK
 from sut.tuner import space
 from sut.tuner.job import Job, Space, Variant
 from sut.tuner.learning import usual_room
 from sut.tuner.model import NS_PER_S, Effort, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sut.tuner.job import Bound, Candidate
     from sut.tuner.kinds import Kind
     from sut.tuner.learnt import Learnt
+    from sut.tuner.nodes import Nodes
 
 PLANNED = Effort(30_000, (1, 2), 1e-3)
 # The length of the run in which the load is held: LoadGen's own, which decides on early stopping.
@@ -43,6 +45,8 @@ class Fleet:
         candidate: the settings of the harness.
         percentile_ns: the bounded percentile at that load.
         busy: share of the time in which the devices compute.
+        loads: of what they share; see sut.serve.queue_model.QueueResult.
+        nodes: that they stand on; None: in LoadGen's machine.
     """
 
     kind: Kind
@@ -50,6 +54,8 @@ class Fleet:
     candidate: Candidate
     percentile_ns: float
     busy: float
+    loads: Mapping[str, float]
+    nodes: int | None = None
 
     @property
     def power_w(self) -> float | None:
@@ -66,18 +72,28 @@ class Planner:
         bound: of the latency.
         confidence: that a run holds the load, as `sut tune` plans before its first run.
         effort: of a prediction.
+        nodes: that the devices stand on, for kinds with one engine a device; None: all are in
+            LoadGen's machine.
     """
 
     def __init__(
-        self, qps: float, bound: Bound, confidence: float, effort: Effort = PLANNED
+        self,
+        qps: float,
+        bound: Bound,
+        confidence: float,
+        effort: Effort = PLANNED,
+        nodes: Nodes | None = None,
     ) -> None:
         self._effort = effort
+        self._on = nodes
         self._qps = qps
         self._bound = bound
         self._slower = math.exp(usual_room(confidence))
 
     def smallest(self, kind: Kind) -> Fleet | None:
         """Return the fewest devices of a kind that hold the load; None: no number of them does."""
+        if self.full(kind):
+            return None
         most = self._most(kind)
         high = low = self._least(kind)
         found = self.fleet(kind, high)
@@ -98,15 +114,42 @@ class Planner:
 
     def fleet(self, kind: Kind, devices: int) -> Fleet | None:
         """Return the first settings with which so many devices hold the load; None: none do."""
-        model = Model({Variant(): kind.measured(devices)}, (self._bound,), RUN_S)
+        nodes = self._nodes(kind)
+        model = Model({Variant(): kind.measured(devices)}, (self._bound,), RUN_S, nodes=nodes)
         learnt, effort = self._learnt(kind), self._effort
+        workers = devices * kind.instances
         for candidate in self.candidates(kind, model):
+            if (
+                nodes
+                and max(nodes.loads(self._qps, candidate.max_batch_size, workers).values()) > 1
+            ):
+                continue
             if model.holds(candidate, self._qps, learnt, effort):
                 percentile_ns = model.percentile_ns(candidate, self._qps, learnt, effort)
                 run = model.simulate(candidate, self._qps, learnt, effort.samples, effort.seeds[0])
                 busy = sum(run.busy) / len(run.busy)
-                return Fleet(kind, devices, candidate, percentile_ns, busy)
+                count = None if nodes is None else nodes.count(workers)
+                return Fleet(kind, devices, candidate, percentile_ns, busy, run.loads, count)
         return None
+
+    def full(self, kind: Kind) -> dict[str, float]:
+        """Return what the nodes share and what the load alone would fill, with its share above 1.
+
+        With the largest batches that fit into the bound, and as few devices as can process it: more
+        devices or smaller batches only add to it.
+        """
+        nodes = self._nodes(kind)
+        if nodes is None:
+            return {}
+        largest = max(self._in_bound(kind), default=1)
+        workers = self._least(kind) * kind.instances
+        loads = nodes.loads(self._qps, largest, workers)
+        # More nodes have more connections of their own.
+        return {name: share for name, share in loads.items() if share > 1 and name != NODE_NETWORK}
+
+    def _nodes(self, kind: Kind) -> Nodes | None:
+        on = self._on
+        return None if on is None else replace(on, workers=on.workers * kind.instances)
 
     def candidates(self, kind: Kind, model: Model) -> Iterator[Candidate]:
         """Yield the settings to ask the model for: first those that hold most, if anything does."""
@@ -121,7 +164,11 @@ class Planner:
             for first in able:
                 for candidate in space.delays(job, model, first) or [first]:
                     if isinstance(candidate.max_queue_delay_us, str) == late:
-                        yield replace(candidate, sizes=kind.sizes)
+                        slots = candidate.slots
+                        if self._on is not None:
+                            full_ns = curve.service_ns(candidate.max_batch_size)
+                            slots += self._on.on_the_way(full_ns)
+                        yield replace(candidate, sizes=kind.sizes, slots=slots)
 
     def _in_bound(self, kind: Kind) -> list[int]:
         """Return the batch sizes that were measured, and of which one fits into the bound."""

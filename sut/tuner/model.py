@@ -19,6 +19,7 @@ from sut.serve.queue_model import Device, QueueResult, QueueSetting, simulate
 from sut.serve.service_times import Measured
 from sut.tuner.job import Bound, Candidate, Variant
 from sut.tuner.learnt import Learnt
+from sut.tuner.nodes import Nodes
 
 NS_PER_US = 1e3
 Fits = Callable[[float], bool]
@@ -68,6 +69,7 @@ class Model:
         run_s: length of the predicted runs in s; a shorter run has a shorter queue.
         is_exact: only batch sizes that were measured are candidates.
         known: answers so far, by question.
+        nodes: where the devices stand; None: in LoadGen's machine.
     """
 
     measured: Mapping[Variant, Measured]
@@ -75,6 +77,7 @@ class Model:
     run_s: float = math.inf
     is_exact: bool = False
     known: MutableMapping[str, float] = field(default_factory=dict)
+    nodes: Nodes | None = None
     _lately: dict[object, float] = field(default_factory=dict, repr=False)
 
     def rate(self, candidate: Candidate) -> float:
@@ -109,9 +112,10 @@ class Model:
         delay_us = candidate.max_queue_delay_us
         delay_ns = None if isinstance(delay_us, str) else int(delay_us * NS_PER_US)
         batcher = BatcherSettings(candidate.max_batch_size, delay_ns)
-        return simulate(
-            QueueSetting(devices, batcher, qps=qps, samples=count, host=learnt.host, seed=seed)
+        setting = QueueSetting(
+            devices, batcher, qps=qps, samples=count, host=learnt.host, seed=seed
         )
+        return simulate(setting if self.nodes is None else self.nodes.placed(setting))
 
     def percentile_ns(
         self, candidate: Candidate, qps: float, learnt: Learnt, effort: Effort = FINE
@@ -188,7 +192,7 @@ class Model:
 
     def _remember(self, question: tuple[object, ...], answer: Callable[[], float]) -> float:
         if question not in self._lately:
-            text = repr((self.measured, self.bounds, self.run_s, question))
+            text = repr((self.measured, self.bounds, self.run_s, self.nodes, question))
             key = hashlib.sha256(text.encode()).hexdigest()[:24]
             if key not in self.known:
                 self.known[key] = answer()

@@ -20,6 +20,7 @@ from sut.serve.queue_model import PERCENTILES
 from sut.tuner.fleet import PLANNED, Fleet, Planner
 from sut.tuner.job import NS_PER_MS, Bound
 from sut.tuner.kinds import Kind, measured_kinds, simulated_kinds
+from sut.verbs import plan_nodes
 from sut.verbs.console import table
 
 if TYPE_CHECKING:
@@ -27,16 +28,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sut.config.plan import Plan
+    from sut.tuner.nodes import Nodes
 
 EXAMPLES = """examples:
   sut plan --qps 20000 --bound-ms 15 --system r740_4xt4
   sut plan --qps 300 --bound-ms 100 --rtt-ms 20 -b retinanet --all
+  sut plan --qps 100000 --bound-ms 15 --system r740_4xt4 --per-node 4 --gbit 10
   sut plan --qps 5000 --bound-ms 15 --measured runs/tune-mine-resnet50-Server --prices prices.yaml
 How it counts, and what it leaves out: docs/plan.md.
 """
 OFFLOAD, EDGE, NEITHER = "offload", "edge", "neither"
 _PERCENT, _EVEN = 100.0, 0.5
-HEADER = ("kind", "place", "devices", "settings", "latency", "busy", "power", "cost", "S(b)")
+HEADER = (
+    "kind", "place", "devices", "nodes", "settings", "latency", "busy", "busiest shared",
+    "power", "cost", "S(b)",
+)  # fmt: skip
+_ASKED = {"place": "rtt_ms", "nodes": "per_node", "busiest shared": "per_node"}
 
 
 class Prices(StrictStruct, frozen=True):
@@ -55,12 +62,14 @@ class Row:
             if no network was asked about.
         fleet: None: no number of devices holds the load.
         price: of one device; None: the user named none.
+        full: what nodes share and the load alone would fill, with its share above 1.
     """
 
     kind: Kind
     place: str
     fleet: Fleet | None
     price: float | None
+    full: Mapping[str, float]
 
     @property
     def cost(self) -> float | None:
@@ -114,6 +123,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples", type=int, default=PLANNED.samples, metavar="N",
         help=f"queries of a simulated run; fewer are faster and rougher ({PLANNED.samples})",
     )  # fmt: skip
+    plan_nodes.add_arguments(parser, _positive)
 
 
 def main(arguments: argparse.Namespace, command: str) -> int:
@@ -125,6 +135,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         )
     if arguments.samples < 1:
         raise ConfigError(f"--samples is {arguments.samples}; expected 1 or more, such as 30000.")
+    nodes = plan_nodes.nodes_of(arguments)
     plans = [_resolved(arguments.benchmark, name) for name in _systems(arguments)]
     bound = _bound(arguments, plans)
     kinds = [kind for plan in plans for kind in simulated_kinds(plan)]
@@ -134,8 +145,8 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     for kind in kinds:
         if len(kinds) > 1:
             print(f"  {kind.name} ...", file=sys.stderr, flush=True)
-        place, fleet = _placed(arguments, kind, bound)
-        rows.append(Row(kind, place, fleet, prices.get(kind.name)))
+        place, fleet, full = _placed(arguments, kind, bound, nodes)
+        rows.append(Row(kind, place, fleet, prices.get(kind.name), full))
     if arguments.json:
         print(json.dumps(_as_json(arguments, bound, rows), indent=2))
     else:
@@ -209,8 +220,10 @@ def _prices(arguments: argparse.Namespace, kinds: Sequence[str]) -> dict[str, fl
     return found
 
 
-def _placed(arguments: argparse.Namespace, kind: Kind, bound: Bound) -> tuple[str, Fleet | None]:
-    """Return where the devices may stand, and how many are needed there.
+def _placed(
+    arguments: argparse.Namespace, kind: Kind, bound: Bound, nodes: Nodes | None
+) -> tuple[str, Fleet | None, dict[str, float]]:
+    """Return where the devices may stand, how many are needed there, and what would be full.
 
     The network takes its round trip from the bound. If the rest suffices, a distant server can do
     the work; if only the whole bound does, it has to be done beside the source.
@@ -218,19 +231,18 @@ def _placed(arguments: argparse.Namespace, kind: Kind, bound: Bound) -> tuple[st
     confidence, rtt_ms = arguments.confidence, arguments.rtt_ms
     effort = replace(PLANNED, samples=arguments.samples)
 
-    def smallest(limit_ms: float) -> Fleet | None:
+    def planner(limit_ms: float) -> Planner:
         left = Bound(bound.name, limit_ms * NS_PER_MS, bound.share)
-        if limit_ms <= 0:
-            return None
-        return Planner(arguments.qps, left, confidence, effort).smallest(kind)
+        return Planner(arguments.qps, left, confidence, effort, nodes)
 
-    if rtt_ms is None:
-        return "", smallest(bound.limit_ms)
-    distant = smallest(bound.limit_ms - rtt_ms)
-    if distant is not None:
-        return OFFLOAD, distant
-    near = smallest(bound.limit_ms)
-    return (EDGE if near else NEITHER), near
+    if rtt_ms is not None and bound.limit_ms > rtt_ms:
+        distant = planner(bound.limit_ms - rtt_ms).smallest(kind)
+        if distant is not None:
+            return OFFLOAD, distant, {}
+    whole = planner(bound.limit_ms)
+    near = whole.smallest(kind)
+    place = "" if rtt_ms is None else EDGE if near else NEITHER
+    return place, near, whole.full(kind)
 
 
 def _tell(arguments: argparse.Namespace, bound: Bound, rows: Sequence[Row]) -> None:
@@ -242,12 +254,21 @@ def _tell(arguments: argparse.Namespace, bound: Bound, rows: Sequence[Row]) -> N
         f"{bound.limit_ms:g} ms{network}; by the queue model, with a confidence of "
         f"{arguments.confidence:.0%}"
     )
-    shown = [k for k, name in enumerate(HEADER) if name != "place" or arguments.rtt_ms is not None]
+    shown = [
+        k
+        for k, name in enumerate(HEADER)
+        if name not in _ASKED or getattr(arguments, _ASKED[name]) is not None
+    ]
     cells = [_cells(row) for row in rows]
     print(table([[row[k] for k in shown] for row in cells], [HEADER[k] for k in shown]))
     for row in rows:
         for note in row.kind.notes:
             print(f"{row.kind.name}: {note}.")
+        for name, share in row.full.items():
+            print(
+                f"{row.kind.name}: no number of nodes holds it: {name} would be busy for "
+                f"{share:.0%} of the time, with the largest batches."
+            )
     for origin in dict.fromkeys(row.kind.origin for row in rows):
         print(f"S(b): {origin}")
     priced = [row for row in rows if row.cost is not None]
@@ -260,15 +281,18 @@ def _cells(row: Row) -> list[str]:
     source = "simulated" if row.kind.simulated else "measured"
     fleet = row.fleet
     if fleet is None:
-        return [row.kind.name, row.place, "none", "", "", "", "", "", source]
+        return [row.kind.name, row.place, "none", *[""] * (len(HEADER) - 4), source]
     power_w, cost = fleet.power_w, row.cost
+    shared = max(fleet.loads, key=lambda name: fleet.loads[name])
     return [
         row.kind.name,
         row.place,
         f"{fleet.devices:,}",
+        "" if fleet.nodes is None else f"{fleet.nodes:,}",
         str(fleet.candidate),
         f"{fleet.percentile_ns / NS_PER_MS:.3g} ms",
         f"{fleet.busy:.0%}",
+        f"{shared} {fleet.loads[shared]:.0%}",
         "" if power_w is None else f"{power_w:,.0f} W",
         "" if cost is None else f"{cost:,.6g}",
         source,
@@ -296,10 +320,13 @@ def _row_json(row: Row) -> dict[str, object]:
         "simulated": row.kind.simulated,
         "origin": row.kind.origin,
         "notes": list(row.kind.notes) or None,
+        "full": dict(row.full) or None,
     }
     if fleet is not None:
         found |= {
             "devices": fleet.devices,
+            "nodes": fleet.nodes,
+            "shared_busy": dict(fleet.loads),
             "settings": str(fleet.candidate),
             "max_batch_size": fleet.candidate.max_batch_size,
             "max_queue_delay_us": fleet.candidate.max_queue_delay_us,

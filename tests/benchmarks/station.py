@@ -49,6 +49,7 @@ class Test:
         devices: workers.
         max_batch_size: samples.
         slots: batches in flight a worker.
+        max_queue_delay_us: how long a sample waits for its batch to fill.
     """
 
     __test__ = False  # not pytest's
@@ -60,6 +61,7 @@ class Test:
     devices: int = 1
     max_batch_size: int = 256
     slots: int = 2
+    max_queue_delay_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Result:
         valid: the bound of Server is met, by LoadGen's own verdict.
         cpu_us: processor time of all processes a sample, in us, without start and warm-up.
         batch: mean batch size; 0 for TRIVIAL.
+        own_us: processor time of LoadGen's process alone a sample, in us, during the test.
+        queries: calls of IssueQuery a sample; 0 for TRIVIAL.
     """
 
     rate: float
@@ -81,6 +85,8 @@ class Result:
     valid: bool
     cpu_us: float
     batch: float
+    own_us: float
+    queries: float
 
 
 def measure(test: Test) -> Result:
@@ -160,11 +166,12 @@ def _run_here(test: Test, folder: Path) -> Result:
     before_s = _cpu_s()
     loadgen.run(request, front, _Library(), lambda message, text: _end_with(message + text))
     own_s = _cpu_s() - before_s
-    batch = 0.0
+    batch = queries = 0.0
     if system is not None:
         system.close()
-        sizes = TraceReader(folder / "trace").read().batches["samples"]
-        batch = float(sizes.mean())
+        trace = TraceReader(folder / "trace").read()
+        sizes = trace.batches["samples"]
+        batch, queries = float(sizes.mean()), len(trace.queries["samples"]) / float(sizes.sum())
     detail = loadgen_logs.read_detail(folder)
     count = _samples(detail, test.scenario)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -176,6 +183,8 @@ def _run_here(test: Test, folder: Path) -> Result:
         valid=detail.validity == "VALID",
         cpu_us=cpu_s / count * 1e6,
         batch=batch,
+        own_us=own_s / count * 1e6,
+        queries=queries,
     )
 
 
@@ -187,7 +196,7 @@ def _request(test: Test, folder: Path) -> TrialRequest:
         devices=tuple(str(k) for k in range(test.devices)),
         instances=1,
         max_batch_size=test.max_batch_size,
-        max_queue_delay_us=0,
+        max_queue_delay_us=test.max_queue_delay_us,
         slots=test.slots,
     )
     return TrialRequest(

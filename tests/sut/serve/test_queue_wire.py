@@ -13,7 +13,16 @@ from backends.simulated.curve import formula
 from backends.simulated.jitter import Jitter
 from sut.serve.batcher import BatcherSettings
 from sut.serve.queue_model import Device, Host, QueueSetting, simulate
-from sut.serve.queue_wire import Network, Traffic, Wire, byte_ns
+from sut.serve.queue_wire import (
+    INTERPRETER,
+    NETWORK,
+    NODE_NETWORK,
+    Network,
+    Side,
+    Traffic,
+    Wire,
+    byte_ns,
+)
 
 Scenario: TypeAlias = Literal["Server", "Offline"]
 
@@ -66,9 +75,9 @@ def test_every_sample_comes_home_once_and_in_order(  # noqa: PLR0913
     host_ns: float,
     byte: float,
 ) -> None:
-    wire = Wire(100e3, byte, 10e3, Jitter("lognormal", 0.8))
+    wire = Wire(100e3, byte, Jitter("lognormal", 0.8))
     network = Network((wire,) * nodes, byte, Traffic(64, 1000, 40))
-    host = Host(host_ns / 100, True, host_ns, host_ns, sample_ns=500, send_ns=9e3, answer_ns=9e3)
+    host = Host(host_ns / 100, True, host_ns, host_ns, side=Side(3e3, 500, 9e3, 9e3))
     rate = load * nodes * per_node * 9 / T4.service_ns(9) * 1e9
     made = cluster(wire, network=network, host=host, cap=9, slots=slots, qps=rate, samples=200)
 
@@ -81,12 +90,12 @@ def test_every_sample_comes_home_once_and_in_order(  # noqa: PLR0913
 
 def test_a_lone_sample_takes_both_ways_and_its_bytes_over_the_slower_connection() -> None:
     slow, fast = byte_ns(1), byte_ns(10)
-    network = Network((Wire(50e3, slow, 7e3),), fast, Traffic(100, 150_000, 400))
+    network = Network((Wire(50e3, slow),), fast, Traffic(100, 150_000, 400))
 
     result = simulate(cluster(network.wires[0], network=network, qps=1, samples=20))
 
     out_ns, back_ns = 150_100 * slow, 500 * (slow + fast)
-    expected_ns = T4.service_ns(1) + 2 * 50e3 + 7e3 + out_ns + back_ns
+    expected_ns = T4.service_ns(1) + 2 * 50e3 + out_ns + back_ns
     assert result.percentile_ns(0.5) == pytest.approx(expected_ns, abs=10)
 
 
@@ -106,8 +115,8 @@ def test_a_full_connection_of_loadgens_machine_limits_all_nodes() -> None:
     result = simulate(replace(made, scenario="Offline"))
 
     assert result.throughput == pytest.approx(1e9 / (150_000 * 8), rel=0.02)
-    assert result.loads["network"] > 0.97
-    assert max(result.loads, key=lambda name: result.loads[name]) == "network"
+    assert result.loads[NETWORK] > 0.97
+    assert max(result.loads, key=lambda name: result.loads[name]) == NETWORK
 
 
 def test_the_devices_of_a_node_share_its_connection() -> None:
@@ -118,12 +127,12 @@ def test_the_devices_of_a_node_share_its_connection() -> None:
     result = simulate(replace(made, scenario="Offline"))
 
     assert result.throughput == pytest.approx(2 * 1e9 / (150_000 * 8), rel=0.02)
-    assert result.loads["node network"] > 0.97
+    assert result.loads[NODE_NETWORK] > 0.97
 
 
 @pytest.mark.parametrize("scenario", ["Server", "Offline"])
 def test_the_interpreter_limits_what_all_devices_do_together(scenario: Scenario) -> None:
-    host = Host(sample_ns=2e3, send_ns=30e3, answer_ns=20e3, worker_ns=1e3)
+    host = Host(side=Side(0, 2e3, 30e3, 20e3, 1e3))
     made = cluster(Wire(20e3), nodes=8, host=host, curve=FAST, cap=10, qps=1e6)
 
     result = simulate(replace(made, scenario=scenario, samples=20_000))
@@ -131,7 +140,7 @@ def test_the_interpreter_limits_what_all_devices_do_together(scenario: Scenario)
     # The policy looks at eight workers twice a batch.
     batch_ns = 10 * 2e3 + 30e3 + 20e3 + 2 * 8 * 1e3
     assert result.throughput == pytest.approx(10 * 1e9 / batch_ns, rel=0.1)
-    assert result.loads["interpreter"] > 0.97
+    assert result.loads[INTERPRETER] > 0.97
 
 
 def test_more_slots_hide_a_long_wire() -> None:

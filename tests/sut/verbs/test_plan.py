@@ -82,6 +82,28 @@ def test_the_table_names_the_percentile_and_leaves_unknown_columns_empty(
     assert "formula 1 + 1 b ms" in out
 
 
+def test_devices_on_nodes_hold_less_by_what_the_wire_takes(
+    capsys: pytest.CaptureFixture[str], system: str
+) -> None:
+    words = ["--qps", "300", "--bound-ms", "40", "--system", system, "--json"]
+    here = json.loads(plan(capsys, *words)[1])["kinds"][0]
+    there = json.loads(plan(capsys, *words, "--per-node", "2", "--wire-us", "9000")[1])["kinds"][0]
+
+    assert here["devices"] <= there["devices"]
+    assert there["nodes"] == -(-there["devices"] // 2)
+    assert there["slots"] > here["slots"]  # more batches are on their way
+    assert set(there["shared_busy"]) > set(here["shared_busy"])
+    assert "nodes" not in here
+
+
+def test_what_no_node_helps_is_named(capsys: pytest.CaptureFixture[str], system: str) -> None:
+    words = ["--qps", "3000", "--bound-ms", "40", "--system", system, "--per-node", "4"]
+    code, out, _ = plan(capsys, *words, "--sample-bytes", "150528", "--gbit", "1")
+
+    assert code == 3
+    assert "LoadGen's network would be busy for 361% of the time" in out
+
+
 @pytest.mark.parametrize(
     ("words", "fragment"),
     [
@@ -93,6 +115,8 @@ def test_the_table_names_the_percentile_and_leaves_unknown_columns_empty(
         (["--system", "r740_4xt4", "--percentile", "98"], "97, 99 and 99.9"),
         (["--system", "r740_4xt4", "--confidence", "2"], "such as 0.95"),
         (["--system", "r740_4xt4", "--samples", "0"], "such as 30000"),
+        (["--system", "r740_4xt4", "--gbit", "10"], "expected --per-node N"),
+        (["--system", "r740_4xt4", "--per-node", "0"], "1 or more devices"),
         (["--measured", "/nowhere"], "the folder of sut tune"),
         ([], "expected --system"),
         (["--all", "-b", "nanodet"], "no simulated system knows nanodet"),

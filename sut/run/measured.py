@@ -15,7 +15,7 @@ from scenarios import records, scenario
 from scenarios.base import Capacity
 from sut.base import environment
 from sut.base.errors import WorkerError
-from sut.record import loadgen_logs, stalls, summary, tail
+from sut.record import loadgen_logs, slow_workers, stalls, summary, tail
 from sut.record.client_parts import client_parts
 from sut.record.result import STOPPED, Accuracy, HarnessFacts, Latency, Result
 from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
@@ -92,6 +92,7 @@ def complete(plan: Plan, command: str, left: Left, *, accuracy: bool) -> Result:
             *((bad,) if bad else ()),
             *result.findings,
             *_disturbances(result.issue_stalls, rules, detail),
+            *_slow_workers(plan, left),
         ),
     )
 
@@ -170,6 +171,23 @@ def _disturbances(found: stalls.Stalls | None, rules: Scenario, detail: Detail) 
         return ()
     line = stalls.finding(found, records.number(detail, "effective_target_latency_ns"))
     return (line,) if line else ()
+
+
+def _slow_workers(plan: Plan, left: Left) -> tuple[str, ...]:
+    """Name the workers that are slower than others on the same kind of device."""
+    workers = [
+        slow_workers.Worker(name, str(_kind(of_engine)))
+        for (name, _), of_engine in zip(
+            plan.harness.worker_devices(), facts(left.trial), strict=True
+        )
+    ]
+    line = slow_workers.finding(left.trace, workers)
+    return (line,) if line else ()
+
+
+def _kind(of_engine: Mapping[str, object]) -> object:
+    """Return what the device of an engine is: a GPU's name, a curve, or CPU."""
+    return of_engine.get("device") or of_engine.get("curve") or of_engine.get("provider")
 
 
 def _tail(plan: Plan, left: Left, rules: Scenario, detail: Detail) -> Tail | None:

@@ -20,6 +20,7 @@ import numpy as np
 from sut.base.errors import EXIT_FAILED, EXIT_SIGTERM
 from sut.base.process import collector_off
 from sut.base.steps import heard_by
+from sut.base.threads import ThreadClock
 from sut.config.settings import HarnessSettings, Lent, Limits  # msgspec reads the annotations
 from sut.config.workload import Workload
 from sut.load.loads import CLOSED, LoadSpec, load_of
@@ -89,6 +90,7 @@ class Point:
         hang_s = self._warm_up(system)
         front = system.front()
         collector_off()
+        clock = ThreadClock()
         parent.tell("start")
 
         def send() -> None:
@@ -101,6 +103,7 @@ class Point:
         while not self._ended.wait(child.LOOK_S):
             self._look(front, hang_s)
         load.stop()
+        cores = clock.cores()
         if self._failures:
             return self._failed()
         answered = self._drain(load, front, hang_s)
@@ -108,7 +111,7 @@ class Point:
             return self._failed()
         np.save(folder / SCHEDULE_FILE, load.scheduled_ns())
         counts = system.counts() if answered else {}
-        parent.tell("done", answered=answered, counts=counts, losses=self._losses)
+        parent.tell("done", answered=answered, counts=counts, losses=self._losses, cores=cores)
         if answered:
             system.close()
         return 0

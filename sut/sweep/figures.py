@@ -84,6 +84,7 @@ def figures(sent: Sent, window: Window) -> dict[str, float]:
         **_latencies(latencies),
         **_parts(sent, chosen),
         "mean_batch": samples / max(int(ended.sum()), 1),
+        "busy": _busy(sent.trace, ended, window),
         "requests": float(len(latencies)),
         "samples": float(samples),
         "duration_s": window.seconds,
@@ -99,6 +100,14 @@ def figures(sent: Sent, window: Window) -> dict[str, float]:
     if lost := int((done[chosen] == _NEVER).sum()):
         found["unanswered"] = float(lost)
     return found
+
+
+def _busy(trace: Trace, ended: NDArray[np.bool_], window: Window) -> float:
+    """Return the share of the window in which a worker ran a batch, as a mean of all workers."""
+    batches = trace.batches
+    ran_ns = (batches["finished_ns"] - batches["started_ns"])[ended].sum()
+    workers = int(batches["worker"].max()) + 1
+    return float(ran_ns) / (window.seconds * NS_PER_S * workers)
 
 
 def latencies_ns(sent: Sent) -> Array:

@@ -80,6 +80,7 @@ class _Ran:
         stopped_ns: when it was told to stop, or ended by itself.
         counts: see sut.serve.workers.executor.Executor.counts.
         losses: workers that it went on without.
+        cores: see sut.base.threads.ThreadClock.
         others: what other processes did meanwhile, or an empty text.
     """
 
@@ -89,6 +90,7 @@ class _Ran:
     stopped_ns: int
     counts: Mapping[str, float]
     losses: Sequence[Loss]
+    cores: Mapping[str, float]
     others: str
 
 
@@ -170,7 +172,8 @@ class Runner:
         others = disturbance(neighbours.cores())
         counts = msgspec.convert(done["counts"], dict[str, float])
         losses = msgspec.convert(done["losses"], list[Loss])
-        return _Ran(sent, facts, window, stopped_ns, counts, losses, others)
+        cores = msgspec.convert(done["cores"], dict[str, float])
+        return _Ran(sent, facts, window, stopped_ns, counts, losses, cores, others)
 
     def _open(self, process: Supervisor, task: Task, recorder: Recorder) -> Sequence[Facts]:
         """Wait until the engines are warm; return their facts."""
@@ -247,7 +250,7 @@ class Runner:
             found |= {f"client_{name}_ns": ns for name, ns in parts.parts()}
         return Row(
             point=dict(task.point),
-            figures={**found, **_devices(seen.telemetry)},
+            figures={**found, **ran.cores, **_devices(seen.telemetry)},
             windows=() if steady is None else steady.rates,
             marks=(
                 *(lost(loss, sent.scheduled_ns[0]) for loss in ran.losses),

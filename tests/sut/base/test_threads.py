@@ -1,0 +1,29 @@
+"""Processor time by kind of thread."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from sut.base.threads import ThreadClock
+
+
+def test_a_thread_that_computes_counts_and_one_that_sleeps_does_not() -> None:
+    clock = ThreadClock()
+    until_s = time.thread_time() + 0.02
+    while time.thread_time() < until_s:
+        pass
+
+    cores = clock.cores()
+
+    assert cores.keys() == {"process_cores"}
+    assert 0 < cores["process_cores"] < 2
+
+
+def test_zeromqs_threads_are_counted_apart() -> None:
+    zmq = pytest.importorskip("zmq", reason="pyzmq is not installed")
+    with zmq.Context() as context, context.socket(zmq.PAIR) as sock:
+        sock.bind("inproc://threads")
+
+        assert ThreadClock().cores().keys() == {"process_cores", "wire_cores"}

@@ -50,6 +50,7 @@ VERBS = {
     "build": ("sut.verbs.build", "build a TensorRT engine of a benchmark's model"),
     "quantize": ("sut.verbs.quantize", "make an fp16 or int8 model and compare it with fp32"),
     "compare": ("sut.verbs.compare", "compare two results, with intervals; a gate for CI"),
+    "cluster": ("sut.verbs.cluster", "let other machines' devices answer a run"),
     "import": ("sut.verbs.import_", "turn results of other tools into tables"),
     "doctor": ("sut.verbs.doctor", "show what this machine has and lacks"),
 }

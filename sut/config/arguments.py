@@ -45,6 +45,7 @@ class Arguments:
     slots: int | None = None
     affinity: str | None = None
     backend_options: Mapping[str, OptionValue] = field(default_factory=dict)
+    cluster: Path | None = None
     audit_config: Path | None = None
     loadgen_trace: bool = False
     trace_bytes: float | None = DEFAULT_BYTES

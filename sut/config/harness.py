@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from data.harness_defaults import QueueDelay
+    from sut.config.cluster import Remote
 
     # Source and values by name, the strongest layer first.
     Layers = Sequence[tuple[str, Mapping[str, object]]]
@@ -81,12 +82,15 @@ def settings_of(layers: Layers) -> dict[str, Setting]:
     return settings
 
 
-def harness_of(settings: Mapping[str, Setting], most: int = MOST_BATCH) -> HarnessSettings:
+def harness_of(
+    settings: Mapping[str, Setting], most: int = MOST_BATCH, remote: Remote | None = None
+) -> HarnessSettings:
     """Return the settings as the run uses them.
 
     Args:
         settings: every setting with its source.
         most: the largest batch, in samples, that warm-up may choose where `max_batch_size` is auto.
+        remote: where the workers are, if they are on other machines.
 
     Raises:
         ConfigError: a value is wrong, or two do not fit; names their sources.
@@ -103,7 +107,7 @@ def harness_of(settings: Mapping[str, Setting], most: int = MOST_BATCH) -> Harne
             )
     harness = HarnessSettings(
         backend=_one_of(sorted(BACKENDS), settings, "backend"),
-        workers=_one_of(WORKER_KINDS, settings, "workers"),
+        workers="remote" if remote is not None else _one_of(WORKER_KINDS, settings, "workers"),
         devices=_as(tuple[str, ...], settings, "devices"),
         instances=_as(int, settings, "instances"),
         max_batch_size=_as(int, settings, "max_batch_size"),
@@ -114,6 +118,7 @@ def harness_of(settings: Mapping[str, Setting], most: int = MOST_BATCH) -> Harne
         device_max_batch_size=_as(dict[str, int], settings, "device_max_batch_size"),
         chooses_batch=chooses_batch,
         postprocess_threads=_threads(settings["postprocess_threads"]),
+        remote=remote,
     )
     _check_devices(harness, settings)
     return harness

@@ -18,7 +18,9 @@ from data.tasks import judge_of
 from data.variant import at_resolution
 from scenarios import scenario
 from scenarios.rounds import round_settings, rules
+from sut.base.errors import ConfigError
 from sut.config import user_conf
+from sut.config.cluster import own_name, read_cluster, remote_of
 from sut.config.harness import (
     AUTO,
     DEFAULTS,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from data.benchmark import Benchmark
     from scenarios.base import Scenario
     from sut.config.arguments import Arguments
+    from sut.config.cluster import Cluster
     from sut.config.harness import Layers
     from sut.config.settings import HarnessSettings
     from sut.config.tuned import Found
@@ -148,9 +151,11 @@ def resolve(arguments: Arguments) -> Plan:
     asked.check(arguments.load)
     system = arguments.system or DEFAULT_SYSTEM
     folder = system_folder(system)
-    layers, tuned = _layers(arguments, benchmark, asked, folder)
+    cluster = None if arguments.cluster is None else read_cluster(arguments.cluster)
+    layers, tuned = _layers(arguments, benchmark, asked, folder, cluster)
     settings = settings_of(layers)
-    harness = harness_of(settings, _most_batch(benchmark))
+    remote = None if cluster is None else remote_of(cluster, arguments, benchmark)
+    harness = harness_of(settings, _most_batch(benchmark), remote)
     _check_accuracy(arguments, benchmark, harness.backend)
     return Plan(
         arguments=arguments,
@@ -165,15 +170,20 @@ def resolve(arguments: Arguments) -> Plan:
 
 
 def _layers(
-    arguments: Arguments, benchmark: Benchmark, asked: Scenario, folder: Path
+    arguments: Arguments,
+    benchmark: Benchmark,
+    asked: Scenario,
+    folder: Path,
+    cluster: Cluster | None,
 ) -> tuple[Layers, Found]:
     """Return all layers, and what tuned.yaml says; it depends on what runs where."""
     name, file, shown = asked.name, read_system(folder), f"{folder.name}/{SYSTEM_FILE}"
     typed = ("command line", given(arguments, (*HARNESS, *MACHINE)))
+    of_cluster = (str(arguments.cluster), _of_cluster(arguments, cluster))
     machine = (shown, given(file, MACHINE))
     default = ("default", DEFAULTS)
     backend, devices = (
-        first((typed, machine, default), what).value for what in ("backend", "devices")
+        first((of_cluster, typed, machine, default), what).value for what in ("backend", "devices")
     )
     assert isinstance(devices, list | tuple), "a sequence in every layer"
     model = "" if arguments.model is None else arguments.model.name
@@ -184,16 +194,35 @@ def _layers(
     of_benchmark = HARNESS if backend == DEFAULTS["backend"] else ()
     section = file.section(benchmark.name, name)
     layers = (
+        of_cluster,
         typed,
         (tuned.source, given(tuned.harness, HARNESS)),
         (f"{shown}, {benchmark.name}, {name}", given(section, of_system)),
         (f"{shown}, harness", given(file.harness, of_system)),
         machine,
         (f"benchmark {benchmark.name}", given(benchmark.harness_defaults(name), of_benchmark)),
-        ("scenario", _of_scenario(asked, str(backend), devices)),
+        ("scenario", _of_scenario(asked, str(backend), _own_names(devices, cluster))),
         default,
     )
     return layers, tuned
+
+
+def _of_cluster(arguments: Arguments, cluster: Cluster | None) -> dict[str, object]:
+    """Return what a cluster decides: where the workers are. Nobody may ask for something else."""
+    if cluster is None:
+        return {}
+    for name in ("devices", "workers", "affinity"):
+        if getattr(arguments, name) is not None:
+            raise ConfigError(
+                f"--{name} and --cluster: expected one of them; {arguments.cluster} names the "
+                "devices, and their nodes run the workers."
+            )
+    devices = tuple(device for node in cluster.nodes for device in node.worker_devices)
+    return {"devices": devices, "workers": "remote", "affinity": ""}
+
+
+def _own_names(devices: Sequence[str], cluster: Cluster | None) -> Sequence[str]:
+    return devices if cluster is None else [own_name(device) for device in devices]
 
 
 def _of_scenario(asked: Scenario, backend: str, devices: Sequence[str]) -> dict[str, object]:

@@ -15,6 +15,7 @@ from data.harness_defaults import QueueDelay
 from scenarios.base import Load, Number
 from sut.base.environment import cores
 from sut.base.process import parse_cpus
+from sut.config.cluster import Remote, own_name
 from sut.config.workload import Samples, Workload
 from sut.record.thinning import DEFAULT_BYTES
 
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from backends.base import EngineSpec
+    from sut.config.cluster import NodeSpec
 
 CPU = "cpu"  # the name of this device in every backend that has it
-WorkerKind = Literal["inline", "thread", "process"]
+WorkerKind = Literal["inline", "thread", "process", "remote"]
 # Of a postprocess. More wait for Python's interpreter lock longer than they help: 32 images of
 # YOLO11l took 29, 18, 14, 18 and 19 ms with 1, 2, 4, 8 and 16 threads (16 cores).
 MOST_AUTO_THREADS = 4
+# What a user may ask for; a cluster file makes remote ones.
 WORKER_KINDS: tuple[WorkerKind, ...] = ("inline", "thread", "process")
 
 
@@ -51,6 +54,8 @@ class HarnessSettings:
         chooses_batch: warm-up chooses the largest batch of each worker, up to its cap.
         postprocess_threads: of a worker, for a postprocess that several may share; None: as many as
             it has CPU cores, up to MOST_AUTO_THREADS.
+        remote: where the workers are, if they are on other machines; each device then has the name
+            of its node before its own, such as `alpha/0`.
     """
 
     backend: str
@@ -65,6 +70,7 @@ class HarnessSettings:
     device_max_batch_size: dict[str, int] = field(default_factory=dict)
     chooses_batch: bool = False
     postprocess_threads: int | None = None
+    remote: Remote | None = None
 
     def cap(self, device: str) -> int:
         """Return the largest batch of a device, in samples."""
@@ -81,7 +87,8 @@ class HarnessSettings:
         cap, options = self.cap(device), self.backend_options
         if cap < self.max_batch_size:
             options = within(options, cap)
-        spec = workload.engine(self.backend, cap, device, options, self.slots)
+        own = device if self.remote is None else own_name(device)
+        spec = workload.engine(self.backend, cap, own, options, self.slots)
         if device == CPU and self.instances == 1:
             return spec
         return replace(spec, cores=self._own_cores(device))
@@ -115,7 +122,31 @@ class HarnessSettings:
         for device in self.devices:
             for instance in range(self.instances):
                 suffix = f", instance {instance}" if self.instances > 1 else ""
-                yield f"device {device}{suffix}", device
+                yield f"{self._titled(device)}{suffix}", device
+
+    def _titled(self, device: str) -> str:
+        """Return a device as messages name it: `device 0`, or `alpha/device 0` on a node."""
+        if self.remote is None:
+            return f"device {device}"
+        return f"{device.removesuffix(own_name(device))}device {own_name(device)}"
+
+    @property
+    def local_devices(self) -> tuple[str, ...]:
+        """Return the devices of this machine; none if the workers are on others."""
+        return self.devices if self.remote is None else ()
+
+    def of_node(self, node: NodeSpec) -> HarnessSettings:
+        """Return what a node of the cluster runs: its devices alone, by their own names."""
+        caps = self.device_max_batch_size
+        return replace(
+            self,
+            workers="process",
+            devices=node.devices,
+            device_max_batch_size={
+                own_name(device): caps[device] for device in node.worker_devices if device in caps
+            },
+            remote=None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

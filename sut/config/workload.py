@@ -48,11 +48,13 @@ class Samples:
         paths: a .npy file [count, *shape] for each input; empty for an engine that reads none.
         count: samples in the data set.
         frames: where they lie in their images; None: the postprocess needs not know.
+        digest: SHA-256 of samples and labels; empty for an engine that reads none.
     """
 
     paths: tuple[str, ...]
     count: int
     frames: FrameFile | None = None
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class Workload:
         if samples is None:
             return replace(self, samples=Samples((), self.performance_sample_count))
         paths = tuple(str(path.absolute()) for path in samples.paths)
-        return replace(self, samples=Samples(paths, samples.count, samples.frames))
+        return replace(self, samples=Samples(paths, samples.count, samples.frames, samples.digest))
 
 
 def model_of(found: ResolvedModel) -> Model:

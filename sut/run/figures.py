@@ -24,7 +24,7 @@ def has_telemetry(plan: Plan) -> bool:
     """
     harness = plan.harness
     if harness.backend not in WITHOUT_MODEL:
-        return of_real_devices(harness.backend, harness.devices, Path()) is not None
+        return of_real_devices(harness.backend, harness.local_devices, Path()) is not None
     workload = resolve_workload(plan.benchmark, harness.backend, None)
     facts = []
     for device in harness.devices:

@@ -98,7 +98,7 @@ class Test:
         self._samples: SampleSet | None = None
         self._conf: dict[str, Setting] = {}
         self._interrupted = False
-        self._recorder = Recorder(plan.harness.backend, plan.harness.devices, out_dir)
+        self._recorder = Recorder(plan.harness.backend, plan.harness.local_devices, out_dir)
 
     def run(self) -> Ended:
         """Run it.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import wait
-from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from scenarios.base import Capacity
@@ -15,46 +14,32 @@ from sut.base.steps import heard_by, listener, named
 from sut.config.settings import Limits
 from sut.serve.batch_limit import Known
 from sut.serve.batcher import BatcherSettings
+from sut.serve.crew import Terms, hire
 from sut.serve.direct import DirectSut
 from sut.serve.dispatcher import Dispatcher
 from sut.serve.policy import Policy, WorkerLimits
 from sut.serve.samples import SampleReader
+from sut.serve.specs import executor_spec, process_specs
 from sut.serve.workers.asked import AskedProcess
 from sut.serve.workers.closing import close_all
-from sut.serve.workers.connection import ProcessSpec
-from sut.serve.workers.executor import Executor, ExecutorSpec, open_executor
+from sut.serve.workers.executor import Executor
 from sut.serve.workers.inline import InlineWorker
-from sut.serve.workers.process import ProcessWorker, Receiver
-from sut.serve.workers.thread import ThreadWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
     from backends.base import OptionValue
-    from sut.config.settings import HarnessSettings, Lent
-    from sut.config.workload import Workload
+    from sut.config.settings import Lent
     from sut.serve.direct import DirectWorker
     from sut.serve.dispatcher import Failure, Outlets
     from sut.serve.samples import SampleSource
-    from sut.serve.workers.base import Worker
-    from sut.serve.workers.executor import Timing
+    from sut.serve.specs import SystemRequest
+    from sut.serve.workers.executor import ExecutorSpec, Timing
 
 T = TypeVar("T")
 
 CLOSE_MARGIN_S = 0.5
-
-
-class SystemRequest(Protocol):
-    """What describes a system; the requests of the loads contain more."""
-
-    @property
-    def workload(self) -> Workload:
-        """The model and its samples."""
-
-    @property
-    def harness(self) -> HarnessSettings:
-        """How batches are made, and which workers run them."""
 
 
 class System(Protocol):
@@ -187,20 +172,9 @@ class BatchSystem:
         )
         self._dispatcher = Dispatcher(self._policy, outlets)
         self._reader = SampleReader()
-        self._workers: Sequence[Worker]
-        self._receiver: Receiver | None = None
-        front = self._dispatcher
-        if harness.workers == "process":
-            specs = process_specs(request, limits, lent)
-            lose = [partial(front.lose, spec.index) for spec in specs]
-            workers = [ProcessWorker(spec, front.finished, lose[spec.index]) for spec in specs]
-            self._workers, self._receiver = workers, Receiver(workers, front.give_up)
-        else:
-            opens = [partial(open_executor, executor_spec(request, d), open_) for _, d in named]
-            self._workers = [
-                ThreadWorker(name, opens[k], self._reader, front.finished, partial(front.lose, k))
-                for k, (name, _) in enumerate(named)
-            ]
+        self._workers, self._receiver = hire(
+            request, self._dispatcher, self._reader, Terms(limits, lent, open_)
+        )
 
     def open(self) -> list[dict[str, OptionValue]]:
         """See System."""
@@ -301,36 +275,6 @@ def open_system(
         (spec,) = process_specs(request, limits, lent)
         return DirectSystem(request, outlets, AskedProcess(spec))
     return BatchSystem(request, outlets, limits, lent)
-
-
-def process_specs(
-    request: SystemRequest, limits: Limits, lent: Sequence[Lent]
-) -> list[ProcessSpec]:
-    """Return what the worker processes of a system are made of."""
-    specs = [
-        (name, executor_spec(request, device)) for name, device in request.harness.worker_devices()
-    ]
-    return [
-        ProcessSpec(
-            name,
-            index,
-            spec,
-            spec.cpus,
-            hang_floor_s=limits.worker_hang_s,
-            close_s=limits.close_s,
-            lent=lent[index] if lent else None,
-        )
-        for index, (name, spec) in enumerate(specs)
-    ]
-
-
-def executor_spec(request: SystemRequest, device: str) -> ExecutorSpec:
-    """Return what a worker on `device` needs to open its engine."""
-    workload = request.workload
-    harness = request.harness
-    engine, cpus = harness.engine(workload, device), harness.affinity.get(device, "")
-    threads = harness.threads(device)
-    return ExecutorSpec(engine, workload.postprocess, cpus, harness.chooses_batch, threads)
 
 
 def capacity(measured: Sequence[Mapping[int, Timing]], samples_per_query: int) -> Capacity:

@@ -53,6 +53,7 @@ class SampleSource:
         indices: data set indices in LoadGen's order. Repeated ones share a row; LoadGen pads the
             last query of MultiStream with them.
         frames: see LoadedSamples.
+        digest: of all samples; see sut.config.workload.Samples.
     """
 
     paths: tuple[str, ...]
@@ -60,13 +61,21 @@ class SampleSource:
     inputs: tuple[TensorSpec, ...]
     indices: tuple[int, ...]
     frames: FrameFile | None = None
+    digest: str = ""
 
     @classmethod
     def of(cls, workload: Workload, indices: Sequence[int]) -> SampleSource:
         """Return where to read some samples of a workload, whose samples are prepared."""
         samples = workload.samples
         assert samples is not None, "samples are prepared before any are loaded"
-        return cls(samples.paths, samples.count, workload.inputs, tuple(indices), samples.frames)
+        return cls(
+            samples.paths,
+            samples.count,
+            workload.inputs,
+            tuple(indices),
+            samples.frames,
+            samples.digest,
+        )
 
     def read(self, memory: SampleMemory | None = None) -> LoadedSamples:
         """Read the samples into blocks of `memory`, or into ordinary memory for None.

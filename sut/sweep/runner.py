@@ -146,7 +146,7 @@ class Runner:
         return found
 
     def _measured(self, task: Task, out: Path) -> tuple[Row, dict[str, str]]:
-        recorder = Recorder(task.harness.backend, task.harness.devices, out)
+        recorder = Recorder(task.harness.backend, task.harness.local_devices, out)
         ran = self._run(task, out, recorder)
         row = self._row(task, ran, recorder)
         simulated = any(bool(engine["simulated"]) for engine in ran.facts)

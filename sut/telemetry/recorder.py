@@ -208,10 +208,10 @@ def of_real_devices(backend: str, devices: Sequence[str], out: Path) -> Request 
 
     Args:
         backend: a key of backends.base.BACKENDS.
-        devices: as the backend names them.
+        devices: of this machine, as the backend names them.
         out: the file that the sampler writes.
     """
-    if backend in WITHOUT_MODEL:
+    if backend in WITHOUT_MODEL or not devices:
         return None
     gpus = tuple(dict.fromkeys(device for device in devices if device.isdecimal()))
     if gpus and not power_sources.is_jetson():

@@ -81,7 +81,8 @@ class Candidate:
             max_queue_delay_us=self.max_queue_delay_us,
             slots=self.slots,
             instances=self.variant.instances,
-            workers=self.workers,
+            # Where remote workers are is said by a cluster file, not by tuned.yaml.
+            workers=None if self.workers == "remote" else self.workers,
             backend_options=self.options(),
         )
 

@@ -62,6 +62,11 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "help": "LoadGen's user.conf (default: the system's)",
     },
     "--devices": {"metavar": "0,1", "help": "devices to use: GPU numbers, or cpu"},
+    "--cluster": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "machines whose devices answer, in a YAML file: docs/cluster.md",
+    },
     "--workers": {"metavar": "KIND", "help": f"where engines run: {', '.join(WORKER_KINDS)}"},
     "--instances": {"type": int, "metavar": "N", "help": "engines on each device"},
     "--max-batch-size": {
@@ -111,6 +116,7 @@ _SAME_NAME = (
     "postprocess_threads",
     "slots",
     "affinity",
+    "cluster",
     "audit_config",
     "loadgen_trace",
     "trace_bytes",

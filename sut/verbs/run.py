@@ -80,7 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_options(parser, "--trace-mb")
     harness = parser.add_argument_group("harness (default: from the system, then the benchmark)")
-    add_options(harness, "--system", "--backend", "--workers", "--devices", "--instances")
+    add_options(harness, "--system", "--backend", "--workers", "--devices", "--cluster")
+    add_options(harness, "--instances")
     add_options(harness, "--max-batch-size")
     harness.add_argument(
         "--device-max-batch-size", metavar="0:B,1:B", help="for devices with smaller batches"

@@ -32,7 +32,8 @@ from sut.record.trace import TraceWriter
 from sut.run.child import Parent
 from sut.run.trial import Library, Trial
 from sut.serve.dispatcher import Outlets
-from sut.serve.pool import DirectSystem, executor_spec
+from sut.serve.pool import DirectSystem
+from sut.serve.specs import executor_spec
 from sut.serve.workers.inline import InlineWorker
 from tests.benchmarks.bare import ROOT
 from tests.benchmarks.bare_gpu import Loop

@@ -24,7 +24,7 @@ from backends.cuda.engine import CudaEngine
 from sut.config.settings import TrialRequest
 
 # Needed at run time: msgspec reads the annotations to decode a request.
-from sut.serve.pool import executor_spec
+from sut.serve.specs import executor_spec
 from tests.benchmarks.bare import ROOT
 
 if TYPE_CHECKING:

@@ -58,8 +58,8 @@ def measure(request: OneRequest) -> float:
 
 
 def _run_here(request: OneRequest) -> float:
-    from sut.serve.pool import executor_spec  # the parent process needs no engine
     from sut.serve.samples import SampleReader, SampleSource
+    from sut.serve.specs import executor_spec  # the parent process needs no engine
 
     harness = replace(
         request.trial.harness,

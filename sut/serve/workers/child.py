@@ -18,7 +18,7 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sut.base.errors import EXIT_FAILED, EXIT_VALID
 from sut.base.process import before_others, bind_process, collector_off, collector_on, parse_cpus
@@ -40,7 +40,7 @@ from sut.serve.workers.wire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from backends.base import OptionValue
     from sut.serve.samples import SampleSource
@@ -63,7 +63,7 @@ class Child:
         self._spec: ExecutorSpec | None = None
         self._source: SampleSource | None = None
         self._executor: Executor | None = None
-        self._lane: Lane[NumberedWork] | None = None
+        self._lane: Lane[Any] | None = None
         self._reader = SampleReader()
 
     def serve(self, sock: socket.socket) -> None:
@@ -120,7 +120,7 @@ class Child:
         """Open the engine, unless the very same is open already; return its facts."""
         if self._executor is None or spec != self._spec:
             self.close()
-            with heard_by(lambda text: self._send(frame(Kind.STEP, text.encode()))):
+            with heard_by(self._say):
                 self._executor, _ = open_executor(spec)
             self._spec = spec
         self._lane = Lane(self._executor, self._report, _end_now)
@@ -150,12 +150,15 @@ class Child:
         assert self._executor is not None, "open comes first"
         return self._executor
 
-    def _report(self, work: NumberedWork, outcome: Outcome) -> None:
+    def _report(self, work: Any, outcome: Outcome) -> None:
         times = (work.number, outcome.started_ns, outcome.finished_ns)
         if outcome.responses is None:
             self._send(pack_object(Kind.FAILURE, Failed(*times, outcome.error, outcome.traceback)))
         else:
             self._send(pack_answer(*times, outcome.responses))
+
+    def _say(self, text: str) -> None:
+        self._send(frame(Kind.STEP, text.encode()))
 
     def _send(self, data: bytes) -> None:
         # Whoever is gone needs no answer; the next look at the socket shows that.
@@ -163,7 +166,7 @@ class Child:
             self._sock.sendall(data)
 
 
-def main() -> None:
+def main(kind: Callable[[], Child] = Child) -> None:
     """Serve the socket whose descriptor is argv[1], on the cores in argv[3]."""
     descriptor, name, cpus, *keep = int(sys.argv[1]), *sys.argv[2:]
     die_with_parent()
@@ -174,7 +177,7 @@ def main() -> None:
         bind_process(parse_cpus(cpus))
     threading.current_thread().name = name
     try:
-        _serve(socket.socket(fileno=descriptor), keep=bool(keep))
+        _serve(kind(), socket.socket(fileno=descriptor), keep=bool(keep))
     except BaseException as error:  # noqa: BLE001 - the parent waits for this process to end
         _end_now(error)
     # The engine is closed. What libraries do at exit takes time that the parent would wait for:
@@ -182,8 +185,7 @@ def main() -> None:
     _leave(EXIT_VALID)
 
 
-def _serve(sock: socket.socket, *, keep: bool) -> None:
-    child = Child()
+def _serve(child: Child, sock: socket.socket, *, keep: bool) -> None:
     if not keep:
         child.serve(sock)
     for connection in orders(sock) if keep else ():

@@ -47,10 +47,12 @@ class Keeper:
     Args:
         close_s: seconds that the engines may take to finish and to close; then their processes are
             killed.
+        module: what the processes run.
     """
 
-    def __init__(self, close_s: float = 5.0) -> None:
+    def __init__(self, close_s: float = 5.0, module: str = "sut.serve.workers.child") -> None:
         self._close_s = close_s
+        self._module = module
         self._kept: dict[tuple[str, str], KeptProcess] = {}
 
     def __enter__(self) -> Self:
@@ -114,6 +116,10 @@ class Keeper:
         """Kill the processes of these workers; the next test gets new ones."""
         self._discard([_key(worker) for worker in workers])
 
+    def how_it_ended(self, worker: tuple[str, str]) -> str:
+        """Return what ended the process of a worker; empty while it runs."""
+        return self._kept[_key(worker)].how_it_ended()
+
     def busy_s(self) -> float:
         """Return the processor time of the kept processes that run, in s."""
         return sum(process.busy_s() for process in self._kept.values())
@@ -143,7 +149,7 @@ class Keeper:
             self._discard([key])
             process = None
         if process is None:
-            process = self._kept[key] = KeptProcess(*key, log)
+            process = self._kept[key] = KeptProcess(*key, log, self._module)
         return process
 
 
@@ -156,13 +162,13 @@ def _key(worker: tuple[str, str]) -> tuple[str, str]:
 class KeptProcess:
     """One kept worker process, as the process that started it sees it."""
 
-    def __init__(self, name: str, cpus: str, log: IO[bytes]) -> None:
+    def __init__(self, name: str, cpus: str, log: IO[bytes], module: str) -> None:
         self._name = name
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "sut.serve.workers.child"),
+                    *(sys.executable, "-m", module),
                     *(str(theirs.fileno()), name, cpus, "--keep"),
                 ],
                 cwd=ROOT,

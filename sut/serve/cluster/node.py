@@ -1,0 +1,179 @@
+"""The agent of a node: one process a machine that runs work with, one run at a time.
+
+It speaks with the run, starts and watches the worker processes, and never touches a batch. A
+message that is none of a run's is refused in one line, and the session goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import zmq
+
+from sut import __version__
+from sut.base.errors import ConfigError
+from sut.config.cluster import is_loopback, parse_address
+from sut.serve.cluster import messages, wire
+from sut.serve.cluster.channel import REFUSED, Channel, Monitor, Poller
+from sut.serve.cluster.security import NODE, Guard, load_keys, say, secure_server
+from sut.serve.cluster.session import Place, Session
+from sut.serve.workers.keeper import Keeper
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Node:
+    """The agent. Use it in a `with`; leaving it ends the worker processes."""
+
+    def __init__(
+        self, name: str, address: str, devices: Sequence[str] = (), keys: str | None = None
+    ) -> None:
+        """Listen at `address`.
+
+        Raises:
+            ConfigError: the address is not free, or has no keys and is not on loopback.
+        """
+        if keys is None and not is_loopback(address):
+            raise ConfigError(
+                f"--listen {address} is not on loopback, so --keys is needed. Make some: sut "
+                "cluster keys DIR."
+            )
+        host, _ = parse_address(address)
+        self._name = name
+        self._place = Place(name, host, tuple(devices), load_keys(keys, NODE))
+        self._context = zmq.Context(io_threads=1)
+        self._sock = self._bound(address)
+        self._poller = Poller()
+        self._channel = Channel(self._sock, self._poller.missed)
+        self._monitor = Monitor(self._sock, REFUSED)
+        self._keeper = Keeper(module="sut.serve.cluster.worker")
+        self._session: Session | None = None
+        self._peer = b""
+        self._beat_s = 0.0
+
+    def _bound(self, address: str) -> zmq.Socket[bytes]:
+        keys, host = self._place.keys, self._place.host
+        if keys is not None:
+            self._guard = Guard(self._context, keys, f"node {self._name}")
+        sock = self._context.socket(zmq.ROUTER)
+        sock.set_hwm(0)
+        sock.setsockopt(zmq.MAXMSGSIZE, wire.LARGEST_BYTES)
+        sock.setsockopt(zmq.IPV6, ":" in host)
+        secure_server(sock, keys)
+        try:
+            sock.bind(f"tcp://{address}")
+        except zmq.ZMQError as error:
+            raise ConfigError(
+                f"--listen {address}: {error.strerror}; expected a free port of this machine."
+            ) from error
+        return sock
+
+    def run(self) -> None:
+        """Work until an exception ends it."""
+        poller = self._poller
+        poller.attend(self._channel, self._hear_all)
+        poller.attend(self._monitor, self._hear_refused)
+        try:
+            while True:
+                poller.poll(messages.BEAT_S)
+                self._look()
+        finally:
+            if self._session is not None:
+                self._session.end(spoiled=True)
+                self._session.join()
+            self._keeper.dismiss()
+
+    def _look(self) -> None:
+        """Send the heartbeat, and end the session of a run that is gone."""
+        session, now_s = self._session, time.monotonic()
+        if session is None:
+            return
+        if session.is_over:
+            session.join()
+            self._session = None
+            return
+        if not self._peer:  # its workers are about to be free
+            return
+        if now_s - self._beat_s >= messages.BEAT_S:
+            self._beat_s = now_s
+            self._send(self._peer, session.number, messages.Beat())
+        if now_s - session.heard_s > messages.SILENT_S:
+            self._end(f"nothing was heard of it for {messages.SILENT_S:g} s", spoiled=True)
+
+    def _hear_refused(self) -> None:
+        for _ in self._monitor.events():
+            say(f"node {self._name}: refused a client that does not speak as a run does")
+
+    def _hear_all(self) -> None:
+        for sender, *content in self._channel.receive():
+            try:
+                self._hear(sender, b"".join(content))
+            except wire.Malformed as error:
+                say(f"node {self._name}: refused a message: {error}")
+
+    def _hear(self, sender: bytes, data: bytes) -> None:
+        _, number = wire.head_of(data)
+        message = wire.unpack(data, messages.TO_NODE)
+        session = self._session
+        if isinstance(message, messages.Hello):
+            self._greet(sender, message)
+            return
+        if session is None or sender != self._peer or number != session.number:
+            raise wire.Malformed(f"session {number:016x} is not open here")
+        session.heard_s = time.monotonic()
+        match message:
+            case messages.Begin():
+                session.begin(message)
+            case messages.Bye():
+                self._end("", spoiled=message.spoiled)
+            case messages.Beat():
+                pass
+
+    def _greet(self, sender: bytes, hello: messages.Hello) -> None:
+        """Open a session, or say why not."""
+        ours, theirs = (messages.PROTOCOL, __version__), (hello.protocol, hello.version)
+        if ours != theirs:
+            text = (
+                f"node {self._name}: has version {__version__} (protocol {messages.PROTOCOL}); "
+                f"expected {hello.version} (protocol {hello.protocol}), as on the machine of the "
+                "run. Install the same version on both."
+            )
+            self._refuse(sender, hello, messages.Refused((ConfigError.__name__,), text))
+            return
+        if self._session is not None and self._session.is_over:
+            self._look()
+        if self._session is not None:
+            text = (
+                f"node {self._name}: works for {self._session.who}. Wait for its end, or use "
+                "another node."
+            )
+            self._refuse(
+                sender, hello, messages.Refused((ConfigError.__name__,), text, is_busy=True)
+            )
+            return
+        self._peer = sender
+
+        def tell(message: messages.Message) -> None:
+            """Let the agent's own thread speak for the session."""
+            self._poller.call(lambda: self._send(sender, session.number, message))
+
+        self._session = session = Session(self._place, hello.who, self._keeper, tell)
+        say(f"node {self._name}: works for {hello.who}")
+        self._send(sender, session.number, messages.Welcome(self._name))
+
+    def _refuse(self, sender: bytes, hello: messages.Hello, refused: messages.Refused) -> None:
+        if not refused.is_busy:
+            say(f"node {self._name}: refused {hello.who}: {refused.text}")
+        self._send(sender, 0, refused)
+
+    def _end(self, why: str, *, spoiled: bool) -> None:
+        session = self._session
+        assert session is not None, "only a session ends"
+        say(f"node {self._name}: the run of {session.who} has ended{': ' + why if why else ''}")
+        self._peer = b""
+        session.end(spoiled=spoiled)
+
+    def _send(self, to: bytes, session: int, message: messages.Message) -> None:
+        self._channel.send(to, wire.pack(session, message))

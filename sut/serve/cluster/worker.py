@@ -1,0 +1,184 @@
+"""A worker process on a node: what sut.serve.workers.child is, with its batches over ZeroMQ.
+
+The agent of the node starts it as `python -m sut.serve.cluster.worker FD NAME CPUS --keep`, and
+tells it over the socket which session it listens for. The run then speaks to it without the agent
+between. Knows one session at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import zmq
+
+from sut.serve.cluster import messages, wire
+from sut.serve.cluster.channel import Channel, Poller
+from sut.serve.cluster.security import Guard, Keys, say, secure_server
+from sut.serve.workers.child import Child, main
+from sut.serve.workers.failures import describe
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from sut.serve.samples import SampleSource
+    from sut.serve.workers.executor import ExecutorSpec
+    from sut.serve.workers.lane import Outcome
+    from sut.serve.workers.wire import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """What a worker listens for, as its agent tells it.
+
+    Attributes:
+        session: number that every message must have.
+        host: to listen at.
+        keys: of the node, or None on loopback.
+        executor: what to open.
+        source: the samples; its indices follow.
+    """
+
+    session: int
+    host: str
+    keys: Keys | None
+    executor: ExecutorSpec
+    source: SampleSource
+
+
+@dataclass(slots=True)
+class ArrivedWork:
+    """A batch in this process, and when it arrived."""
+
+    number: int
+    indices: list[int]
+    arrived_ns: int
+
+
+class RemoteChild(Child):
+    """Answers the calls and batches of the run whose session it listens for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._context = zmq.Context(io_threads=1)
+        self._guard: Guard | None = None
+        self._poller = Poller()
+        self._channel: Channel | None = None
+
+    def call_listen(self, listening: Listening) -> int:
+        """Listen for a session; return the port."""
+        sock = self._context.socket(zmq.ROUTER)
+        sock.set_hwm(0)  # the dispatcher's slots are the bound
+        sock.setsockopt(zmq.MAXMSGSIZE, wire.LARGEST_BYTES)
+        if listening.keys is not None and self._guard is None:
+            self._guard = Guard(self._context, listening.keys, self._name)
+        secure_server(sock, listening.keys)
+        sock.setsockopt(zmq.IPV6, ":" in listening.host)
+        host = f"[{listening.host}]" if ":" in listening.host else listening.host
+        port = sock.bind_to_random_port(f"tcp://{host}")
+        self._listening = listening
+        self._peer: bytes | None = None
+        self._channel = channel = Channel(sock, self._poller.missed)
+        self._poller.attend(channel, self._hear_all)
+        return port
+
+    def serve(self, sock: socket.socket) -> None:
+        """See Child. What is answered after the end of the session goes nowhere."""
+        super().serve(sock)
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def _answer_all(self, reader: Reader) -> None:
+        """Work until the agent ends the session, which raises EOFError."""
+
+        def hear_agent() -> None:
+            for _, body in reader.receive():
+                self._send(self._call(body))
+
+        agent = self._sock.fileno()
+        self._poller.watch(agent, hear_agent)
+        try:
+            while True:
+                self._poller.poll()
+        finally:
+            self._poller.forget(agent)
+            if self._channel is not None:
+                self._poller.forget(self._channel.fd)
+
+    def _hear_all(self) -> None:
+        assert self._channel is not None, "it is watched from `listen` to the end of the session"
+        for frames in self._channel.receive():
+            arrived_ns = time.monotonic_ns()
+            try:
+                self._hear(frames, arrived_ns)
+            except wire.Malformed as error:
+                say(f"{self._name}: refused a message: {error}")
+
+    def _hear(self, frames: Sequence[bytes], arrived_ns: int) -> None:
+        sender, *content = frames
+        data = b"".join(content)
+        kind, session = wire.head_of(data)
+        if session != self._listening.session:
+            raise wire.Malformed(f"session {session:016x} is not open here")
+        if self._peer is None:
+            self._peer = sender
+        if sender != self._peer:
+            raise wire.Malformed(f"session {session:016x} has its run already")
+        if kind == wire.Kind.BATCH:
+            if self._lane is None:
+                raise wire.Malformed("a batch before the engine is open")
+            number, indices = wire.unpack_batch(data)
+            self._lane.run(ArrivedWork(number, indices, arrived_ns))
+        else:
+            self._tell(self._answer(wire.unpack(data, messages.TO_WORKER)))
+
+    def _answer(self, call: messages.Call) -> messages.Message:
+        try:
+            match call:
+                case messages.Open():
+                    return messages.Opened(self.call_open(self._listening.executor))
+                case messages.Load():
+                    indices = tuple(wire.int32s(call.indices))
+                    self.call_load(replace(self._listening.source, indices=indices))
+                    return messages.Loaded()
+                case messages.WarmUp():
+                    indices = tuple(wire.int32s(call.indices))
+                    return messages.Measured(self.call_warm_up(indices, call.sizes, call.limit_s))
+                case messages.Count():
+                    return messages.Counted(self.call_counts())
+        except Exception as error:  # noqa: BLE001 - raised again where the run is
+            return messages.CallFailed(*describe(error))
+
+    def _report(self, work: ArrivedWork, outcome: Outcome) -> None:
+        if outcome.responses is None:
+            self._tell(messages.BatchFailed(work.number, outcome.error, outcome.traceback))
+            return
+        times_ns = (
+            outcome.started_ns - work.arrived_ns,
+            outcome.finished_ns - outcome.started_ns,
+            time.monotonic_ns() - work.arrived_ns,
+        )
+        session = self._listening.session
+        self._put(wire.pack_answer(session, work.number, times_ns, outcome.responses))
+
+    def _say(self, text: str) -> None:
+        self._tell(messages.Step(text))
+
+    def _tell(self, message: messages.Message) -> None:
+        self._put(wire.pack(self._listening.session, message))
+
+    def _put(self, data: bytes) -> None:
+        if self._channel is not None and self._peer is not None:
+            self._channel.send(self._peer, data)
+
+    @property
+    def _name(self) -> str:
+        return threading.current_thread().name
+
+
+if __name__ == "__main__":
+    main(RemoteChild)

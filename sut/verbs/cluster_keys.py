@@ -1,0 +1,36 @@
+"""`sut cluster keys`: the keys that nodes and runs know each other by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sut.base.errors import EXIT_VALID, ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+
+EXAMPLES = """examples:
+  sut cluster keys keys
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the action's arguments."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("folder", type=Path, metavar="DIR", help="where to write them")
+
+
+def main(arguments: argparse.Namespace, command: str) -> int:
+    """Make the keys; return the exit code."""
+    try:
+        from sut.serve.cluster.security import make_keys  # noqa: PLC0415 - it needs the extra
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "sut cluster keys needs pyzmq. Install it: pip install -e .[cluster]"
+        ) from error
+
+    for path in make_keys(arguments.folder):
+        print(path)
+    print(f"Copy {arguments.folder} to every machine, and name it as keys in the cluster file.")
+    return EXIT_VALID

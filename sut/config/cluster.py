@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Between the name of a node and its device: `alpha/0`.
 _SEPARATOR = "/"
-_PORTS = range(1, 1 << 16)
+_PORTS = range(1 << 16)
 
 NodeName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 

@@ -40,6 +40,6 @@ def main(arguments: argparse.Namespace, command: str) -> int:
 
     devices = tuple(arguments.devices.split(",")) if arguments.devices else ()
     node = Node(arguments.name, arguments.listen, devices, arguments.keys)
-    print(f"node {arguments.name}: listens at {arguments.listen}", flush=True)
+    print(f"node {arguments.name}: listens at {node.address}", flush=True)
     node.run()
     return EXIT_VALID

@@ -49,7 +49,10 @@ class Node:
         self._channel = Channel(self._sock, self._poller.missed)
         self._monitor = Monitor(self._sock, REFUSED)
         self._keeper = Keeper(module="sut.serve.cluster.worker")
+        self.address = str(self._sock.LAST_ENDPOINT, "ascii").removeprefix("tcp://")
+        """Where it listens; of port 0 the system chose one."""
         self._session: Session | None = None
+        self._stopped = False
         self._peer = b""
         self._beat_s = 0.0
 
@@ -71,12 +74,12 @@ class Node:
         return sock
 
     def run(self) -> None:
-        """Work until an exception ends it."""
+        """Work until `stop`, or until an exception ends it."""
         poller = self._poller
         poller.attend(self._channel, self._hear_all)
         poller.attend(self._monitor, self._hear_refused)
         try:
-            while True:
+            while not self._stopped:
                 poller.poll(messages.BEAT_S)
                 self._look()
         finally:
@@ -84,6 +87,15 @@ class Node:
                 self._session.end(spoiled=True)
                 self._session.join()
             self._keeper.dismiss()
+            self._monitor.close()
+            self._channel.close()
+
+    def stop(self) -> None:
+        """Let `run` end. Any thread."""
+        self._poller.call(self._stop)
+
+    def _stop(self) -> None:
+        self._stopped = True
 
     def _look(self) -> None:
         """Send the heartbeat, and end the session of a run that is gone."""

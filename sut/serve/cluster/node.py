@@ -41,7 +41,7 @@ class Node:
                 "cluster keys DIR."
             )
         host, _ = parse_address(address)
-        self._name = name
+        self.name = name
         self._place = Place(name, host, tuple(devices), load_keys(keys, NODE))
         self._context = zmq.Context(io_threads=1)
         self._sock = self._bound(address)
@@ -49,7 +49,7 @@ class Node:
         self._channel = Channel(self._sock, self._poller.missed)
         self._monitor = Monitor(self._sock, REFUSED)
         self._keeper = Keeper(module="sut.serve.cluster.worker")
-        self.address = str(self._sock.LAST_ENDPOINT, "ascii").removeprefix("tcp://")
+        self.address = self._sock.getsockopt_string(zmq.LAST_ENDPOINT).removeprefix("tcp://")
         """Where it listens; of port 0 the system chose one."""
         self._session: Session | None = None
         self._stopped = False
@@ -59,7 +59,7 @@ class Node:
     def _bound(self, address: str) -> zmq.Socket[bytes]:
         keys, host = self._place.keys, self._place.host
         if keys is not None:
-            self._guard = Guard(self._context, keys, f"node {self._name}")
+            self._guard = Guard(self._context, keys, f"node {self.name}")
         sock = self._context.socket(zmq.ROUTER)
         sock.set_hwm(0)
         sock.setsockopt(zmq.MAXMSGSIZE, wire.LARGEST_BYTES)
@@ -89,6 +89,7 @@ class Node:
             self._keeper.dismiss()
             self._monitor.close()
             self._channel.close()
+            self._context.term()
 
     def stop(self) -> None:
         """Let `run` end. Any thread."""
@@ -116,14 +117,14 @@ class Node:
 
     def _hear_refused(self) -> None:
         for _ in self._monitor.events():
-            say(f"node {self._name}: refused a client that does not speak as a run does")
+            say(f"node {self.name}: refused a client that does not speak as a run does")
 
     def _hear_all(self) -> None:
         for sender, *content in self._channel.receive():
             try:
                 self._hear(sender, b"".join(content))
             except wire.Malformed as error:
-                say(f"node {self._name}: refused a message: {error}")
+                say(f"node {self.name}: refused a message: {error}")
 
     def _hear(self, sender: bytes, data: bytes) -> None:
         _, number = wire.head_of(data)
@@ -148,7 +149,7 @@ class Node:
         ours, theirs = (messages.PROTOCOL, __version__), (hello.protocol, hello.version)
         if ours != theirs:
             text = (
-                f"node {self._name}: has version {__version__} (protocol {messages.PROTOCOL}); "
+                f"node {self.name}: has version {__version__} (protocol {messages.PROTOCOL}); "
                 f"expected {hello.version} (protocol {hello.protocol}), as on the machine of the "
                 "run. Install the same version on both."
             )
@@ -158,7 +159,7 @@ class Node:
             self._look()
         if self._session is not None:
             text = (
-                f"node {self._name}: works for {self._session.who}. Wait for its end, or use "
+                f"node {self.name}: works for {self._session.who}. Wait for its end, or use "
                 "another node."
             )
             self._refuse(
@@ -172,18 +173,18 @@ class Node:
             self._poller.call(lambda: self._send(sender, session.number, message))
 
         self._session = session = Session(self._place, hello.who, self._keeper, tell)
-        say(f"node {self._name}: works for {hello.who}")
-        self._send(sender, session.number, messages.Welcome(self._name))
+        say(f"node {self.name}: works for {hello.who}")
+        self._send(sender, session.number, messages.Welcome(self.name))
 
     def _refuse(self, sender: bytes, hello: messages.Hello, refused: messages.Refused) -> None:
         if not refused.is_busy:
-            say(f"node {self._name}: refused {hello.who}: {refused.text}")
+            say(f"node {self.name}: refused {hello.who}: {refused.text}")
         self._send(sender, 0, refused)
 
     def _end(self, why: str, *, spoiled: bool) -> None:
         session = self._session
         assert session is not None, "only a session ends"
-        say(f"node {self._name}: the run of {session.who} has ended{': ' + why if why else ''}")
+        say(f"node {self.name}: the run of {session.who} has ended{': ' + why if why else ''}")
         self._peer = b""
         session.end(spoiled=spoiled)
 

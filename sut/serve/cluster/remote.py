@@ -69,6 +69,7 @@ class RemoteWorker:
         self._broke_ns: int | None = None  # when the connection did
         self._early: list[messages.Message] = []  # calls before there is a connection
         self._channel: Channel | None = None
+        self._monitor: Monitor | None = None
         self._session = 0
         # Batches by number, with when each was sent.
         self._batches: dict[int, tuple[Batch, int]] = {}
@@ -131,12 +132,12 @@ class RemoteWorker:
         sock.setsockopt(zmq.IPV6, endpoint.startswith("tcp://["))
         secure_client(sock, link.keys)
         poller = link.poller
-        self._monitor = Monitor(sock, BROKEN)
+        self._monitor = monitor = Monitor(sock, BROKEN)
         self._channel = channel = Channel(sock, poller.missed)
         self._session = session
         sock.connect(endpoint)
         poller.attend(channel, guarded(self._hear_all, self.end, self.name))
-        poller.attend(self._monitor, self._look_for_break)
+        poller.attend(monitor, self._look_for_break)
         with self._lock:
             early, self._early = self._early, []
         for message in early:
@@ -189,16 +190,17 @@ class RemoteWorker:
 
     def disconnect(self) -> None:
         """Close the connection."""
-        if self._channel is None:
+        channel, monitor, self._monitor = self._channel, self._monitor, None
+        if channel is None or monitor is None:
             return
         assert self.link is not None, "it connected"
-        for fd in (self._channel.fd, self._monitor.fd):
+        for fd in (channel.fd, monitor.fd):
             self.link.poller.forget(fd)
-        self._monitor.close()
-        self._channel.close()
+        monitor.close()
+        channel.close()
 
     def _look_for_break(self) -> None:
-        if any(self._monitor.events()):
+        if self._monitor is not None and any(self._monitor.events()):
             self._broke_ns = self._broke_ns or time.monotonic_ns()
 
     def _hear_all(self) -> None:

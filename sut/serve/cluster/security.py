@@ -120,6 +120,7 @@ class Guard:
                 frames = self._sock.recv_multipart()
                 self._sock.send_multipart(self._answer(frames))
             except zmq.ContextTerminated:
+                self._sock.close()
                 return
 
     def _answer(self, frames: Sequence[bytes]) -> list[bytes]:

@@ -107,7 +107,7 @@ def unpack(data: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
     """
     try:
         return decoder.decode(memoryview(data)[_HEAD.size :])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
         raise Malformed(f"no message of this protocol: {error}") from error
 
 

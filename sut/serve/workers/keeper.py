@@ -88,7 +88,9 @@ class Keeper:
             pids = [process.pid for process in processes]
             yield [Lent(s.fileno(), pid) for s, pid in zip(sockets, pids, strict=True)]
         except WorkerError as error:
-            ends = [how for process in processes if (how := process.how_it_ended())]
+            ends = [
+                f"{process.name}: {how}" for process in processes if (how := process.how_it_ended())
+            ]
             self._discard(keys)
             if not ends:
                 raise
@@ -163,7 +165,7 @@ class KeptProcess:
     """One kept worker process, as the process that started it sees it."""
 
     def __init__(self, name: str, cpus: str, log: IO[bytes], module: str) -> None:
-        self._name = name
+        self.name = name
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -193,7 +195,7 @@ class KeptProcess:
     def how_it_ended(self) -> str:
         """Return the signal or exit code that ended it; empty while it runs."""
         code = self._process.poll()
-        return "" if code is None else f"{self._name}: {exit_words(code)}"
+        return "" if code is None else exit_words(code)
 
     def connect(self, log: IO[bytes]) -> socket.socket:
         """Return the other end of the connection that the process serves next."""

@@ -1,0 +1,102 @@
+"""Nodes of a cluster in this process, with worker processes of their own."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sut.config.arguments import Arguments
+from sut.config.plan import resolve
+from sut.config.prepare import resolve_workload
+from sut.config.settings import Limits, TrialRequest
+from sut.serve.cluster.node import Node
+from sut.serve.dispatcher import Outlets
+from sut.serve.pool import BatchSystem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from backends.base import OptionValue
+    from sut.serve.dispatcher import Failure
+    from sut.serve.responses import Responses
+
+
+@contextmanager
+def running_node(name: str = "alpha", keys: Path | None = None) -> Iterator[Node]:
+    """Let a node listen at a free port of loopback."""
+    node = Node(name, "127.0.0.1:0", keys=None if keys is None else str(keys))
+    thread = threading.Thread(target=node.run, daemon=True)
+    thread.start()
+    yield node
+    node.stop()
+    thread.join()
+
+
+def cluster_file(
+    folder: Path, *nodes: Node, devices: Sequence[str] = ("0",), keys: Path | None = None
+) -> Path:
+    """Write the file of a cluster of these nodes."""
+    lines = [] if keys is None else [f"keys: {keys}"]
+    lines.append("nodes:")
+    for node in nodes:
+        shown = ", ".join(f'"{device}"' for device in devices)
+        lines.append(f"  - {{name: {node.name}, address: {node.address}, devices: [{shown}]}}")
+    path = folder / "cluster.yaml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+class Cluster:
+    """The null backend on the nodes of a cluster file, and what it answered."""
+
+    def __init__(self, path: Path, **options: OptionValue) -> None:
+        arguments = Arguments(
+            benchmark="resnet50",
+            scenario="Server",
+            backend="null",
+            cluster=path,
+            backend_options=options,
+        )
+        plan = resolve(arguments)
+        self.request = TrialRequest(
+            scenario="Server",
+            accuracy=False,
+            out_dir=str(path.parent),
+            load=arguments.load,
+            workload=resolve_workload(plan.benchmark, "null", None).with_samples(None),
+            harness=plan.harness,
+        )
+        self.answered: list[int] = []
+        self.empty: list[int] = []
+        self.failures: list[Failure] = []
+        self.times: list[tuple[int, ...]] = []
+        self._changed = threading.Condition()
+
+    def system(self) -> BatchSystem:
+        """Return the system of the cluster, which is not open yet."""
+        return BatchSystem(self.request, Outlets(self._complete, self, self._fail), Limits())
+
+    def wait(self, samples: int, limit_s: float = 20.0) -> None:
+        """Wait until so many samples are answered, empty or not."""
+        with self._changed:
+            done = self._changed.wait_for(
+                lambda: len(self.answered) + len(self.empty) >= samples, limit_s
+            )
+        assert done, f"{len(self.answered)} of {samples} samples answered"
+
+    def query(self, arrival_ns: int, samples: int) -> None:
+        """See sut.serve.dispatcher.Recorder."""
+
+    def batch(self, number: int, *record: int) -> None:
+        """See sut.serve.dispatcher.Recorder."""
+        self.times.append(record)
+
+    def _complete(self, ids: Sequence[int], responses: Responses | None) -> None:
+        with self._changed:
+            (self.empty if responses is None else self.answered).extend(ids)
+            self._changed.notify_all()
+
+    def _fail(self, failure: Failure) -> None:
+        self.failures.append(failure)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
+from sut.base import descendants
 from sut.base.errors import EXIT_FAILED, SutError, WorkerError
 from sut.base.files import is_full
 from sut.base.process import before_others
@@ -77,6 +78,7 @@ def main(act: Callable[[bytes, Parent], int]) -> int:
         act: gets the request and the parent; returns the exit code.
     """
     before_others()
+    descendants.adopt_orphans()
     request, folder = Path(sys.argv[1]), Path(sys.argv[1]).parent
     parent = Parent(_events_to_parent())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and sends SIGTERM
@@ -105,6 +107,7 @@ def end(code: int) -> NoReturn:
     """End this process at once, whatever its threads do."""
     sys.stdout.flush()
     sys.stderr.flush()
+    descendants.end_all()
     os._exit(code)
 
 

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sut.base import descendants
 from sut.base.errors import BatchTooLarge
 from sut.base.process import collector_off
 from sut.base.subprocess_call import answer_request
@@ -211,6 +212,8 @@ def _all(threads: Mapping[_Station, ThreadPoolExecutor], act: Callable[..., None
 
 
 if __name__ == "__main__":
+    descendants.adopt_orphans()
     code = answer_request(Request, measure)
     sys.stderr.flush()
+    descendants.end_all()
     os._exit(code)  # an engine that hangs while it closes must not keep this process

@@ -20,6 +20,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from sut.base import descendants
 from sut.base.errors import EXIT_FAILED, EXIT_VALID
 from sut.base.process import before_others, bind_process, collector_off, collector_on, parse_cpus
 from sut.base.steps import heard_by
@@ -170,6 +171,7 @@ def main(kind: Callable[[], Child] = Child) -> None:
     """Serve the socket whose descriptor is argv[1], on the cores in argv[3]."""
     descriptor, name, cpus, *keep = int(sys.argv[1]), *sys.argv[2:]
     die_with_parent()
+    descendants.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if keep:  # the process of a test, which did so, started the others
         before_others()
@@ -181,7 +183,7 @@ def main(kind: Callable[[], Child] = Child) -> None:
     except BaseException as error:  # noqa: BLE001 - the parent waits for this process to end
         _end_now(error)
     # The engine is closed. What libraries do at exit takes time that the parent would wait for:
-    # torch, 2.4 s until the processes that it compiled in have ended, which end by themselves.
+    # torch, 2.4 s until the processes that it compiled in have ended by themselves.
     _leave(EXIT_VALID)
 
 
@@ -206,6 +208,7 @@ def _end_now(error: BaseException) -> None:
 def _leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
+    descendants.end_all()
     os._exit(code)
 
 

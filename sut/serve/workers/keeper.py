@@ -14,10 +14,10 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from select import POLLIN, poll
 from typing import TYPE_CHECKING, Self
 
+from sut.base import descendants
 from sut.base.environment import ROOT, with_device_order
 from sut.base.errors import WorkerError
 from sut.base.process import exit_words
@@ -35,8 +35,6 @@ SOCKET_BYTES = 1 << 22
 NEXT_TEST, REST, IDLE = b"n", b"r", b"i"
 # A process that was killed just now has at least this long to answer, in s.
 LEAST_S = 0.01
-# Of /proc/PID/stat after the name (proc(5)): utime, stime, cutime, cstime.
-TIMES = slice(11, 15)
 # The first engine of a device is the same worker, whether it has others beside it or not.
 FIRST = ", instance 0"
 
@@ -225,13 +223,8 @@ class KeptProcess:
             return False
 
     def busy_s(self) -> float:
-        """Return its processor time so far, in s, with that of its children that ended."""
-        try:
-            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8")
-        except OSError:
-            return 0.0
-        fields = stat.rpartition(")")[2].split()
-        return sum(map(int, fields[TIMES])) / os.sysconf("SC_CLK_TCK")
+        """Return its processor time so far, in s, with that of all that it started."""
+        return descendants.busy_s(self.pid)
 
     def let_go(self) -> None:
         """Tell it that no test follows."""

@@ -257,8 +257,8 @@ class _Run:
                 now_ns = self._free(due_ns)
                 count = queries.issue(now_ns)
                 policy.arrive(now_ns, count)
-                if query_ns or sample_ns:
-                    self._compute(now_ns, query_ns + count * sample_ns)
+                if query_ns:
+                    self._compute(now_ns, query_ns)
                     self._interpreter_ns -= query_ns  # with more to do it issues larger queries
                 if queries.due_ns == NEVER:
                     policy.flush()
@@ -273,7 +273,8 @@ class _Run:
                     heapq.heappush(flying, flown)
                     continue
                 now_ns = self._free(done_ns)
-                self._completed_ns[number] = self._compute(now_ns, self._answer_ns)
+                answer_ns = self._answer_ns + sample_ns * self._sizes[number]
+                self._completed_ns[number] = self._compute(now_ns, answer_ns)
                 policy.finish(worker, finished_ns, service_ns)
             else:
                 now_ns = self._free(timer_ns)

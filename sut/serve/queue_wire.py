@@ -74,7 +74,7 @@ class Side:
 
     Attributes:
         query_ns: a call of IssueQuery, with what woke its thread.
-        sample_ns: a sample, from IssueQuery to its completion.
+        sample_ns: a sample, from IssueQuery to its completion; taken with the answer.
         send_ns: a batch, to close and send it.
         answer_ns: a batch, to take its answer.
         worker_ns: what each worker adds to both, because the policy looks at all of them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from sut.verbs import cluster_keys, cluster_node
+from sut.verbs import cluster_keys, cluster_node, cluster_scaling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,7 @@ EXAMPLES = """examples:
 """
 ACTIONS: dict[str, tuple[ModuleType, str]] = {
     "node": (cluster_node, "let this machine's devices answer runs, until it is stopped"),
+    "scaling": (cluster_scaling, "measure 1 to N nodes: share of linear, and what stops it"),
     "keys": (cluster_keys, "make the keys that nodes and runs know each other by"),
 }
 

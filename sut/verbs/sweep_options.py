@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of table.csv and table.md: ours, or the 15 of NVIDIA's study on Triton (own)",
     )
     _add_load_options(parser.add_argument_group(f"load; several values: {EXAMPLE}"))
-    _add_window_options(parser.add_argument_group("how long a point is measured"))
+    add_window_options(parser.add_argument_group("how long a point is measured"))
     axes = parser.add_argument_group("settings; several values with commas, each is an axis")
     axes.add_argument("--backend", metavar="A,B", help="inference backends")
     axes.add_argument(
@@ -117,7 +117,8 @@ def _add_load_options(load: argparse._ArgumentGroup) -> None:
     load.add_argument("--seed", type=int, default=0, help="poisson: of the random times (0)")
 
 
-def _add_window_options(window: argparse._ArgumentGroup) -> None:
+def add_window_options(window: argparse._ArgumentGroup) -> None:
+    """Add how long a point is measured; see `rule_of`."""
     for name, value, text in (
         ("turn-overs", _RULE.turn_overs, "how often all that is in flight is answered, at least"),
         ("spread", _RULE.spread, "95 %% interval of samples/s, at most, as a share"),

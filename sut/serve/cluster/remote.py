@@ -205,7 +205,8 @@ class RemoteWorker:
 
     def _hear_all(self) -> None:
         assert self._channel is not None, "it connected"
-        for _, data in self._channel.receive():
+        for frames in self._channel.receive():
+            data = b"".join(frames)
             kind, session = wire.head_of(data)
             if session != self._session:
                 continue  # of a session before

@@ -17,8 +17,9 @@ def test_a_thread_that_computes_counts_and_one_that_sleeps_does_not() -> None:
 
     cores = clock.cores()
 
-    assert cores.keys() == {"process_cores"}
+    assert cores.keys() - {"host_busy"} == {"process_cores"}  # too short for a tick of the machine
     assert 0 < cores["process_cores"] < 2
+    assert 0 <= cores.get("host_busy", 0) <= 1
 
 
 def test_zeromqs_threads_are_counted_apart() -> None:
@@ -26,4 +27,4 @@ def test_zeromqs_threads_are_counted_apart() -> None:
     with zmq.Context() as context, context.socket(zmq.PAIR) as sock:
         sock.bind("inproc://threads")
 
-        assert ThreadClock().cores().keys() == {"process_cores", "wire_cores"}
+        assert ThreadClock().cores().keys() >= {"process_cores", "wire_cores"}

@@ -174,8 +174,7 @@ class NodeLink:
 
     def _hear_all(self) -> None:
         assert self._channel is not None, "it is watched while it is open"
-        for frames in self._channel.receive():
-            data = b"".join(frames)
+        for _, data in self._channel.receive():
             _, session = wire.head_of(data)
             message = wire.unpack(data, messages.FROM_NODE)
             self._heard_ns = time.monotonic_ns()

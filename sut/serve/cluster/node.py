@@ -7,6 +7,7 @@ message that is none of a run's is refused in one line, and the session goes on.
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import zmq
@@ -51,7 +52,10 @@ class Node:
         self._keeper = Keeper(module="sut.serve.cluster.worker")
         self.address = self._sock.getsockopt_string(zmq.LAST_ENDPOINT).removeprefix("tcp://")
         """Where it listens; of port 0 the system chose one."""
+        # One thread for all sessions: see Session.
+        self._worker = ThreadPoolExecutor(1, "sessions")
         self._session: Session | None = None
+        self._over: Future[None] = Future()
         self._stopped = False
         self._peer = b""
         self._beat_s = 0.0
@@ -85,7 +89,7 @@ class Node:
         finally:
             if self._session is not None:
                 self._session.end(spoiled=True)
-                self._session.join()
+            self._worker.shutdown()
             self._keeper.dismiss()
             self._monitor.close()
             self._channel.close()
@@ -103,8 +107,9 @@ class Node:
         session, now_s = self._session, time.monotonic()
         if session is None:
             return
-        if session.is_over:
-            session.join()
+        if self._over.done():
+            self._over.result()
+            session.close()
             self._session = None
             return
         if not self._peer:  # its workers are about to be free
@@ -120,9 +125,9 @@ class Node:
             say(f"node {self.name}: refused a client that does not speak as a run does")
 
     def _hear_all(self) -> None:
-        for sender, *content in self._channel.receive():
+        for sender, data in self._channel.receive():
             try:
-                self._hear(sender, b"".join(content))
+                self._hear(sender, data)
             except wire.Malformed as error:
                 say(f"node {self.name}: refused a message: {error}")
 
@@ -155,8 +160,7 @@ class Node:
             )
             self._refuse(sender, hello, messages.Refused((ConfigError.__name__,), text))
             return
-        if self._session is not None and self._session.is_over:
-            self._look()
+        self._look()
         if self._session is not None:
             text = (
                 f"node {self.name}: works for {self._session.who}. Wait for its end, or use "
@@ -173,6 +177,7 @@ class Node:
             self._poller.call(lambda: self._send(sender, session.number, message))
 
         self._session = session = Session(self._place, hello.who, self._keeper, tell)
+        self._over = self._worker.submit(session.run)
         say(f"node {self.name}: works for {hello.who}")
         self._send(sender, session.number, messages.Welcome(self.name))
 
@@ -189,4 +194,4 @@ class Node:
         session.end(spoiled=spoiled)
 
     def _send(self, to: bytes, session: int, message: messages.Message) -> None:
-        self._channel.send(to, wire.pack(session, message))
+        self._channel.send(wire.pack(session, message), to)

@@ -205,8 +205,7 @@ class RemoteWorker:
 
     def _hear_all(self) -> None:
         assert self._channel is not None, "it connected"
-        for frames in self._channel.receive():
-            data = b"".join(frames)
+        for _, data in self._channel.receive():
             kind, session = wire.head_of(data)
             if session != self._session:
                 continue  # of a session before

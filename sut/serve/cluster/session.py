@@ -1,7 +1,7 @@
 """One session of a node: finds what the run needs, lends it worker processes, watches them.
 
-A thread of the agent, because to prepare samples takes long. The agent speaks for it. Knows what
-the run asked for, and processes; no socket of ZeroMQ.
+Not on the agent's own thread, because to prepare samples takes long. The agent speaks for it. Knows
+what the run asked for, and processes; no socket of ZeroMQ.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import secrets
 import select
 import socket
 import sys
-import threading
 import time
 from pathlib import Path
 from queue import SimpleQueue
@@ -67,7 +66,11 @@ class Asked(NamedTuple):
 
 
 class Session:
-    """A run that this node works for, from its first message to its last."""
+    """A run that this node works for, from its first message to its last.
+
+    `run` belongs on a thread that outlives all sessions: the kernel kills a worker process when the
+    thread that started it ends.
+    """
 
     def __init__(
         self, place: Place, who: str, keeper: Keeper, tell: Callable[[messages.Message], None]
@@ -81,13 +84,6 @@ class Session:
         self._orders: SimpleQueue[messages.Begin | None] = SimpleQueue()
         self._ended, self._end = os.pipe()
         self._spoiled = False
-        self._thread = threading.Thread(target=self._run, name="session", daemon=True)
-        self._thread.start()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether its workers are free."""
-        return not self._thread.is_alive()
 
     def begin(self, asked: messages.Begin) -> None:
         """Do what the run asks for; once."""
@@ -99,13 +95,13 @@ class Session:
         self._orders.put(None)
         os.write(self._end, b"x")
 
-    def join(self) -> None:
-        """Wait until the workers are free."""
-        self._thread.join()
+    def close(self) -> None:
+        """Free what it holds; `run` has returned."""
         os.close(self._ended)
         os.close(self._end)
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Serve the run from `begin` to `end`; then the workers are free."""
         asked = self._orders.get()
         if asked is None:
             return

@@ -22,7 +22,6 @@ from sut.serve.workers.failures import describe
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
 
     from sut.serve.samples import SampleSource
     from sut.serve.workers.executor import ExecutorSpec
@@ -111,16 +110,14 @@ class RemoteChild(Child):
 
     def _hear_all(self) -> None:
         assert self._channel is not None, "it is watched from `listen` to the end of the session"
-        for frames in self._channel.receive():
+        for sender, data in self._channel.receive():
             arrived_ns = time.monotonic_ns()
             try:
-                self._hear(frames, arrived_ns)
+                self._hear(sender, data, arrived_ns)
             except wire.Malformed as error:
                 say(f"{self._name}: refused a message: {error}")
 
-    def _hear(self, frames: Sequence[bytes], arrived_ns: int) -> None:
-        sender, *content = frames
-        data = b"".join(content)
+    def _hear(self, sender: bytes, data: bytes, arrived_ns: int) -> None:
         kind, session = wire.head_of(data)
         if session != self._listening.session:
             raise wire.Malformed(f"session {session:016x} is not open here")
@@ -173,7 +170,7 @@ class RemoteChild(Child):
 
     def _put(self, data: bytes) -> None:
         if self._channel is not None and self._peer is not None:
-            self._channel.send(self._peer, data)
+            self._channel.send(data, self._peer)
 
     @property
     def _name(self) -> str:

@@ -73,6 +73,7 @@ def ask(address: str, data: bytes) -> messages.FromNode:
 
 def test_a_node_answers_every_sample_once_and_takes_the_next_run(cluster: Cluster) -> None:
     ids = list(range(1, 101))
+    processes = []
 
     for _ in range(2):
         system = opened(cluster)
@@ -82,12 +83,14 @@ def test_a_node_answers_every_sample_once_and_takes_the_next_run(cluster: Cluste
         front.flush_queries()
         cluster.wait(len(ids))
         counts = system.counts()
+        processes.append(worker_processes())
         system.close()
 
         assert sorted(cluster.answered) == ids
         assert counts["not_finite"] == 0
         cluster.answered.clear()
     assert cluster.failures == []
+    assert processes[0] == processes[1] != []
 
 
 def test_the_times_of_a_batch_lie_between_its_closing_and_its_completion(cluster: Cluster) -> None:
@@ -246,7 +249,8 @@ def test_a_killed_worker_is_named_with_its_signal_and_no_sample_stays_open(
         front.issue_query([sample], [0])
 
     started_s = time.monotonic()
-    kill_workers()
+    for process in worker_processes():
+        os.kill(process, signal.SIGKILL)
     cluster.wait(20)
     took_s = time.monotonic() - started_s
     system.close()
@@ -268,8 +272,9 @@ def test_nobody_listens_is_said_with_the_command_that_helps(tmp_path: Path) -> N
     system.close()
 
 
-def kill_workers() -> None:
-    """Kill the worker processes of this process's nodes."""
+def worker_processes() -> list[int]:
+    """Return the worker processes of this process's nodes."""
+    found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes()
@@ -277,4 +282,5 @@ def kill_workers() -> None:
         except OSError:
             continue
         if b"sut.serve.cluster.worker" in words and int(parent) == os.getpid():
-            os.kill(int(folder.name), signal.SIGKILL)
+            found.append(int(folder.name))
+    return found

@@ -7,7 +7,7 @@ notes in EXIF. Both are done here as OpenCV's `imread` does, with which MLPerf's
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -52,11 +52,11 @@ _SIDEWAYS = frozenset(
 )
 
 
-def decode(path: Path, *, upright: bool = True) -> Image.Image:
+def decode(path: Path | BinaryIO, *, upright: bool = True) -> Image.Image:
     """Return the whole image in mode RGB.
 
     Args:
-        path: of the file.
+        path: of the file, or a stream with its bytes.
         upright: apply the orientation in EXIF. The one in a TIFF's own tags always applies.
 
     Raises:
@@ -93,7 +93,7 @@ def size_of(path: Path, *, upright: bool = True) -> tuple[int, int]:
     return (height, width) if turn in _SIDEWAYS else (width, height)
 
 
-def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
+def _eight_bits(image: Image.Image, path: Path | BinaryIO) -> Image.Image:
     mode, tags = image.mode, _tags(image)
     signed = set(tags.get(_SAMPLE_FORMAT, ())) - {_UNSIGNED}
     if mode in _EIGHT_BITS and not signed:

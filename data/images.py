@@ -18,6 +18,7 @@ from sut.base.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
     from numpy.typing import NDArray
 
@@ -32,9 +33,12 @@ _FILTERS = {
 
 
 def read_sample(
-    path: Path, steps: Sequence[steps_.Step], layout: str | None, dtype: np.dtype[np.generic]
+    path: Path | BinaryIO,
+    steps: Sequence[steps_.Step],
+    layout: str | None,
+    dtype: np.dtype[np.generic],
 ) -> NDArray[np.generic]:
-    """Return the sample of one image file: [C, H, W] for NCHW, else [H, W, C].
+    """Return the sample of one image file, or of its bytes: [C, H, W] for NCHW, else [H, W, C].
 
     Numbers become integers by rounding to the nearest, and are cut to the integer's range.
 

@@ -61,6 +61,7 @@ class SampleSet:
         synthetic: no real data, so that no answer means anything.
         description: what it is, for a report.
         frames: where the samples lie in their images; None: the postprocess needs not know.
+        folder: of the image files; None: the samples are made of none.
     """
 
     paths: tuple[Path, ...]
@@ -72,6 +73,7 @@ class SampleSet:
     synthetic: bool
     description: str
     frames: FrameFile | None = None
+    folder: Path | None = None
 
     def open(self) -> dict[str, NDArray[np.generic]]:
         """Map the samples read-only, [count, *shape] by input. Processes share the memory."""
@@ -150,6 +152,7 @@ def prepare(
         synthetic=source.synthetic,
         description=source.description,
         frames=frame_file(benchmark, source.images, cache / "frames"),
+        folder=None if source.images is None else source.images.folder,
     )
 
 

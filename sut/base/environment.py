@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,6 +22,7 @@ PACKAGES = (
     "onnx",
     "onnxruntime",
     "pillow",
+    "pyzmq",
     "tensorrt",
     "tensorrt-rtx-cu13",
     "cuda-python",
@@ -162,3 +164,10 @@ def _read(path: str) -> str | None:
         return Path(path).read_text(encoding="utf-8").strip()
     except OSError:
         return None
+
+
+def machine_hash() -> str:
+    """Return what is the same for all processes of a machine, until it is started anew."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    text = boot.read_text("utf-8") if boot.is_file() else platform.node()
+    return sha256(text.encode()).hexdigest()[:16]

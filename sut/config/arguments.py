@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Mode = Literal["performance", "accuracy", "submission"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+# How samples travel to the nodes: as they are, compressed without loss, or as image files.
+Travel = Literal["raw", "lossless", "jpeg"]
+TRAVELS: tuple[Travel, ...] = get_args(Travel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Arguments:
     affinity: str | None = None
     backend_options: Mapping[str, OptionValue] = field(default_factory=dict)
     cluster: Path | None = None
+    network: Travel | None = None
     audit_config: Path | None = None
     loadgen_trace: bool = False
     trace_bytes: float | None = DEFAULT_BYTES

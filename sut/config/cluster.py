@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from data.benchmark import benchmark_names
+from data.benchmark import benchmark_names, load_benchmark
 from data.strict_yaml import StrictStruct, Text, load_strict
 from sut.base.errors import ConfigError
+from sut.config.arguments import Travel
 
 if TYPE_CHECKING:
     from data.benchmark import Benchmark
@@ -99,6 +100,7 @@ class Remote:
         resolution: another size of its images, or None.
         model: absolute path of the user's own model, or None.
         data: absolute path of data instead of the benchmark's, or None.
+        travel: how samples travel to the nodes with each query; None: they are there already.
     """
 
     nodes: tuple[NodeSpec, ...]
@@ -108,6 +110,7 @@ class Remote:
     resolution: str | None = None
     model: str | None = None
     data: str | None = None
+    travel: Travel | None = None
 
 
 def read_cluster(path: Path) -> Cluster:
@@ -124,16 +127,27 @@ def read_cluster(path: Path) -> Cluster:
 
 
 def remote_of(cluster: Cluster, arguments: Arguments, benchmark: Benchmark) -> Remote:
-    """Return what the nodes of a cluster must find, to answer for this benchmark."""
-    known = arguments.benchmark in benchmark_names()
+    """Return what the nodes of a cluster must find, to answer for this benchmark.
+
+    Raises:
+        ConfigError: its samples are no images, which were to travel.
+    """
+    if arguments.network == "jpeg" and not benchmark.preprocess:
+        raise ConfigError(
+            f"--network jpeg: the samples of {benchmark.name} are no images. Use --network raw, or "
+            "lossless."
+        )
+    name = benchmark.name
+    known = name in benchmark_names() and load_benchmark(name).file == benchmark.file
     return Remote(
         nodes=cluster.nodes,
         keys=cluster.keys,
-        benchmark=arguments.benchmark if known else str(benchmark.file),
+        benchmark=name if known else str(benchmark.file),
         definition=definition_sha256(benchmark),
         resolution=arguments.resolution,
         model=_absolute(arguments.model),
         data=_absolute(arguments.data),
+        travel=arguments.network,
     )
 
 

@@ -210,6 +210,11 @@ def _layers(
 def _of_cluster(arguments: Arguments, cluster: Cluster | None) -> dict[str, object]:
     """Return what a cluster decides: where the workers are. Nobody may ask for something else."""
     if cluster is None:
+        if arguments.network is not None:
+            raise ConfigError(
+                "--network: no --cluster is given; expected the file that names the nodes which "
+                "the samples travel to."
+            )
         return {}
     for name in ("devices", "workers", "affinity"):
         if getattr(arguments, name) is not None:

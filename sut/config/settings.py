@@ -118,7 +118,18 @@ class HarnessSettings:
         return [(name, self.affinity.get(device, "")) for name, device in self.worker_devices()]
 
     def worker_devices(self) -> Iterator[tuple[str, str]]:
-        """Yield (worker name, device) for every worker."""
+        """Yield (worker name, device) for every worker.
+
+        Where samples travel to the nodes, each node is one worker, and has its own for its devices.
+        """
+        if self.remote is not None and self.remote.travel is not None:
+            for node in self.remote.nodes:
+                yield node.name, node.worker_devices[0]
+            return
+        yield from self.engine_devices()
+
+    def engine_devices(self) -> Iterator[tuple[str, str]]:
+        """Yield (name, device) for every engine."""
         for device in self.devices:
             for instance in range(self.instances):
                 suffix = f", instance {instance}" if self.instances > 1 else ""

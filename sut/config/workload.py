@@ -49,12 +49,14 @@ class Samples:
         count: samples in the data set.
         frames: where they lie in their images; None: the postprocess needs not know.
         digest: SHA-256 of samples and labels; empty for an engine that reads none.
+        files: of their images, where these travel to the nodes of a cluster.
     """
 
     paths: tuple[str, ...]
     count: int
     frames: FrameFile | None = None
     digest: str = ""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +110,20 @@ class Workload:
         """Return the same with another file of the model, such as one in another precision."""
         return replace(self, model=model_of(model))
 
-    def with_samples(self, samples: SampleSet | None) -> Workload:
-        """Return the same with its samples; None: the engine reads none."""
+    def with_samples(self, samples: SampleSet | None, *, images: bool = False) -> Workload:
+        """Return the same with its samples.
+
+        Args:
+            samples: None: the engine reads none.
+            images: name their image files, too.
+        """
         if samples is None:
             return replace(self, samples=Samples((), self.performance_sample_count))
         paths = tuple(str(path.absolute()) for path in samples.paths)
-        return replace(self, samples=Samples(paths, samples.count, samples.frames, samples.digest))
+        folder = samples.folder if images else None
+        files = () if folder is None else tuple(str(folder / name) for name in samples.names)
+        made = Samples(paths, samples.count, samples.frames, samples.digest, files)
+        return replace(self, samples=made)
 
 
 def model_of(found: ResolvedModel) -> Model:

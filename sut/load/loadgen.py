@@ -12,6 +12,7 @@ from __future__ import annotations
 import traceback
 from ctypes import addressof, c_char
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 # Never `mlcommons_loadgen`: that package replaces the extension module by itself.
@@ -125,11 +126,20 @@ def run(
     sink: QuerySink,
     library: SampleLibrary,
     on_failure: Callable[[str, str], None],
+    name: Callable[[], str] | None = None,
 ) -> None:
     """Run one test; returns when LoadGen returns, after the last sample is complete.
 
     Callbacks run on the calling thread. An exception in one never reaches LoadGen: it goes to
     `on_failure` (one line, traceback), and the query's samples are completed empty.
+
+    Args:
+        test: what to run.
+        sink: answers the queries.
+        library: has the samples.
+        on_failure: see above.
+        name: the SUT's name, each time LoadGen asks: then `sink` is a Query Dispatch Library, whose
+            SUT is elsewhere. None: the SUT is here.
 
     Raises:
         ConfigError: LoadGen refused user.conf.
@@ -137,14 +147,18 @@ def run(
     """
     settings = _settings(test)
     guard = _Guard(sink, library, on_failure)
-    system = lg.ConstructFastSUT(guard.issue, guard.flush)
+    if name is None:
+        system, destroy = lg.ConstructFastSUT(guard.issue, guard.flush), lg.DestroyFastSUT
+    else:
+        naming = partial(guard.name, name)
+        system, destroy = lg.ConstructQDL(guard.dispatch, guard.flush, naming), lg.DestroyQDL
     samples = lg.ConstructQSL(
         library.total_count, library.performance_count, guard.load, guard.unload
     )
     audit = str(test.audit_config) if test.audit_config else NO_AUDIT
     lg.StartTestWithLogSettings(system, samples, settings, _log_settings(test), audit)
     lg.DestroyQSL(samples)
-    lg.DestroyFastSUT(system)
+    destroy(system)
     if not (test.out_dir / "mlperf_log_summary.txt").is_file():
         raise SutError(f"{test.out_dir}: LoadGen wrote no logs there. Is the folder writable?")
 
@@ -188,6 +202,16 @@ class _Guard:
         except BaseException as error:  # noqa: BLE001 - see the class
             self._report("IssueQuery", error)
             complete(ids, None)
+
+    def dispatch(self, samples: list[lg.QuerySample]) -> None:
+        self.issue([sample.id for sample in samples], [sample.index for sample in samples])
+
+    def name(self, ask: Callable[[], str]) -> str:
+        try:
+            return ask()
+        except BaseException as error:  # noqa: BLE001 - see the class
+            self._report("Name", error)
+            return ""
 
     def flush(self) -> None:
         try:

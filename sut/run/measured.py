@@ -19,6 +19,7 @@ from sut.record import loadgen_logs, slow_workers, stalls, summary, tail
 from sut.record.client_parts import client_parts
 from sut.record.result import STOPPED, Accuracy, HarnessFacts, Latency, Result
 from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
+from sut.run import network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,6 +77,9 @@ def complete(plan: Plan, command: str, left: Left, *, accuracy: bool) -> Result:
     result = _common(plan, command, left, "accuracy" if accuracy else "performance")
     result = msgspec.structs.replace(result, valid=not reasons, reasons=reasons)
     bad = _not_finite(left.trial, result.samples)
+    travelled = network.finding(counts(left.trial))
+    if travelled is not None:
+        result = msgspec.structs.replace(result, findings=(*result.findings, travelled))
     if accuracy:
         if bad is not None:
             raise WorkerError(bad)
@@ -138,7 +142,7 @@ def _common(
         duration_s=summary.duration_s(trace),
         batches=summary.batches(trace),
         parts_ns=summary.parts_ns(trace),
-        client_parts=client_parts(_counts(trial)),
+        client_parts=client_parts(counts(trial)),
         harness=HarnessFacts(
             engine_busy_fraction=summary.busy_fractions(trace, workers),
             warm_up=None if warm_up is None else msgspec.convert(warm_up, Capacity),
@@ -175,6 +179,9 @@ def _disturbances(found: stalls.Stalls | None, rules: Scenario, detail: Detail) 
 
 def _slow_workers(plan: Plan, left: Left) -> tuple[str, ...]:
     """Name the workers that are slower than others on the same kind of device."""
+    remote = plan.harness.remote
+    if remote is not None and remote.travel is not None:
+        return ()  # nodes make batches of their own sizes, which this trace does not have
     workers = [
         slow_workers.Worker(name, str(_kind(of_engine)))
         for (name, _), of_engine in zip(
@@ -207,13 +214,14 @@ def _tail(plan: Plan, left: Left, rules: Scenario, detail: Detail) -> Tail | Non
     )
 
 
-def _counts(trial: Supervisor) -> Mapping[str, float]:
+def counts(trial: Supervisor) -> Mapping[str, float]:
+    """Return what the workers counted; empty before the end."""
     return cast("Mapping[str, float]", trial.event("done").get("counts", {}))
 
 
 def _not_finite(trial: Supervisor, samples: int) -> str | None:
     """Return what it means that answers are not numbers; None if all are."""
-    count = int(_counts(trial).get("not_finite", 0))
+    count = int(counts(trial).get("not_finite", 0))
     if not count:
         return None
     return (

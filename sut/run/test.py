@@ -23,7 +23,7 @@ from sut.config.settings import TrialRequest, TrialSamples
 from sut.record import summary
 from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, TRACE_FILE, RunFolder
 from sut.record.trace_reader import TraceReader
-from sut.run import config_file, measured
+from sut.run import config_file, measured, network
 from sut.run.live import LiveLine, Progress, Screen, WaitingLine
 from sut.run.supervisor import Supervisor
 from sut.telemetry.recorder import Recorder
@@ -118,7 +118,7 @@ class Test:
                 self._recorder.follow([trial.pid, *(worker.pid for worker in lent)])
                 done = self._open(trial)
                 if done:
-                    devices = [device for _, device in plan.harness.worker_devices()]
+                    devices = [device for _, device in plan.harness.engine_devices()]
                     self._recorder.engines(measured.facts(trial), devices)
                     done = self._start(trial, workload) and self._watch(trial)
                 self._interrupted = trial.interrupted is not None
@@ -183,7 +183,8 @@ class Test:
                 return False
             if plan.arguments.mode != "performance":
                 _check_labels(plan.benchmark, self._samples, measured.facts(trial))
-        samples = workload.with_samples(self._samples).samples
+        images = plan.arguments.network == "jpeg"
+        samples = workload.with_samples(self._samples, images=images).samples
         assert samples is not None, "with_samples sets them"
         self._conf = plan.loadgen_settings(samples.count)
         values = {key: cast("float", setting.value) for key, setting in self._conf.items()}
@@ -253,7 +254,11 @@ class Test:
         folder.free_reserve()
         folder.write_yaml(CONFIG_FILE, self._config(trial, workload))
         engines = measured.facts(trial)
-        folder.write_json(ENVIRONMENT_FILE, {**environment.fingerprint(), "engines": engines})
+        shown = {**environment.fingerprint(), "engines": engines}
+        travelled = network.described(self._plan, engines, measured.counts(trial))
+        if travelled is not None:
+            shown["network"] = travelled
+        folder.write_json(ENVIRONMENT_FILE, shown)
         devices = self._recorder.finish(summary.window(trace), trace.total_samples)
         left = measured.Left(self._out, trial, trace, devices, self._samples)
         tell = measured.complete if done else measured.interrupted

@@ -102,7 +102,7 @@ class Trial:
 
         def start() -> None:
             try:
-                loadgen.run(self._test(), front, library, self._fail_callback)
+                loadgen.run(self._test(), front, library, self._fail_callback, system.sut_name)
             except BaseException as error:  # noqa: BLE001 - raised again on the main thread
                 self._error = error
             self._returned.set()

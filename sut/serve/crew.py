@@ -5,6 +5,7 @@ Knows workers; no policy and no load.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -16,7 +17,7 @@ from sut.serve.workers.process import ProcessWorker, Receiver
 from sut.serve.workers.thread import ThreadWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sut.config.settings import Lent, Limits
     from sut.serve.dispatcher import Dispatcher
@@ -81,10 +82,20 @@ def hire(
 def _on_nodes(
     request: SystemRequest, front: Dispatcher, limits: Limits
 ) -> tuple[Sequence[Worker], Hears]:
-    try:
-        import zmq as _  # noqa: F401, PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        raise ConfigError("--cluster needs pyzmq. Install it: pip install -e .[cluster]") from error
-    from sut.serve.cluster.receiver import remote_workers  # noqa: PLC0415 - it needs the extra
+    with needs_pyzmq():
+        from sut.serve.cluster.receiver import remote_workers  # noqa: PLC0415 - it needs the extra
 
     return remote_workers(request, front, limits)
+
+
+@contextmanager
+def needs_pyzmq() -> Iterator[None]:
+    """Import inside what needs pyzmq, an extra.
+
+    Raises:
+        ConfigError: it is missing; says how to install it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError("--cluster needs pyzmq. Install it: pip install -e .[cluster]") from error

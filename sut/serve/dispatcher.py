@@ -24,7 +24,8 @@ from sut.serve.timer import Timer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sut.serve.policy import Assignment, Policy
+    from sut.serve.choosing import BatchPolicy
+    from sut.serve.policy import Assignment
     from sut.serve.responses import Responses
 
     Complete: TypeAlias = Callable[[Sequence[int], Responses | None], None]
@@ -78,7 +79,7 @@ class Dispatcher:
     """LoadGen's system under test, in front of workers in other threads or processes."""
 
     def __init__(
-        self, policy: Policy, outlets: Outlets, clock: Callable[[], int] = time.monotonic_ns
+        self, policy: BatchPolicy, outlets: Outlets, clock: Callable[[], int] = time.monotonic_ns
     ) -> None:
         self._policy = policy
         self._complete = outlets.complete

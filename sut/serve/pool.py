@@ -14,7 +14,7 @@ from sut.base.steps import heard_by, listener, named
 from sut.config.settings import Limits
 from sut.serve.batch_limit import Known
 from sut.serve.batcher import BatcherSettings
-from sut.serve.crew import Terms, hire
+from sut.serve.crew import Terms, hire, needs_pyzmq
 from sut.serve.direct import DirectSut
 from sut.serve.dispatcher import Dispatcher
 from sut.serve.policy import Policy, WorkerLimits
@@ -44,6 +44,10 @@ CLOSE_MARGIN_S = 0.5
 
 class System(Protocol):
     """Workers and their front: opens engines, loads samples, warms up, then takes queries."""
+
+    @property
+    def sut_name(self) -> Callable[[], str] | None:
+        """What asks the SUT for its name; None: it is here, and has none of its own."""
 
     def open(self) -> list[dict[str, OptionValue]]:
         """Open all engines, side by side; return the facts of each. Raises the first error.
@@ -110,6 +114,8 @@ class Front(Protocol):
 class DirectSystem:
     """One engine that LoadGen's thread waits for, in this process or in another."""
 
+    sut_name = None
+
     def __init__(self, request: SystemRequest, outlets: Outlets, worker: DirectWorker) -> None:
         self._outlets = outlets
         self._worker = worker
@@ -154,6 +160,8 @@ class DirectSystem:
 
 class BatchSystem:
     """Workers in other threads or processes, behind a dispatcher."""
+
+    sut_name = None
 
     def __init__(
         self,
@@ -266,7 +274,11 @@ def open_system(
         closed_loop: whoever asks waits for each answer before the next query.
     """
     limits = limits or Limits()
-    kind = request.harness.workers
+    kind, remote = request.harness.workers, request.harness.remote
+    if remote is not None and remote.travel is not None:
+        with needs_pyzmq():
+            from sut.serve.network.system import NetworkSystem  # noqa: PLC0415 - an extra
+        return NetworkSystem(request, outlets, limits)
     (name, device), *others = request.harness.worker_devices()
     if kind == "inline":
         inline = InlineWorker(name, executor_spec(request, device), limits.close_s)

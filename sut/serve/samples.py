@@ -54,6 +54,7 @@ class SampleSource:
             last query of MultiStream with them.
         frames: see LoadedSamples.
         digest: of all samples; see sut.config.workload.Samples.
+        files: likewise.
     """
 
     paths: tuple[str, ...]
@@ -62,6 +63,7 @@ class SampleSource:
     indices: tuple[int, ...]
     frames: FrameFile | None = None
     digest: str = ""
+    files: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, workload: Workload, indices: Sequence[int]) -> SampleSource:
@@ -75,6 +77,7 @@ class SampleSource:
             tuple(indices),
             samples.frames,
             samples.digest,
+            samples.files,
         )
 
     def read(self, memory: SampleMemory | None = None) -> LoadedSamples:

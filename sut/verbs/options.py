@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from backends.base import BACKENDS
 from sut.base.errors import ConfigError
-from sut.config.arguments import Arguments
+from sut.config.arguments import TRAVELS, Arguments
 from sut.config.settings import WORKER_KINDS
 from sut.record.run_folder import default_folder
 from sut.record.thinning import DEFAULT_BYTES
@@ -67,6 +67,13 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "metavar": "FILE",
         "help": "machines whose devices answer, in a YAML file: docs/cluster.md",
     },
+    "--network": {
+        "nargs": "?",
+        "const": "raw",
+        "choices": TRAVELS,
+        "help": "MLPerf's network division: samples travel to the nodes of --cluster with each "
+        "query, as they are (raw), compressed without loss, or as the data set's images",
+    },
     "--workers": {"metavar": "KIND", "help": f"where engines run: {', '.join(WORKER_KINDS)}"},
     "--instances": {"type": int, "metavar": "N", "help": "engines on each device"},
     "--max-batch-size": {
@@ -117,6 +124,7 @@ _SAME_NAME = (
     "slots",
     "affinity",
     "cluster",
+    "network",
     "audit_config",
     "loadgen_trace",
     "trace_bytes",

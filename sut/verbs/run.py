@@ -81,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser, "--trace-mb")
     harness = parser.add_argument_group("harness (default: from the system, then the benchmark)")
     add_options(harness, "--system", "--backend", "--workers", "--devices", "--cluster")
+    add_options(harness, "--network")
     add_options(harness, "--instances")
     add_options(harness, "--max-batch-size")
     harness.add_argument(

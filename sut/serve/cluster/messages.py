@@ -16,7 +16,7 @@ from sut.config.settings import HarnessSettings
 from sut.serve.workers.executor import Timing
 
 # Raise it when a message changes; two sides that differ refuse each other.
-PROTOCOL = 1
+PROTOCOL = 2
 # Both ends say that they are there so often, and count the other as lost after so long.
 BEAT_S, SILENT_S = 0.25, 1.5
 

@@ -18,7 +18,7 @@ from sut.config.cluster import is_loopback, parse_address
 from sut.serve.cluster import messages, wire
 from sut.serve.cluster.channel import REFUSED, Channel, Monitor, Poller
 from sut.serve.cluster.security import NODE, Guard, load_keys, say, secure_server
-from sut.serve.cluster.session import Place, Session
+from sut.serve.cluster.session import Keepers, Place, Session
 from sut.serve.workers.keeper import Keeper
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ class Node:
         self._poller = Poller()
         self._channel = Channel(self._sock, self._poller.missed)
         self._monitor = Monitor(self._sock, REFUSED)
-        self._keeper = Keeper(module="sut.serve.cluster.worker")
+        self._keepers = Keepers(
+            Keeper(module="sut.serve.cluster.worker"), Keeper(module="sut.serve.received.child")
+        )
         self.address = self._sock.getsockopt_string(zmq.LAST_ENDPOINT).removeprefix("tcp://")
         """Where it listens; of port 0 the system chose one."""
         # One thread for all sessions: see Session.
@@ -90,7 +92,8 @@ class Node:
             if self._session is not None:
                 self._session.end(spoiled=True)
             self._worker.shutdown()
-            self._keeper.dismiss()
+            for keeper in self._keepers:
+                keeper.dismiss()
             self._monitor.close()
             self._channel.close()
             self._context.term()
@@ -176,7 +179,7 @@ class Node:
             """Let the agent's own thread speak for the session."""
             self._poller.call(lambda: self._send(sender, session.number, message))
 
-        self._session = session = Session(self._place, hello.who, self._keeper, tell)
+        self._session = session = Session(self._place, hello.who, self._keepers, tell)
         self._over = self._worker.submit(session.run)
         say(f"node {self.name}: works for {hello.who}")
         self._send(sender, session.number, messages.Welcome(self.name))

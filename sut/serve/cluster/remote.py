@@ -133,7 +133,7 @@ class RemoteWorker:
         secure_client(sock, link.keys)
         poller = link.poller
         self._monitor = monitor = Monitor(sock, BROKEN)
-        self._channel = channel = Channel(sock, poller.missed)
+        self._channel = channel = self._channel_of(sock, poller)
         self._session = session
         sock.connect(endpoint)
         poller.attend(channel, guarded(self._hear_all, self.end, self.name))
@@ -142,6 +142,9 @@ class RemoteWorker:
             early, self._early = self._early, []
         for message in early:
             channel.send(wire.pack(session, message))
+
+    def _channel_of(self, sock: zmq.Socket[bytes], poller: Poller) -> Channel:
+        return Channel(sock, poller.missed)
 
     def hear_step(self, text: str) -> None:
         """Hand on what takes long."""

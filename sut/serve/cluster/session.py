@@ -13,6 +13,7 @@ import select
 import socket
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,7 +28,7 @@ from sut.config.prepare import resolve_workload
 from sut.config.settings import Limits
 from sut.serve.cluster import messages
 from sut.serve.cluster.checks import model_files, same
-from sut.serve.cluster.worker import Listening
+from sut.serve.cluster.worker import Listening, SystemListening
 from sut.serve.samples import SampleSource
 from sut.serve.specs import process_specs
 from sut.serve.workers.failures import Raised, describe, named
@@ -36,10 +37,16 @@ from sut.serve.workers.wire import Kind, Reader, pack_object
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from data.benchmark import Benchmark
+    from sut.config.arguments import Travel
     from sut.config.settings import HarnessSettings, Lent
     from sut.config.workload import Workload
     from sut.serve.cluster.security import Keys
     from sut.serve.workers.keeper import Keeper
+
+
+# Name and cores of the one process of a node whose samples travel to it: all cores.
+_SYSTEM = ("system", "")
 
 
 class Place(NamedTuple):
@@ -58,11 +65,24 @@ class Place(NamedTuple):
     keys: Keys | None
 
 
+class Keepers(NamedTuple):
+    """Who keeps the processes of a node.
+
+    Attributes:
+        workers: one a device; samples lie on the node.
+        systems: one in all; samples travel to it.
+    """
+
+    workers: Keeper
+    systems: Keeper
+
+
 class Asked(NamedTuple):
-    """What describes a system; see sut.serve.pool.SystemRequest."""
+    """What describes a system, as sut.serve.specs.SystemRequest, and what it is made for."""
 
     workload: Workload
     harness: HarnessSettings
+    benchmark: Benchmark
 
 
 class Session:
@@ -73,13 +93,13 @@ class Session:
     """
 
     def __init__(
-        self, place: Place, who: str, keeper: Keeper, tell: Callable[[messages.Message], None]
+        self, place: Place, who: str, keepers: Keepers, tell: Callable[[messages.Message], None]
     ) -> None:
         self.number = secrets.randbits(64)
         self.who = who
         self.heard_s = time.monotonic()
         self._place = place
-        self._keeper = keeper
+        self._keepers = keepers
         self._tell = tell
         self._orders: SimpleQueue[messages.Begin | None] = SimpleQueue()
         self._ended, self._end = os.pipe()
@@ -118,14 +138,19 @@ class Session:
         request = self._found(asked)
         samples = request.workload.samples
         assert samples is not None, "they were prepared just now"
-        workers = request.harness.process_workers()
+        travel = asked.remote.travel
+        keeper = self._keepers.workers if travel is None else self._keepers.systems
+        workers = [_SYSTEM] if travel is not None else request.harness.process_workers()
         log = sys.stderr.buffer
-        with self._keeper.lend(workers, log) as lent:
+        with keeper.lend(workers, log) as lent:
             links = [socket.socket(fileno=os.dup(each.fd)) for each in lent]
             try:
-                ports = self._listening(request, lent, links)
+                if travel is None:
+                    ports = self._listening(request, lent, links)
+                else:
+                    ports = self._system_listening(request, travel, links[0])
                 self._tell(messages.Ready(ports, samples.count, samples.digest))
-                self._watch(links, workers)
+                self._watch(links, workers, keeper)
             finally:
                 for link in links:
                     link.close()
@@ -149,10 +174,13 @@ class Session:
         same(node, f"the definition of benchmark {benchmark.name}", found, remote.definition)
         workload = resolve_workload(benchmark, harness.backend, model)
         same(node, "the model", model_files(workload), asked.model)
+        if remote.travel is not None:  # the node holds no data: each sample comes with its query
+            threads = replace(harness, workers="thread")
+            return Asked(workload.with_samples(None), threads, benchmark)
         if harness.backend in WITHOUT_MODEL and data is None:
-            return Asked(workload.with_samples(None), harness)
+            return Asked(workload.with_samples(None), harness, benchmark)
         self._tell(messages.Step("preparing samples"))
-        return Asked(workload.with_samples(prepare(benchmark, data)), harness)
+        return Asked(workload.with_samples(prepare(benchmark, data)), harness, benchmark)
 
     def _listening(
         self, request: Asked, lent: Sequence[Lent], links: Sequence[socket.socket]
@@ -166,7 +194,23 @@ class Session:
             link.sendall(pack_object(Kind.CALL, ("listen", (listening,))))
         return tuple(_answer(spec.name, link) for spec, link in zip(specs, links, strict=True))
 
-    def _watch(self, links: Sequence[socket.socket], workers: Sequence[tuple[str, str]]) -> None:
+    def _system_listening(
+        self, request: Asked, travel: Travel, link: socket.socket
+    ) -> tuple[int, ...]:
+        """Let the one process of a system whose samples travel listen; return its port."""
+        place = self._place
+        first, *_ = process_specs(request, Limits(), ())
+        source = SampleSource.of(request.workload, ())
+        listening = SystemListening(
+            *(self.number, place.host, place.keys, first.executor, source),
+            *(place.node, request, request.benchmark, travel),
+        )
+        link.sendall(pack_object(Kind.CALL, ("listen", (listening,))))
+        return (_answer(place.node, link),)
+
+    def _watch(
+        self, links: Sequence[socket.socket], workers: Sequence[tuple[str, str]], keeper: Keeper
+    ) -> None:
         """Wait for the end of the session; tell the run of every worker that ends before."""
         poll = select.poll()
         poll.register(self._ended, select.POLLIN)
@@ -180,7 +224,7 @@ class Session:
                 poll.unregister(descriptor)
                 worker = descriptors.index(descriptor)
                 self._spoiled = True
-                how = self._keeper.how_it_ended(workers[worker]) or "a closed connection"
+                how = keeper.how_it_ended(workers[worker]) or "a closed connection"
                 self._tell(messages.WorkerEnded(worker, how))
 
 

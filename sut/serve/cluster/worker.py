@@ -23,7 +23,10 @@ from sut.serve.workers.failures import describe
 if TYPE_CHECKING:
     import socket
 
+    from data.benchmark import Benchmark
+    from sut.config.arguments import Travel
     from sut.serve.samples import SampleSource
+    from sut.serve.specs import SystemRequest
     from sut.serve.workers.executor import ExecutorSpec
     from sut.serve.workers.lane import Outcome
     from sut.serve.workers.wire import Reader
@@ -46,6 +49,23 @@ class Listening:
     keys: Keys | None
     executor: ExecutorSpec
     source: SampleSource
+
+
+@dataclass(frozen=True, slots=True)
+class SystemListening(Listening):
+    """What the system on a node listens for, where samples travel: see sut.serve.received.
+
+    Attributes:
+        node: its name.
+        request: the node's part of the run.
+        benchmark: its definition.
+        travel: how samples come.
+    """
+
+    node: str
+    request: SystemRequest
+    benchmark: Benchmark
+    travel: Travel
 
 
 @dataclass(slots=True)
@@ -80,9 +100,12 @@ class RemoteChild(Child):
         port = sock.bind_to_random_port(f"tcp://{host}")
         self._listening = listening
         self._peer: bytes | None = None
-        self._channel = channel = Channel(sock, self._poller.missed)
+        self._channel = channel = self._channel_of(sock)
         self._poller.attend(channel, self._hear_all)
         return port
+
+    def _channel_of(self, sock: zmq.Socket[bytes]) -> Channel:
+        return Channel(sock, self._poller.missed)
 
     def serve(self, sock: socket.socket) -> None:
         """See Child. What is answered after the end of the session goes nowhere."""

@@ -45,9 +45,10 @@ class Run:
         conf_text: what user.conf holds instead; "-" for no such file.
         records: "equal", "unequal", or "empty": what a sample is answered with; or "none".
         threads: complete from other threads.
-        raises: "issue", "flush", "load" or "unload": the callback that raises.
+        raises: "issue", "flush", "load", "unload" or "name": the callback that raises.
         audit: an audit.config to give, and one with the same content that lies in the folder.
         trace: LoadGen's own.
+        name: of a SUT that is elsewhere, behind a QDL; empty: it is here.
     """
 
     scenario: str = "Offline"
@@ -59,6 +60,7 @@ class Run:
     raises: str = ""
     audit: bool = False
     trace: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,10 @@ class System:
         self.seen["unloaded"].append(indices)
         self._raise("unload")
 
+    def name(self) -> str:
+        self._raise("name")
+        return self._wanted.name
+
     def fail(self, line: str, traceback: str) -> None:
         self.seen["failures"].append([line, traceback])
 
@@ -189,7 +195,7 @@ def main(wanted: Run, folder: Path) -> None:
     )
     error = ""
     try:
-        loadgen.run(test, system, system, system.fail)
+        loadgen.run(test, system, system, system.fail, system.name if wanted.name else None)
     except SutError as raised:
         error = f"{type(raised).__name__}: {raised}"
     seen = {**system.seen, "error": error, "flushes": system.flushes}

@@ -1,0 +1,185 @@
+"""Samples that travel to nodes over loopback: real agents, real engines, a real wire."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import zmq
+
+from sut.config.arguments import Arguments
+from sut.config.plan import resolve
+from sut.config.prepare import prepared_samples, resolve_workload
+from sut.config.settings import TrialRequest
+from sut.serve.cluster import wire
+from sut.serve.dispatcher import Outlets
+from sut.serve.network.channel import PieceChannel
+from sut.serve.network.messages import SAMPLE, pack_sample
+from sut.serve.network.system import NetworkSystem
+from sut.serve.pool import open_system
+from sut.serve.samples import SampleSource
+from tests.sut.helpers import own
+from tests.sut.helpers.nodes import cluster_file, running_node
+from tests.sut.helpers.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from sut.config.arguments import Travel
+    from sut.serve.cluster.node import Node
+    from sut.serve.dispatcher import Failure
+    from sut.serve.responses import Responses
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[tuple[Node, Node]]:
+    """Two nodes; their processes stay from test to test."""
+    with running_node("alpha") as alpha, running_node("beta") as beta:
+        yield alpha, beta
+
+
+class Run:
+    """A run whose samples travel, and what came back."""
+
+    def __init__(self, yaml: Path, cluster: Path, travel: Travel = "raw") -> None:
+        plan = resolve(
+            Arguments(str(yaml), "Server", cluster=cluster, network=travel, max_batch_size=4)
+        )
+        workload = resolve_workload(plan.benchmark, plan.harness.backend, None)
+        samples = prepared_samples(plan.benchmark, None)
+        self.workload = workload.with_samples(samples, images=travel == "jpeg")
+        request = TrialRequest(
+            scenario="Server",
+            accuracy=False,
+            out_dir=str(cluster.parent),
+            load=plan.arguments.load,
+            workload=workload,
+            harness=plan.harness,
+        )
+        self.records: dict[int, bytes] = {}
+        self.empty: list[int] = []
+        self.failures: list[Failure] = []
+        self._changed = threading.Condition()
+        outlets = Outlets(self._complete, self, self.failures.append)
+        made = open_system(request, outlets)
+        assert isinstance(made, NetworkSystem)
+        self.system = made
+
+    def open(self) -> None:
+        every = range(own.COUNT)
+        self.facts = self.system.open()
+        self.system.load(SampleSource.of(self.workload, every))
+        self.system.warm_up(every, 1, 0.0)
+        self.front = self.system.front()
+
+    def ask(self, queries: Sequence[Sequence[int]]) -> list[int]:
+        """Issue queries of data set indices; return the class of each sample, in order."""
+        first = len(self.records)
+        for query in queries:
+            ids = list(range(first, first + len(query)))
+            self.front.issue_query(ids, list(query))
+            first += len(query)
+        self.front.flush_queries()
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.records) + len(self.empty) >= first, 20)
+        return [int(np.frombuffer(self.records[k], np.float32)[0]) for k in range(first)]
+
+    def query(self, arrival_ns: int, samples: int) -> None:
+        """See sut.serve.dispatcher.Recorder."""
+
+    def batch(self, number: int, *record: int) -> None:
+        """See sut.serve.dispatcher.Recorder."""
+
+    def _complete(self, ids: Sequence[int], responses: Responses | None) -> None:
+        with self._changed:
+            if responses is None:
+                self.empty += ids
+            else:
+                self.records |= dict.fromkeys(ids, responses.block.tobytes())
+            self._changed.notify_all()
+
+
+@pytest.mark.parametrize("travel", ["raw", "lossless", "jpeg"])
+def test_samples_that_travel_get_the_answers_of_samples_that_are_there(
+    travel: Travel, own_yaml: Path, nodes: tuple[Node, Node], tmp_path: Path
+) -> None:
+    expected = list(own.answers(own_yaml.parent).values())
+    run = Run(own_yaml, cluster_file(tmp_path, nodes[0], devices=("cpu",)), travel)
+    run.open()
+
+    found = run.ask([[k] for k in range(own.COUNT)] + [list(range(own.COUNT))])
+    counts = run.system.counts()
+    run.system.close()
+
+    assert found == expected * 2
+    assert run.failures == []
+    assert counts["qdl_messages"] == counts["node_samples"] == 2 * own.COUNT
+    assert counts["node_batches"] < counts["node_samples"]  # made at the node, of the large query
+
+
+def test_loadgen_sees_one_sut_that_asks_every_node_for_its_name(
+    own_yaml: Path, nodes: tuple[Node, Node], tmp_path: Path
+) -> None:
+    run = Run(own_yaml, cluster_file(tmp_path, *nodes, devices=("cpu",)))
+    run.open()
+    name = run.system.sut_name()
+    found = run.ask([list(range(own.COUNT))] * 4)
+    run.system.close()
+
+    assert name == "Multi-Node SUT: Network SUT alpha, Network SUT beta"
+    assert found == list(own.answers(own_yaml.parent).values()) * 4
+    assert [engine["node"] for engine in run.facts] == ["alpha", "beta"]
+
+
+def test_noise_beside_the_samples_is_refused_in_a_line_each_and_the_run_goes_on(
+    own_yaml: Path, nodes: tuple[Node, Node], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(own_yaml, cluster_file(tmp_path, nodes[0], devices=("cpu",)))
+    run.open()
+    (node,) = run.system._nodes
+    assert isinstance(node._channel, PieceChannel)
+    capfd.readouterr()
+    endpoint = node._channel._sock.getsockopt_string(zmq.LAST_ENDPOINT)
+    heads = [b"", b"\x10", b"\x10" * 37, pack_sample(node._session, 5, 0), wire._HEAD.pack(0, 7)]
+    with zmq.Context() as context, context.socket(zmq.DEALER) as sock:
+        sock.linger = 500
+        sock.connect(endpoint)
+        for head in heads:
+            sock.send_multipart((head, b"noise"))
+    for head, content in (  # from the run itself
+        (pack_sample(node._session, 6, 0), b"too short"),
+        (pack_sample(node._session, 7, own.COUNT), bytes(3 * own.SIZE**2 * 4)),
+    ):
+        node._channel.send_pieces(head, (memoryview(content),))
+    lines: list[str] = []
+
+    def are_refused() -> bool:
+        lines.extend(re.findall("refused a message.*", capfd.readouterr().err))
+        return len(lines) >= len(heads) + 2
+
+    wait_until(are_refused, "all are refused")
+    found = run.ask([[k] for k in range(own.COUNT)])
+    run.system.close()
+
+    assert len(lines) == len(heads) + 2
+    assert found == list(own.answers(own_yaml.parent).values())
+
+
+def test_a_sample_that_cannot_be_unpacked_ends_the_run_and_names_its_node(
+    own_yaml: Path, nodes: tuple[Node, Node], tmp_path: Path
+) -> None:
+    run = Run(own_yaml, cluster_file(tmp_path, nodes[0], devices=("cpu",)), "lossless")
+    run.open()
+    (node,) = run.system._nodes
+    assert isinstance(node._channel, PieceChannel)
+
+    head = pack_sample(node._session, 9, 0, kind=SAMPLE)
+    node._channel.send_pieces(head, (memoryview(b"not deflated"),))
+    wait_until(lambda: bool(run.failures), "the run fails")
+    run.system.close()
+
+    assert run.failures[0].message.startswith("alpha: a sample that came cannot be read: error:")

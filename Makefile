@@ -144,7 +144,7 @@ extra: $(DEV) ## Make three full-length submissions in OUT=: 23 minutes, then 45
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-concurrency bench-fit bench-cluster bench-poisson bench-tracker bench-tracker-accuracy bench-video bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-concurrency bench-fit bench-cluster bench-poisson bench-tracker bench-tracker-accuracy bench-video chaos-cluster bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -235,6 +235,9 @@ soak-serve: $(DEV) ## Load sut serve with clients of all kinds and watch its mem
 
 bench-video: $(DEV) $(VIDEO) ## Compare a pipeline over four streams with its slowest stage alone; ARGS="--rounds 5"
 	@$(BIN)/python -m tests.benchmarks.video $(ARGS)
+
+chaos-cluster: $(DEV) ## Break nodes, cables and processes under runs on a cluster (root); ARGS="--runs 100"
+	@$(BIN)/python -m tests.benchmarks.chaos_cluster $(ARGS)
 
 bench-gpu: $(DEV) ## Measure this machine's GPUs, alone and through the harness
 	@$(BIN)/python -m tests.benchmarks.gpu $(ARGS)

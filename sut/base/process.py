@@ -159,6 +159,15 @@ def parse_affinity(text: str) -> dict[str, str]:
     return found
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process stands still: a signal or a debugger stopped it, and nothing ended it."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] in "Tt"
+
+
 def exit_words(code: int) -> str:
     """Return how a process ended in words: `signal SIGKILL`, or `exit code 1`."""
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

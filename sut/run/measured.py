@@ -178,7 +178,7 @@ def _disturbances(found: stalls.Stalls | None, rules: Scenario, detail: Detail) 
 
 
 def _slow_workers(plan: Plan, left: Left) -> tuple[str, ...]:
-    """Name the workers that are slower than others on the same kind of device."""
+    """Name the workers that are slower than the others, or further away."""
     remote = plan.harness.remote
     if remote is not None and remote.travel is not None:
         return ()  # nodes make batches of their own sizes, which this trace does not have
@@ -188,8 +188,7 @@ def _slow_workers(plan: Plan, left: Left) -> tuple[str, ...]:
             plan.harness.worker_devices(), facts(left.trial), strict=True
         )
     ]
-    line = slow_workers.finding(left.trace, workers)
-    return (line,) if line else ()
+    return slow_workers.findings(left.trace, workers)
 
 
 def _kind(of_engine: Mapping[str, object]) -> object:

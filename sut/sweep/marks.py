@@ -43,7 +43,7 @@ def lost(loss: Loss, start_ns: int) -> str:
         loss: of the worker.
         start_ns: when the first request was due.
     """
-    after_s = (loss.at_ns - start_ns) / _NS_PER_S
+    after_s = max(0.0, (loss.at_ns - start_ns) / _NS_PER_S)
     moved = f" and got its {loss.samples} samples in flight" if loss.samples else ""
     return (
         f"lost worker: {loss.message} ({after_s:.1f} s after the first request). The others went "

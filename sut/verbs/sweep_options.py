@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fresh, --dry-run and --json: docs/study.md",
     )
     add_benchmark(what, required=False)
-    add_options(what, "--system", "--model", "--data")
+    add_options(what, "--system", "--model", "--data", "--cluster")
     what.add_argument(
         "--out", type=Path, metavar="DIR", help="folder (default: runs/sweep-SYSTEM-BENCHMARK-LOAD)"
     )
@@ -248,6 +248,7 @@ def _without_axes(arguments: argparse.Namespace) -> argparse.Namespace:
     import argparse  # noqa: PLC0415 - only its Namespace
 
     kept = {
-        name: getattr(arguments, name) for name in ("benchmark", "system", "model", "data", "set")
+        name: getattr(arguments, name)
+        for name in ("benchmark", "system", "model", "data", "cluster", "set")
     }
     return argparse.Namespace(**kept, devices=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import zmq
@@ -14,6 +15,7 @@ from sut.serve.cluster.channel import Poller
 from sut.serve.cluster.link import NodeLink, Side
 from sut.serve.cluster.remote import RemoteWorker
 from sut.serve.cluster.security import RUN, load_keys
+from sut.serve.workers.failures import describe, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +50,18 @@ class ClusterReceiver:
 
     def _run(self) -> None:
         context = zmq.Context(io_threads=1)
+        try:
+            self._hear_all(context)
+        except Exception as error:  # noqa: BLE001 - nobody else would notice: no batch may wait
+            raised = describe(error)
+            text = f"the thread that hears the cluster ended with {one_line(raised)}"
+            self._front.fail(text, raised.traceback)
+            for link in self._links:
+                with suppress(Exception):
+                    link.lose(WorkerError(text, raised.traceback))
+            context.destroy(0)
+
+    def _hear_all(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
         for link in self._links:
             link.connect(context)
         next_look_ns = 0

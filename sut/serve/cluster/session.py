@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pickle
 import secrets
-import select
 import socket
 import sys
 import time
@@ -28,6 +27,7 @@ from sut.config.prepare import resolve_workload
 from sut.config.settings import Limits
 from sut.serve.cluster import messages
 from sut.serve.cluster.checks import model_files, same
+from sut.serve.cluster.watched import Watched
 from sut.serve.cluster.worker import Listening, SystemListening
 from sut.serve.samples import SampleSource
 from sut.serve.specs import process_specs
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from sut.config.workload import Workload
     from sut.serve.cluster.security import Keys
     from sut.serve.workers.keeper import Keeper
+
+# A process that closes its connection ends at once; the run waits a little longer to hear how.
+_END_S = 0.2
 
 
 # Name and cores of the one process of a node whose samples travel to it: all cores.
@@ -145,12 +148,14 @@ class Session:
         with keeper.lend(workers, log) as lent:
             links = [socket.socket(fileno=os.dup(each.fd)) for each in lent]
             try:
+                watched = Watched(workers, [each.pid for each in lent], links, self._ended)
                 if travel is None:
-                    ports = self._listening(request, lent, links)
+                    listening = self._listening(request, lent)
                 else:
-                    ports = self._system_listening(request, travel, links[0])
+                    listening = [self._system_listening(request, travel)]
+                ports = _ports(listening, watched)
                 self._tell(messages.Ready(ports, samples.count, samples.digest))
-                self._watch(links, workers, keeper)
+                self._watch(watched, keeper)
             finally:
                 for link in links:
                     link.close()
@@ -182,50 +187,56 @@ class Session:
         self._tell(messages.Step("preparing samples"))
         return Asked(workload.with_samples(prepare(benchmark, data)), harness, benchmark)
 
-    def _listening(
-        self, request: Asked, lent: Sequence[Lent], links: Sequence[socket.socket]
-    ) -> tuple[int, ...]:
-        """Let every worker listen for this session; return their ports."""
+    def _listening(self, request: Asked, lent: Sequence[Lent]) -> list[Listening]:
+        """Return what every worker listens for in this session."""
         place = self._place
         source = SampleSource.of(request.workload, ())
-        specs = process_specs(request, Limits(), lent)
-        for spec, link in zip(specs, links, strict=True):
-            listening = Listening(self.number, place.host, place.keys, spec.executor, source)
-            link.sendall(pack_object(Kind.CALL, ("listen", (listening,))))
-        return tuple(_answer(spec.name, link) for spec, link in zip(specs, links, strict=True))
+        return [
+            Listening(self.number, place.host, place.keys, spec.executor, source)
+            for spec in process_specs(request, Limits(), lent)
+        ]
 
-    def _system_listening(
-        self, request: Asked, travel: Travel, link: socket.socket
-    ) -> tuple[int, ...]:
-        """Let the one process of a system whose samples travel listen; return its port."""
+    def _system_listening(self, request: Asked, travel: Travel) -> Listening:
+        """Return what the one process of a system whose samples travel listens for."""
         place = self._place
         first, *_ = process_specs(request, Limits(), ())
         source = SampleSource.of(request.workload, ())
-        listening = SystemListening(
+        return SystemListening(
             *(self.number, place.host, place.keys, first.executor, source),
             *(place.node, request, request.benchmark, travel),
         )
-        link.sendall(pack_object(Kind.CALL, ("listen", (listening,))))
-        return (_answer(place.node, link),)
 
-    def _watch(
-        self, links: Sequence[socket.socket], workers: Sequence[tuple[str, str]], keeper: Keeper
-    ) -> None:
+    def _watch(self, watched: Watched, keeper: Keeper) -> None:
         """Wait for the end of the session; tell the run of every worker that ends before."""
-        poll = select.poll()
-        poll.register(self._ended, select.POLLIN)
-        for link in links:
-            poll.register(link, select.POLLIN)
-        descriptors = [link.fileno() for link in links]
         while True:
-            for descriptor, _ in poll.poll():
-                if descriptor == self._ended:
+            for worker, how in watched.wait():
+                if worker is None:
                     return
-                poll.unregister(descriptor)
-                worker = descriptors.index(descriptor)
                 self._spoiled = True
-                how = keeper.how_it_ended(workers[worker]) or "a closed connection"
-                self._tell(messages.WorkerEnded(worker, how))
+                watched.forget(worker)
+                known = how or keeper.how_it_ended(watched.workers[worker], _END_S)
+                self._tell(messages.WorkerEnded(worker, known or "a closed connection"))
+
+
+def _ports(listening: Sequence[Listening], watched: Watched) -> tuple[int, ...]:
+    """Let every worker listen; return their ports.
+
+    Raises:
+        WorkerError: one ended or stands still.
+        _Spoiled: the run is gone.
+    """
+    for link, what in zip(watched.links, listening, strict=True):
+        link.sendall(pack_object(Kind.CALL, ("listen", (what,))))
+    ports: dict[int, int] = {}
+    while len(ports) < len(listening):
+        for worker, how in watched.wait():
+            if worker is None:
+                raise _Spoiled
+            name, _ = watched.workers[worker]
+            if how:
+                raise WorkerError(f"{name}: its process ended with {how}")
+            ports[worker] = _answer(name, watched.links[worker])
+    return tuple(ports[worker] for worker in range(len(listening)))
 
 
 class _Spoiled(Exception):

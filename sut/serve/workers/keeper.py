@@ -116,9 +116,9 @@ class Keeper:
         """Kill the processes of these workers; the next test gets new ones."""
         self._discard([_key(worker) for worker in workers])
 
-    def how_it_ended(self, worker: tuple[str, str]) -> str:
-        """Return what ended the process of a worker; empty while it runs."""
-        return self._kept[_key(worker)].how_it_ended()
+    def how_it_ended(self, worker: tuple[str, str], within_s: float) -> str:
+        """Return what ended the process of a worker; empty if it runs on for `within_s`."""
+        return self._kept[_key(worker)].how_it_ended(within_s)
 
     def busy_s(self) -> float:
         """Return the processor time of the kept processes that run, in s."""
@@ -190,10 +190,12 @@ class KeptProcess:
         """Whether it has not ended."""
         return self._process.poll() is None
 
-    def how_it_ended(self) -> str:
-        """Return the signal or exit code that ended it; empty while it runs."""
-        code = self._process.poll()
-        return "" if code is None else exit_words(code)
+    def how_it_ended(self, within_s: float = 0.0) -> str:
+        """Return the signal or exit code that ended it; empty if it runs on for `within_s`."""
+        try:
+            return exit_words(self._process.wait(within_s))
+        except subprocess.TimeoutExpired:
+            return ""
 
     def connect(self, log: IO[bytes]) -> socket.socket:
         """Return the other end of the connection that the process serves next."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from backends.base import OptionValue
     from sut.serve.dispatcher import Failure
+    from sut.serve.losses import Loss
     from sut.serve.responses import Responses
 
 
@@ -71,12 +72,15 @@ class Cluster:
         self.answered: list[int] = []
         self.empty: list[int] = []
         self.failures: list[Failure] = []
+        self.losses: list[Loss] = []
         self.times: list[tuple[int, ...]] = []
         self._changed = threading.Condition()
 
-    def system(self) -> BatchSystem:
+    def system(self, *, tolerate_loss: bool = False) -> BatchSystem:
         """Return the system of the cluster, which is not open yet."""
-        return BatchSystem(self.request, Outlets(self._complete, self, self._fail), Limits())
+        on_loss = self.losses.append if tolerate_loss else None
+        outlets = Outlets(self._complete, self, self._fail, on_loss)
+        return BatchSystem(self.request, outlets, Limits())
 
     def wait(self, samples: int, limit_s: float = 20.0) -> None:
         """Wait until so many samples are answered, empty or not."""

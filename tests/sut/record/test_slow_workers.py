@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from sut.record.slow_workers import Worker, finding
+from sut.record.slow_workers import Worker, findings
 from sut.record.trace import EMPTY, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MS = 1_000_000
 T4S = [Worker(f"{node}/device 0", "T4") for node in ("alpha", "beta", "gamma")]
@@ -21,14 +25,20 @@ def trace(*batches: tuple[int, int, float, int]) -> Trace:
     ]
     worker, samples, ns = np.array(rows, np.int64).reshape(-1, 3).T
     start = np.arange(len(rows)) * 100 * MS
-    times = {"worker": worker, "samples": samples, "started_ns": start, "finished_ns": start + ns}
+    times = {
+        "worker": worker,
+        "samples": samples,
+        "closed_ns": start,
+        "started_ns": start,
+        "finished_ns": start + ns,
+        "completed_ns": start + ns,
+    }
     return replace(EMPTY, batches={**EMPTY.batches, **times})
 
 
 def test_the_slow_one_of_equal_devices_is_named_with_its_factor() -> None:
-    said = finding(trace((0, 8, 2, 30), (1, 8, 5, 30), (2, 8, 2.1, 30)), T4S)
+    (said,) = findings(trace((0, 8, 2, 30), (1, 8, 5, 30), (2, 8, 2.1, 30)), T4S)
 
-    assert said is not None
     assert said.startswith("beta/device 0 took 2.4 times as long")
     assert "alpha" not in said
     assert "gamma" not in said
@@ -39,8 +49,8 @@ def test_batches_are_compared_with_those_of_the_same_size() -> None:
     equal = trace((0, 4, 1, 30), (1, 32, 8, 30), (1, 4, 1, 30), (2, 32, 8, 30))
     slow = trace((0, 4, 1, 30), (1, 32, 8, 30), (1, 4, 2, 30), (2, 32, 4, 30))
 
-    assert finding(equal, T4S) is None
-    assert (finding(slow, T4S) or "").startswith("beta/device 0 took 2.0 times")
+    assert findings(equal, T4S) == ()
+    assert findings(slow, T4S)[0].startswith("beta/device 0 took 2.0 times")
 
 
 @pytest.mark.parametrize(
@@ -55,10 +65,43 @@ def test_batches_are_compared_with_those_of_the_same_size() -> None:
     ],
 )
 def test_nobody_is_named_without_need(made: Trace) -> None:
-    assert finding(made, T4S) is None
+    assert findings(made, T4S) == ()
 
 
 def test_other_kinds_of_devices_are_not_compared() -> None:
     mixed = [Worker("alpha/device 0", "A100"), Worker("beta/device 0", "A30")]
 
-    assert finding(trace((0, 8, 2, 30), (1, 8, 5, 30)), mixed) is None
+    assert findings(trace((0, 8, 2, 30), (1, 8, 5, 30)), mixed) == ()
+
+
+def away(made: Trace, ms: Sequence[float]) -> Trace:
+    """Return a trace whose batches take so many ms to each worker, and as many back."""
+    way_ns = np.array([int(each * MS) for each in ms])[made.batches["worker"]]
+    b = made.batches
+    moved = {
+        "closed_ns": b["started_ns"] - way_ns,
+        "completed_ns": b["finished_ns"] + way_ns,
+    }
+    return replace(made, batches={**b, **moved})
+
+
+def test_the_worker_that_is_further_away_is_named_with_both_times() -> None:
+    equal = trace((0, 8, 2, 30), (1, 8, 2, 30), (2, 8, 2, 30))
+
+    (said,) = findings(away(equal, [0.2, 5, 0.3]), T4S)
+
+    assert "beta/device 0 for 10.0 ms instead of 0.5 ms" in said
+    assert findings(away(equal, [0.2, 0.6, 0.3]), T4S) == ()
+    assert findings(away(equal, [5, 6, 7]), T4S) == ()
+
+
+def test_batches_that_wait_behind_another_do_not_count_as_far_away() -> None:
+    equal = trace((0, 8, 2, 30), (1, 8, 2, 30), (2, 8, 2, 30))
+    closed_ns = equal.batches["closed_ns"].copy()
+    behind = equal.batches["worker"] == 1
+    closed_ns[behind] -= 101 * MS  # while the batch before it ran
+
+    waiting = replace(equal, batches={**equal.batches, "closed_ns": closed_ns})
+
+    assert findings(away(equal, [0.2, 0.2, 0.2]), T4S) == ()
+    assert findings(waiting, T4S) == ()

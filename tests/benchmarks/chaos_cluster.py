@@ -1,0 +1,237 @@
+"""Breaks nodes, cables and processes under runs on a cluster, and sees how each run ends.
+
+`python -m tests.benchmarks.chaos_cluster [--runs N] [--seed S]`: first each fault once, then N runs
+with a random fault at a random time, from the opening on. Prints a table; exits 1 if a run hung,
+said VALID, did not name the node, left a process, or if a node did not take the next run. Needs
+root: the machines are network namespaces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.sut.helpers.machines import Machines, is_running
+from tests.sut.helpers.namespaces import reason
+from tests.sut.helpers.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.sut.helpers.machines import Node, Run
+
+# A run ends within two seconds of the fault: after 1.5 s of silence a node is lost.
+END_S = 2.0
+HANG_S = 15.0
+# Workers of a run that is gone are free when its node has missed it, and has ended them.
+FREE_S = 10.0
+# Runs are longer than any fault takes to come, and faults come at any time of opening and asking.
+_LONG = ("--min-duration-s", "60")
+_SHORT = ("--min-duration-s", "1")
+_LATEST_S = 6.0
+_SCENARIOS = ("Server", "Offline", "SingleStream", "MultiStream")
+_DEVICE = ("--set", "base_ms=2", "--max-batch-size", "8")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One way to break something.
+
+    Attributes:
+        act: breaks it: gets the machines, the place of a node, and the run.
+        names: the run must name that node.
+        kills: the command itself is what is killed.
+    """
+
+    act: Callable[[Machines, int, Run], None]
+    names: bool = True
+    kills: bool = False
+
+
+def _signal_worker(number: signal.Signals) -> Callable[[Machines, int, Run], None]:
+    def act(machines: Machines, index: int, run: Run) -> None:
+        wait_until(lambda: bool(machines.nodes[index].workers()), "there is a worker")
+        os.kill(machines.nodes[index].workers()[0], number)
+
+    return act
+
+
+FAULTS = {
+    "node killed": Fault(lambda m, k, _: m.nodes[k].kill()),
+    "node stopped (SIGSTOP)": Fault(lambda m, k, _: os.kill(m.nodes[k].pid, signal.SIGSTOP)),
+    "machine stopped": Fault(lambda m, k, _: m.nodes[k].signal_all(signal.SIGSTOP)),
+    "worker killed": Fault(_signal_worker(signal.SIGKILL)),
+    "worker stopped": Fault(_signal_worker(signal.SIGSTOP)),
+    "cable cut": Fault(lambda m, k, _: m.network.links[k].cut()),
+    "link down": Fault(lambda m, k, _: m.network.set_link(k, "down")),
+    "every packet dropped": Fault(lambda m, k, _: m.network.links[k].drop(1.0)),
+    "test's process killed": Fault(
+        lambda _, __, r: os.kill(r.trial(), signal.SIGKILL), names=False
+    ),
+    "command killed": Fault(lambda _, __, r: r.kill(), names=False, kills=True),
+}
+# What a run must survive: 5 ms each way, and one packet in a hundred lost.
+MILD = {
+    "delay of 5 ms": lambda m, k: m.network.links[k].delay(5),
+    "1 % of the packets lost": lambda m, k: m.network.links[k].drop(0.01),
+}
+
+
+@dataclass(slots=True)
+class Seen:
+    """How the runs with one fault ended: seconds from the fault, and what was wrong."""
+
+    ends_s: list[float] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+
+class Chaos:
+    """All rounds, on the same machines."""
+
+    def __init__(self, machines: Machines, seed: int) -> None:
+        self._machines = machines
+        self._random = random.Random(seed)
+        self.seen: dict[str, Seen] = {}
+
+    def break_one(self, name: str, *, at_random: bool) -> None:
+        """Break something under one run, and repair it."""
+        seen = self.seen.setdefault(name, Seen())
+        machines, fault = self._machines, FAULTS[name]
+        index = self._random.randrange(len(machines.nodes))
+        node = machines.nodes[index]
+        scenario = self._random.choice(_SCENARIOS) if at_random else "Server"
+        run = machines.run("-s", scenario, *_LONG, *_DEVICE)
+        if at_random:
+            self._wait(run, self._random.uniform(0.5, _LATEST_S))
+        else:
+            run.until_asking()
+        where = f"{name}, {scenario}, {'asking' if run.is_asking() else 'opening'}, {node.name}"
+        if run.code is not None:
+            seen.wrong.append(f"{where}: it ended before: {run.said()[-300:]}")
+            return
+        self._judge(seen, where, node, fault, run, index)
+        self._repair(node, index)
+
+    def _wait(self, run: Run, seconds: float) -> None:
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s and run.code is None:
+            time.sleep(0.01)
+
+    def _judge(  # noqa: PLR0913 - one round
+        self, seen: Seen, where: str, node: Node, fault: Fault, run: Run, index: int
+    ) -> None:
+        try:
+            trial = run.trial()
+        except StopIteration:
+            trial = 0  # not started yet
+        workers = node.workers()
+        fault.act(self._machines, index, run)
+        took_s = run.ends_within(HANG_S)
+        if took_s is None:
+            seen.wrong.append(f"{where}: hangs")
+            run.stop()
+            return
+        seen.ends_s.append(took_s)
+        said = run.said()
+        if "VALID" in said.replace("INVALID", "") or run.code == 0:
+            seen.wrong.append(f"{where}: exit code {run.code}, said: {said[-300:]}")
+        if fault.names and node.name not in said.partition("sut: ")[2]:
+            seen.wrong.append(f"{where}: does not name the node: {said[-300:]}")
+        if took_s > END_S:
+            seen.wrong.append(f"{where}: ended after {took_s:.1f} s")
+        if not node.is_alive():
+            self._see_end(seen, where, [trial, *workers])
+        elif trial:
+            self._see_end(seen, where, [trial])
+
+    @staticmethod
+    def _see_end(seen: Seen, where: str, pids: list[int]) -> None:
+        try:
+            wait_until(lambda: not any(map(is_running, pids)), "no process is left", 3.0)
+        except AssertionError:
+            left = [pid for pid in pids if is_running(pid)]
+            seen.wrong.append(f"{where}: processes are left: {left}")
+
+    def _repair(self, node: Node, index: int) -> None:
+        network = self._machines.network
+        if not node.is_alive():
+            node.start()
+            node.until_listening()
+        node.signal_all(signal.SIGCONT)
+        network.links[index].join()
+        network.links[index].drop(0.0)
+        network.links[index].delay(0.0)
+        network.set_link(index, "up")
+
+    def try_all(self, name: str) -> None:
+        """See that all nodes take the next run."""
+        seen = self.seen.setdefault(name, Seen())
+        run = self._machines.run("-s", "Offline", *_SHORT, *_DEVICE)
+        took_s = run.ends_within(40)
+        if took_s is None or run.code != 0:
+            seen.wrong.append(f"{name}: the next run: code {run.code}: {run.said()[-300:]}")
+            run.stop()
+        else:
+            seen.ends_s.append(took_s)
+
+    def bear(self, name: str) -> None:
+        """See that a run survives something mild."""
+        MILD[name](self._machines, 0)
+        self.try_all(name)
+        self._repair(self._machines.nodes[0], 0)
+
+
+def main() -> int:
+    """Break everything; return 1 if something was wrong."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--nodes", type=int, default=2)
+    arguments = parser.parse_args()
+    if (why := reason()) is not None:
+        print(f"cannot run here: {why}", file=sys.stderr)
+        return 1
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Machines(Path(folder), arguments.nodes) as machines,
+    ):
+        chaos = Chaos(machines, arguments.seed)
+        chaos.try_all("none")
+        for name in MILD:
+            chaos.bear(name)
+        for name in FAULTS:
+            chaos.break_one(name, at_random=False)
+            chaos.try_all("next run")
+        chosen = random.Random(arguments.seed)
+        for number in range(1, arguments.runs + 1):
+            chaos.break_one(chosen.choice(list(FAULTS)), at_random=True)
+            print(f"\r{number} of {arguments.runs}", end="", file=sys.stderr, flush=True)
+        chaos.try_all("next run")
+    return _report(chaos)
+
+
+def _report(chaos: Chaos) -> int:
+    print("\n| what | runs | ended after, median s | most s | wrong |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name, seen in chaos.seen.items():
+        ends_s = seen.ends_s or [float("nan")]
+        print(
+            f"| {name} | {len(seen.ends_s)} | {statistics.median(ends_s):.2f} | {max(ends_s):.2f} "
+            f"| {len(seen.wrong)} |"
+        )
+    wrong = [line for seen in chaos.seen.values() for line in seen.wrong]
+    print("\n".join(wrong))
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

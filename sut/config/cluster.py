@@ -17,6 +17,7 @@ from data.benchmark import benchmark_names, load_benchmark
 from data.strict_yaml import StrictStruct, Text, load_strict
 from sut.base.errors import ConfigError
 from sut.config.arguments import Travel
+from sut.config.placing import PLACED_FILE, RaySpec, check_devices, state_folder
 
 if TYPE_CHECKING:
     from data.benchmark import Benchmark
@@ -34,18 +35,19 @@ class NodeSpec(StrictStruct, frozen=True):
 
     Attributes:
         name: no other node has it.
-        address: HOST:PORT of its agent, `sut cluster node`.
+        address: HOST:PORT of its agent, `sut cluster node`; empty: Ray finds it a place.
         devices: to use, as its backend names them.
     """
 
     name: NodeName
-    address: Text
-    devices: tuple[Text, ...]
+    address: Text = ""
+    devices: tuple[Text, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse an address that is none, and devices that are named twice or not at all."""
         try:
-            parse_address(self.address)
+            if self.address:
+                parse_address(self.address)
         except ConfigError as error:  # load_strict adds the place to a ValueError
             raise ValueError(str(error).removesuffix(".")) from error
         if not self.devices or len(set(self.devices)) < len(self.devices):
@@ -53,6 +55,11 @@ class NodeSpec(StrictStruct, frozen=True):
                 f"devices of {self.name} are {', '.join(self.devices) or 'none'}; expected one or "
                 "more, each once"
             )
+
+    @property
+    def host(self) -> str | None:
+        """Return the host of its address; None: it has none yet."""
+        return parse_address(self.address)[0] if self.address else None
 
     @property
     def worker_devices(self) -> tuple[str, ...]:
@@ -66,22 +73,31 @@ class Cluster(StrictStruct, frozen=True):
     Attributes:
         nodes: one or more, each with a name and an address of its own.
         keys: folder of `sut cluster keys`, relative to the file; None: all nodes are on loopback.
+        ray: how Ray places the nodes; None: they run already, at their addresses.
     """
 
     nodes: tuple[NodeSpec, ...]
     keys: Text | None = None
+    ray: RaySpec | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
         if not self.nodes:
             raise ValueError("nodes is empty; expected one or more")
         for what in ("name", "address"):
-            seen = [getattr(node, what) for node in self.nodes]
+            seen = [each for node in self.nodes if (each := getattr(node, what))]
             twice = next((each for each in seen if seen.count(each) > 1), None)
             if twice is not None:
                 raise ValueError(f'two nodes have the {what} "{twice}"; expected each once')
         for node in self.nodes:
-            if self.keys is None and not is_loopback(node.address):
+            if self.ray is not None:
+                check_devices(node.name, node.devices, self.ray.resource)
+            elif not node.address:
+                raise ValueError(
+                    f"node {node.name} has no address; expected HOST:PORT of its agent, or a "
+                    "section ray, which finds it a place"
+                )
+            if self.keys is None and node.address and not is_loopback(node.address):
                 raise ValueError(
                     f"node {node.name} at {node.address} is not on loopback, and no keys are named;"
                     " make some with sut cluster keys DIR, and name the folder as keys"
@@ -114,6 +130,21 @@ class Remote:
 
 
 def read_cluster(path: Path) -> Cluster:
+    """Read a cluster file for a run: each node has an address, Ray's are where Ray has put them.
+
+    Raises:
+        ConfigError: a key or value is wrong, with the file and line; or Ray's nodes are not up.
+    """
+    found = read_cluster_file(path)
+    if found.ray is None:
+        return found
+    placed = state_folder(path) / PLACED_FILE
+    if not placed.is_file():
+        raise ConfigError(f"{path}: its nodes are not up. Start them: sut cluster up {path}.")
+    return read_cluster_file(placed)
+
+
+def read_cluster_file(path: Path) -> Cluster:
     """Read a cluster file; its keys become an absolute path.
 
     Raises:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from sut.verbs import cluster_keys, cluster_node, cluster_scaling
+from sut.verbs import (
+    cluster_down,
+    cluster_keys,
+    cluster_node,
+    cluster_scaling,
+    cluster_status,
+    cluster_up,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +26,9 @@ EXAMPLES = """examples:
 ACTIONS: dict[str, tuple[ModuleType, str]] = {
     "node": (cluster_node, "let this machine's devices answer runs, until it is stopped"),
     "scaling": (cluster_scaling, "measure 1 to N nodes: share of linear, and what stops it"),
+    "up": (cluster_up, "let Ray place, start and watch the nodes of a cluster file"),
+    "status": (cluster_status, "show the nodes that were brought up, and how they are"),
+    "down": (cluster_down, "end the nodes that were brought up"),
     "keys": (cluster_keys, "make the keys that nodes and runs know each other by"),
 }
 

@@ -1,0 +1,1 @@
+"""Ray places, starts and watches the nodes of a cluster; no batch ever passes through it."""

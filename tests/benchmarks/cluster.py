@@ -219,12 +219,12 @@ def server(folder: Path, rounds: int, seconds: float, qps: int) -> dict[str, obj
                 out = folder / f"server-{kind.replace(' ', '-')}-{number}"
                 asked = ("-s", "Server", "--target-qps", qps, "--target-latency-ms", 15)
                 found[kind].append(sut_run(out, seconds, *asked, *words))
-    p99_ms = {kind: [run.latency_ns["p99"] / MS for run in runs] for kind, runs in found.items()}
+    p99_ms = {kind: [latency_ms(run, "p99") for run in runs] for kind, runs in found.items()}
     rows = [
         (
             kind,
             f"{sum(run.valid for run in runs)} of {rounds}",
-            paired.shown([run.latency_ns["p50"] / MS for run in runs], ".2f"),
+            paired.shown([latency_ms(run, "p50") for run in runs], ".2f"),
             paired.shown(p99_ms[kind], ".2f"),
             paired.shown(_differences(p99_ms[kind], p99_ms[LOCAL]), ".2f"),
             paired.shown([_held_ms(run) for run in runs], ".1f"),
@@ -239,6 +239,13 @@ def server(folder: Path, rounds: int, seconds: float, qps: int) -> dict[str, obj
 
 def _differences(values: Sequence[float], references: Sequence[float]) -> list[float]:
     return [value - reference for value, reference in zip(values, references, strict=True)]
+
+
+def latency_ms(run: Result, percentile: str) -> float:
+    """Return a percentile of all latencies."""
+    found = getattr(run.latency_ns, percentile)
+    assert found is not None, "a run that ended has latencies"
+    return float(found) / MS
 
 
 def _held_ms(run: Result) -> float:

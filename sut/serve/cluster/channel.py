@@ -110,6 +110,18 @@ class Channel:
             self._sock.close(linger_ms)
 
 
+class SourcedChannel(Channel):
+    """A ROUTER that also tells which connection the last message came over."""
+
+    source = -1
+    """Of the last message: the descriptor that Monitor names when its connection breaks."""
+
+    def _read(self) -> tuple[bytes, bytes]:
+        frames = self._sock.recv_multipart(_NOW, copy=False)
+        self.source = frames[-1].get(zmq.SRCFD)
+        return frames[0].bytes, b"".join(frame.bytes for frame in frames[1:])
+
+
 class Poller:
     """Sleeps until one of several channels has messages, or one of several files can be read.
 
@@ -172,14 +184,15 @@ class Monitor:
         self._sock = sock.get_monitor_socket(events)
         self.fd = descriptor_of(self._sock)
 
-    def events(self) -> Iterator[int]:
-        """Yield each event that has come: one of zmq.Event."""
+    def events(self) -> Iterator[tuple[int, int]]:
+        """Yield each event that has come, one of zmq.Event, and the connection's descriptor."""
         while True:
             try:
                 frames = self._sock.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            yield parse_monitor_message(frames)["event"]
+            found = parse_monitor_message(frames)
+            yield found["event"], found["value"]
 
     def close(self) -> None:
         """Stop watching; call it before the socket is closed."""

@@ -91,19 +91,23 @@ class NodeLink:
         self._greet()
 
     def look(self, now_ns: int) -> None:
-        """Send the heartbeat; notice a node that is silent, and a worker that hangs."""
+        """Notice a node that is silent, and a worker that hangs."""
         if self._lost:
             return
-        if now_ns - self._heard_ns > messages.SILENT_S * 1e9:
+        if self._is_silent(now_ns):
+            # This thread itself may have stood still, and not have read what came.
+            guarded(self._hear_all, self.lose, self._who)()
+        if self._is_silent(now_ns):
             self.lose(self._error(f"nothing was heard of it for {messages.SILENT_S:g} s"))
             return
         if self._again:
             self._again = False
             self._greet()
-        if self._session:
-            self._send(messages.Beat())
         for worker in self._workers:
             worker.look(now_ns)
+
+    def _is_silent(self, now_ns: int) -> bool:
+        return now_ns - self._heard_ns > messages.SILENT_S * 1e9
 
     def check_samples(self, source: SampleSource) -> None:
         """Refuse a node that has other samples than the run. Any thread, after the workers opened.
@@ -159,7 +163,7 @@ class NodeLink:
         return f"node {self.node.name} at {self.node.address}"
 
     def _look_for_break(self) -> None:
-        for event in self._monitor.events():
+        for event, _ in self._monitor.events():
             if event & REFUSED or (event == zmq.EVENT_DISCONNECTED and not self._session):
                 raise self._error(
                     "it refused this side's keys, or has none; expected the same folder of sut "

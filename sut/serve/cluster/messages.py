@@ -17,7 +17,10 @@ from sut.serve.workers.executor import Timing
 
 # Raise it when a message changes; two sides that differ refuse each other.
 PROTOCOL = 2
-# Both ends say that they are there so often, and count the other as lost after so long.
+# Both ends say that they are there so often, and count the other as lost after so long. An agent
+# says it by Beat: it is lost when it stands still, too. ZeroMQ says it for the run (ZMTP's
+# heartbeat): LoadGen may hold the interpreter's lock for seconds while it issues millions of
+# samples.
 BEAT_S, SILENT_S = 0.25, 1.5
 
 
@@ -54,10 +57,6 @@ class Begin(Message, frozen=True):
     harness: HarnessSettings
     remote: Remote
     model: dict[str, str]
-
-
-class Beat(Message, frozen=True):
-    """I am here. Both sides send it every BEAT_S."""
 
 
 class Bye(Message, frozen=True):
@@ -115,6 +114,10 @@ class Ready(Message, frozen=True):
     ports: tuple[int, ...]
     count: int
     digest: str
+
+
+class Beat(Message, frozen=True):
+    """The agent is there. It sends it every BEAT_S."""
 
 
 class WorkerEnded(Message, frozen=True):
@@ -204,7 +207,7 @@ class BatchFailed(Message, frozen=True):
 
 Call: TypeAlias = Open | Load | WarmUp | Count
 Reply: TypeAlias = Opened | Loaded | Measured | Counted | CallFailed
-ToNode: TypeAlias = Hello | Begin | Beat | Bye
+ToNode: TypeAlias = Hello | Begin | Bye
 FromNode: TypeAlias = Welcome | Refused | Step | Ready | WorkerEnded | Beat
 FromWorker: TypeAlias = Reply | Step | BatchFailed
 

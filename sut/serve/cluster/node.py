@@ -16,13 +16,16 @@ from sut import __version__
 from sut.base.errors import ConfigError
 from sut.config.cluster import is_loopback, parse_address
 from sut.serve.cluster import messages, wire
-from sut.serve.cluster.channel import REFUSED, Channel, Monitor, Poller
+from sut.serve.cluster.channel import REFUSED, Monitor, Poller, SourcedChannel
 from sut.serve.cluster.security import NODE, Guard, load_keys, say, secure_server
 from sut.serve.cluster.session import Keepers, Place, Session
 from sut.serve.workers.keeper import Keeper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+MS = 1e3  # a second
 
 
 class Node:
@@ -47,8 +50,8 @@ class Node:
         self._context = zmq.Context(io_threads=1)
         self._sock = self._bound(address)
         self._poller = Poller()
-        self._channel = Channel(self._sock, self._poller.missed)
-        self._monitor = Monitor(self._sock, REFUSED)
+        self._channel = SourcedChannel(self._sock, self._poller.missed)
+        self._monitor = Monitor(self._sock, REFUSED | zmq.EVENT_DISCONNECTED)
         self._keepers = Keepers(
             Keeper(module="sut.serve.cluster.worker"), Keeper(module="sut.serve.received.child")
         )
@@ -59,7 +62,7 @@ class Node:
         self._session: Session | None = None
         self._over: Future[None] = Future()
         self._stopped = False
-        self._peer = b""
+        self._peer, self._source = b"", -1  # of the run, and of its connection
         self._beat_s = 0.0
 
     def _bound(self, address: str) -> zmq.Socket[bytes]:
@@ -69,6 +72,8 @@ class Node:
         sock = self._context.socket(zmq.ROUTER)
         sock.set_hwm(0)
         sock.setsockopt(zmq.MAXMSGSIZE, wire.LARGEST_BYTES)
+        sock.setsockopt(zmq.HEARTBEAT_IVL, round(messages.BEAT_S * MS))
+        sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, round(messages.SILENT_S * MS))
         sock.setsockopt(zmq.IPV6, ":" in host)
         secure_server(sock, keys)
         try:
@@ -83,7 +88,7 @@ class Node:
         """Work until `stop`, or until an exception ends it."""
         poller = self._poller
         poller.attend(self._channel, self._hear_all)
-        poller.attend(self._monitor, self._hear_refused)
+        poller.attend(self._monitor, self._hear_all)
         try:
             while not self._stopped:
                 poller.poll(messages.BEAT_S)
@@ -106,33 +111,36 @@ class Node:
         self._stopped = True
 
     def _look(self) -> None:
-        """Send the heartbeat, and end the session of a run that is gone."""
+        """Send the heartbeat, and let go of a session that is over."""
         session, now_s = self._session, time.monotonic()
         if session is None:
             return
         if self._over.done():
             self._over.result()
             session.close()
-            self._session = None
+            self._session, self._peer = None, b""
             return
         if not self._peer:  # its workers are about to be free
             return
         if now_s - self._beat_s >= messages.BEAT_S:
             self._beat_s = now_s
             self._send(self._peer, session.number, messages.Beat())
-        if now_s - session.heard_s > messages.SILENT_S:
-            self._end(f"nothing was heard of it for {messages.SILENT_S:g} s", spoiled=True)
-
-    def _hear_refused(self) -> None:
-        for _ in self._monitor.events():
-            say(f"node {self.name}: refused a client that does not speak as a run does")
 
     def _hear_all(self) -> None:
+        # What was sent before a connection broke is heard before it counts as broken.
+        broken = []
+        for event, source in self._monitor.events():
+            if event == zmq.EVENT_DISCONNECTED:
+                broken.append(source)
+            else:
+                say(f"node {self.name}: refused a client that does not speak as a run does")
         for sender, data in self._channel.receive():
             try:
                 self._hear(sender, data)
             except wire.Malformed as error:
                 say(f"node {self.name}: refused a message: {error}")
+        if self._peer and self._source in broken:
+            self._end("its connection broke", spoiled=True)
 
     def _hear(self, sender: bytes, data: bytes) -> None:
         _, number = wire.head_of(data)
@@ -143,14 +151,11 @@ class Node:
             return
         if session is None or sender != self._peer or number != session.number:
             raise wire.Malformed(f"session {number:016x} is not open here")
-        session.heard_s = time.monotonic()
         match message:
             case messages.Begin():
                 session.begin(message)
             case messages.Bye():
                 self._end("", spoiled=message.spoiled)
-            case messages.Beat():
-                pass
 
     def _greet(self, sender: bytes, hello: messages.Hello) -> None:
         """Open a session, or say why not."""
@@ -173,7 +178,7 @@ class Node:
                 sender, hello, messages.Refused((ConfigError.__name__,), text, is_busy=True)
             )
             return
-        self._peer = sender
+        self._peer, self._source = sender, self._channel.source
 
         def tell(message: messages.Message) -> None:
             """Let the agent's own thread speak for the session."""

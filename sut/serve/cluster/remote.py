@@ -161,15 +161,22 @@ class RemoteWorker:
         # When its process ends, its agent knows why, and is about to tell.
         if self._broke_ns is not None and now_ns - self._broke_ns > _EXPLAIN_NS:
             self.end(WorkerError(f"{self.name}: the connection to it broke"))
-        if not self._batches or self._limit_ns is None or now_ns - self._since_ns < self._limit_ns:
+        if self._is_overdue(now_ns):
+            # This thread itself may have stood still, and not have read what came.
+            guarded(self._hear_all, self.end, self.name)()
+        if not self._is_overdue(now_ns):
             return
         number = min(list(self._batches), default=-1)
         self.end(
             WorkerError(
-                f"{self.name}: batch {number} has no answer after {self._limit_ns / 1e9:.1f} s, "
+                f"{self.name}: batch {number} has no answer after {(self._limit_ns or 0.0) / 1e9:.1f} s, "
                 f"{HANG_FACTOR:.0f} times the longest in warm-up"
             )
         )
+
+    def _is_overdue(self, now_ns: int) -> bool:
+        limit_ns = self._limit_ns
+        return bool(self._batches) and limit_ns is not None and now_ns - self._since_ns > limit_ns
 
     def end(self, error: SutError) -> None:
         """Settle all that it owes, now and later."""

@@ -11,7 +11,6 @@ import pickle
 import secrets
 import socket
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -100,7 +99,6 @@ class Session:
     ) -> None:
         self.number = secrets.randbits(64)
         self.who = who
-        self.heard_s = time.monotonic()
         self._place = place
         self._keepers = keepers
         self._tell = tell

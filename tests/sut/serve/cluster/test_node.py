@@ -144,7 +144,10 @@ def test_a_thousand_malformed_messages_are_refused_in_a_line_each_and_the_run_go
     with zmq.Context() as context, context.socket(zmq.DEALER) as sock:
         sock.connect(f"tcp://{open_node.address}")
         for number in range(1000):
-            sock.send(wire.pack(number, messages.Beat())[: number % 16] + os.urandom(number % 7))
+            sock.send(
+                wire.pack(number, messages.Bye(spoiled=True))[: number % 16]
+                + os.urandom(number % 7)
+            )
             front.issue_query([number + 1], [number % 8])
         cluster.wait(1000)
         while lines < 1000:
@@ -176,6 +179,17 @@ def test_a_node_that_works_for_another_run_says_for_which(open_node: Node, tmp_p
     assert isinstance(answer, messages.Refused)
     assert answer.is_busy
     assert f"process {os.getpid()}" in answer.text
+
+
+def test_a_run_that_is_gone_without_a_word_leaves_its_node_to_the_next(open_node: Node) -> None:
+    hello = wire.pack(0, messages.Hello(messages.PROTOCOL, __version__, "a run that dies"))
+    first = ask(open_node.address, hello)
+
+    wait_until(
+        lambda: isinstance(ask(open_node.address, hello), messages.Welcome), "the node is free"
+    )
+
+    assert isinstance(first, messages.Welcome)
 
 
 @pytest.mark.parametrize(

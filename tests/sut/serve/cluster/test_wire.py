@@ -66,7 +66,7 @@ def test_responses_that_are_not_those_of_the_batch_do_not_fit(
 
 @pytest.mark.parametrize(
     "message",
-    [messages.Hello(1, "2.0", "me"), messages.Beat(), messages.Bye(spoiled=True)],
+    [messages.Hello(1, "2.0", "me"), messages.Bye(spoiled=True)],
 )
 def test_a_control_message_comes_back_as_it_was(message: messages.ToNode) -> None:
     data = wire.pack(SESSION, message)

@@ -166,13 +166,9 @@ class RemoteWorker:
             guarded(self._hear_all, self.end, self.name)()
         if not self._is_overdue(now_ns):
             return
-        number = min(list(self._batches), default=-1)
-        self.end(
-            WorkerError(
-                f"{self.name}: batch {number} has no answer after {(self._limit_ns or 0.0) / 1e9:.1f} s, "
-                f"{HANG_FACTOR:.0f} times the longest in warm-up"
-            )
-        )
+        number, limit_s = min(list(self._batches), default=-1), (self._limit_ns or 0.0) / 1e9
+        text = f"batch {number} has no answer after {limit_s:.1f} s, {HANG_FACTOR:.0f} times the"
+        self.end(WorkerError(f"{self.name}: {text} longest in warm-up"))
 
     def _is_overdue(self, now_ns: int) -> bool:
         limit_ns = self._limit_ns

@@ -17,6 +17,7 @@ DIVISIONS = ("closed", "open", "network")
 MODEL_MAPPING_FILE = "model_mapping.json"
 README_FILE = "README.md"
 CALIBRATION_FILE = "calibration.md"
+DOCUMENTS = "documentation"  # folder of the submitter's own texts and drawings
 MEASUREMENTS_FILE = "measurements.json"
 VERIFY_ACCURACY_FILE = "verify_accuracy.txt"
 VERIFY_PERFORMANCE_FILE = "verify_performance.txt"

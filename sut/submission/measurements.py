@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from data.schema import FileModel, NpmModel, PackageModel, UrlModel
 from sut.base.errors import ConfigError
 from sut.record.run_folder import ACCURACY_FILE
+from sut.submission import network
 from sut.submission.layout import CALIBRATION_FILE
-from sut.submission.ran import read_precisions, read_ran
+from sut.submission.ran import read_network, read_precisions, read_ran
 from sut.submission.runs import ACCURACY, PERFORMANCE
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ def measurements(order: Order, parts: Mapping[str, Part]) -> dict[str, object]:
     }
     if order.stand_in:
         found["stand_in"] = order.stand_in
+    ran = read_network(performance.folder)
+    if ran is not None:
+        found["network"] = network.facts(ran)
     return found
 
 
@@ -94,7 +98,9 @@ def readme(order: Order, scenario: str, parts: Mapping[str, Part]) -> str:
         f"source, `{order.place}/`:",
         "",
         "```",
-        "python3 -m venv .venv && .venv/bin/pip install -r requirements/run.txt",
+        "python3 -m venv .venv && .venv/bin/pip install -r requirements/run.txt"
+        + (" pyzmq" if order.network else ""),
+        *_nodes(parts),
         f". .venv/bin/activate && python -m {order.command}",
         "```",
         "",
@@ -166,7 +172,17 @@ def _facts(order: Order, ran: Ran, parts: Mapping[str, Part]) -> list[tuple[str,
 
 def _given(order: Order) -> str:
     """Return the options that name model and data; their folders are this machine's own."""
-    return (" --model FILE" if order.model else "") + (" --data DIR" if order.data else "")
+    given = (" --model FILE" if order.model else "") + (" --data DIR" if order.data else "")
+    return given + (f" --cluster FILE --network {order.network}" if order.network else "")
+
+
+def _nodes(parts: Mapping[str, Part]) -> list[str]:
+    """Return the command that starts each node, if there are any."""
+    ran = read_network(parts[PERFORMANCE].folder)
+    return [
+        f"python -m sut cluster node --name {node.name} --listen {node.address}  # on that machine"
+        for node in (() if ran is None else ran.nodes)
+    ]
 
 
 def _weights(order: Order, model: RanModel | None) -> str:

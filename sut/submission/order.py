@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from data.rounds import checker_name, require_loadgen, round_named
+from data.rounds.rules import EDGE
 from data.tasks import TASKS
 from scenarios import scenario_names
 from sut.base import environment
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
     from data.benchmark import Benchmark
     from data.rounds.rules import ModelRules, Round
+    from sut.config.arguments import Travel
 
 # Backends that answer without computing, so nothing from them is a result.
 WITHOUT_ENGINE = frozenset({"null", "simulated"})
 
-Division = Literal["closed", "open"]
+Division = Literal["closed", "network", "open"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Order:
         min_duration_s: of each performance run; None: the round's.
         stand_in: why this must not be submitted; no option of the command line sets it.
         command: to repeat it.
+        cluster: where the nodes are, if the SUT is reached over a network.
+        network: how samples travel there; see sut.serve.network.packing.
     """
 
     round: Round
@@ -72,11 +76,13 @@ class Order:
     min_duration_s: float | None = None
     stand_in: str = ""
     command: str = ""
+    cluster: Path | None = None
+    network: Travel | None = None
 
     @property
     def closed(self) -> bool:
-        """Whether the rules of the closed division hold."""
-        return self.division == "closed"
+        """Whether the rules of the closed division hold, as they do in the network division."""
+        return self.division in ("closed", "network")
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -163,19 +169,25 @@ def scenarios_for(
     Raises:
         ConfigError: the closed division has no such benchmark or scenario on that type of system.
     """
-    required = rules.scenarios.get(type_of(system), ())
+    kind = type_of(system)
+    required = rules.scenarios.get(kind, ())
     if division == "open":
         return asked or required or scenario_names()
+    if division == "network" and kind == EDGE:
+        raise ConfigError(
+            "--division network: it has the datacenter suite only, and system_type is edge. "
+            "Correct system_type, or use --division open."
+        )
     if not required:
         types = "; ".join(rules.scenarios)
         raise ConfigError(
-            f"{rules.name} is not a benchmark of the closed division on a system of type "
-            f'"{type_of(system)}"; it is on: {types}. Correct system_type, or use --division open.'
+            f"{rules.name} is not a benchmark of the {division} division on a system of type "
+            f'"{kind}"; it is on: {types}. Correct system_type, or use --division open.'
         )
     wrong = [name for name in asked if name not in required]
     if wrong:
         raise ConfigError(
-            f"{', '.join(wrong)} is no scenario of {rules.name} in the closed division on a system "
-            f'of type "{type_of(system)}"; it has {", ".join(required)}.'
+            f"{', '.join(wrong)} is no scenario of {rules.name} in the {division} division on a "
+            f'system of type "{kind}"; it has {", ".join(required)}.'
         )
     return asked or required

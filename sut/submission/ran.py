@@ -48,12 +48,51 @@ class Ran(msgspec.Struct, frozen=True):
     data: RanData | None
 
 
+class RanNode(msgspec.Struct, frozen=True):
+    """A node of the network division: what it said of itself.
+
+    Attributes:
+        name: unique in its cluster.
+        address: where it listens.
+        devices: that ran.
+        machine: a hash that tells machines apart.
+        software: of its network, with versions.
+    """
+
+    name: str
+    address: str
+    devices: str
+    machine: str
+    software: str
+
+
+class RanNetwork(msgspec.Struct, frozen=True):
+    """A test whose samples travelled to nodes.
+
+    Attributes:
+        travel: how; see sut.serve.network.packing.
+        machine: LoadGen's; see RanNode.
+        messages: that the QDL sent with samples.
+        samples: that were in them.
+        bytes: that all of them had, without heads.
+        nodes: of the SUT.
+    """
+
+    travel: str
+    machine: str
+    messages: int
+    samples: int
+    bytes: int
+    nodes: tuple[RanNode, ...]
+
+
 class _Engine(msgspec.Struct, frozen=True):
     precision: str | None = None
 
 
 class _Environment(msgspec.Struct, frozen=True):
     engines: tuple[_Engine, ...] = ()
+    network: RanNetwork | None = None
 
 
 def read_ran(folder: Path) -> Ran:
@@ -77,11 +116,23 @@ def read_precisions(folder: Path) -> list[str | None]:
     Raises:
         DataError: its environment.json is missing or damaged.
     """
+    return [engine.precision for engine in _environment(folder).engines]
+
+
+def read_network(folder: Path) -> RanNetwork | None:
+    """Return how the samples travelled in the test in a run folder; None: the SUT was here.
+
+    Raises:
+        DataError: its environment.json is missing or damaged.
+    """
+    return _environment(folder).network
+
+
+def _environment(folder: Path) -> _Environment:
     path = folder / ENVIRONMENT_FILE
     try:
-        engines = msgspec.json.decode(path.read_bytes(), type=_Environment).engines
+        return msgspec.json.decode(path.read_bytes(), type=_Environment)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
     except msgspec.DecodeError as error:
         raise DataError(f"{path}: {error}; expected the file as `sut run` wrote it.") from error
-    return [engine.precision for engine in engines]

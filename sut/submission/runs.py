@@ -135,6 +135,8 @@ class ScenarioRuns:
                 user_conf=file or order.user_conf,
                 load=Load(min_duration_s=order.min_duration_s),
                 audit_config=audit,
+                cluster=order.cluster,
+                network=order.network,
             )
         )
         if plan.harness.backend in WITHOUT_ENGINE and not order.stand_in:
@@ -185,6 +187,7 @@ class ScenarioRuns:
             "user.conf": {key: _plain(v) for key, v in self._performance_values().items()},
             "model": None if order.model is None else str(order.model.absolute()),
             "data": None if order.data is None else str(order.data.absolute()),
+            "network": order.network,
         }
         begun = any(self.done(name) for name in (PERFORMANCE, ACCURACY, *TESTS))
         if not path.exists() or not begun:

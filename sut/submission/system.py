@@ -67,9 +67,15 @@ def describe(gpus: Sequence[Facts] | None = None) -> System:
     return dict(found)
 
 
-def blanks(system: Mapping[str, object]) -> list[str]:
-    """Return the empty fields, without those that the command line gives."""
-    return [name for name in NEEDED if name not in _FROM_COMMAND and not says(system, name)]
+def blanks(system: Mapping[str, object], more: Sequence[str] = ()) -> list[str]:
+    """Return the empty fields, without those that the command line gives.
+
+    Args:
+        system: the description.
+        more: further fields that must not be empty.
+    """
+    needed = (name for name in (*NEEDED, *more) if name not in _FROM_COMMAND)
+    return [name for name in needed if not says(system, name)]
 
 
 def problems(system: Mapping[str, object]) -> list[str]:
@@ -88,13 +94,14 @@ def problems(system: Mapping[str, object]) -> list[str]:
     return found
 
 
-def load(folder: Path, name: str, *, fast: bool) -> System:
+def load(folder: Path, name: str, *, fast: bool, more: Sequence[str] = ()) -> System:
     """Return the description that a person completed in a system's folder.
 
     Args:
         folder: of the system, in user_confs/.
         name: of the system, for messages.
         fast: replace empty fields by PLACEHOLDER instead of refusing them.
+        more: further fields that must not be empty.
 
     Raises:
         ConfigError: it is missing, not a JSON object, or incomplete; one line.
@@ -111,7 +118,7 @@ def load(folder: Path, name: str, *, fast: bool) -> System:
             "in what is blank."
         )
     wrong = problems(system)
-    empty = blanks(system)
+    empty = blanks(system, more)
     if fast:
         system |= dict.fromkeys(empty, PLACEHOLDER)
         system |= {f: v for f, v in _FAST.items() if f in empty}

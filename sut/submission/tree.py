@@ -16,13 +16,14 @@ from sut.base.errors import ConfigError, SutError
 from sut.base.files import held
 from sut.record.loadgen_logs import DETAIL_FILE, SUMMARY_FILE
 from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG, USER_CONF_FILE
-from sut.submission import measurements
+from sut.submission import measurements, network
 from sut.submission import system as system_json
 from sut.submission.audit import BASELINE_FILE, COMPLIANCE_FILE
 from sut.submission.compliance import TEST01
 from sut.submission.layout import (
     CALIBRATION_FILE,
     DIVISIONS,
+    DOCUMENTS,
     MODEL_MAPPING_FILE,
     README_FILE,
     VERIFY_ACCURACY_FILE,
@@ -31,6 +32,7 @@ from sut.submission.layout import (
     Submitter,
 )
 from sut.submission.moves import NotUndoneError, move_in
+from sut.submission.ran import read_network
 from sut.submission.runs import ACCURACY, PERFORMANCE
 from sut.submission.truncate import place_accuracy
 
@@ -177,6 +179,14 @@ def _stage_common(order: Order, staging: Path, parts: Mapping[str, Part]) -> Non
     if noted:
         said = str(system.get("sw_notes") or "")
         system["sw_notes"] = " ".join([*noted, said]).strip()
+    ran = read_network(parts[PERFORMANCE].folder)
+    if ran is not None:
+        system = network.filled(system, ran)
+        documents = submitter.folder / DOCUMENTS
+        documents.mkdir()
+        drawing, text = _network_files(order)
+        _write(documents / drawing, network.diagram(system, ran))
+        _write(documents / text, network.papers(system, ran))
     submitter.system(order.system_name).parent.mkdir(parents=True, exist_ok=True)
     _write(submitter.system(order.system_name), measurements.dump(system))
     if order.closed:
@@ -237,6 +247,12 @@ def _shared(made: Submitter) -> Iterator[Path]:
     for name in (CALIBRATION_FILE, MODEL_MAPPING_FILE):
         if (made.folder / name).exists():
             yield made.folder / name
+    yield from sorted((made.folder / DOCUMENTS).glob("*"))
+
+
+def _network_files(order: Order) -> tuple[str, str]:
+    """Return the names of the drawing and the text on the network of a system."""
+    return f"{order.system_name}_network.svg", f"{order.system_name}_network.md"
 
 
 def _copy(names: tuple[str, ...], source: Path, to: Path) -> None:

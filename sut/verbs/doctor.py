@@ -18,7 +18,7 @@ from sut.base import cgroup, environment
 from sut.base.errors import EXIT_FAILED, EXIT_VALID, ConfigError
 from sut.base.scheduling import crowded
 from sut.config.system import SYSTEM_FILE, system_names
-from sut.submission import system
+from sut.submission import network, system
 from sut.telemetry import nvml, power_sources, reasons
 from sut.verbs.new_system import OPTION, this_machine, write_system
 
@@ -76,6 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write user_confs/NAME/ for this machine: system.yaml and system.json",
     )
     parser.add_argument(
+        "--network",
+        action="store_true",
+        help="add the fields of a system whose SUT is reached over a network",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help=f"{OPTION} may replace a system that is there"
     )
 
@@ -96,11 +101,13 @@ def _workers(text: str) -> int:
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Print the findings; fail if something necessary is missing."""
     if arguments.write_system is not None:
-        return _write(arguments.write_system, arguments.overwrite, as_json=arguments.json)
+        return _write(arguments)
     if arguments.overwrite:
         raise ConfigError(f"--overwrite: it belongs to {OPTION} NAME, which is not given.")
     if arguments.system_json:
-        return _describe()
+        return _describe(networked=arguments.network)
+    if arguments.network:
+        raise ConfigError(f"--network: it belongs to {OPTION} NAME or --system-json.")
     facts, why_none = nvml.all_facts()
     found = [
         *machine(),
@@ -124,21 +131,22 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     return EXIT_FAILED if any(f.state == "lacks" for f in found) else EXIT_VALID
 
 
-def _describe() -> int:
+def _describe(*, networked: bool) -> int:
     """Print the description, and its blank fields on standard error."""
-    description = system.describe()
+    description = system.describe() | (network.described() if networked else {})
+    more = network.OF_PERSON if networked else ()
     print(json.dumps(description, indent=2))
-    print(
-        f"Blank fields, to be filled in by hand: {', '.join(system.blanks(description))}",
-        file=sys.stderr,
-    )
+    blank = ", ".join(system.blanks(description, more))
+    print(f"Blank fields, to be filled in by hand: {blank}", file=sys.stderr)
     return EXIT_VALID
 
 
-def _write(name: str, overwrite: bool, *, as_json: bool) -> int:
+def _write(arguments: argparse.Namespace) -> int:
     """Write the folder of a system; say what it holds and what is still to do."""
-    machine = this_machine()
-    written = write_system(name, machine, overwrite=overwrite)
+    machine, name = this_machine(), arguments.write_system
+    written = write_system(
+        name, machine, overwrite=arguments.overwrite, networked=arguments.network
+    )
     folder = written.folder
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
@@ -149,7 +157,7 @@ def _write(name: str, overwrite: bool, *, as_json: bool) -> int:
         "affinity": machine.affinity,
         "blank": written.blank,
     }
-    if as_json:
+    if arguments.json:
         print(json.dumps(content, indent=2))
         return EXIT_VALID
     near = f", affinity {machine.affinity}" if machine.affinity else ""

@@ -25,6 +25,7 @@ from sut.base.process import cpu_list, parse_cpus
 from sut.config.harness import DEFAULTS
 from sut.config.settings import CPU
 from sut.config.system import SYSTEM_FILE, SYSTEMS, SystemFile
+from sut.submission import network
 from sut.submission import system as description
 from sut.telemetry import nvml
 
@@ -79,7 +80,9 @@ class Written:
     blank: list[str]
 
 
-def write_system(name: str, machine: Machine, *, overwrite: bool) -> Written:
+def write_system(
+    name: str, machine: Machine, *, overwrite: bool, networked: bool = False
+) -> Written:
     """Write both files of a system, or none.
 
     Args:
@@ -87,6 +90,7 @@ def write_system(name: str, machine: Machine, *, overwrite: bool) -> Written:
         machine: what it runs on.
         overwrite: replace system.yaml, and what the machine shows in system.json. What a person
             filled in there stays.
+        networked: the SUT is reached over a network, whose fields are needed, too.
 
     Raises:
         ConfigError: the name is no name, or a file is there already; one line.
@@ -104,11 +108,14 @@ def write_system(name: str, machine: Machine, *, overwrite: bool) -> Written:
     text = _yaml(name, machine)
     parse_strict(text, str(yaml_path), SystemFile)
     described = description.describe(machine.gpus)
+    if networked:
+        described |= network.described()
     if json_path.exists():
         described = _with_filled(described, description.read(json_path))
     shown = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
     write_whole({yaml_path: text, json_path: shown})
-    return Written(folder, description.blanks(described))
+    more = network.OF_PERSON if networked else ()
+    return Written(folder, description.blanks(described, more))
 
 
 def this_machine() -> Machine:

@@ -15,6 +15,7 @@ from scenarios import scenario
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
 from sut.config.system import DEFAULT_SYSTEM, system_folder
 from sut.submission import system as system_json
+from sut.submission.network import OF_PERSON
 from sut.submission.order import Order, rules_for, runnable_round, scenarios_for
 from sut.submission.submit import submit
 from sut.verbs.options import add_benchmark, add_options
@@ -30,6 +31,8 @@ EXAMPLES = """examples:
   sut submit -b resnet50 --division closed --submitter Acme --system my_server --data imagenet/ \\
       --out submission
   sut submit -b efficientnet-lite0 --division open --submitter Acme --fast --out layout
+  sut submit -b resnet50 --division network --submitter Acme --system my_server --data imagenet/ \\
+      --cluster my_cluster.yaml --network raw --out submission
 """
 # A name becomes a folder. The checkers refuse spaces and hidden names.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -42,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-s", "--scenario", default="", help="one or more (default: all that the round requires)"
     )
-    parser.add_argument("--division", required=True, choices=["closed", "open"])
+    parser.add_argument("--division", required=True, choices=["closed", "network", "open"])
     parser.add_argument("--submitter", required=True, metavar="NAME", help="your organization")
     add_options(parser, "--system")
     parser.add_argument("--round", default=LATEST, help=f"MLPerf round (default: {LATEST})")
@@ -55,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="the round's benchmark to compare with; closed: one of the benchmark's names",
     )
-    add_options(parser, "--model", "--data", "--user-conf")
+    add_options(parser, "--model", "--data", "--user-conf", "--cluster", "--network")
     parser.add_argument(
         "--fast",
         action="store_true",
@@ -119,7 +122,8 @@ def _order(arguments: argparse.Namespace, command: str) -> Order:
     rules = rules_for(round_, benchmark, arguments.division, arguments.stands_for)
     name = arguments.system or DEFAULT_SYSTEM
     folder = system_folder(name)
-    description = system_json.load(folder, folder.name, fast=arguments.fast)
+    needed = OF_PERSON if arguments.network else ()
+    description = system_json.load(folder, folder.name, fast=arguments.fast, more=needed)
     asked = tuple(scenario(s.strip()).name for s in arguments.scenario.split(",") if s.strip())
     return Order(
         round=round_,
@@ -139,6 +143,8 @@ def _order(arguments: argparse.Namespace, command: str) -> Order:
         data=arguments.data,
         user_conf=arguments.user_conf,
         command=command,
+        cluster=arguments.cluster,
+        network=arguments.network,
     )
 
 
@@ -146,9 +152,16 @@ def _check_options(arguments: argparse.Namespace) -> None:
     for option in ("fast", "small_data"):
         if getattr(arguments, option) and arguments.division != "open":
             raise ConfigError(
-                f"--{option.replace('_', '-')}: nothing of the closed division can be made with "
-                "it. Use --division open."
+                f"--{option.replace('_', '-')}: nothing of the {arguments.division} division can "
+                "be made with it. Use --division open."
             )
+    if (arguments.division == "network") != bool(arguments.network) and (
+        arguments.division != "open"
+    ):
+        raise ConfigError(
+            "--network: it belongs to --division network, or open: the samples of a closed "
+            "submission do not travel, and those of the network division do."
+        )
     if not _NAME.fullmatch(arguments.submitter):
         raise ConfigError(
             f'--submitter: "{arguments.submitter}" becomes a folder; expected letters, digits and '

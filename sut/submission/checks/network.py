@@ -82,7 +82,8 @@ def check_network_system(
 
 def _check_fabric(system: dict[str, object], path: Path, tell: Tell) -> None:
     """Check that the nodes are connected by a fabric that the rules permit."""
-    shown = {field: str(system.get(field, "")) for field in ("network_type", "network_media")}
+    fields = ("network_type", "network_media")
+    shown = {field: str(system[field]) if says(system, field) else "" for field in fields}
     bus = next((text for text in shown.values() if _BUSES.search(text)), None)
     if bus is not None or (shown["network_type"] and not _FABRICS.search(shown["network_type"])):
         tell(

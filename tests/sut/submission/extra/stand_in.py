@@ -14,6 +14,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from PIL import Image
@@ -23,11 +24,17 @@ from data.preprocess import prepare
 from data.rounds import LATEST, require_loadgen, round_named
 from sut.load.loadgen import version
 from sut.record.run_folder import SUMMARY_FILE
+from sut.submission import network
 from sut.submission import system as system_json
 from sut.submission.compliance import TESTS, audit_config
 from sut.submission.order import Order
 from sut.submission.submit import submit
 from sut.verbs.submit import report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sut.submission.order import Division
 
 CHECKOUT = Path(__file__).resolve().parents[4]
 WHY = "no model, no device and no ImageNet: zeros after a sleep, for 50,000 links to one pixel"
@@ -74,6 +81,8 @@ class StandIn:
         round: its name.
         system_type: as the checkers spell it.
         module: to repeat it.
+        division: of the tree.
+        clusters: files of one node each, one a test, if samples travel.
     """
 
     why: str
@@ -82,6 +91,8 @@ class StandIn:
     round: str
     system_type: str
     module: str
+    division: Division = "closed"
+    clusters: tuple[Path, ...] = ()
 
 
 def main(folder: Path, round_name: str) -> int:
@@ -105,7 +116,7 @@ def make(folder: Path, given: StandIn) -> int:
     order = make_order(folder, given)
     require_loadgen(order.round, version())
     start_s = time.monotonic()
-    run_all(order)
+    run_all(order, given.clusters)
     print(f"tests: {time.monotonic() - start_s:.0f} s")
     outcomes = submit(order, print)
     report(order, outcomes, as_json=False)
@@ -144,9 +155,12 @@ def make_order(folder: Path, given: StandIn) -> Order:
         "host_processors_per_node": "1",
         "accelerators_per_node": "0",
     }
+    if given.clusters:
+        fields = network.described().items()
+        system |= {name: value or f"STAND-IN: {given.why}" for name, value in fields}
     return Order(
         round=round_,
-        division="closed",
+        division=given.division,
         submitter=SUBMITTER,
         benchmark=load_benchmark(str(given.benchmark)),
         rules=rules,
@@ -159,11 +173,14 @@ def make_order(folder: Path, given: StandIn) -> Order:
         data=folder / "data",
         stand_in=given.why,
         command=f"{given.module} DIR",
+        cluster=next(iter(given.clusters), None),
+        network="raw" if given.clusters else None,
     )
 
 
-def run_all(order: Order) -> None:
+def run_all(order: Order, clusters: Sequence[Path] = ()) -> None:
     """Run every test that is missing, all at once: they sleep, and do not disturb each other."""
+    nodes = iter(clusters)
     prepare(order.benchmark, order.data)  # once, before all of them do it at the same time
     running = []
     for scenario in order.scenarios:
@@ -177,6 +194,8 @@ def run_all(order: Order) -> None:
                 audit = out.with_name(f"{part}.audit.config")
                 audit.write_text(audit_config(part, order.rules.audit_samples), "utf-8")
                 options = ["--audit-config", str(audit)]
+            if order.network is not None:  # a node works for one run at a time
+                options += ["--cluster", str(next(nodes)), "--network", order.network]
             command = [
                 *(sys.executable, "-m", "sut", "run", "-b", str(order.benchmark.file)),
                 *("-s", scenario, "--system", str(order.system_folder)),

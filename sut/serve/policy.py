@@ -6,28 +6,17 @@ counts samples, and never sees ids, indices, tensors, threads or processes.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sut.record.trace import Close
 from sut.serve.batcher import Batcher, BatcherSettings
 from sut.serve.returning import Returning
-from sut.serve.service_curve import ServiceCurve
+from sut.serve.worker_states import FreeWorkers, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# Workers count as equal if their predicted finish times differ by less than this share of the wait.
-EQUAL_SHARE = 0.05
-# Late closing closes a batch this long before its device is free: what it takes to bring the batch
-# there, the hop to the worker and the copy. It is learnt per device; this is the first guess.
-FIRST_LEAD_NS = 300_000.0
-# A device that stood idle for longer than this before a batch got it too late.
-GAP_NS = 20_000
-# The lead grows after each batch that came too late and shrinks after every other one. The two
-# steps are in balance when one batch in twenty comes too late.
-LEAD_UP_NS, LEAD_DOWN_NS = 38_000.0, 2_000.0
 # To wait for clients must save at least the rest of the time for each sample.
 WORTH = 0.95
 # The shortest timer: to wake a thread takes this long anyway.
@@ -59,37 +48,6 @@ class Assignment:
     why: Close
 
 
-class _Worker:
-    __slots__ = ("cap", "curve", "finished_ns", "free_ns", "in_flight", "index", "lead_ns", "slots")
-
-    def __init__(self, index: int, limits: WorkerLimits, cap: int) -> None:
-        self.index = index
-        self.slots = limits.slots
-        self.cap = min(cap, limits.max_batch_size)
-        self.curve = ServiceCurve(self.cap)
-        self.in_flight: deque[tuple[int, int]] = deque()  # (samples, closed_ns), oldest first
-        self.finished_ns = 0  # when its last batch finished
-        self.lead_ns = FIRST_LEAD_NS  # how long before that a batch must be closed
-        self.free_ns = 0.0  # predicted end of all its batches
-
-    @property
-    def due_ns(self) -> float:
-        """When the next batch must be closed, to start right after those in flight."""
-        return self.free_ns - self.lead_ns
-
-    def learn_lead(self, closed_ns: int, started_ns: int) -> None:
-        """Adapt the lead to a batch that was closed while the device ran the one before."""
-        if closed_ns >= self.finished_ns:
-            return  # the device was free before there was a batch
-        gap_ns = started_ns - self.finished_ns
-        if gap_ns > GAP_NS:
-            # A gap far beyond the lead is a stall of the host, which no lead can hide.
-            usual = gap_ns <= 2 * max(self.lead_ns, FIRST_LEAD_NS)
-            self.lead_ns += max(LEAD_UP_NS, gap_ns / 2) if usual else LEAD_UP_NS
-        else:
-            self.lead_ns = max(0.0, self.lead_ns - LEAD_DOWN_NS)
-
-
 class Policy:
     """The state of the queue and of the workers; decides which batch goes where."""
 
@@ -98,6 +56,7 @@ class Policy:
         "_by_index",
         "_credit",
         "_due_ns",
+        "_free",
         "_is_late",
         "_least_cap",
         "_returning",
@@ -107,7 +66,11 @@ class Policy:
 
     def __init__(self, settings: BatcherSettings, workers: Sequence[WorkerLimits]) -> None:
         self._batcher = Batcher(settings)
-        self._by_index = [_Worker(i, w, settings.max_batch_size) for i, w in enumerate(workers)]
+        self._by_index = [
+            WorkerState(index, limits.slots, min(settings.max_batch_size, limits.max_batch_size))
+            for index, limits in enumerate(workers)
+        ]
+        self._free = FreeWorkers(self._by_index)
         self._workers = list(self._by_index)  # without the lost ones
         self._credit = sum(w.slots for w in workers)
         self._least_cap = min((w.cap for w in self._workers), default=0)
@@ -158,7 +121,7 @@ class Policy:
         batcher = self._batcher
         if not self._credit or not batcher.can_close(now_ns, self._least_cap, self._due_ns):
             return None
-        worker = self._best(now_ns, batcher.pending)
+        worker = self._free.best(now_ns, batcher.pending)
         samples = min(batcher.pending, worker.cap)
         due_ns = worker.due_ns
         why = batcher.close(now_ns, worker.cap, not worker.in_flight, due_ns)
@@ -184,7 +147,7 @@ class Policy:
         """
         if not self._credit:
             return None
-        worker = self._best(now_ns, samples)
+        worker = self._free.best(now_ns, samples)
         samples = min(samples, worker.cap)
         self._reserve(worker, samples, now_ns)
         return worker.index, samples
@@ -202,8 +165,7 @@ class Policy:
         worker.in_flight.clear()
         self._workers.remove(worker)
         self._least_cap = min((w.cap for w in self._workers), default=0)
-        if self._is_late:
-            self._find_due()
+        self._moved(worker)
         return True
 
     def due_ns(self, now_ns: int) -> int | None:
@@ -226,24 +188,27 @@ class Policy:
         self._credit += 1
         predict = worker.curve.predict_ns
         worker.free_ns = now_ns + sum(predict(samples) for samples, _ in worker.in_flight)
-        if self._is_late:
-            self._find_due()
+        self._moved(worker)
 
-    def _reserve(self, worker: _Worker, samples: int, now_ns: int) -> None:
+    def _moved(self, worker: WorkerState) -> None:
+        self._free.put(worker)
+        if self._is_late:
+            self._due_ns = self._free.due_ns()
+
+    def _reserve(self, worker: WorkerState, samples: int, now_ns: int) -> None:
         worker.in_flight.append((samples, now_ns))
         worker.free_ns = max(now_ns, worker.free_ns) + worker.curve.predict_ns(samples)
         self._credit -= 1
-        if self._is_late:
-            self._find_due()
+        self._moved(worker)
 
-    def _must_wait(self, worker: _Worker, now_ns: int) -> bool:
+    def _must_wait(self, worker: WorkerState, now_ns: int) -> bool:
         """Whether a batch waits for clients that come back."""
         if self._wait_ns and now_ns >= self._wait_ns:
             self._returning.missed()
         self._wait_ns = self._wait_for_clients(worker, now_ns)
         return self._wait_ns > now_ns
 
-    def _wait_for_clients(self, worker: _Worker, now_ns: int) -> float:
+    def _wait_for_clients(self, worker: WorkerState, now_ns: int) -> float:
         """Return until when a batch waits for clients that come back; 0.0 if that does not pay.
 
         In a closed loop, whoever is not in this batch waits for it and makes a batch of its own.
@@ -265,33 +230,3 @@ class Policy:
         limit_ns = max(worker.free_ns, self._batcher.oldest_ns) + gain_ns
         pays = expected.usual_ns(together - pending) < limit_ns
         return min(expected.latest_ns, limit_ns) if pays else 0.0
-
-    def _find_due(self) -> None:
-        """Find when the first device that has a free slot needs its next batch."""
-        self._due_ns = min(
-            (w.due_ns for w in self._workers if len(w.in_flight) < w.slots), default=0.0
-        )
-
-    def _best(self, now_ns: int, pending: int) -> _Worker:
-        """The worker with a free slot that should finish first; among equals, the one free longest.
-
-        Workers are equal within the usual variation of S(b). An exact comparison would send
-        everything to the device that was measured fastest, as long as one device is enough.
-        """
-        workers = self._workers
-        if len(workers) == 1:
-            return workers[0]
-        free = [worker for worker in workers if len(worker.in_flight) < worker.slots]
-        finish_ns = [
-            (worker.free_ns if worker.free_ns > now_ns else now_ns)
-            + worker.curve.predict_ns(min(pending, worker.cap))
-            for worker in free
-        ]
-        first_ns = min(finish_ns)
-        limit_ns = first_ns + EQUAL_SHARE * (first_ns - now_ns)
-        equals = (w for w, at_ns in zip(free, finish_ns, strict=True) if at_ns <= limit_ns)
-        return min(equals, key=_free_since)
-
-
-def _free_since(worker: _Worker) -> float:
-    return worker.free_ns

@@ -38,6 +38,7 @@ _OPTIONAL = (
     ("torch", "torch", "torch backend", "pip install -e .[torch]"),
     ("pycocotools", "pycocotools", "accuracy of boxes", "pip install -e .[detection]"),
     ("uvicorn", "uvicorn", "sut serve", "pip install -e .[serve]"),
+    ("pyzmq", "zmq", "devices of other machines", "pip install -e .[cluster]"),
 )
 # Programs that some commands run on GPUs: name, purpose, and where they come from.
 _PROGRAMS = (

@@ -9,6 +9,7 @@ nodes of one simulated T4 each against the four T4s of r740_4xt4 without a node,
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import statistics
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import zmq
+
 from sut.base.environment import ROOT
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
 from sut.base.process import collector_off
@@ -28,6 +31,8 @@ from sut.config.prepare import resolve_workload
 from sut.config.settings import Limits, TrialRequest
 from sut.record.result import Result, to_dict
 from sut.record.run_folder import read_result
+from sut.serve.cluster import wire as wire_format
+from sut.serve.cluster.security import make_keys
 from sut.serve.dispatcher import Outlets
 from sut.serve.pool import BatchSystem
 from sut.serve.samples import SampleSource
@@ -35,6 +40,7 @@ from tests.benchmarks import paired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from multiprocessing.connection import Connection
 
     from sut.serve.dispatcher import Dispatcher
     from sut.serve.responses import Responses
@@ -95,6 +101,56 @@ def cluster_file(folder: Path, addresses: Sequence[str], keys: Path | None = Non
     path = folder / f"cluster{len(addresses)}.yaml"
     path.write_text("\n".join(lines), "utf-8")
     return path
+
+
+class Bare:
+    """A process that sends back what it gets: the way alone, without any of this program.
+
+    Over a socket pair, as to a local worker, or over ZeroMQ.
+    """
+
+    def __init__(self, *, over_zmq: bool) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self._context = zmq.Context()
+        self._sock = self._context.socket(zmq.DEALER)
+        self._pipe, theirs = spawn.Pipe()
+        target = _echo_zmq if over_zmq else _echo_pipe
+        self._process = spawn.Process(target=target, args=(theirs,), daemon=True)
+        self._process.start()
+        if over_zmq:
+            self._sock.connect(self._pipe.recv())
+        self._over_zmq = over_zmq
+
+    def batch_ns(self) -> int:
+        """Send as many bytes as a batch has, and wait for them."""
+        data = bytes(len(wire_format.pack_batch(0, 0, range(BATCH))))
+        started_ns = time.monotonic_ns()
+        if self._over_zmq:
+            self._sock.send(data)
+            self._sock.recv()
+        else:
+            self._pipe.send_bytes(data)
+            self._pipe.recv_bytes()
+        return time.monotonic_ns() - started_ns
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._context.destroy(0)
+
+
+def _echo_pipe(pipe: Connection) -> None:
+    while True:
+        pipe.send_bytes(pipe.recv_bytes())
+
+
+def _echo_zmq(pipe: Connection) -> None:
+    sock = zmq.Context().socket(zmq.ROUTER)
+    pipe.send(f"tcp://127.0.0.1:{sock.bind_to_random_port('tcp://127.0.0.1')}")
+    while True:
+        sender, data = sock.recv(), sock.recv()
+        sock.send(sender, zmq.SNDMORE)
+        sock.send(data)
 
 
 class Bench:
@@ -163,11 +219,11 @@ class Bench:
 
 def wire(folder: Path, rounds: int, batches: int) -> dict[str, object]:
     """Compare a local process worker with one over a connection, round by round."""
-    from sut.serve.cluster.security import make_keys
-
     keys = folder / "keys"
     make_keys(keys)
     kinds = ("local process", "remote", "remote, with keys")
+    ways = {"bare socket pair": Bare(over_zmq=False), "bare ZeroMQ": Bare(over_zmq=True)}
+    bare: dict[str, list[float]] = {name: [] for name in ways}
     times: dict[str, list[float]] = {kind: [] for kind in kinds}
     rates: dict[str, list[float]] = {kind: [] for kind in kinds}
     with nodes(1) as (plain,), nodes(1, "--keys", keys) as (secured,):
@@ -181,16 +237,19 @@ def wire(folder: Path, rounds: int, batches: int) -> dict[str, object]:
         collector_off()
         for number in range(rounds + 1):
             for kind, bench in benches.items():
-                found = []
-                for _ in range(batches):
-                    found.append(bench.batch_ns() / US)
-                    time.sleep(PAUSE_S)
+                found = _paced(bench, batches)
                 rate = bench.rate(2_000)
                 if number:  # the first is to warm up
                     times[kind].append(statistics.median(found))
                     rates[kind].append(rate)
+            for name, way in ways.items():
+                found = _paced(way, batches)
+                if number:
+                    bare[name].append(statistics.median(found))
         for bench in benches.values():
             bench.close()
+        for way in ways.values():
+            way.close()
     rows = []
     for kind in kinds:
         added = _differences(times[kind], times[kinds[0]])
@@ -202,10 +261,23 @@ def wire(folder: Path, rounds: int, batches: int) -> dict[str, object]:
                 paired.shown(rates[kind], ",.0f"),
             )
         )
+    first, second = bare.values()
+    rows.append(("bare socket pair", paired.shown(first, ".0f"), "-", "-"))
+    difference = paired.shown(_differences(second, first), ".0f")
+    rows.append(("bare ZeroMQ", paired.shown(second, ".0f"), difference, "-"))
     print(f"\nnull backend, batches of {BATCH}; {rounds} rounds of {batches} each, interleaved")
     header = ("p50 us", f"added us (at most {MOST_ADDED_US})", f"samples/s (least {LEAST_RATE:,})")
     print(paired.table(("worker", *header), rows), flush=True)
-    return {"p50_us": times, "samples_per_s": rates}
+    return {"p50_us": {**times, **bare}, "samples_per_s": rates}
+
+
+def _paced(way: Bench | Bare, batches: int) -> list[float]:
+    """Send batches one at a time; return the time of each in us."""
+    found = []
+    for _ in range(batches):
+        found.append(way.batch_ns() / US)
+        time.sleep(PAUSE_S)
+    return found
 
 
 def server(folder: Path, rounds: int, seconds: float, qps: int) -> dict[str, object]:

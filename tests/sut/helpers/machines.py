@@ -46,7 +46,7 @@ class Node:
 
     def until_listening(self) -> None:
         """Wait until it listens."""
-        wait_until(lambda: "listens at" in self.said(self._before), f"{self.name} listens")
+        wait_until(lambda: "listens at" in self.said(self._before), f"{self.name} listens", 60)
 
     def said(self, start: int = 0) -> str:
         """Return what it printed from a byte on."""

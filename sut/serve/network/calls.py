@@ -50,6 +50,10 @@ class AskName(Message, frozen=True):
     """Say who you are. The answer is Named."""
 
 
+class Tried(Message, frozen=True):
+    """Say when all samples that tried the way are here. The answer is Loaded."""
+
+
 class Flush(Message, frozen=True):
     """The last sample of a series was sent: none needs to wait for another. There is no answer."""
 
@@ -92,7 +96,7 @@ class SystemFailed(Message, frozen=True):
     traceback: str
 
 
-ToSystem: TypeAlias = OpenSystem | Expect | WarmUpSystem | AskName | Flush | Count
+ToSystem: TypeAlias = OpenSystem | Expect | WarmUpSystem | AskName | Tried | Flush | Count
 FromSystem: TypeAlias = (
     SystemOpened | Loaded | SystemMeasured | Named | Counted | CallFailed | SystemFailed | Step
 )

@@ -22,8 +22,9 @@ from sut.serve.responses import Responses
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# Kinds beside those of sut.serve.cluster.wire.Kind. A sample to warm up with has no answer.
-SAMPLE, WARM_SAMPLE, ANSWERS = 16, 17, 18
+# Kinds beside those of sut.serve.cluster.wire.Kind. A sample to warm up with has no answer, and one
+# that only tries the way is let go when it is in its row.
+SAMPLE, WARM_SAMPLE, ANSWERS, TRIED_SAMPLE = 16, 17, 18, 19
 NO_FRAME = (0.0, 0.0, 0.0, 0.0)
 
 # Kind, session, number, data set index; scale_y, scale_x, offset_y, offset_x of the sample.

@@ -20,6 +20,7 @@ from sut.serve.network.messages import (
     ANSWERS,
     NO_FRAME,
     SAMPLE,
+    TRIED_SAMPLE,
     WARM_SAMPLE,
     pack_sample,
     unpack_answers,
@@ -112,8 +113,14 @@ class NetworkNode(RemoteWorker):
             self._send_sample(0, index, WARM_SAMPLE)
         message = calls.WarmUpSystem(samples_per_query, limit_s, bound_ns)
         future: Future[Capacity] = self._call("warm_up", message)
-        future.add_done_callback(self._begin_to_count)
+        future.add_done_callback(self._set_limit_of)
         return future
+
+    def try_way(self, indices: Sequence[int]) -> Future[None]:
+        """Send samples that are only brought into their rows; the future tells when they are."""
+        for index in indices:
+            self._send_sample(0, index, TRIED_SAMPLE)
+        return self._call("try", calls.Tried())
 
     def ask_name(self) -> Future[str]:
         """Ask the node who it is."""
@@ -144,8 +151,11 @@ class NetworkNode(RemoteWorker):
         self.bytes += sum(map(len, pieces))
         return self._channel.send_pieces(head, pieces)
 
-    def _begin_to_count(self, measured: Future[Capacity]) -> None:
+    def begin(self) -> None:
+        """Count what is sent from now on."""
         self.messages = self.bytes = 0
+
+    def _set_limit_of(self, measured: Future[Capacity]) -> None:
         if not measured.exception():
             found = measured.result()
             batch_ns = found.max_batch_size / found.samples_per_s * 1e9

@@ -5,6 +5,7 @@ See sut.serve.pool.System: what a run drives. LoadGen sees one SUT, however many
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, TypeVar
@@ -35,6 +36,8 @@ T = TypeVar("T")
 
 # LoadGen asks for the name outside of the timed region; a node that is there answers at once.
 _NAME_S = 5.0
+# To learn what the network carries, rounds of so many samples travel for so long.
+_TRIED, _TRY_S = 32, 0.1
 # In the counts of a run: what the QDL sent, and how long samples were on their ways, in all.
 SENT_MESSAGES, SENT_BYTES, WIRE_NS = "qdl_messages", "qdl_bytes", "qdl_wire_ns"
 
@@ -48,8 +51,8 @@ class NetworkSystem:
         assert remote is not None, "only a cluster has nodes"
         assert remote.travel is not None, "else the samples are there already"
         inputs = request.workload.inputs
-        rooms = [rows_for(harness.of_node(node), inputs) for node in remote.nodes]
-        self._policy = NodePolicy(rooms)
+        self._rooms = [rows_for(harness.of_node(node), inputs) for node in remote.nodes]
+        self._policy = NodePolicy(self._rooms)
         self._front = QueryDispatchLibrary(self._policy, outlets)
         self._specs, self._travel = remote.nodes, remote.travel
         self._nodes = [
@@ -105,13 +108,26 @@ class NetworkSystem:
         )
         for index, capacity in enumerate(found):
             self._policy.measured(index, 1e9 / capacity.samples_per_s)
+        carried = self._carried(indices)
+        for node in self._nodes:
+            node.begin()
         rounds = -(-samples_per_query // len(found))
         return Capacity(
-            samples_per_s=sum(each.samples_per_s for each in found),
-            peak_samples_per_s=sum(each.peak_samples_per_s for each in found),
+            samples_per_s=min(carried, sum(each.samples_per_s for each in found)),
+            peak_samples_per_s=min(carried, sum(each.peak_samples_per_s for each in found)),
             latency_ns=min(each.latency_ns for each in found) * rounds / samples_per_query,
             max_batch_size=max(each.max_batch_size for each in found),
         )
+
+    def _carried(self, indices: Sequence[int]) -> float:
+        """Return how many samples a second reach the nodes, if no engine keeps them waiting."""
+        sent, count = 0, min(_TRIED, *self._rooms)
+        round_ = [indices[k % len(indices)] for k in range(count)]
+        started_s = time.monotonic()
+        while (took_s := time.monotonic() - started_s) < _TRY_S:
+            _all([node.try_way(round_) for node in self._nodes])
+            sent += len(round_) * len(self._nodes)
+        return sent / took_s
 
     def front(self) -> QueryDispatchLibrary:
         """See System."""

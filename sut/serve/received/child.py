@@ -20,7 +20,13 @@ from sut.serve.cluster.messages import CallFailed, Count, Counted, Loaded
 from sut.serve.cluster.security import say
 from sut.serve.cluster.worker import RemoteChild, SystemListening
 from sut.serve.network import calls
-from sut.serve.network.messages import SAMPLE, WARM_SAMPLE, pack_answers, unpack_sample
+from sut.serve.network.messages import (
+    SAMPLE,
+    TRIED_SAMPLE,
+    WARM_SAMPLE,
+    pack_answers,
+    unpack_sample,
+)
 from sut.serve.network.packing import DecodeImage, inflate
 from sut.serve.received.channel import Room, SampleChannel
 from sut.serve.received.side import SutSide, Told
@@ -39,7 +45,7 @@ if TYPE_CHECKING:
     from sut.serve.received.channel import Arrival
     from sut.serve.responses import Responses
 
-_KINDS = (SAMPLE, WARM_SAMPLE)
+_KINDS = (SAMPLE, WARM_SAMPLE, TRIED_SAMPLE)
 
 
 class SystemChild(RemoteChild):
@@ -86,7 +92,7 @@ class SystemChild(RemoteChild):
         if session != self._listening.session:
             raise wire.Malformed(f"session {session:016x} is not open here")
         if arrival.room is not None:
-            self._take_sample(arrival, arrival.room, warm=kind == WARM_SAMPLE)
+            self._take_sample(arrival, arrival.room, kind)
             return
         if kind in _KINDS or arrival.pieces:
             raise wire.Malformed("a sample that there is no room for, or that is none")
@@ -98,7 +104,7 @@ class SystemChild(RemoteChild):
         if answer is not None:
             self._tell(answer)
 
-    def _take_sample(self, arrival: Arrival, room: Room, *, warm: bool) -> None:
+    def _take_sample(self, arrival: Arrival, room: Room, kind: int) -> None:
         side = self._side
         assert side is not None, "it gave the room"
         expected = [len(piece) for piece in room.place]
@@ -107,9 +113,9 @@ class SystemChild(RemoteChild):
             found = ", ".join(map(str, [*arrival.sizes, *map(len, arrival.pieces)]))
             raise wire.Malformed(f"a sample of {found or 'no'} bytes; expected {expected}")
         if expected:
-            side.arrived(room.row, warm=warm)
+            side.arrived(room.row, kind)
         else:
-            side.arrived_packed(room.row, arrival.pieces, warm=warm)
+            side.arrived_packed(room.row, arrival.pieces, kind)
 
     def _answered(self, call: calls.ToSystem) -> Message | None:
         try:
@@ -118,24 +124,28 @@ class SystemChild(RemoteChild):
             return CallFailed(*describe(error))
 
     def _called(self, call: calls.ToSystem) -> Message | None:
+        answer: Message | None = None
         match call:
             case calls.AskName():
-                return calls.Named(self._listening.node)
+                answer = calls.Named(self._listening.node)
             case calls.OpenSystem():
-                return self._open()
+                answer = self._open()
             case calls.Flush():
                 self._there().flush()
-                return None
+            case calls.Tried():
+                self._there().settle()
+                answer = Loaded()
             case calls.Expect():
                 path = "they come" if call.has_frames else ""
                 frame = FrameFile(call.height, call.width, path) if call.height else None
                 self._there().expect(call.count, frame)
-                return Loaded()
+                answer = Loaded()
             case calls.WarmUpSystem():
                 found = self._there().warm_up(call.samples_per_query, call.limit_s, call.bound_ns)
-                return calls.SystemMeasured(found)
+                answer = calls.SystemMeasured(found)
             case Count():
-                return Counted(self._there().counts())
+                answer = Counted(self._there().counts())
+        return answer
 
     def _open(self) -> calls.SystemOpened:
         listening = self._listening

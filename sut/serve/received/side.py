@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sut.base.environment import cores
 from sut.config.settings import Limits
 from sut.serve.dispatcher import Failure, Outlets
+from sut.serve.network.messages import SAMPLE, TRIED_SAMPLE, WARM_SAMPLE
 from sut.serve.network.rooms import rows_for
 from sut.serve.pool import BatchSystem
 from sut.serve.received.executor import SlabExecutor
@@ -105,22 +106,28 @@ class SutSide:
         """Free the row of a sample that did not arrive as it should."""
         self._slab.free((row,))
 
-    def arrived(self, row: int, *, warm: bool) -> None:
-        """A sample is in its row."""
-        self._arrived_ns[row] = time.monotonic_ns()
-        if warm:
-            self._warm.append(row)
-        else:
-            self._issue(row)
+    def arrived(self, row: int, kind: int) -> None:
+        """A sample is in its row.
 
-    def arrived_packed(self, row: int, pieces: Sequence[memoryview], *, warm: bool) -> None:
+        Args:
+            row: of the slab.
+            kind: SAMPLE, or one of the others of sut.serve.network.messages.
+        """
+        self._arrived_ns[row] = time.monotonic_ns()
+        self._use(row, kind)
+
+    def arrived_packed(self, row: int, pieces: Sequence[memoryview], kind: int) -> None:
         """A sample is here, and not yet in its row."""
         assert self._pool is not None, "packed samples have somebody who unpacks them"
         self._arrived_ns[row] = time.monotonic_ns()
-        future = self._pool.submit(self._into, row, pieces, warm=warm)
-        if warm:
-            self._warm.append(row)
+        future = self._pool.submit(self._into, row, pieces, kind)
+        if kind != SAMPLE:
             self._unpacking.append(future)
+
+    def settle(self) -> None:
+        """Wait until every sample that came before the test is in its row."""
+        wait(self._unpacking)
+        self._unpacking = []
 
     def warm_up(self, samples_per_query: int, limit_s: float, bound_ns: float | None) -> Capacity:
         """Warm up with the samples that came for it; from then on samples are run.
@@ -128,12 +135,12 @@ class SutSide:
         Raises:
             ValueError: none came.
         """
-        wait(self._unpacking)
+        self.settle()
         if not self._warm:
             raise ValueError("no samples came to warm up with")
         found = self._system.warm_up(self._warm, samples_per_query, limit_s, bound_ns)
         self._slab.free(self._warm)
-        self._warm, self._unpacking = [], []
+        self._warm = []
         self._batches = self._answered = 0
         if self._front is None:
             self._front = self._system.front()
@@ -179,11 +186,17 @@ class SutSide:
     def _fail(self, failure: Failure) -> None:
         self._told.failed(failure)
 
-    def _issue(self, row: int) -> None:
-        assert self._front is not None, "warm-up comes first"
-        self._front.issue_query([row], [row])
+    def _use(self, row: int, kind: int) -> None:
+        """Do with a sample in its row what it came for. Threads that unpack call it, too."""
+        if kind == TRIED_SAMPLE:
+            self._slab.free((row,))
+        elif kind == WARM_SAMPLE:
+            self._warm.append(row)
+        else:
+            assert self._front is not None, "warm-up comes first"
+            self._front.issue_query([row], [row])
 
-    def _into(self, row: int, pieces: Sequence[memoryview], *, warm: bool) -> None:
+    def _into(self, row: int, pieces: Sequence[memoryview], kind: int) -> None:
         """Unpack a sample on a thread of the pool."""
         assert self._unpack is not None, "see arrived_packed"
         try:
@@ -193,6 +206,5 @@ class SutSide:
             text = f"a sample that came cannot be read: {one_line(raised)}"
             self._told.failed(Failure(text, raised.traceback))
             return
-        if not warm:
-            with self._issuing:  # in order of time, as the batcher wants them
-                self._issue(row)
+        with self._issuing:  # in order of time, as the batcher wants them
+            self._use(row, kind)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sut.config.arguments import Arguments
@@ -16,7 +18,6 @@ from sut.serve.pool import BatchSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from backends.base import OptionValue
     from sut.serve.dispatcher import Failure
@@ -104,3 +105,17 @@ class Cluster:
 
     def _fail(self, failure: Failure) -> None:
         self.failures.append(failure)
+
+
+def worker_processes(module: str = "sut.serve.cluster.worker") -> list[int]:
+    """Return the processes of this process's nodes that run a module."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes()
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            continue
+        if module.encode() in words and int(parent) == os.getpid():
+            found.append(int(folder.name))
+    return found

@@ -19,7 +19,7 @@ from sut.config.workload import Model
 from sut.serve.cluster import messages, wire
 from sut.serve.cluster.security import make_keys
 from sut.serve.samples import SampleSource
-from tests.sut.helpers.nodes import Cluster, cluster_file, running_node
+from tests.sut.helpers.nodes import Cluster, cluster_file, running_node, worker_processes
 from tests.sut.helpers.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -285,17 +285,3 @@ def test_nobody_listens_is_said_with_the_command_that_helps(tmp_path: Path) -> N
     with pytest.raises(WorkerError, match=f"sut cluster node --name alpha --listen {address}"):
         system.open()
     system.close()
-
-
-def worker_processes() -> list[int]:
-    """Return the worker processes of this process's nodes."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes()
-            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
-        except OSError:
-            continue
-        if b"sut.serve.cluster.worker" in words and int(parent) == os.getpid():
-            found.append(int(folder.name))
-    return found

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +25,7 @@ from sut.serve.network.system import NetworkSystem
 from sut.serve.pool import open_system
 from sut.serve.samples import SampleSource
 from tests.sut.helpers import own
-from tests.sut.helpers.nodes import cluster_file, running_node
+from tests.sut.helpers.nodes import cluster_file, running_node, worker_processes
 from tests.sut.helpers.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -183,3 +186,22 @@ def test_a_sample_that_cannot_be_unpacked_ends_the_run_and_names_its_node(
     run.system.close()
 
     assert run.failures[0].message.startswith("alpha: a sample that came cannot be read: error:")
+
+
+def test_a_node_that_is_killed_ends_the_run_and_no_sample_stays_open(
+    own_yaml: Path, nodes: tuple[Node, Node], tmp_path: Path
+) -> None:
+    run = Run(own_yaml, cluster_file(tmp_path, *nodes, devices=("cpu",)))
+    run.open()
+    for process in worker_processes("sut.serve.received.child"):
+        os.kill(process, signal.SIGKILL)
+    started_s = time.monotonic()
+    run.front.issue_query(list(range(40)), [0] * 40)
+    with run._changed:
+        assert run._changed.wait_for(lambda: len(run.records) + len(run.empty) >= 40, 20)
+    took_s = time.monotonic() - started_s
+    run.system.close()
+
+    assert run.failures
+    assert re.match(r"(node )?(alpha|beta)\b.*", run.failures[0].message)
+    assert took_s < 2

@@ -98,13 +98,16 @@ class Policy:
         self, worker: int, measured_ns: Mapping[int, float], sizes: Sequence[int] = ()
     ) -> None:
         """Start with the measured S(b) of a worker, ns by batch size, and its engine's ladder."""
-        self._by_index[worker].curve.prime(measured_ns, sizes)
+        primed = self._by_index[worker]
+        primed.curve.prime(measured_ns, sizes)
+        self._free.observed(primed)
 
     def limit(self, worker: int, cap: int) -> None:
         """Give a worker no batch above `cap`; call it before the first batch."""
         chosen = self._by_index[worker]
         chosen.cap = min(chosen.cap, cap)
         self._least_cap = min(w.cap for w in self._workers)
+        self._free.observed(chosen)
 
     def arrive(self, now_ns: int, samples: int) -> None:
         """A query of `samples` arrived."""
@@ -181,6 +184,7 @@ class Policy:
             return
         samples, closed_ns = worker.in_flight.popleft()
         worker.curve.observe(samples, service_ns)
+        self._free.observed(worker)
         if self._is_late:
             self._returning.leave(now_ns, samples)
             worker.learn_lead(closed_ns, now_ns - int(service_ns))

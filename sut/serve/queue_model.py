@@ -235,9 +235,8 @@ class _Run:
         network = setting.network
         self._cables = None if network is None else Cables(network, nodes, setting.seed)
         side = setting.host.side
-        workers_ns = side.worker_ns * len(self._workers)
         self._query_ns, self._sample_ns = int(side.query_ns), side.sample_ns
-        self._send_ns, self._answer_ns = side.send_ns + workers_ns, side.answer_ns + workers_ns
+        self._send_ns, self._answer_ns = side.send_ns, side.answer_ns
         self._clock_ns = 0  # until then the interpreter is busy
         self._interpreter_ns = 0
         self._issuing_ns = 0

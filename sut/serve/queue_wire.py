@@ -77,26 +77,21 @@ class Side:
         sample_ns: a sample, from IssueQuery to its completion; taken with the answer.
         send_ns: a batch, to close and send it.
         answer_ns: a batch, to take its answer.
-        worker_ns: what each worker adds to both, because the policy looks at all of them.
     """
 
     query_ns: float = 0.0
     sample_ns: float = 0.0
     send_ns: float = 0.0
     answer_ns: float = 0.0
-    worker_ns: float = 0.0
 
-    def batch_ns(self, samples: int, workers: int) -> float:
+    def batch_ns(self, samples: int) -> float:
         """Return all that a batch needs; calls of IssueQuery grow with the load, not in number."""
-        return (
-            samples * self.sample_ns + self.send_ns + self.answer_ns + 2 * workers * self.worker_ns
-        )
+        return samples * self.sample_ns + self.send_ns + self.answer_ns
 
 
-# Of process workers, by a fit to nine runs with the null backend on two cores, within 30 % each.
-MEASURED_SIDE = Side(38e3, 1.2e3, 26e3, 26e3, 30.0)
-# Of a message over ZeroMQ on loopback, as its target is: 250 us both ways.
-MEASURED_WAY_NS = 125e3
+# Of remote workers over loopback: python -m tests.benchmarks.scale, docs/results/scale.md.
+MEASURED_SIDE = Side(30e3, 1.0e3, 45e3, 45e3)
+MEASURED_WAY_NS = 100e3
 
 
 @dataclass(frozen=True, slots=True)

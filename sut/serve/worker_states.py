@@ -26,6 +26,9 @@ GAP_NS = 20_000
 # The lead grows after each batch that came too late and shrinks after every other one. The two
 # steps are in balance when one batch in twenty comes too late.
 LEAD_UP_NS, LEAD_DOWN_NS = 38_000.0, 2_000.0
+# Numbers of waiting samples for which the shortest time on any worker is kept up to date; with
+# fewer workers than `_MANY` that costs more than it saves.
+_KEPT, _MANY = 8, 16
 
 
 class WorkerState:
@@ -79,10 +82,13 @@ class WorkerState:
 class FreeWorkers:
     """The workers with a free slot, by when they will be free. Call `put` after every change."""
 
-    __slots__ = ("_most_lead_ns", "_order", "_workers")
+    __slots__ = ("_least_ns", "_most_cap", "_most_lead_ns", "_order", "_workers")
 
     def __init__(self, workers: Sequence[WorkerState]) -> None:
         self._workers = workers
+        # By waiting samples: no worker takes less for them, or for as many of them as it can.
+        self._least_ns: dict[int, float] = {}
+        self._most_cap = max((worker.cap for worker in workers), default=0)
         self._order: list[tuple[float, int]] = []
         self._most_lead_ns = FIRST_LEAD_NS
         for worker in workers:
@@ -97,6 +103,13 @@ class FreeWorkers:
             worker.place = worker.free_ns, worker.index
             insort(self._order, worker.place)
         self._most_lead_ns = max(worker.lead_ns, self._most_lead_ns)
+
+    def observed(self, worker: WorkerState) -> None:
+        """Take note of a worker whose S(b) or largest batch changed."""
+        for pending, least_ns in self._least_ns.items():
+            ns = worker.curve.predict_ns(min(pending, worker.cap))
+            if ns < least_ns:
+                self._least_ns[pending] = ns
 
     def due_ns(self) -> float:
         """Return when the first of them needs its next batch; 0.0 if there is none."""
@@ -114,12 +127,12 @@ class FreeWorkers:
         S(b). An exact comparison would send everything to the device that was measured fastest, as
         long as one device is enough.
         """
-        workers, first_ns = self._workers, inf
+        workers, first_ns, least_ns = self._workers, inf, self._least(pending)
         finish_ns: list[float] = []
         for free_ns, index in self._order:
             start_ns = free_ns if free_ns > now_ns else now_ns
-            if start_ns >= first_ns:
-                break  # it starts when another has finished, and so do all that follow
+            if start_ns + least_ns > first_ns:
+                break  # it finishes after another, and so do all that follow
             worker = workers[index]
             at_ns = start_ns + worker.curve.predict_ns(min(pending, worker.cap))
             finish_ns.append(at_ns)
@@ -127,3 +140,16 @@ class FreeWorkers:
         limit_ns = first_ns + EQUAL_SHARE * (first_ns - now_ns)
         place = next(k for k, at_ns in enumerate(finish_ns) if at_ns <= limit_ns)
         return workers[self._order[place][1]]
+
+    def _least(self, pending: int) -> float:
+        """Return a time that no worker stays below for so many waiting samples."""
+        kept, pending = self._least_ns, min(pending, self._most_cap)
+        if len(self._workers) < _MANY:
+            return 0.0
+        if pending not in kept:
+            if len(kept) >= _KEPT:
+                del kept[next(iter(kept))]  # the oldest
+            kept[pending] = min(
+                worker.curve.predict_ns(min(pending, worker.cap)) for worker in self._workers
+            )
+        return kept[pending]

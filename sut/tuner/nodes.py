@@ -74,7 +74,7 @@ class Nodes:
         batches_per_ns = samples_per_s / batch / NS_PER_S
         nodes = self.count(workers)
         return {
-            INTERPRETER: batches_per_ns * self.side.batch_ns(batch, workers),
+            INTERPRETER: batches_per_ns * self.side.batch_ns(batch),
             NETWORK: batches_per_ns * batch_bytes * self.byte_ns,
             NODE_NETWORK: batches_per_ns / nodes * batch_bytes * self.wire.byte_ns,
         }

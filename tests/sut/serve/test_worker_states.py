@@ -28,8 +28,8 @@ def workers_of(states: list[tuple[int, int, int, int, int]]) -> list[WorkerState
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(STATES, min_size=1, max_size=12),
-    st.lists(STATES, min_size=12, max_size=12),
+    st.lists(STATES, min_size=1, max_size=20),
+    st.lists(STATES, min_size=20, max_size=20),
     st.integers(0, 3000),
     st.integers(1, 12),
 )
@@ -41,10 +41,13 @@ def test_the_best_and_the_first_due_are_those_of_all_free_workers(
 ) -> None:
     workers = workers_of(before)
     free = FreeWorkers(workers)
+    if any(worker.place for worker in workers):
+        free.best(0, pending)
     for worker, changed in zip(workers, workers_of(after[: len(workers)]), strict=True):
         worker.in_flight, worker.curve = changed.in_flight, changed.curve
         worker.free_ns, worker.lead_ns = changed.free_ns, changed.lead_ns
         free.put(worker)
+        free.observed(worker)
 
     now_ns = now_us * 1_000
     able = [worker for worker in workers if len(worker.in_flight) < worker.slots]

@@ -219,6 +219,8 @@ def _instances(settings: Mapping[str, Setting], affinity: Mapping[str, str]) -> 
         return found
     if settings["workers"].value == "inline":
         return Setting(1, "inline workers run one engine")
+    if settings["workers"].value == "remote":
+        return Setting(1, f"{found.source}: one, because a node's cores are not known here")
     on_cpu = settings["devices"].value == (CPU,)
     usable = len(parse_cpus(affinity[CPU])) if CPU in affinity else cores()
     return Setting(usable if on_cpu else 1, f"{found.source}: one per CPU core")

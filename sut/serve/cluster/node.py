@@ -18,11 +18,11 @@ from sut.config.cluster import is_loopback, parse_address
 from sut.serve.cluster import messages, wire
 from sut.serve.cluster.channel import REFUSED, Monitor, Poller, SourcedChannel
 from sut.serve.cluster.security import NODE, Guard, load_keys, say, secure_server
-from sut.serve.cluster.session import Keepers, Place, Session
+from sut.serve.cluster.session import Keepers, Offer, Place, Session
 from sut.serve.workers.keeper import Keeper
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 
 MS = 1e3  # a second
@@ -32,7 +32,7 @@ class Node:
     """The agent. Use it in a `with`; leaving it ends the worker processes."""
 
     def __init__(
-        self, name: str, address: str, devices: Sequence[str] = (), keys: str | None = None
+        self, name: str, address: str, offer: Offer | None = None, keys: str | None = None
     ) -> None:
         """Listen at `address`.
 
@@ -46,7 +46,7 @@ class Node:
             )
         host, _ = parse_address(address)
         self.name = name
-        self._place = Place(name, host, tuple(devices), load_keys(keys, NODE))
+        self._place = Place(name, host, offer or Offer(), load_keys(keys, NODE))
         self._context = zmq.Context(io_threads=1)
         self._sock = self._bound(address)
         self._poller = Poller()

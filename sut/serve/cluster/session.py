@@ -11,7 +11,7 @@ import pickle
 import secrets
 import socket
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -51,19 +51,34 @@ _END_S = 0.2
 _SYSTEM = ("system", "")
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a node offers to runs.
+
+    Attributes:
+        devices: that a run may use; empty: all.
+        affinity: cores of each device's workers; see HarnessSettings.
+        ports: that workers listen at; empty: any.
+    """
+
+    devices: tuple[str, ...] = ()
+    affinity: dict[str, str] = field(default_factory=dict)
+    ports: Sequence[int] = ()
+
+
 class Place(NamedTuple):
     """Where a session is: what its agent knows.
 
     Attributes:
         node: its name.
         host: to listen at.
-        devices: that a run may use; empty: all.
+        offer: to runs.
         keys: of the node.
     """
 
     node: str
     host: str
-    devices: tuple[str, ...]
+    offer: Offer
     keys: Keys | None
 
 
@@ -162,12 +177,13 @@ class Session:
 
     def _found(self, asked: messages.Begin) -> Asked:
         """Find the benchmark, its model and its samples, and compare them with the run's."""
-        node, remote, harness = self._place.node, asked.remote, asked.harness
+        node, offer, remote = self._place.node, self._place.offer, asked.remote
+        harness = replace(asked.harness, affinity=offer.affinity)
         for device in harness.devices:
-            if self._place.devices and device not in self._place.devices:
+            if offer.devices and device not in offer.devices:
                 raise ConfigError(
                     f"node {node}: has no device {device}; expected one of "
-                    f"{', '.join(self._place.devices)}."
+                    f"{', '.join(offer.devices)}."
                 )
         model, data = (None if path is None else Path(path) for path in (remote.model, remote.data))
         benchmark = load_benchmark(remote.benchmark)
@@ -189,10 +205,9 @@ class Session:
         """Return what every worker listens for in this session."""
         place = self._place
         source = SampleSource.of(request.workload, ())
-        return [
-            Listening(self.number, place.host, place.keys, spec.executor, source)
-            for spec in process_specs(request, Limits(), lent)
-        ]
+        where = (self.number, place.host, place.offer.ports, place.keys)
+        specs = process_specs(request, Limits(), lent)
+        return [Listening(*where, spec.executor, source) for spec in specs]
 
     def _system_listening(self, request: Asked, travel: Travel) -> Listening:
         """Return what the one process of a system whose samples travel listens for."""
@@ -200,7 +215,7 @@ class Session:
         first, *_ = process_specs(request, Limits(), ())
         source = SampleSource.of(request.workload, ())
         return SystemListening(
-            *(self.number, place.host, place.keys, first.executor, source),
+            *(self.number, place.host, place.offer.ports, place.keys, first.executor, source),
             *(place.node, request, request.benchmark, travel),
         )
 

@@ -7,6 +7,7 @@ between. Knows one session at a time.
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import zmq
 
+from sut.base.errors import ConfigError
 from sut.serve.cluster import messages, wire
 from sut.serve.cluster.channel import Channel, Poller
 from sut.serve.cluster.security import Guard, Keys, say, secure_server
@@ -22,6 +24,7 @@ from sut.serve.workers.failures import describe
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
     from data.benchmark import Benchmark
     from sut.config.arguments import Travel
@@ -39,6 +42,7 @@ class Listening:
     Attributes:
         session: number that every message must have.
         host: to listen at.
+        ports: of which a free one is taken; empty: any.
         keys: of the node, or None on loopback.
         executor: what to open.
         source: the samples; its indices follow.
@@ -46,6 +50,7 @@ class Listening:
 
     session: int
     host: str
+    ports: Sequence[int]
     keys: Keys | None
     executor: ExecutorSpec
     source: SampleSource
@@ -95,9 +100,7 @@ class RemoteChild(Child):
         if listening.keys is not None and self._guard is None:
             self._guard = Guard(self._context, listening.keys, self._name)
         secure_server(sock, listening.keys)
-        sock.setsockopt(zmq.IPV6, ":" in listening.host)
-        host = f"[{listening.host}]" if ":" in listening.host else listening.host
-        port = sock.bind_to_random_port(f"tcp://{host}")
+        port = _bound(sock, listening.host, listening.ports)
         self._listening = listening
         self._peer: bytes | None = None
         self._channel = channel = self._channel_of(sock)
@@ -198,6 +201,27 @@ class RemoteChild(Child):
     @property
     def _name(self) -> str:
         return threading.current_thread().name
+
+
+def _bound(sock: zmq.Socket[bytes], host: str, ports: Sequence[int]) -> int:
+    """Bind a socket to the first free one of some ports, or to any; return it.
+
+    Raises:
+        ConfigError: none is free.
+    """
+    sock.setsockopt(zmq.IPV6, ":" in host)
+    address = f"tcp://[{host}]" if ":" in host else f"tcp://{host}"
+    for port in ports or (0,):
+        try:
+            sock.bind(f"{address}:{port or '*'}")
+        except zmq.ZMQError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return int(sock.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
+    raise ConfigError(
+        f"--worker-ports: none of {ports[0]}-{ports[-1]} is free; expected one for each worker."
+    )
 
 
 if __name__ == "__main__":

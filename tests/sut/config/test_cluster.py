@@ -56,6 +56,16 @@ def test_every_device_of_every_node_is_a_device_of_the_run(tmp_path: Path) -> No
     assert harness.remote.keys == str(tmp_path / "secrets")
 
 
+def test_engines_for_each_core_are_one_on_a_node_whose_cores_nobody_knows(tmp_path: Path) -> None:
+    path = written(tmp_path, f"nodes: [{BETA.replace("['0']", '[cpu]')}]")
+    arguments = Arguments(benchmark="efficientnet-lite0", scenario="Offline", cluster=path)
+
+    instances = resolve(arguments).settings["instances"]
+
+    assert instances.value == 1
+    assert "a node's cores are not known here" in instances.source
+
+
 def test_a_node_gets_its_own_devices_by_their_own_names(tmp_path: Path) -> None:
     harness = resolve(asked(written(tmp_path, f"nodes: [{ALPHA}, {BETA}]"))).harness
     assert harness.remote is not None

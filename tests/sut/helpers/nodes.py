@@ -13,6 +13,7 @@ from sut.config.plan import resolve
 from sut.config.prepare import resolve_workload
 from sut.config.settings import Limits, TrialRequest
 from sut.serve.cluster.node import Node
+from sut.serve.cluster.session import Offer
 from sut.serve.dispatcher import Outlets
 from sut.serve.pool import BatchSystem
 
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def running_node(name: str = "alpha", keys: Path | None = None) -> Iterator[Node]:
+def running_node(
+    name: str = "alpha", keys: Path | None = None, offer: Offer | None = None
+) -> Iterator[Node]:
     """Let a node listen at a free port of loopback."""
-    node = Node(name, "127.0.0.1:0", keys=None if keys is None else str(keys))
+    node = Node(name, "127.0.0.1:0", offer, None if keys is None else str(keys))
     thread = threading.Thread(target=node.run, daemon=True)
     thread.start()
     yield node

@@ -18,6 +18,7 @@ from sut.base.errors import ConfigError, WorkerError
 from sut.config.workload import Model
 from sut.serve.cluster import messages, wire
 from sut.serve.cluster.security import make_keys
+from sut.serve.cluster.session import Offer
 from sut.serve.samples import SampleSource
 from tests.sut.helpers.nodes import Cluster, cluster_file, running_node, worker_processes
 from tests.sut.helpers.waiting import wait_until
@@ -128,8 +129,12 @@ def test_strangers_and_noise_are_refused_in_a_line_each_and_the_run_goes_on(
 
 @pytest.fixture(scope="module")
 def open_node() -> Iterator[Node]:
-    """A node without keys."""
-    with running_node("beta") as started:
+    """A node without keys, on one core and one port for workers."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    core = min(os.sched_getaffinity(0))
+    offer = Offer(devices=("0", "1"), affinity={"0": str(core)}, ports=range(port, port + 1))
+    with running_node("beta", offer=offer) as started:
         yield started
 
 
@@ -262,6 +267,7 @@ def test_a_killed_worker_is_named_with_its_signal_and_no_sample_stays_open(
     front = system.front()
     for sample in range(1, 21):
         front.issue_query([sample], [0])
+    cores = [os.sched_getaffinity(process) for process in worker_processes()]
 
     started_s = time.monotonic()
     for process in worker_processes():
@@ -273,6 +279,23 @@ def test_a_killed_worker_is_named_with_its_signal_and_no_sample_stays_open(
     (failure,) = cluster.failures
     assert failure.message.startswith("beta/device 0: its process ended with signal SIGKILL")
     assert took_s < 2.0
+    assert {min(os.sched_getaffinity(0))} in cores
+
+
+def test_a_device_that_a_node_does_not_offer_is_refused(open_node: Node, tmp_path: Path) -> None:
+    system = Cluster(cluster_file(tmp_path, open_node, devices=("7",))).system()
+
+    with pytest.raises(ConfigError, match="node beta: has no device 7; expected one of 0, 1"):
+        system.open()
+    system.close()
+
+
+def test_more_workers_than_ports_are_refused(open_node: Node, tmp_path: Path) -> None:
+    system = Cluster(cluster_file(tmp_path, open_node, devices=("0", "1"))).system()
+
+    with pytest.raises(ConfigError, match="--worker-ports: none of"):
+        system.open()
+    system.close()
 
 
 def test_nobody_listens_is_said_with_the_command_that_helps(tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def test_every_device_of_every_node_is_a_device_of_the_run(tmp_path: Path) -> No
 
 
 def test_engines_for_each_core_are_one_on_a_node_whose_cores_nobody_knows(tmp_path: Path) -> None:
-    path = written(tmp_path, f"nodes: [{BETA.replace("['0']", '[cpu]')}]")
+    on_cpu = BETA.replace("['0']", "[cpu]")
+    path = written(tmp_path, f"nodes: [{on_cpu}]")
     arguments = Arguments(benchmark="efficientnet-lite0", scenario="Offline", cluster=path)
 
     instances = resolve(arguments).settings["instances"]

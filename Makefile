@@ -145,7 +145,7 @@ extra: $(DEV) ## Make four full-length submissions in OUT=: 34 minutes, then 45 
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-concurrency bench-fit bench-cluster bench-poisson bench-tracker bench-tracker-accuracy bench-video chaos-cluster bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-concurrency bench-fit bench-cluster bench-network bench-poisson bench-tracker bench-tracker-accuracy bench-video chaos-cluster bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -214,6 +214,9 @@ bench-fit: $(DEV) ## Compare the model of memory with measured points, and edges
 
 bench-cluster: $(DEV) ## Measure what the wire to nodes on this machine costs; ARGS="--only wire --rounds 5"
 	@$(BIN)/python -m tests.benchmarks.cluster $(ARGS)
+
+bench-network: $(DEV) ## Measure what it costs that samples travel to a node on this machine; ARGS="--rounds 5"
+	@$(BIN)/python -m tests.benchmarks.network $(ARGS)
 
 bench-poisson: $(DEV) ## Compare our Poisson load with LoadGen's Server; ARGS="--rounds 5"
 	@$(BIN)/python -m tests.benchmarks.poisson $(ARGS)

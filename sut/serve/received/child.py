@@ -14,6 +14,7 @@ import zmq
 
 from data.tasks.base import FrameFile
 from sut.base import environment
+from sut.base.process import collector_off, collector_on
 from sut.base.steps import heard_by
 from sut.serve.cluster import wire
 from sut.serve.cluster.messages import CallFailed, Count, Counted, Loaded
@@ -60,6 +61,8 @@ class SystemChild(RemoteChild):
         side, self._side = self._side, None
         if side is not None:
             side.close()
+            del side
+            collector_on()  # the engines' circles hold memory of their devices
 
     def _channel_of(self, sock: zmq.Socket[bytes]) -> SampleChannel:
         return SampleChannel(sock, self._poller.missed, self._room)
@@ -142,6 +145,7 @@ class SystemChild(RemoteChild):
                 answer = Loaded()
             case calls.WarmUpSystem():
                 found = self._there().warm_up(call.samples_per_query, call.limit_s, call.bound_ns)
+                collector_off()
                 answer = calls.SystemMeasured(found)
             case Count():
                 answer = Counted(self._there().counts())

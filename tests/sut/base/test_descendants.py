@@ -59,4 +59,6 @@ def test_orphans_are_ended_and_their_time_counts(tmp_path: Path) -> None:
 def test_a_process_without_children_ends_nothing() -> None:
     script = "from sut.base import descendants; descendants.end_all()"
 
-    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False, timeout=30)
+
+    assert done.returncode == 0

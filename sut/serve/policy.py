@@ -142,6 +142,12 @@ class Policy:
         self._reserve(worker, samples, now_ns)
         return Assignment(worker.index, samples, batcher.take(samples), why)
 
+    def rests(self, now_ns: int) -> bool:
+        """Whether `next_batch` would find nothing to send; then it changes nothing, either."""
+        return not self._credit or not self._batcher.can_close(
+            now_ns, self._least_cap, self._due_ns
+        )
+
     def next_again(self, now_ns: int, samples: int) -> tuple[int, int] | None:
         """Reserve a slot for `samples` of a worker that was lost; they have waited long enough.
 

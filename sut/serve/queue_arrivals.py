@@ -74,5 +74,9 @@ class Queries:
         self._first = end
         self.busy_ns += self._issue_ns
         free_ns = now_ns + self._issue_ns
-        self.due_ns = max(scheduled_ns[end], free_ns) if end < len(scheduled_ns) else NEVER
+        if end < len(scheduled_ns):
+            next_ns = scheduled_ns[end]
+            self.due_ns = next_ns if next_ns > free_ns else free_ns
+        else:
+            self.due_ns = NEVER
         return end - first

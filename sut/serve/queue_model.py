@@ -10,26 +10,26 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from backends.ladder import fitting
-from backends.simulated.jitter import Jitter
-from backends.simulated.timeline import Timeline
-from sut.serve.policy import Policy, WorkerLimits
+from sut.serve.policy import MIN_WAIT_NS, Policy, WorkerLimits
 from sut.serve.queue_arrivals import NEVER, NS_PER_S, Queries, random_arrivals
-from sut.serve.queue_wire import HOME, INTERPRETER, THREAD, Cables, Side
+from sut.serve.queue_device import MEASURED_HOST, Device, Host, Worker, cap_of
+from sut.serve.queue_limits import TooLate, Watch
+from sut.serve.queue_wire import HOME, INTERPRETER, THREAD, Cables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
     from typing import TypeAlias
 
     from numpy.typing import NDArray
 
     from sut.record.trace import Close
     from sut.serve.batcher import BatcherSettings
+    from sut.serve.queue_limits import Limit
     from sut.serve.queue_wire import Network
 
     # A batch on its way: when the next thing happens to it, its worker, when the device finished it
@@ -37,66 +37,6 @@ if TYPE_CHECKING:
     Flying: TypeAlias = tuple[int, int, int, int, int, int]
 
 PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p97": 0.97, "p99": 0.99, "p999": 0.999}
-# Distinct from the random streams of the devices' jitter.
-HOST_STREAM = 1 << 16
-
-
-class ServiceTime(Protocol):
-    """S(b), such as `backends.simulated.curve.Curve`."""
-
-    def service_ns(self, batch: int, /) -> float:
-        """Return the time of a batch of `batch` samples in ns."""
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """One device, and the worker in front of it.
-
-    Attributes:
-        service: its S(b).
-        slots: batches in flight.
-        jitter: how much its batches differ from S(b).
-        copy_in_ns: time to bring one sample to the device.
-        copy_out_ns: time to bring one answer back.
-        max_batch_size: samples, if the device takes fewer than the batcher allows.
-        sizes: the engine's ladder, ascending, up to its largest batch; empty: it runs every size.
-        node: index of its node in the network; None: it is in LoadGen's machine.
-    """
-
-    service: ServiceTime
-    slots: int = 2
-    jitter: Jitter = field(default_factory=Jitter)
-    copy_in_ns: float = 0.0
-    copy_out_ns: float = 0.0
-    max_batch_size: int | None = None
-    sizes: tuple[int, ...] = ()
-    node: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """The time that the program itself adds; by default none.
-
-    Attributes:
-        issue_ns: time of one IssueQuery, during which LoadGen issues nothing else.
-        coalesce: LoadGen issues all queries that became due meanwhile in one call.
-        hop_in_ns: from a closed batch to its launch on the device.
-        hop_out_ns: from the device's answer to QuerySamplesComplete and the free slot.
-        jitter: how much the two hops differ from batch to batch.
-        side: what the interpreter of LoadGen's process needs, and all devices share.
-    """
-
-    issue_ns: float = 0.0
-    coalesce: bool = True
-    hop_in_ns: float = 0.0
-    hop_out_ns: float = 0.0
-    jitter: Jitter = field(default_factory=Jitter)
-    side: Side = field(default_factory=Side)
-
-
-# From traces of process workers and simulated devices on two shared cores at 4,000 to 20,710
-# queries/s; hop_in while the device was idle. Measure your own machine.
-MEASURED_HOST = Host(6e3, True, 110e3, 290e3, Jitter("lognormal", 0.8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +103,29 @@ def simulate(setting: QueueSetting, arrivals_ns: NDArray[np.int64] | None = None
         arrivals_ns: when each sample arrives, ascending, instead of random arrivals. Use it to
             compare with a finished run, because arrival seeds differ by up to 10 %.
     """
-    at_once, host = setting.scenario == "Offline", setting.host
-    if arrivals_ns is not None:
-        scheduled_ns = arrivals_ns
-    elif at_once:
-        scheduled_ns = np.zeros(setting.samples, np.int64)
-    else:
-        scheduled_ns = random_arrivals(setting.qps, setting.samples, setting.seed)
-    run = _Run(setting)
-    run.serve(Queries(scheduled_ns.tolist(), host.issue_ns, host.coalesce, at_once))
+    return _simulate(setting, _arrivals_ns(setting) if arrivals_ns is None else arrivals_ns)
+
+
+def simulate_within(setting: QueueSetting, limits: Sequence[Limit]) -> QueueResult | None:
+    """Run one setting; None as soon as a limit is reached, which takes a part of the time."""
+    try:
+        return _simulate(setting, _arrivals_ns(setting), limits)
+    except TooLate:
+        return None
+
+
+def _arrivals_ns(setting: QueueSetting) -> NDArray[np.int64]:
+    if setting.scenario == "Offline":
+        return np.zeros(setting.samples, np.int64)
+    return random_arrivals(setting.qps, setting.samples, setting.seed)
+
+
+def _simulate(
+    setting: QueueSetting, scheduled_ns: NDArray[np.int64], limits: Sequence[Limit] = ()
+) -> QueueResult:
+    at_once, host, times_ns = setting.scenario == "Offline", setting.host, scheduled_ns.tolist()
+    run = _Run(setting, Watch(times_ns, limits) if limits else None)
+    run.serve(Queries(times_ns, host.issue_ns, host.coalesce, at_once))
     return run.result(scheduled_ns)
 
 
@@ -180,49 +134,16 @@ def percentile_ns(ascending: NDArray[np.int64], share: float) -> float:
     return float(ascending[int(share * len(ascending))])
 
 
-def _cap(device: Device, largest: int) -> int:
-    return largest if device.max_batch_size is None else min(device.max_batch_size, largest)
-
-
-class _Worker:
-    """A device with the hops to it; makes no decision."""
-
-    def __init__(self, index: int, setting: QueueSetting) -> None:
-        device, host = setting.devices[index], setting.host
-        sizes = range(1, _cap(device, setting.batcher.max_batch_size) + 1)
-        taken = (fitting(device.sizes, size) for size in sizes)
-        self.service_ns = [0.0, *map(device.service.service_ns, taken)]
-        factors = device.jitter.factors(setting.seed, index) if device.jitter.acts else None
-        self._timeline = Timeline(self.service_ns, factors, device.copy_in_ns, device.copy_out_ns)
-        self._hops: Iterator[float] | None = None
-        if host.jitter.acts:
-            self._hops = host.jitter.factors(setting.seed, HOST_STREAM + index)
-        self._in_ns, self._out_ns = host.hop_in_ns, host.hop_out_ns
-        self._launched_ns = self._completed_ns = 0
-        self.busy_ns = self.batches = 0
-
-    def run(self, closed_ns: int, samples: int) -> tuple[int, int, int]:
-        """Return when its answer leaves, when the device finished it, and how long it took."""
-        in_ns, out_ns = self._in_ns, self._out_ns
-        if self._hops is not None:
-            in_ns *= next(self._hops)
-            out_ns *= next(self._hops)
-        # One thread launches and one completes, each in order.
-        self._launched_ns = max(closed_ns + int(in_ns), self._launched_ns)
-        times = self._timeline.submit(self._launched_ns, samples)
-        self._completed_ns = max(times.done_ns + int(out_ns), self._completed_ns)
-        service_ns = times.finished_ns - times.started_ns
-        self.busy_ns += service_ns
-        self.batches += 1
-        return self._completed_ns, times.finished_ns, service_ns
-
-
 class _Run:
     """The role of the dispatcher: gives the policy all events in order of time."""
 
-    def __init__(self, setting: QueueSetting) -> None:
-        caps = [_cap(device, setting.batcher.max_batch_size) for device in setting.devices]
-        self._workers = [_Worker(index, setting) for index in range(len(setting.devices))]
+    def __init__(self, setting: QueueSetting, watch: Watch | None) -> None:
+        self._watch = watch
+        caps = [cap_of(device, setting.batcher.max_batch_size) for device in setting.devices]
+        self._workers = [
+            Worker(device, cap, setting.host, (setting.seed, index))
+            for index, (device, cap) in enumerate(zip(setting.devices, caps, strict=True))
+        ]
         slots = [device.slots for device in setting.devices]
         self._policy = Policy(setting.batcher, list(map(WorkerLimits, slots, caps)))
         for index, (worker, cap) in enumerate(zip(self._workers, caps, strict=True)):
@@ -253,7 +174,7 @@ class _Run:
         while (due_ns := queries.due_ns) < NEVER or flying:
             done_ns = flying[0][0] if flying else NEVER
             if due_ns <= done_ns and due_ns <= timer_ns:
-                now_ns = self._free(due_ns)
+                now_ns = due_ns if due_ns > self._clock_ns else self._clock_ns
                 count = queries.issue(now_ns)
                 policy.arrive(now_ns, count)
                 if query_ns:
@@ -263,6 +184,8 @@ class _Run:
                     policy.flush()
                 if not policy.has_credit:
                     continue  # as in the dispatcher: the worker that frees a slot finds the query
+                if now_ns + MIN_WAIT_NS <= timer_ns < NEVER and policy.rests(now_ns):
+                    continue  # the policy would say the same again
             elif done_ns <= timer_ns:
                 _, worker, finished_ns, service_ns, number, place = heapq.heappop(flying)
                 if place < HOME:
@@ -301,6 +224,8 @@ class _Run:
             if self._cables is not None:
                 place, sent_ns = self._cables.send(batch.worker, sent_ns, samples)
             done_ns, finished_ns, service_ns = worker.run(sent_ns, samples)
+            if self._watch is not None:
+                self._watch.closed(samples, done_ns)
             number = len(self._sizes)
             flying = (done_ns, batch.worker, finished_ns, service_ns, number, place)
             heapq.heappush(self._flying, flying)

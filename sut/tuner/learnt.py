@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from backends.simulated.jitter import Jitter, Observed
-from sut.serve.queue_model import MEASURED_HOST, Host
+from sut.serve.queue_device import MEASURED_HOST, Host
 
 if TYPE_CHECKING:
     from sut.record.trace_facts import TraceFacts

@@ -15,7 +15,9 @@ import numpy as np
 from backends.simulated.curve import Scaled
 from scenarios.early_stopping import needed_share
 from sut.serve.batcher import BatcherSettings
-from sut.serve.queue_model import Device, QueueResult, QueueSetting, simulate
+from sut.serve.queue_device import Device
+from sut.serve.queue_limits import Limit
+from sut.serve.queue_model import PERCENTILES, QueueResult, QueueSetting, simulate, simulate_within
 from sut.serve.service_times import Measured
 from sut.tuner.job import Bound, Candidate, Variant
 from sut.tuner.learnt import Learnt
@@ -94,6 +96,11 @@ class Model:
         self, candidate: Candidate, qps: float, learnt: Learnt, samples: int, seed: int
     ) -> QueueResult:
         """Run the queue model once, for at most `run_s`; `samples` unless the rate needs more."""
+        return simulate(self._setting(candidate, qps, learnt, samples, seed))
+
+    def _setting(
+        self, candidate: Candidate, qps: float, learnt: Learnt, samples: int, seed: int
+    ) -> QueueSetting:
         longest_ns = max((bound.limit_ns for bound in self.bounds), default=0.0)
         wanted = max(samples, _LEAST_BOUNDS * longest_ns * qps / NS_PER_S)
         count = int(max(min(wanted, qps * self.run_s), _LEAST_SAMPLES))
@@ -115,7 +122,7 @@ class Model:
         setting = QueueSetting(
             devices, batcher, qps=qps, samples=count, host=learnt.host, seed=seed
         )
-        return simulate(setting if self.nodes is None else self.nodes.placed(setting))
+        return setting if self.nodes is None else self.nodes.placed(setting)
 
     def percentile_ns(
         self, candidate: Candidate, qps: float, learnt: Learnt, effort: Effort = FINE
@@ -203,9 +210,19 @@ class Model:
         room_ns = {bound: bound.limit_ns * len(effort.seeds) for bound in self.bounds}
         queries = self._queries(qps, effort)
         for seed in effort.seeds:
-            result = self.simulate(candidate, qps, learnt, effort.samples, seed)
+            setting = self._setting(candidate, qps, learnt, effort.samples, seed)
+            limits = [
+                Limit.of(share, setting.samples, room)
+                for bound, room in room_ns.items()
+                if (share := _share(bound, queries)) is not None
+            ]
+            result = simulate_within(setting, limits)
+            if result is None:
+                return False
             for bound in self.bounds:
-                room_ns[bound] -= _reached_ns(result, bound, queries)
+                share = _share(bound, queries)
+                of_mean_ns = result.latency_ns["mean"]
+                room_ns[bound] -= of_mean_ns if share is None else result.percentile_ns(share)
             if min(room_ns.values()) < 0:
                 return False
         return True
@@ -217,11 +234,14 @@ class Model:
         return int(max(min(qps * self.run_s, _MANY_QUERIES), _LEAST_SAMPLES))
 
 
-def _reached_ns(result: QueueResult, bound: Bound, queries: int) -> float:
-    """Return the latency that must be within a bound: its percentile, or what LoadGen asks for."""
+def _share(bound: Bound, queries: int) -> float | None:
+    """Return the percentile that must be within a bound: its own, or what LoadGen asks for.
+
+    None: the bound is on the mean.
+    """
     if bound.share is None:
-        return result.latency_ns[bound.name]
-    return result.percentile_ns(needed_share(bound.share, queries))
+        return PERCENTILES.get(bound.name)
+    return needed_share(bound.share, queries)
 
 
 def _largest_ratio(fits: Fits) -> float:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from backends.simulated.curve import Scaled, from_file
 from scenarios.early_stopping import needed_share
 from sut.serve.batcher import BatcherSettings
-from sut.serve.queue_model import Device, QueueSetting, simulate
+from sut.serve.queue_device import Device
+from sut.serve.queue_model import QueueSetting, simulate
 from sut.serve.service_times import Point
 from sut.tuner.fleet import RUN_S, Planner
 from sut.tuner.job import Bound

@@ -22,7 +22,8 @@ from backends.simulated.curve import from_file
 from backends.simulated.jitter import Jitter
 from sut.record.run_folder import BATCHES_FILE
 from sut.serve.batcher import BatcherSettings
-from sut.serve.queue_model import Device, Host, QueueResult, QueueSetting, simulate
+from sut.serve.queue_device import Device, Host
+from sut.serve.queue_model import QueueResult, QueueSetting, simulate
 from tests.benchmarks import paired
 from tests.benchmarks.loadgen_run import sut_run
 

@@ -21,7 +21,7 @@ import numpy as np
 from backends.simulated.curve import Curve, from_file
 from backends.simulated.jitter import Jitter
 from scenarios import scenario
-from sut.serve.queue_model import Host
+from sut.serve.queue_device import Host
 from sut.tuner.job import Bound, Job, Space
 from sut.tuner.messages import Trial, drive
 from sut.tuner.session import search_of

@@ -14,7 +14,8 @@ import numpy as np
 
 from backends.simulated.jitter import Jitter
 from sut.serve.batcher import BatcherSettings
-from sut.serve.queue_model import Device, Host, QueueSetting, simulate
+from sut.serve.queue_device import Device, Host
+from sut.serve.queue_model import QueueSetting, simulate
 from sut.serve.queue_wire import MEASURED_SIDE
 from sut.serve.service_times import curve_of
 

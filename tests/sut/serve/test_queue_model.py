@@ -14,7 +14,8 @@ from backends.simulated.curve import Curve, formula
 from backends.simulated.jitter import Jitter
 from sut.record.trace import Close
 from sut.serve.batcher import BatcherSettings
-from sut.serve.queue_model import Device, Host, QueueResult, QueueSetting, simulate
+from sut.serve.queue_device import Device, Host
+from sut.serve.queue_model import QueueResult, QueueSetting, simulate
 
 US = 1_000
 MS = 1_000_000

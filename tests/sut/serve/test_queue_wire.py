@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from backends.simulated.curve import formula
 from backends.simulated.jitter import Jitter
 from sut.serve.batcher import BatcherSettings
-from sut.serve.queue_model import Device, Host, QueueSetting, simulate
+from sut.serve.queue_device import Device, Host
+from sut.serve.queue_model import QueueSetting, simulate
 from sut.serve.queue_wire import (
     INTERPRETER,
     NETWORK,

@@ -18,7 +18,8 @@ from backends.simulated.jitter import Jitter
 from scenarios.early_stopping import allowed_over
 from sut.record.trace_facts import TraceFacts
 from sut.serve.batcher import BatcherSettings
-from sut.serve.queue_model import Device, Host, QueueSetting, simulate
+from sut.serve.queue_device import Device, Host
+from sut.serve.queue_model import QueueSetting, simulate
 from sut.serve.service_times import Measured, Point
 from sut.tuner.messages import Measure, Outcome, Trial
 

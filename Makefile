@@ -25,6 +25,7 @@ SETUP := .venv/.setup
 DEV := .venv/.dev
 DETECT := .venv/.detect
 VIDEO := .venv/.video
+CLUSTER := .venv/.cluster
 LOCK := .venv-lock
 PIP := -m pip -qq --disable-pip-version-check --no-input
 # The locks name every package, so pip has nothing to resolve. It compiles nothing either: the last line
@@ -56,7 +57,7 @@ doctor: $(SETUP) ## Show what this machine has and lacks
 	@$(BIN)/sut doctor $(ARGS)
 
 ##@ Run (BENCHMARK= SYSTEM= BACKEND= ARGS=)
-.PHONY: run server offline singlestream multistream accuracy detect video serve study sweep fit concurrency devices tune plan report run_harness
+.PHONY: run server offline singlestream multistream accuracy detect video cluster-demo serve study sweep fit concurrency devices tune plan report run_harness
 run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds each
 	@$(call sut,all,--mode submission --min-duration-s 10)
 
@@ -80,6 +81,9 @@ detect: $(DETECT) ## Run a real detector over photos and a clip, and draw its bo
 
 video: $(VIDEO) ## Run people, faces and masks over four streams of real frames, and draw: needs npm and apt-get
 	@$(BIN)/python -m tests.detect.video $(ARGS)
+
+cluster-demo: $(CLUSTER) ## Let Ray place two nodes on this machine, run on them, and kill one in a run
+	@$(BIN)/python -m tests.benchmarks.cluster_demo
 
 sweep: $(SETUP) ## Measure a range of batch sizes, or of another load with ARGS="--load closed"
 	@$(BIN)/sut sweep -b $(BENCHMARK) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
@@ -165,6 +169,7 @@ lock: ## Renew requirements/ from pyproject.toml; use the oldest supported Pytho
 	@$(RELOCK) -e '.[dev]' && $(call freeze,dev,--all --exclude pip --exclude-editable)
 	@$(RELOCK) --no-deps --target $(LOCK)/assets --group assets && $(call freeze,assets,--path $(LOCK)/assets)
 	@$(RELOCK) --no-deps --target $(LOCK)/clients --group clients && $(call freeze,clients,--path $(LOCK)/clients)
+	@$(RELOCK) --no-deps -c requirements/dev.txt --target $(LOCK)/cluster --group cluster && $(call freeze,cluster,--path $(LOCK)/cluster)
 	@$(RELOCK) --no-deps --target $(LOCK)/detect --group detect && $(call freeze,detect,--path $(LOCK)/detect)
 	@$(RELOCK) --no-deps --target $(LOCK)/video --group video && $(call freeze,video,--path $(LOCK)/video)
 	@rm -rf $(LOCK)
@@ -271,6 +276,10 @@ $(DETECT): $(SETUP) requirements/detect.txt
 $(VIDEO): $(SETUP) requirements/video.txt
 	@echo "Installing what make video needs into .venv ..."
 	@$(INSTALL) -r requirements/video.txt && touch $@
+
+$(CLUSTER): $(SETUP) requirements/cluster.txt
+	@echo "Installing Ray into .venv ..."
+	@$(INSTALL) -r requirements/cluster.txt && touch $@
 
 # --clear: an interrupted setup may have left half an environment.
 $(VENV):

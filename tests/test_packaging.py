@@ -114,6 +114,14 @@ def test_the_dev_lock_pins_the_tools_and_agrees_with_the_run_lock() -> None:
     assert lock("run").items() <= dev.items()
 
 
+def test_the_cluster_lock_pins_its_group_and_agrees_with_the_dev_lock() -> None:
+    cluster, dev = lock("cluster"), lock("dev")
+
+    assert set(cluster) == set(PYPROJECT["dependency-groups"]["cluster"])
+    assert names(PROJECT["optional-dependencies"]["cluster"]) <= set(cluster)
+    assert {name: dev[name] for name in set(cluster) & set(dev)}.items() <= cluster.items()
+
+
 def test_the_asset_lock_is_the_asset_group() -> None:
     pinned = [f"{name}=={version}" for name, version in lock("assets").items()]
 

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
-# Of /proc/PID/stat after the name (proc(5)): ppid; utime, stime, cutime, cstime.
-_PARENT, _TIMES = 1, slice(11, 15)
+# Of /proc/PID/stat after the name (proc(5)): ppid; session; utime, stime, cutime, cstime.
+_PARENT, _SESSION, _TIMES = 1, 3, slice(11, 15)
 # A killed process is gone within milliseconds, unless a driver holds it.
 _END_S, _LOOK_S = 1.0, 0.002
 
@@ -55,6 +55,16 @@ def end_all() -> None:
             if time.monotonic() > end_s:
                 return
             time.sleep(_LOOK_S)
+
+
+def left_in_session(session: int) -> list[int]:
+    """Return the processes of a session whose leader is gone; none while it is there."""
+    found = [
+        int(entry)
+        for entry in os.listdir("/proc")
+        if entry.isdigit() and (fields := _fields(int(entry))) and int(fields[_SESSION]) == session
+    ]
+    return [] if session in found else found
 
 
 def _below(pid: int) -> list[int]:

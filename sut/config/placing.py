@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-Amount = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 CPU_DEVICE = "cpu"
 # A host of which a node takes this much stands for that host: Ray offers 1 of `node:ADDRESS`.
@@ -39,7 +38,7 @@ class MachineSpec(StrictStruct, frozen=True):
     name: Text
     address: Text
     reach: tuple[Text, ...]
-    resources: Mapping[str, Amount] = {}
+    resources: Mapping[str, Count] = {}
 
 
 class RaySpec(StrictStruct, frozen=True):
@@ -61,10 +60,10 @@ class RaySpec(StrictStruct, frozen=True):
     placing: Literal["spread", "packed"] = "spread"
     resource: Text | None = None
     listen: Text = _LOOPBACK
-    resources: Mapping[str, Amount] = {}
+    resources: Mapping[str, Count] = {}
     machines: tuple[MachineSpec, ...] = ()
     python: Text | None = None
-    start_s: PositiveFloat = 60.0
+    start_s: PositiveFloat = 120.0
     restarts: Count = 3
 
     def __post_init__(self) -> None:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from sut.serve.cluster.placing.state import State
 
 _LOOK_S = 0.05
-# The warden gives its head ten seconds, then kills it and all that it left.
-_DOWN_S = 30.0
+# The head has this long to end agents, machines and Ray; then the warden kills all that is left.
+_HEAD_S, _DOWN_S = 30.0, 45.0
 
 
 def up(file: Path, cluster: Cluster) -> State:
@@ -60,6 +60,7 @@ def up(file: Path, cluster: Cluster) -> State:
         (sys.executable, "-m", head.MODULE, str(file), str(folder), warden.FOLDER),
         environment=of_head(cluster.ray),
         held=str(folder),
+        grace_s=_HEAD_S,
     )
     with (folder / LOG_FILE).open("wb") as log:
         process = subprocess.Popen(

@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 import yaml
 
+from sut.base.descendants import left_in_session
 from sut.base.files import write_whole
 from sut.config.placing import PLACED_FILE
 
@@ -24,7 +25,6 @@ STATE_FILE, LOG_FILE = "state.json", "head.log"
 Phase = Literal["starting", "up", "failed"]
 NodePhase = Literal["starting", "up", "lost"]
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-_SESSION = 3  # the field of /proc/PID/stat behind the name and its bracket; proc(5)
 
 
 class NodeState(msgspec.Struct, frozen=True):
@@ -135,22 +135,9 @@ def clear(folder: Path) -> int:
         shutil.rmtree(state.folder, ignore_errors=True)
     if state is not None and state.boot == boot_id():
         # Nobody else can have this session: its number is in use as long as a member lives.
-        left = _members(state.session)
+        left = left_in_session(state.session)
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
     return len(left)
-
-
-def _members(session: int) -> list[int]:
-    """Return the processes of a session whose leader is gone."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if not process.name.isdecimal():
-            continue
-        with contextlib.suppress(OSError):
-            fields = (process / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-            if int(fields[_SESSION]) == session:
-                found.append(int(process.name))
-    return [] if session in found else found

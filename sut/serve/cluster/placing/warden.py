@@ -1,7 +1,7 @@
 """Runs a command, and leaves none of its processes behind: not even when it is killed.
 
-Ray's own processes outlive a head that was killed. The warden adopts every orphan of its command
-(PR_SET_CHILD_SUBREAPER), so that it finds them all, whatever session or group they chose. Knows
+Ray's own processes outlive a head that was killed. The warden adopts every orphan of its command,
+so that it finds them all, whatever session or group they chose. Knows
 nothing of Ray. It runs on this machine, or at the end of an ssh, a docker exec or an ip netns exec,
 so its order comes on standard input and not in words that a shell would read.
 """
@@ -19,10 +19,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
+from sut.base.descendants import adopt_orphans, end_all
 from sut.base.errors import EXIT_FAILED, SutError
 from sut.base.files import held
 from sut.base.process import exit_words
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 MODULE = "sut.serve.cluster.placing.warden"
 # In the words of a command: a new folder of its own, which goes when the command has ended.
 FOLDER = "{folder}"
-_SET_CHILD_SUBREAPER, _SET_PDEATHSIG = 36, 1  # <linux/prctl.h>
+_SET_PDEATHSIG = 1  # PR_SET_PDEATHSIG, linux/prctl.h
 _LOOK_S = 0.1
 
 
@@ -62,11 +63,10 @@ def line_of(order: Order) -> bytes:
     return msgspec.json.encode(order) + b"\n"
 
 
-def main() -> int:
-    """Do what the order says; return the exit code of the command, or 128 and its signal."""
+def main() -> NoReturn:
+    """Do what the order says; exit as the command did, or with 128 and its signal."""
     order = msgspec.json.decode(_first_line(), type=Order)
-    prctl = ctypes.CDLL(None).prctl
-    prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     asked: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -80,10 +80,12 @@ def main() -> int:
         folder = tempfile.mkdtemp(prefix="sut-ray-", dir="/tmp")
         try:
             code = _run(order, folder, asked)
-            return exit_code(-code) if code < 0 else code
         finally:
-            _end_descendants()
+            end_all()
             shutil.rmtree(folder, ignore_errors=True)
+        # Within the `with`: whoever finds that nobody holds the folder shall find no warden either.
+        sys.stderr.flush()
+        os._exit(exit_code(-code) if code < 0 else code)
 
 
 def _first_line() -> bytes:
@@ -105,7 +107,7 @@ def _run(order: Order, folder: str, asked: Sequence[int]) -> int:
         preexec_fn=lambda: prctl(_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0),  # noqa: PLW1509 - no threads
     )
     while process.poll() is None and not asked and not (order.tied and _stdin_ended()):
-        _bury(_children() - {process.pid})
+        _bury_others(process.pid)
         time.sleep(_LOOK_S)
     if process.poll() is None:
         process.terminate()
@@ -123,30 +125,17 @@ def _stdin_ended() -> bool:
     return bool(readable) and not os.read(0, 1 << 12)
 
 
-def _end_descendants() -> None:
-    """Kill all that the command left; orphans of theirs come here, until there is nobody."""
-    while children := _children():
-        for child in children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-        _bury(children, wait=True)
-
-
-def _bury(children: set[int], *, wait: bool = False) -> None:
-    """Take note of the end of children, so that they leave the table of processes."""
-    for child in children:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(child, 0 if wait else os.WNOHANG)
-
-
-def _children() -> set[int]:
-    tasks = Path("/proc/self/task").iterdir()
-    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+def _bury_others(command: int) -> None:
+    """Take note of the end of orphans, so that they leave the table of processes."""
+    while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        if ended.si_pid == command:
+            return
+        os.waitpid(ended.si_pid, 0)
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        main()
     except (SutError, msgspec.DecodeError, OSError) as error:
         print(f"sut: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILED)

@@ -194,7 +194,7 @@ def test_a_machine_joins_with_its_own_address_and_resources(file: Path) -> None:
     for option, value in (
         ("--address", "10.0.0.1:6379"),
         ("--node-ip-address", "10.0.0.2"),
-        ("--resources", '{"t4": 2.0}'),
+        ("--resources", '{"t4": 2}'),
         ("--temp-dir", FOLDER),
     ):
         assert words[words.index(option) + 1] == value

@@ -52,7 +52,7 @@ def warden(order: Order, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.stdin.flush()
         yield process
     finally:
-        process.kill()
+        process.terminate()
         process.stdin.close()
         process.wait()
 
@@ -89,15 +89,17 @@ def test_nothing_is_left_however_it_ends(tmp_path: Path, how: str) -> None:
 
 
 def test_a_command_is_told_to_end_when_its_warden_is_killed(tmp_path: Path) -> None:
-    note = tmp_path / "pid"
-    script = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
+    note = tmp_path / "note"
+    script = "import os, sys, time; print(os.getpid(), sys.argv[1], flush=True); time.sleep(60)"
 
-    with warden(Order((sys.executable, "-c", script, str(note))), tmp_path / "log") as process:
-        wait_until(lambda: note.exists() and bool(note.read_text()), "the command runs")
+    with warden(Order((sys.executable, "-c", script, FOLDER)), note) as process:
+        wait_until(lambda: note.read_text().endswith("\n"), "the command runs")
         process.kill()
         process.wait()
+    pid, folder = note.read_text().split()
 
-    wait_until(lambda: not is_there(int(note.read_text())), "the command has ended")
+    wait_until(lambda: not is_there(int(pid)), "the command has ended")
+    Path(folder).rmdir()
 
 
 def test_the_folder_of_a_command_goes_with_it(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ extra: $(DEV) ## Make four full-length submissions in OUT=: 34 minutes, then 45 
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-concurrency bench-fit bench-cluster bench-network bench-poisson bench-tracker bench-tracker-accuracy bench-video chaos-cluster bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-concurrency bench-fit bench-cluster bench-network bench-scale bench-poisson bench-tracker bench-tracker-accuracy bench-video chaos-cluster bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -222,6 +222,9 @@ bench-cluster: $(DEV) ## Measure what the wire to nodes on this machine costs; A
 
 bench-network: $(DEV) ## Measure what it costs that samples travel to a node on this machine; ARGS="--rounds 5"
 	@$(BIN)/python -m tests.benchmarks.network $(ARGS)
+
+bench-scale: $(DEV) ## Measure what batches, samples and bytes cost LoadGen's machine, and predict 1,000 devices; ARGS="--only growth"
+	@$(BIN)/python -m tests.benchmarks.scale $(ARGS)
 
 bench-poisson: $(DEV) ## Compare our Poisson load with LoadGen's Server; ARGS="--rounds 5"
 	@$(BIN)/python -m tests.benchmarks.poisson $(ARGS)

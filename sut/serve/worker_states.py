@@ -82,10 +82,11 @@ class WorkerState:
 class FreeWorkers:
     """The workers with a free slot, by when they will be free. Call `put` after every change."""
 
-    __slots__ = ("_least_ns", "_most_cap", "_most_lead_ns", "_order", "_workers")
+    __slots__ = ("_alone", "_least_ns", "_most_cap", "_most_lead_ns", "_order", "_workers")
 
     def __init__(self, workers: Sequence[WorkerState]) -> None:
         self._workers = workers
+        self._alone = workers[0] if len(workers) == 1 else None  # needs no order
         # By waiting samples: no worker takes less for them, or for as many of them as it can.
         self._least_ns: dict[int, float] = {}
         self._most_cap = max((worker.cap for worker in workers), default=0)
@@ -96,6 +97,8 @@ class FreeWorkers:
 
     def put(self, worker: WorkerState) -> None:
         """Take note of a worker whose slots, batches or lead changed."""
+        if self._alone is not None:
+            return
         if worker.place is not None:
             del self._order[bisect_left(self._order, worker.place)]
             worker.place = None
@@ -113,6 +116,8 @@ class FreeWorkers:
 
     def due_ns(self) -> float:
         """Return when the first of them needs its next batch; 0.0 if there is none."""
+        if (alone := self._alone) is not None:
+            return alone.due_ns if len(alone.in_flight) < alone.slots else 0.0
         first_ns = inf
         for free_ns, index in self._order:
             if free_ns - self._most_lead_ns >= first_ns:
@@ -127,6 +132,8 @@ class FreeWorkers:
         S(b). An exact comparison would send everything to the device that was measured fastest, as
         long as one device is enough.
         """
+        if self._alone is not None:
+            return self._alone
         workers, first_ns, least_ns = self._workers, inf, self._least(pending)
         finish_ns: list[float] = []
         for free_ns, index in self._order:

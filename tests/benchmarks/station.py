@@ -50,6 +50,7 @@ class Test:
         max_batch_size: samples.
         slots: batches in flight a worker.
         max_queue_delay_us: how long a sample waits for its batch to fill.
+        cluster: file of the nodes that have the devices; empty: none, see `kind`.
     """
 
     __test__ = False  # not pytest's
@@ -62,6 +63,7 @@ class Test:
     max_batch_size: int = 256
     slots: int = 2
     max_queue_delay_us: int = 0
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,9 @@ class Result:
         valid: the bound of Server is met, by LoadGen's own verdict.
         cpu_us: processor time of all processes a sample, in us, without start and warm-up.
         batch: mean batch size; 0 for TRIVIAL.
-        own_us: processor time of LoadGen's process alone a sample, in us, during the test.
+        own_us: processor time of LoadGen's process alone a sample, in us, during the test, without
+            ZeroMQ's threads.
+        wire_us: of those.
         queries: calls of IssueQuery a sample; 0 for TRIVIAL.
     """
 
@@ -86,6 +90,7 @@ class Result:
     cpu_us: float
     batch: float
     own_us: float
+    wire_us: float
     queries: float
 
 
@@ -134,6 +139,7 @@ class _Library:
 
 def _run_here(test: Test, folder: Path) -> Result:
     from sut.base.process import collector_off
+    from sut.base.threads import ThreadClock
     from sut.config import user_conf
     from sut.load import loadgen
     from sut.record import loadgen_logs
@@ -156,15 +162,17 @@ def _run_here(test: Test, folder: Path) -> Result:
     if test.kind != TRIVIAL:
         outlets = Outlets(loadgen.complete, TraceWriter(folder / "trace"), _end)
         closed_loop = test.scenario == "SingleStream"
-        system = open_system(_request(test, folder), outlets, closed_loop=closed_loop)
+        asked = _request(test, folder)
+        system = open_system(asked, outlets, closed_loop=closed_loop)
         system.open()
-        system.load(SampleSource((), SAMPLES, (INPUT,), tuple(range(SAMPLES))))
+        system.load(SampleSource.of(asked.workload, range(SAMPLES)))
         system.warm_up(range(8), 1, 0.3)
         front = system.front()
     request = loadgen.LoadgenTest(test.scenario, False, MODEL, folder / "user.conf", folder)
     collector_off()
-    before_s = _cpu_s()
+    before_s, clock, start_s = _cpu_s(), ThreadClock(), time.monotonic()
     loadgen.run(request, front, _Library(), lambda message, text: _end_with(message + text))
+    wire_s = clock.cores().get("wire_cores", 0.0) * (time.monotonic() - start_s)
     own_s = _cpu_s() - before_s
     batch = queries = 0.0
     if system is not None:
@@ -183,12 +191,15 @@ def _run_here(test: Test, folder: Path) -> Result:
         valid=detail.validity == "VALID",
         cpu_us=cpu_s / count * 1e6,
         batch=batch,
-        own_us=own_s / count * 1e6,
+        own_us=(own_s - wire_s) / count * 1e6,
+        wire_us=wire_s / count * 1e6,
         queries=queries,
     )
 
 
 def _request(test: Test, folder: Path) -> TrialRequest:
+    if test.cluster:
+        return _on_nodes(test, folder)
     kind: WorkerKind = msgspec.convert(test.kind, WorkerKind)
     harness = HarnessSettings(
         backend="null",
@@ -212,9 +223,28 @@ def _request(test: Test, folder: Path) -> TrialRequest:
             output_name=None,
             postprocess=ArgMax(),
             performance_sample_count=SAMPLES,
-        ),
+        ).with_samples(None),
         harness=harness,
     )
+
+
+def _on_nodes(test: Test, folder: Path) -> TrialRequest:
+    from sut.config.arguments import Arguments
+    from sut.config.plan import resolve
+    from sut.config.prepare import resolve_workload
+
+    arguments = Arguments(
+        benchmark=MODEL,
+        scenario=test.scenario,
+        backend="null",
+        cluster=Path(test.cluster),
+        max_batch_size=test.max_batch_size,
+        max_queue_delay_us=test.max_queue_delay_us,
+        slots=test.slots,
+    )
+    plan = resolve(arguments)
+    workload = resolve_workload(plan.benchmark, "null", None).with_samples(None)
+    return TrialRequest(test.scenario, False, str(folder), Load(), workload, plan.harness)
 
 
 def _samples(detail: object, scenario: str) -> float:

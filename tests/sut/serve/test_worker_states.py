@@ -41,7 +41,7 @@ def test_the_best_and_the_first_due_are_those_of_all_free_workers(
 ) -> None:
     workers = workers_of(before)
     free = FreeWorkers(workers)
-    if any(worker.place for worker in workers):
+    if any(len(worker.in_flight) < worker.slots for worker in workers):
         free.best(0, pending)
     for worker, changed in zip(workers, workers_of(after[: len(workers)]), strict=True):
         worker.in_flight, worker.curve = changed.in_flight, changed.curve

@@ -171,7 +171,7 @@ class Poller:
             self._missed.popleft()()
 
     def close(self) -> None:
-        """Forget everything."""
+        """Forget everything. Call it when nobody polls, calls or wakes it any more."""
         self._epoll.close()
         os.close(self._event)
 

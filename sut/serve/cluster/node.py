@@ -16,7 +16,7 @@ from sut import __version__
 from sut.base.errors import ConfigError
 from sut.config.cluster import is_loopback, parse_address
 from sut.serve.cluster import messages, wire
-from sut.serve.cluster.channel import REFUSED, Monitor, Poller, SourcedChannel
+from sut.serve.cluster.channel import Monitor, Poller, SourcedChannel
 from sut.serve.cluster.security import NODE, Guard, load_keys, say, secure_server
 from sut.serve.cluster.session import Keepers, Offer, Place, Session
 from sut.serve.workers.keeper import Keeper
@@ -46,12 +46,15 @@ class Node:
             )
         host, _ = parse_address(address)
         self.name = name
-        self._place = Place(name, host, offer or Offer(), load_keys(keys, NODE))
+        self.offer = offer or Offer()
+        self._place = Place(name, host, self.offer, load_keys(keys, NODE))
         self._context = zmq.Context(io_threads=1)
         self._sock = self._bound(address)
         self._poller = Poller()
         self._channel = SourcedChannel(self._sock, self._poller.missed)
-        self._monitor = Monitor(self._sock, REFUSED | zmq.EVENT_DISCONNECTED)
+        self._monitor = Monitor(
+            self._sock, zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_DISCONNECTED
+        )
         self._keepers = Keepers(
             Keeper(module="sut.serve.cluster.worker"), Keeper(module="sut.serve.received.child")
         )
@@ -64,6 +67,8 @@ class Node:
         self._stopped = False
         self._peer, self._source = b"", -1  # of the run, and of its connection
         self._beat_s = 0.0
+        self._known: set[int] = set()  # connections over which a message came
+        self._told = 0  # connections whose refusal the guard has told of
 
     def _bound(self, address: str) -> zmq.Socket[bytes]:
         keys, host = self._place.keys, self._place.host
@@ -133,14 +138,26 @@ class Node:
             if event == zmq.EVENT_DISCONNECTED:
                 broken.append(source)
             else:
-                say(f"node {self.name}: refused a client that does not speak as a run does")
+                self._told += 1
         for sender, data in self._channel.receive():
             try:
                 self._hear(sender, data)
             except wire.Malformed as error:
                 say(f"node {self.name}: refused a message: {error}")
+            self._known.add(self._channel.source)
         if self._peer and self._source in broken:
             self._end("its connection broke", spoiled=True)
+        for source in broken:
+            self._let_go(source)
+
+    def _let_go(self, source: int) -> None:
+        """Forget a connection that broke; say so if no message ever came over it."""
+        if source in self._known:
+            self._known.discard(source)
+        elif self._told:
+            self._told -= 1
+        else:
+            say(f"node {self.name}: refused a client that does not speak as a run does")
 
     def _hear(self, sender: bytes, data: bytes) -> None:
         _, number = wire.head_of(data)

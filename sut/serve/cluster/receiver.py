@@ -32,7 +32,7 @@ class ClusterReceiver:
         self._links = links
         self._poller = poller
         self._front = front
-        self._closing = False
+        self._closing = self._closed = False
         self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
 
     def start(self) -> None:
@@ -40,10 +40,14 @@ class ClusterReceiver:
         self._thread.start()
 
     def close(self) -> None:
-        """End the session with every node."""
+        """End the session with every node. Closing twice is allowed."""
+        if self._closed:
+            return
+        self._closed = True
         self._poller.call(self._stop)
         if self._thread.is_alive():
             self._thread.join()
+        self._poller.close()
 
     def _stop(self) -> None:
         self._closing = True
@@ -78,7 +82,6 @@ class ClusterReceiver:
                     link.lose(WorkerError(failure.message, failure.traceback))
         for link in self._links:
             link.close(spoiled=link.is_spoiled)
-        self._poller.close()
         context.term()
 
 

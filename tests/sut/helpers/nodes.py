@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from sut.serve.dispatcher import Outlets
 from sut.serve.pool import BatchSystem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from backends.base import OptionValue
     from sut.serve.dispatcher import Failure
@@ -37,6 +37,14 @@ def running_node(
     yield node
     node.stop()
     thread.join()
+
+
+@contextmanager
+def printed(folder: Path) -> Iterator[Callable[[], str]]:
+    """Yield what tells what nodes and workers whose sessions begin inside have printed so far."""
+    path = folder / "printed.txt"
+    with path.open("w", encoding="utf-8") as log, redirect_stderr(log):
+        yield lambda: path.read_text("utf-8")
 
 
 def cluster_file(

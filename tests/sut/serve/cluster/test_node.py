@@ -20,7 +20,7 @@ from sut.serve.cluster import messages, wire
 from sut.serve.cluster.security import make_keys
 from sut.serve.cluster.session import Offer
 from sut.serve.samples import SampleSource
-from tests.sut.helpers.nodes import Cluster, cluster_file, running_node, worker_processes
+from tests.sut.helpers.nodes import Cluster, cluster_file, printed, running_node, worker_processes
 from tests.sut.helpers.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -106,22 +106,23 @@ def test_the_times_of_a_batch_lie_between_its_closing_and_its_completion(cluster
 
 
 def test_strangers_and_noise_are_refused_in_a_line_each_and_the_run_goes_on(
-    cluster: Cluster, node: Node, capfd: pytest.CaptureFixture[str]
+    cluster: Cluster, node: Node, tmp_path: Path
 ) -> None:
-    system = opened(cluster)
     host, _, port = node.address.rpartition(":")
 
-    with socket.create_connection((host, int(port))) as stranger:
-        stranger.sendall(b"GET / HTTP/1.1\r\n\r\n" * 10)
-    with zmq.Context() as context, context.socket(zmq.DEALER) as sock:
-        sock.linger = 0
-        sock.connect(f"tcp://{node.address}")  # without a key
-        sock.send(wire.pack(0, messages.Hello(messages.PROTOCOL, __version__, "a stranger")))
-        wait_until(lambda: "refused a client" in capfd.readouterr().err, "a refusal is printed")
-    front = system.front()
-    front.issue_query([1], [0])
-    cluster.wait(1)
-    system.close()
+    with printed(tmp_path) as said:
+        system = opened(cluster)
+        with socket.create_connection((host, int(port))) as stranger:
+            stranger.sendall(b"GET / HTTP/1.1\r\n\r\n" * 10)
+        wait_until(lambda: said().count("refused a client") == 1, "noise is refused")
+        with zmq.Context() as context, context.socket(zmq.DEALER) as sock:
+            sock.linger = 0
+            sock.connect(f"tcp://{node.address}")  # without a key
+            sock.send(wire.pack(0, messages.Hello(messages.PROTOCOL, __version__, "a stranger")))
+            wait_until(lambda: said().count("refused a client") == 2, "a stranger is refused")
+        system.front().issue_query([1], [0])
+        cluster.wait(1)
+        system.close()
 
     assert cluster.answered == [1]
     assert cluster.failures == []
@@ -139,29 +140,51 @@ def open_node() -> Iterator[Node]:
 
 
 def test_a_thousand_malformed_messages_are_refused_in_a_line_each_and_the_run_goes_on(
-    open_node: Node, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    open_node: Node, tmp_path: Path
 ) -> None:
     cluster = Cluster(cluster_file(tmp_path, open_node))
-    system = opened(cluster)
-    front, lines = system.front(), 0
-    capfd.readouterr()
+    bye = wire.pack(1, messages.Bye(spoiled=True))
 
-    with zmq.Context() as context, context.socket(zmq.DEALER) as sock:
-        sock.connect(f"tcp://{open_node.address}")
-        for number in range(1000):
-            sock.send(
-                wire.pack(number, messages.Bye(spoiled=True))[: number % 16]
-                + os.urandom(number % 7)
+    with printed(tmp_path) as said:
+        system = opened(cluster)
+        front = system.front()
+        with zmq.Context() as context, context.socket(zmq.DEALER) as sock:
+            sock.connect(f"tcp://{open_node.address}")
+            for number in range(1000):
+                sock.send(bye[: number % 16] + os.urandom(number % 7))
+                front.issue_query([number + 1], [number % 8])
+            cluster.wait(1000)
+            wait_until(
+                lambda: said().count("node beta: refused a message: ") == 1000, "all are refused"
             )
-            front.issue_query([number + 1], [number % 8])
-        cluster.wait(1000)
-        while lines < 1000:
-            lines += capfd.readouterr().err.count("node beta: refused a message: ")
-    system.close()
+        system.close()
 
-    assert lines == 1000
     assert len(cluster.answered) == 1000
     assert cluster.failures == []
+
+
+def test_a_worker_refuses_what_is_not_its_runs_in_a_line_each_and_answers_its_run(
+    open_node: Node, tmp_path: Path
+) -> None:
+    cluster = Cluster(cluster_file(tmp_path, open_node))
+    noise = [b"", b"\xff", wire.pack_batch(1, 1, [0]), wire.pack(1, messages.Open())]
+
+    with printed(tmp_path) as said:
+        system = opened(cluster)
+        with zmq.Context() as context, context.socket(zmq.DEALER) as sock:
+            sock.connect(f"tcp://127.0.0.1:{open_node.offer.ports[0]}")
+            for data in noise:
+                sock.send(data)
+            wait_until(
+                lambda: said().count("device 0: refused a message: ") == len(noise),
+                "the worker refuses them",
+            )
+        system.front().issue_query([1], [0])
+        cluster.wait(1)
+        system.close()
+
+        assert said().count("session 0000000000000001 is not open here") == 2
+    assert cluster.answered == [1]
 
 
 def test_another_version_is_refused_with_both(open_node: Node) -> None:
@@ -264,15 +287,15 @@ def test_a_killed_worker_is_named_with_its_signal_and_no_sample_stays_open(
 ) -> None:
     cluster = Cluster(cluster_file(tmp_path, open_node), delay_us=5_000)
     system = opened(cluster)
-    front = system.front()
-    for sample in range(1, 21):
+    front, processes = system.front(), worker_processes()
+    cores = [os.sched_getaffinity(process) for process in processes]
+    for sample in range(1, 401):
         front.issue_query([sample], [0])
-    cores = [os.sched_getaffinity(process) for process in worker_processes()]
 
     started_s = time.monotonic()
-    for process in worker_processes():
+    for process in processes:
         os.kill(process, signal.SIGKILL)
-    cluster.wait(20)
+    cluster.wait(400)
     took_s = time.monotonic() - started_s
     system.close()
 

@@ -19,7 +19,7 @@ from sut.serve.cluster.security import (
     make_keys,
     secure_client,
 )
-from tests.sut.helpers.nodes import running_node
+from tests.sut.helpers.nodes import printed, running_node
 from tests.sut.helpers.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -83,10 +83,14 @@ def test_an_address_beyond_loopback_needs_keys() -> None:
 
 
 def test_a_run_with_a_key_of_its_own_making_is_refused_in_a_line(
-    folder: Path, capfd: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path
 ) -> None:
     public, secret = zmq.curve_keypair()
-    with running_node(keys=folder) as node, zmq.Context() as context:
+    with (
+        printed(tmp_path) as said,
+        running_node(keys=folder) as node,
+        zmq.Context() as context,
+    ):
         real = load_keys(str(folder), RUN)
         assert real is not None
         sock = context.socket(zmq.DEALER)
@@ -98,6 +102,4 @@ def test_a_run_with_a_key_of_its_own_making_is_refused_in_a_line(
         monitor.close()
         sock.close(0)
 
-    assert "node alpha: refused a client at 127.0.0.1: its key is not the run's" in (
-        capfd.readouterr().err
-    )
+        assert said() == "node alpha: refused a client at 127.0.0.1: its key is not the run's\n"

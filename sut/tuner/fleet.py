@@ -19,6 +19,7 @@ from sut.tuner.model import NS_PER_S, Effort, Model
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from sut.config.settings import WorkerKind
     from sut.tuner.job import Bound, Candidate
     from sut.tuner.kinds import Kind
     from sut.tuner.learnt import Learnt
@@ -155,7 +156,8 @@ class Planner:
         """Yield the settings to ask the model for: first those that hold most, if anything does."""
         curve = model.measured[Variant()].curves[0][1]
         largest = max(self._in_bound(kind), default=1)
-        job = Job("Server", (self._bound,), Space(workers=("process",), largest_batch=largest))
+        workers: WorkerKind = "process" if self._on is None else "remote"
+        job = Job("Server", (self._bound,), Space(workers=(workers,), largest_batch=largest))
         least = self._qps * self._learnt(kind).service_ratio
         able = [c for c in space.first_look(job, model) if model.rate(c) >= least]
         wanted_ns = _SHARE_OF_TWO / 2 * self._bound.limit_ns

@@ -92,6 +92,7 @@ def test_devices_on_nodes_hold_less_by_what_the_wire_takes(
     assert here["devices"] <= there["devices"]
     assert there["nodes"] == -(-there["devices"] // 2)
     assert there["slots"] > here["slots"]  # more batches are on their way
+    assert "remote workers" in there["settings"]
     assert set(there["shared_busy"]) > set(here["shared_busy"])
     assert "nodes" not in here
 

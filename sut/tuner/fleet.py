@@ -34,6 +34,8 @@ _IDLE_HALF = 2.0
 # A sample waits for one batch and runs in the next: the best batch is that of which two nearly fill
 # the bound. Such batches are asked first; all are asked in the end.
 _SHARE_OF_TWO = 0.9
+# Random arrivals queue before what is busier than this. It is named where no number of nodes helps.
+_NEARLY_FULL = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Planner:
 
     def smallest(self, kind: Kind) -> Fleet | None:
         """Return the fewest devices of a kind that hold the load; None: no number of them does."""
-        if self.full(kind):
+        if max(self.full(kind).values(), default=0.0) > 1:
             return None
         most = self._most(kind)
         high = low = self._least(kind)
@@ -134,7 +136,7 @@ class Planner:
         return None
 
     def full(self, kind: Kind) -> dict[str, float]:
-        """Return what the nodes share and what the load alone would fill, with its share above 1.
+        """Return what the nodes share and the load alone would nearly fill, with its share of time.
 
         With the largest batches that fit into the bound, and as few devices as can process it: more
         devices or smaller batches only add to it.
@@ -145,8 +147,8 @@ class Planner:
         largest = max(self._in_bound(kind), default=1)
         workers = self._least(kind) * kind.instances
         loads = nodes.loads(self._qps, largest, workers)
-        # More nodes have more connections of their own.
-        return {name: share for name, share in loads.items() if share > 1 and name != NODE_NETWORK}
+        del loads[NODE_NETWORK]  # more nodes have more of it
+        return {name: share for name, share in loads.items() if share > _NEARLY_FULL}
 
     def _nodes(self, kind: Kind) -> Nodes | None:
         on = self._on

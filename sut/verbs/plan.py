@@ -62,7 +62,7 @@ class Row:
             if no network was asked about.
         fleet: None: no number of devices holds the load.
         price: of one device; None: the user named none.
-        full: what nodes share and the load alone would fill, with its share above 1.
+        full: of what nodes share, what the load alone would nearly fill; see Planner.full.
     """
 
     kind: Kind
@@ -242,7 +242,7 @@ def _placed(
     whole = planner(bound.limit_ms)
     near = whole.smallest(kind)
     place = "" if rtt_ms is None else EDGE if near else NEITHER
-    return place, near, whole.full(kind)
+    return place, near, {} if near else whole.full(kind)
 
 
 def _tell(arguments: argparse.Namespace, bound: Bound, rows: Sequence[Row]) -> None:

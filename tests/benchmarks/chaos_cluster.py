@@ -68,6 +68,13 @@ def _signal_worker(number: signal.Signals) -> Callable[[Machines, int, Run], Non
     return act
 
 
+def _kill_trial(machines: Machines, index: int, run: Run) -> None:
+    wait_until(lambda: run.trial() is not None, "the test has a process", 60)
+    trial = run.trial()
+    assert trial is not None, "it was there just now"
+    os.kill(trial, signal.SIGKILL)
+
+
 FAULTS = {
     "node killed": Fault(lambda m, k, _: m.nodes[k].kill()),
     "node stopped (SIGSTOP)": Fault(lambda m, k, _: os.kill(m.nodes[k].pid, signal.SIGSTOP)),
@@ -77,9 +84,7 @@ FAULTS = {
     "cable cut": Fault(lambda m, k, _: m.network.links[k].cut()),
     "link down": Fault(lambda m, k, _: m.network.set_link(k, "down")),
     "every packet dropped": Fault(lambda m, k, _: m.network.links[k].drop(1.0)),
-    "test's process killed": Fault(
-        lambda _, __, r: os.kill(r.trial(), signal.SIGKILL), names=False
-    ),
+    "test's process killed": Fault(_kill_trial, names=False),
     "command killed": Fault(lambda _, __, r: r.kill(), names=False),
 }
 # What a run must survive: 5 ms each way, and one packet in a hundred lost.
@@ -123,8 +128,10 @@ class Chaos:
         if run.code is not None:
             seen.wrong.append(f"{where}: it ended before: {run.said()[-300:]}")
             return
+        processes = [*filter(None, [run.trial()]), *(node.workers() if asking else ())]
         self._judge(seen, where, fault, run, index, asking=asking)
         self._repair(node, index)
+        self._see_end(seen, where, processes)
 
     def _wait(self, run: Run, seconds: float) -> None:
         end_s = time.monotonic() + seconds
@@ -135,11 +142,6 @@ class Chaos:
         self, seen: Seen, where: str, fault: Fault, run: Run, index: int, *, asking: bool
     ) -> None:
         node = self._machines.nodes[index]
-        try:
-            trial = run.trial()
-        except StopIteration:
-            trial = 0  # not started yet
-        workers = node.workers()
         took_s = self._broken(fault, index, run)
         if took_s is None:
             seen.wrong.append(f"{where}: hangs")
@@ -153,10 +155,6 @@ class Chaos:
             seen.wrong.append(f"{where}: does not name the node: {said[-300:]}")
         if took_s > (END_ASKING_S if asking else END_OPENING_S):
             seen.wrong.append(f"{where}: ended after {took_s:.1f} s")
-        if not node.is_alive():
-            self._see_end(seen, where, [trial, *workers])
-        elif trial:
-            self._see_end(seen, where, [trial])
 
     def _broken(self, fault: Fault, index: int, run: Run) -> float | None:
         """Break it; return after how many s the run ended, or None."""
@@ -171,7 +169,7 @@ class Chaos:
     @staticmethod
     def _see_end(seen: Seen, where: str, pids: list[int]) -> None:
         try:
-            wait_until(lambda: not any(map(is_running, pids)), "no process is left", 3.0)
+            wait_until(lambda: not any(map(is_running, pids)), "no process is left", FREE_S)
         except AssertionError:
             left = [pid for pid in pids if is_running(pid)]
             seen.wrong.append(f"{where}: processes are left: {left}")
@@ -230,7 +228,9 @@ def main() -> int:
         chosen = random.Random(arguments.seed)
         for number in range(1, arguments.runs + 1):
             chaos.break_one(chosen.choice(list(FAULTS)), at_random=True)
-            print(f"\r{number} of {arguments.runs}", end="", file=sys.stderr, flush=True)
+            wrong = sum(len(seen.wrong) for seen in chaos.seen.values())
+            shown = f"{number} of {arguments.runs}, {wrong} wrong"
+            print(f"\r{shown}", end="", file=sys.stderr, flush=True)
         chaos.try_all("next run")
     return _report(chaos)
 

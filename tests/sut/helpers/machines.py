@@ -111,9 +111,9 @@ class Run:
         """Its exit code; None while it runs."""
         return self._process.poll()
 
-    def trial(self) -> int:
-        """Return the process of the test, which the command started."""
-        return next(pid for pid in children(self.pid) if "sut.run." in cmdline(pid))
+    def trial(self) -> int | None:
+        """Return the process of the test, which the command started; None: there is none."""
+        return next((pid for pid in children(self.pid) if "sut.run." in cmdline(pid)), None)
 
     def is_asking(self) -> bool:
         """Whether LoadGen, or another load, sends queries."""

@@ -59,8 +59,8 @@ class Node:
         return self._process.pid
 
     def workers(self) -> list[int]:
-        """Return the processes that the agent has started and that still run."""
-        return children(self.pid)
+        """Return the worker processes that the agent has started and that still run."""
+        return [pid for pid in children(self.pid) if "cluster.worker" in cmdline(pid)]
 
     def is_alive(self) -> bool:
         """Whether the agent runs."""

@@ -53,6 +53,11 @@ class Node:
         return self._log.read_bytes()[start:].decode()
 
     @property
+    def address(self) -> str:
+        """Where it listens."""
+        return self.said(self._before).partition("listens at ")[2].split()[0]
+
+    @property
     def pid(self) -> int:
         """The agent's process."""
         assert self._process is not None, "it is started"

@@ -6,7 +6,7 @@ import os
 import threading
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sut.config.arguments import Arguments
 from sut.config.plan import resolve
@@ -24,6 +24,18 @@ if TYPE_CHECKING:
     from sut.serve.dispatcher import Failure
     from sut.serve.losses import Loss
     from sut.serve.responses import Responses
+
+
+class Listens(Protocol):
+    """A node, in this process or in its own."""
+
+    @property
+    def name(self) -> str:
+        """As the cluster file spells it."""
+
+    @property
+    def address(self) -> str:
+        """Where its agent listens."""
 
 
 @contextmanager
@@ -48,7 +60,7 @@ def printed(folder: Path) -> Iterator[Callable[[], str]]:
 
 
 def cluster_file(
-    folder: Path, *nodes: Node, devices: Sequence[str] = ("0",), keys: Path | None = None
+    folder: Path, *nodes: Listens, devices: Sequence[str] = ("0",), keys: Path | None = None
 ) -> Path:
     """Write the file of a cluster of these nodes."""
     lines = [] if keys is None else [f"keys: {keys}"]

@@ -14,8 +14,7 @@ from sut.serve.cluster.channel import Poller
 from sut.serve.cluster.receiver import ClusterReceiver
 from sut.serve.cluster.watched import STOPPED, Watched
 from sut.serve.samples import SampleSource
-from tests.sut.helpers.machines import Machines, children, cmdline
-from tests.sut.helpers.namespaces import reason
+from tests.sut.helpers.machines import SUT, Node, children, cmdline
 from tests.sut.helpers.nodes import Cluster, cluster_file, running_node
 from tests.sut.helpers.waiting import wait_until
 
@@ -26,18 +25,24 @@ if TYPE_CHECKING:
     from sut.base.errors import SutError
     from sut.serve.cluster.link import NodeLink
     from sut.serve.dispatcher import Dispatcher
+    from sut.serve.pool import BatchSystem
 
 SAMPLES = 40
+
+
+def opened(cluster: Cluster, *, tolerate_loss: bool = False) -> tuple[Dispatcher, BatchSystem]:
+    """Open the system of a cluster; return its front, too."""
+    system = cluster.system(tolerate_loss=tolerate_loss)
+    system.open()
+    system.load(SampleSource.of(cluster.request.workload, range(8)))
+    system.warm_up(range(8), 1, 0.0)
+    return system.front(), system
 
 
 def test_a_load_that_tolerates_loss_goes_on_with_the_other_workers(tmp_path: Path) -> None:
     with running_node("beta") as beta:
         cluster = Cluster(cluster_file(tmp_path, beta, devices=("0", "1")), delay_us=5_000)
-        system = cluster.system(tolerate_loss=True)
-        system.open()
-        system.load(SampleSource.of(cluster.request.workload, range(8)))
-        system.warm_up(range(8), 1, 0.0)
-        front = system.front()
+        front, system = opened(cluster, tolerate_loss=True)
         for sample in range(SAMPLES):
             front.issue_query([sample], [0])
 
@@ -122,21 +127,31 @@ def test_a_process_that_stands_still_for_long_is_told_and_one_that_goes_on_is_no
     ours.close()
 
 
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Node]:
+    """The agent of a node, as a process."""
+    words = ("cluster", "node", "--name", "alpha", "--listen", "127.0.0.1:0")
+    node = Node("alpha", [*SUT, *words], tmp_path / "alpha.log")
+    node.start()
+    node.until_listening()
+    yield node
+    node.stop()
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(reason() is not None, reason=str(reason()))
-def test_a_cable_that_is_cut_ends_the_run_in_two_seconds_with_the_node_named(
-    tmp_path: Path,
+def test_a_node_that_falls_silent_is_lost_and_named_although_its_worker_answers(
+    agent: Node, tmp_path: Path
 ) -> None:
-    with Machines(tmp_path, 1) as machines:
-        run = machines.run("-s", "Server", "--min-duration-s", "60", "--set", "base_ms=2")
-        run.until_asking()
+    cluster = Cluster(cluster_file(tmp_path, agent))
+    front, system = opened(cluster)
 
-        machines.network.links[0].cut()
-        took_s = run.ends_within(10)
+    os.kill(agent.pid, signal.SIGSTOP)
+    wait_until(lambda: bool(cluster.failures), "it is lost")
+    front.issue_query([1], [0])
+    cluster.wait(1)
+    system.close()
 
-        assert took_s is not None
-        assert took_s < 2.5
-        assert run.code == 1
-        assert "alpha" in run.said().partition("sut: ")[2]
-        assert "VALID" not in run.said()
-        wait_until(lambda: not machines.nodes[0].workers(), "no worker is left on the node")
+    (failure,) = cluster.failures
+    assert failure.message.startswith("node alpha at 127.0.0.1:")
+    assert "nothing was heard of it for 1.5 s" in failure.message
+    assert cluster.empty == [1]

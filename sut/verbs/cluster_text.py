@@ -36,6 +36,11 @@ def show(state: State, *, as_json: bool) -> None:
     for node in state.nodes:
         if node.why:
             print(f"node {node.name}: {node.why}")
+        if node.niceness > 0:
+            print(
+                f"node {node.name}: other processes go first (niceness {node.niceness}). Start Ray "
+                "there with RAY_worker_niceness=0."
+            )
     if state.message:
         print(state.message)
     print(f"Ray at {state.ray}, {'started for this cluster' if state.own_ray else 'which goes on'}")

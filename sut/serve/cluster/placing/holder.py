@@ -33,7 +33,7 @@ class Holder:
         threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
 
     def start(self, command: list[str], listen: str, limit_s: float) -> dict[str, str | int]:
-        """Start the agent; return its `address`, `pid` and `host`, or its end as `error`.
+        """Start the agent; return its `address`, `pid`, `host` and `niceness`, or its `error`.
 
         Args:
             command: words of the agent; `{listen}` in them is replaced.
@@ -43,6 +43,10 @@ class Holder:
         host, _, port = listen.rpartition(":")
         host = host or _own_host()
         libc = ctypes.CDLL(None)
+        # Ray puts its workers behind all other processes, and their children with them.
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
+        niceness = os.getpriority(os.PRIO_PROCESS, 0)
         try:
             # This thread lives as long as the actor does; it is the thread whose end would count.
             self._process = process = subprocess.Popen(
@@ -61,7 +65,8 @@ class Holder:
         threading.Thread(target=self._read, args=(process, over), daemon=True).start()
         over.wait(limit_s)
         if self._address:
-            return {"address": self._address, "pid": process.pid, "host": host}
+            found = {"address": self._address, "host": host}
+            return {**found, "pid": process.pid, "niceness": niceness}
         why = self.wait_end(_FLUSH_S)
         self.stop()
         return {"error": why or f"it does not listen after {limit_s:g} s", "host": host}

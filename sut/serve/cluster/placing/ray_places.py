@@ -263,7 +263,7 @@ class RayPlace:
             return None
         if isinstance(said, dict) and "address" in said:
             self._call = self._actor.wait_end.remote(_TURN_S)
-            return Listening(said["address"], said["pid"], said["host"])
+            return Listening(**said)
         self._call = None
         return Ended(said["error"], said["host"]) if isinstance(said, dict) else Ended(said)
 

@@ -37,6 +37,7 @@ class NodeState(msgspec.Struct, frozen=True):
         host: of the machine, as Ray knows it; empty before the first start.
         address: of the agent; empty before the first start.
         pid: of the agent, on its machine.
+        niceness: of the agent; above 0, other processes go first.
         restarts: how often it was started again.
         why: how it ended last; empty: it has not.
     """
@@ -47,6 +48,7 @@ class NodeState(msgspec.Struct, frozen=True):
     host: str = ""
     address: str = ""
     pid: int = 0
+    niceness: int = 0
     restarts: int = 0
     why: str = ""
 

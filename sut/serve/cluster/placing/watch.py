@@ -5,7 +5,7 @@ Pure: time is an argument, and a place may be anything that starts a node and re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -27,11 +27,13 @@ class Listening:
         address: of its agent.
         pid: of its agent.
         host: of its machine.
+        niceness: of its agent.
     """
 
     address: str
     pid: int
     host: str
+    niceness: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,8 @@ class Watch:
         before = self.states
         for name, place in self._places.items():
             match place.report():
-                case Listening(address, pid, host):
-                    self._change(name, phase="up", address=address, pid=pid, host=host)
+                case Listening() as listening:
+                    self._change(name, phase="up", **asdict(listening))
                 case Ended(why, host):
                     self._note_end(name, why, host, now_s)
                 case None:

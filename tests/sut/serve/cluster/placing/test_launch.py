@@ -29,6 +29,7 @@ from sut.serve.cluster.placing.state import (
     write_state,
 )
 from sut.serve.cluster.placing.warden import FOLDER
+from sut.verbs.cluster_text import show
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,6 +136,19 @@ def test_why_a_head_ended_is_shown(file: Path, capsys: pytest.CaptureFixture[str
 
     assert "its head has ended: Ray has ended." in capsys.readouterr().out
     assert launch.status(file) is None
+
+
+def test_a_node_that_others_go_before_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    behind = NodeState("beta", ("cpu",), phase="up", niceness=15)
+    state = msgspec.structs.replace(state_of(1), nodes=(NODES[0], behind))
+
+    show(state, as_json=False)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("node ") and ":" in line] == [
+        "node beta: other processes go first (niceness 15). Start Ray there with "
+        "RAY_worker_niceness=0."
+    ]
 
 
 def test_nodes_without_ray_are_not_brought_up(

@@ -27,12 +27,12 @@ from sut.serve.cluster.placing.state import (
 from sut.serve.cluster.placing.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from types import FrameType
 
     from sut.config.cluster import Cluster, NodeSpec
     from sut.config.placing import RaySpec
-    from sut.serve.cluster.placing.ray_places import Wish
+    from sut.serve.cluster.placing.ray_places import Connection, Wish
 
 MODULE = "sut.serve.cluster.placing.head"
 _LOOK_S, _ASK_S = 0.2, 2.0
@@ -87,7 +87,7 @@ class Head:
                 wishes = self._wishes(ray_places.Wish)
                 with ray_places.placed(wishes, self._spec, self._each) as places:
                     nodes = {node.name: (node, places[node.name]) for node in self._state.nodes}
-                    self._hold(Watch(nodes, self._spec.restarts), connection.gone)
+                    self._hold(Watch(nodes, self._spec.restarts), connection)
         except _Ended:
             return EXIT_VALID
         except SutError as error:
@@ -98,7 +98,7 @@ class Head:
             raise
         raise AssertionError("only a signal or an error ends the watch")
 
-    def _hold(self, watch: Watch, gone: Callable[[], str]) -> None:
+    def _hold(self, watch: Watch, connection: Connection) -> None:
         """Start the nodes, then watch them and the machines until the end."""
         watch.start()
         asked_s = time.monotonic()
@@ -109,8 +109,9 @@ class Head:
                 self._changed(watch)
             if now_s - asked_s > _ASK_S:
                 asked_s = now_s
-                if (message := gone()) != self._state.message:
+                if (message := connection.gone()) != self._state.message:
                     self._note(message=message)
+                connection.join_again()
             time.sleep(_LOOK_S)
 
     def _changed(self, watch: Watch) -> None:

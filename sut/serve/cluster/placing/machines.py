@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 from sut.base.process import exit_words
@@ -46,10 +47,15 @@ class Joined:
         python: of the program, there.
         ray_address: HOST:PORT that it joins.
         log: where it writes what it has to say.
+
+    Attributes:
+        machine: as given.
+        since_s: when it was asked to join, on the monotonic clock.
     """
 
     def __init__(self, machine: MachineSpec, python: str, ray_address: str, log: Path) -> None:
-        self._machine = machine
+        self.machine = machine
+        self.since_s = time.monotonic()
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -72,8 +78,8 @@ class Joined:
         if code is None:
             return ""
         said = last_line(self._log.read_text("utf-8", "replace")) or "it said nothing"
-        reach = " ".join(self._machine.reach)
-        return f"machine {self._machine.name} ({reach}) left with {exit_words(code)}: {said}"
+        reach = " ".join(self.machine.reach)
+        return f"machine {self.machine.name} ({reach}) left with {exit_words(code)}: {said}"
 
     def leave(self) -> None:
         """Let the machine leave; `close` waits for it."""

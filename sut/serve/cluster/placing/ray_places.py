@@ -27,7 +27,7 @@ from sut.serve.cluster.placing.watch import Ended, Listening
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sut.config.placing import RaySpec
+    from sut.config.placing import MachineSpec, RaySpec
 
 # Actors of one name cannot be twice in a namespace, so names of nodes are unique on a Ray cluster.
 NAMESPACE = "loadgen-sut"
@@ -36,6 +36,8 @@ _STEP_S = 0.1
 # How long the actor waits for the end of its agent before it looks for other calls.
 _TURN_S = 1.0
 _STOP_S = 8.0
+# A machine that has left may start anew, so it is asked to join again as long as the cluster is up.
+_AGAIN_S = 10.0
 # Ray's own settings: no idle Python processes of 80 MB each; machines whose head is gone give up;
 # no node behind all other processes.
 _SYSTEM = {
@@ -83,10 +85,7 @@ class Connection:
             SutError: one cannot be reached, or does not join in time.
         """
         spec = self._spec
-        for machine in spec.machines:
-            log = self._logs / f"{machine.name}.log"
-            python = spec.python or sys.executable
-            self._joined.append(Joined(machine, python, self.address, log))
+        self._joined = [self._join(machine) for machine in spec.machines]
         wanted = {machine.address: machine.name for machine in spec.machines}
         end_s = time.monotonic() + spec.start_s
         while missing := set(wanted) - set(offered()):
@@ -97,6 +96,17 @@ class Connection:
                 names = ", ".join(sorted(wanted[address] for address in missing))
                 raise SutError(f"machines that have not joined after {spec.start_s:g} s: {names}.")
             time.sleep(_STEP_S)
+
+    def _join(self, machine: MachineSpec) -> Joined:
+        python, log = self._spec.python or sys.executable, self._logs / f"{machine.name}.log"
+        return Joined(machine, python, self.address, log)
+
+    def join_again(self) -> None:
+        """Let machines that have left join again, each now and then."""
+        for index, joined in enumerate(self._joined):
+            if joined.gone() and time.monotonic() - joined.since_s > _AGAIN_S:
+                joined.leave()
+                self._joined[index] = self._join(joined.machine)
 
     def gone(self) -> str:
         """Return which machines have left, in a line; empty: none.

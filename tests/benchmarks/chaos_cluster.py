@@ -125,6 +125,11 @@ class Seen:
     opening_s: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
+    def blame(self, what: str) -> None:
+        """Note what was wrong, and say it now."""
+        self.wrong.append(what)
+        print(f"\n{what}", file=sys.stderr, flush=True)
+
 
 class Chaos:
     """All rounds, on the same machines."""
@@ -150,7 +155,7 @@ class Chaos:
         asking = run.is_asking()
         where = f"{name}, {scenario}, {'asking' if asking else 'opening'}, {node.name}"
         if run.code is not None:
-            seen.wrong.append(f"{where}: it ended before: {run.said()[-300:]}")
+            seen.blame(f"{where}: it ended before: {run.said()[-300:]}")
             return
         processes = [*filter(None, [run.trial()]), *(node.workers() if asking else ())]
         self._judge(seen, where, fault, run, index, asking=asking)
@@ -168,17 +173,17 @@ class Chaos:
         node = self._machines.nodes[index]
         took_s = self._broken(fault, index, run)
         if took_s is None:
-            seen.wrong.append(f"{where}: hangs")
+            seen.blame(f"{where}: hangs")
             run.stop()
             return
         (seen.asking_s if asking else seen.opening_s).append(took_s)
         said = run.said()
         if "VALID" in said.replace("INVALID", "") or run.code == 0:
-            seen.wrong.append(f"{where}: exit code {run.code}, said: {said[-300:]}")
+            seen.blame(f"{where}: exit code {run.code}, said: {said[-300:]}")
         if fault.names and node.name not in said.partition("sut: ")[2]:
-            seen.wrong.append(f"{where}: does not name the node: {said[-300:]}")
+            seen.blame(f"{where}: does not name the node: {said[-300:]}")
         if took_s > (END_ASKING_S if asking else END_OPENING_S):
-            seen.wrong.append(f"{where}: ended after {took_s:.1f} s")
+            seen.blame(f"{where}: ended after {took_s:.1f} s")
 
     def _broken(self, fault: Fault, index: int, run: Run) -> float | None:
         """Break it; return how many s later the run ended, or None.
@@ -207,7 +212,7 @@ class Chaos:
             wait_until(lambda: not any(map(is_running, pids)), "no process is left", FREE_S)
         except AssertionError:
             left = [pid for pid in pids if is_running(pid)]
-            seen.wrong.append(f"{where}: processes are left: {left}")
+            seen.blame(f"{where}: processes are left: {left}")
 
     def _repair(self, node: Node, index: int) -> None:
         network = self._machines.network
@@ -228,7 +233,7 @@ class Chaos:
         run = self._machines.run("-s", "Offline", *_SHORT, *_DEVICE, *mild.words)
         took_s = run.ends_within(_BEAR_S)
         if took_s is None or run.code != 0 or mild.says not in run.said():
-            seen.wrong.append(f"{label}: code {run.code}, said: {run.said()[-600:]}")
+            seen.blame(f"{label}: code {run.code}, said: {run.said()[-600:]}")
             run.stop()
         else:
             seen.asking_s.append(took_s)

@@ -109,13 +109,14 @@ def _run(order: Order, folder: str, asked: Sequence[int]) -> int:
     while process.poll() is None and not asked and not (order.tied and _stdin_ended()):
         _bury_others(process.pid)
         time.sleep(_LOOK_S)
-    if process.poll() is None:
+    by_itself = process.poll() is not None
+    if not by_itself:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(order.grace_s)
     process.kill()
     code = process.wait()
-    if code and not asked:
+    if code and by_itself:
         print(f"sut: it ended with {exit_words(code)}", file=sys.stderr)
     return code
 

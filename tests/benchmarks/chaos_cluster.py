@@ -190,9 +190,10 @@ class Chaos:
 
         They count from when the first node works for the run, if that is later.
         """
+        began = self._works_for(run)
         fault.act(self._machines, index, run)
         start_s = time.monotonic()
-        end_s, began = start_s + HANG_S, self._works_for(run)
+        end_s = start_s + HANG_S
         while run.ends_within(_AGAIN_S) is None:
             if time.monotonic() > end_s:
                 return None

@@ -146,8 +146,11 @@ def _to_fp16(source: Path, target: Path) -> None:
 
 def _half(model: ModelProto) -> ModelProto:
     from onnxruntime.transformers import float16  # noqa: PLC0415 - slow to import
+    from onnxruntime.transformers.onnx_model import OnnxModel  # noqa: PLC0415 - slow to import
 
     half: ModelProto = float16.convert_float_to_float16(model, keep_io_types=True)
+    # It adds casts at the end, wherever they belong; ONNX wants each node after those it reads.
+    OnnxModel.graph_topological_sort(half.graph)
     return half
 
 

@@ -5,6 +5,7 @@ Knows no device, precision or batch.
 
 from __future__ import annotations
 
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,7 +46,8 @@ class OnnxModule(nn.Module):  # type: ignore[misc]  # torch may be absent, then 
         self.declared_outputs = [_tensor(value) for value in graph.output]
         self._inputs = [value.name for value in inputs]
         self._outputs = [value.name for value in graph.output]
-        self._steps = [_Step(node, held, path) for node in graph.node if node.op_type != CONSTANT]
+        nodes = _in_order(graph, {*self._inputs, *held}, path)
+        self._steps = [_Step(node, held, path) for node in nodes]
         # Found by torch, which moves and converts what they hold.
         lstms = (step.run for step in self._steps if isinstance(step.run, Lstm))
         self._lstms = nn.ModuleList(lstms)
@@ -106,6 +108,32 @@ class _Step:
                 self.attributes[name] = held[source].tolist()
         if node.op_type == SPLIT:
             self.attributes.setdefault("num_outputs", len(node.output))
+
+
+def _in_order(graph: onnx.GraphProto, given: set[str], path: str) -> list[onnx.NodeProto]:
+    """Return the nodes, each after those that it reads: not every tool writes them so.
+
+    Such as the converter to float16 of ONNX Runtime, which sorts them itself when it loads them.
+    """
+    nodes = [node for node in graph.node if node.op_type != CONSTANT]
+    maker = {output: index for index, node in enumerate(nodes) for output in node.output}
+    reads: dict[int, list[int]] = {}
+    for index, node in enumerate(nodes):
+        names = [name for name in node.input if name and name not in given]
+        if lost := [name for name in names if name not in maker]:
+            raise EngineError(
+                f'{path}: node "{node.name}" of type {node.op_type} reads "{lost[0]}", which '
+                "no node gives. Export the model again."
+            )
+        reads[index] = [maker[name] for name in names]
+    if all(index > max(before, default=-1) for index, before in reads.items()):
+        return nodes
+    try:
+        return [nodes[index] for index in TopologicalSorter(reads).static_order()]
+    except CycleError as error:
+        raise EngineError(
+            f"{path}: its nodes read one another in a circle. Export the model again."
+        ) from error
 
 
 def _constants(graph: onnx.GraphProto) -> dict[str, Array]:

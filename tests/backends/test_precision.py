@@ -120,6 +120,14 @@ def test_a_form_answers_almost_as_fp32_does(
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_each_node_of_a_form_comes_after_those_that_it_reads(
+    form: str, made: dict[str, Path]
+) -> None:
+    """As ONNX wants it: a runtime that trusts the file's order runs it, too."""
+    onnx.checker.check_model(str(made[form]))
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_a_form_keeps_the_inputs_and_outputs(
     form: str, source: Path, made: dict[str, Path]
 ) -> None:

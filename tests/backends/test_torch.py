@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,12 +39,11 @@ import onnxruntime  # noqa: E402 - after the check that torch is there
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
+from backends.onnxruntime.precision import convert  # noqa: E402
 from backends.torch.script import save_script as save_onnx_as_script  # noqa: E402
 from data.convert import tft, yolo11  # noqa: E402
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
 
@@ -358,6 +358,31 @@ def test_onnx_operators_compute_what_onnx_says(tmp_path: Path) -> None:
     )
 
 
+def test_the_order_in_a_file_does_not_matter(tmp_path: Path) -> None:
+    proto = image_model()
+    samples = np.random.default_rng(4).standard_normal((3, 3, 14, 11)).astype(np.float32)
+    tensor = TensorSpec("x", (3, 14, 11), "float32")
+    want = answers_of(spec_of(save(proto, tmp_path), tensor), samples)
+    proto.graph.node.reverse()
+
+    found = answers_of(spec_of(save(proto, tmp_path), tensor), samples)
+
+    np.testing.assert_array_equal(found, want)
+
+
+def test_a_model_made_fp16_answers_almost_as_before(tmp_path: Path) -> None:
+    whole, half = Path(save(image_model(), tmp_path)), tmp_path / "half.onnx"
+    convert(whole, half, "fp16")
+    samples = np.random.default_rng(4).standard_normal((3, 3, 14, 11)).astype(np.float32)
+    tensor = TensorSpec("x", (3, 14, 11), "float32")
+    want = answers_of(spec_of(str(whole), tensor), samples)
+
+    found = answers_of(spec_of(str(half), tensor), samples)
+
+    np.testing.assert_allclose(found.astype(np.float32), want.astype(np.float32), atol=2e-3)
+    assert not np.array_equal(found, want)
+
+
 # Axes after the batch of an operator's y, where it has others than x.
 RANKS = {"Reshape": 2, "ReduceMean": 2, "Squeeze": 1, "Unsqueeze": 5}
 
@@ -521,6 +546,22 @@ def test_a_compiled_lstm_stays_whole_and_answers_the_same(tmp_path: Path) -> Non
 
 
 # Refusals
+
+
+def test_nodes_that_read_one_another_in_a_circle_are_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Add", ["x", "b"], ["y"]), helper.make_node("Relu", ["y"], ["b"])]
+    path = save(model(nodes, [floats("x", "N", 4)], [floats("y", "N", 4)], {}), tmp_path)
+
+    with pytest.raises(EngineError, match="in a circle"):
+        open_engine(spec_of(path, TensorSpec("x", (4,), "float32")))
+
+
+def test_a_node_that_reads_what_nothing_gives_is_named(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Add", ["x", "lost"], ["y"], name="sum")]
+    path = save(model(nodes, [floats("x", "N", 4)], [floats("y", "N", 4)], {}), tmp_path)
+
+    with pytest.raises(EngineError, match=r'"sum" of type Add reads "lost"'):
+        open_engine(spec_of(path, TensorSpec("x", (4,), "float32")))
 
 
 def test_an_lstm_of_two_directions_is_refused(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def end_all() -> None:
     processor time of all.
     """
     end_s = time.monotonic() + _END_S
-    while True:
+    while time.monotonic() < end_s:
         for pid in _below(os.getpid()):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -52,8 +52,6 @@ def end_all() -> None:
         except ChildProcessError:
             return
         if not ended:
-            if time.monotonic() > end_s:
-                return
             time.sleep(_LOOK_S)
 
 
@@ -73,9 +71,9 @@ def _below(pid: int) -> list[int]:
     for entry in os.listdir("/proc"):
         if entry.isdigit() and (fields := _fields(int(entry))):
             children.setdefault(int(fields[_PARENT]), []).append(int(entry))
-    found = list(children.get(pid, ()))
-    for each in found:  # it grows meanwhile
-        found += children.get(each, ())
+    found = children.pop(pid, [])
+    for each in found:  # it grows meanwhile; a number that is used again comes once
+        found += children.pop(each, ())
     return found
 
 

@@ -6,6 +6,7 @@ other's public key; copy the folder to every machine of the cluster. Messages ar
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import sys
 import threading
@@ -138,5 +139,6 @@ def _raw(key: bytes) -> bytes:
 
 
 def say(line: str) -> None:
-    """Write one line for whoever looks after the node."""
-    print(line, file=sys.stderr, flush=True)
+    """Write one line for whoever looks after the node; without anybody it is lost, and no more."""
+    with contextlib.suppress(OSError, ValueError):  # the terminal is gone, or its end is closed
+        print(line, file=sys.stderr, flush=True)

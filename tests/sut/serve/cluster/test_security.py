@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +19,7 @@ from sut.serve.cluster.security import (
     Keys,
     load_keys,
     make_keys,
+    say,
     secure_client,
 )
 from tests.sut.helpers.nodes import printed, running_node
@@ -25,6 +28,14 @@ from tests.sut.helpers.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+
+def test_a_node_goes_on_when_nobody_can_read_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = io.StringIO()
+    gone.close()
+    monkeypatch.setattr(sys, "stderr", gone)
+
+    assert say("node alpha: works") is None  # type: ignore[func-returns-value]
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ class Runs:
 
 
 def main() -> int:
-    """Print both tables; return 1 if raw misses the goal."""
+    """Print both tables, and whether raw reaches the goal."""
     given = paired.arguments(MODULE, __doc__, rounds=5, seconds=8.0)
     print(paired.machine())
     print(f"command: {paired.command(MODULE)}", flush=True)
@@ -89,8 +89,9 @@ def main() -> int:
         runs = Runs(folder, cluster, given.seconds)
         local, ratio = _offline(runs, given.rounds)
         share = _server(runs, local)
-    print(f"goal: {GOAL} of local; Offline {ratio:.3f}, Server {share:.3f}")
-    return 0 if min(ratio, share) >= GOAL else 1
+    met = "met" if min(ratio, share) >= GOAL else "missed"
+    print(f"goal: {GOAL} of local; Offline {ratio:.3f}, Server {share:.3f}: {met}")
+    return 0
 
 
 def _offline(runs: Runs, rounds: int) -> tuple[float, float]:

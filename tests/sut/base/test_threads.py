@@ -17,7 +17,8 @@ def test_a_thread_that_computes_counts_and_one_that_sleeps_does_not() -> None:
 
     cores = clock.cores()
 
-    assert cores.keys() - {"host_busy"} == {"process_cores"}  # too short for a tick of the machine
+    # Sockets of other tests may be there, and it may be too short for a tick of the machine.
+    assert cores.keys() - {"host_busy", "wire_cores"} == {"process_cores"}
     assert 0 < cores["process_cores"] < 2
     assert 0 <= cores.get("host_busy", 0) <= 1
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # How long to ask a node that is just leaving its last run.
 BUSY_S = 8.0
 # How long the last words to a node may take to leave.
-_LINGER_MS = 200
+LINGER_MS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class NodeLink:
         for fd in (self._channel.fd, self._monitor.fd):
             self.poller.forget(fd)
         self._monitor.close()
-        self._channel.close(_LINGER_MS)
+        self._channel.close(LINGER_MS)
         self._channel = None
 
     def _greet(self) -> None:

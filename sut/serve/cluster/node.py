@@ -106,7 +106,7 @@ class Node:
                 keeper.dismiss()
             self._monitor.close()
             self._channel.close()
-            self._context.term()
+            self._context.destroy(0)
 
     def stop(self) -> None:
         """Let `run` end. Any thread."""

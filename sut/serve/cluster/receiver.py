@@ -11,7 +11,7 @@ import zmq
 
 from sut.base.errors import WorkerError
 from sut.serve.cluster.channel import Poller
-from sut.serve.cluster.link import NodeLink, Side
+from sut.serve.cluster.link import LINGER_MS, NodeLink, Side
 from sut.serve.cluster.remote import RemoteWorker
 from sut.serve.cluster.security import RUN, load_keys
 from sut.serve.workers.failures import describe, one_line
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # How often to look who is silent: a run ends within 2 s, of which the silence takes 1.5 s.
 _LOOK_S = 0.1
+# Its last words leave within LINGER_MS.
+_END_S = 2.0
 
 
 class ClusterReceiver:
@@ -48,8 +50,10 @@ class ClusterReceiver:
         self._closed = True
         self._poller.call(self._stop)
         if self._thread.is_alive():
-            self._thread.join()
-        self._poller.close()
+            # ZeroMQ may wait for a connection that broke just now; the run does not.
+            self._thread.join(_END_S)
+        if not self._thread.is_alive():
+            self._poller.close()
 
     def _stop(self) -> None:
         self._closing = True
@@ -84,7 +88,8 @@ class ClusterReceiver:
                     link.lose(WorkerError(failure.message, failure.traceback))
         for link in self._links:
             link.close(spoiled=link.is_spoiled)
-        context.term()
+        # Also the sockets of workers that were lost while they connected: `term` waits for those.
+        context.destroy(LINGER_MS)
 
 
 def remote_workers(

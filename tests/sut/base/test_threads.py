@@ -7,6 +7,7 @@ import time
 import pytest
 
 from sut.base.threads import ThreadClock
+from tests.sut.helpers.waiting import wait_until
 
 
 def test_a_thread_that_computes_counts_and_one_that_sleeps_does_not() -> None:
@@ -28,4 +29,9 @@ def test_zeromqs_threads_are_counted_apart() -> None:
     with zmq.Context() as context, context.socket(zmq.PAIR) as sock:
         sock.bind("inproc://threads")
 
-        assert ThreadClock().cores().keys() >= {"process_cores", "wire_cores"}
+        def both() -> bool:  # the thread needs a moment to get its name
+            return ThreadClock().cores().keys() >= {"process_cores", "wire_cores"}
+
+        wait_until(both, "a thread of ZeroMQ is seen")
+
+        assert both()

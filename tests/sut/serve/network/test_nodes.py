@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from sut.serve.dispatcher import Failure
     from sut.serve.responses import Responses
 
-# On a machine with more to do than it has cores, noise is sometimes not refused within 20 s, and the
-# node then stays busy for the tests that follow. Not understood yet.
+# On a machine with more to do than it has cores, noise is sometimes not refused within 20 s, and
+# the node then stays busy for the tests that follow. Not understood yet.
 under_load = pytest.mark.xfail(reason="a lost wake-up on busy machines", strict=False)
 
 

@@ -5,7 +5,6 @@ Knows the file, and what a node must find to answer for the same benchmark; star
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +16,13 @@ from data.benchmark import benchmark_names, load_benchmark
 from data.strict_yaml import StrictStruct, Text, load_strict
 from sut.base.errors import ConfigError
 from sut.config.arguments import Travel
-from sut.config.placing import PLACED_FILE, RaySpec, check_devices, state_folder
+from sut.config.placing import (
+    PLACED_FILE,
+    RaySpec,
+    check_devices,
+    is_loopback_host,
+    state_folder,
+)
 
 if TYPE_CHECKING:
     from data.benchmark import Benchmark
@@ -213,11 +218,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
 def is_loopback(address: str) -> bool:
     """Say whether nobody outside this machine can reach HOST:PORT."""
-    host, _ = parse_address(address)
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_loopback_host(parse_address(address)[0])
 
 
 def _absolute(path: Path | None) -> str | None:

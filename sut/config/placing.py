@@ -5,6 +5,7 @@ Knows what a node takes and what the file may say; starts nothing and imports no
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -116,6 +117,14 @@ def check_devices(name: str, devices: Sequence[str], resource: str | None) -> No
             f"devices of {name} are {', '.join(devices)}; expected {', '.join(counted)}: Ray "
             "chooses the GPUs of a node, which counts them from 0"
         )
+
+
+def is_loopback_host(host: str) -> bool:
+    """Return whether nobody outside this machine can reach a host; IPv6 may be in brackets."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def words_of(amounts: Mapping[str, float]) -> str:

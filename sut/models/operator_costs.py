@@ -88,11 +88,6 @@ def is_counted(op: str) -> bool:
     )
 
 
-def multiplies(op: str) -> bool:
-    """Return whether an operator multiplies matrices: such operators take the time."""
-    return op in _MULTIPLYING
-
-
 def multiply_adds(call: Call) -> int:
     """Return how many products are added up."""
     rule = _MULTIPLYING.get(call.op)

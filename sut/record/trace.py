@@ -96,7 +96,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The test on time.monotonic_ns(): its first arrival, and its last completion."""
+    """What is measured, on time.monotonic_ns(); of a test, first arrival to last completion."""
 
     start_ns: int
     end_ns: int

@@ -5,25 +5,40 @@ Knows workers; no policy and no load.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from concurrent.futures import wait
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from sut.base.errors import ConfigError
+from sut.base.extras import needs_pyzmq
+from sut.base.steps import heard_by, listener, named
 from sut.serve.specs import executor_spec, process_specs
 from sut.serve.workers.executor import Executor, ExecutorSpec, open_executor
 from sut.serve.workers.process import ProcessWorker, Receiver
 from sut.serve.workers.thread import ThreadWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from sut.config.settings import Lent, Limits
     from sut.serve.dispatcher import Dispatcher
     from sut.serve.samples import SampleReader
     from sut.serve.specs import SystemRequest
     from sut.serve.workers.base import Worker
+
+T = TypeVar("T")
+
+
+class HasName(Protocol):
+    """A worker, or a node."""
+
+    @property
+    def name(self) -> str:
+        """Tells it apart from the others."""
+
+
+N = TypeVar("N", bound=HasName)
 
 
 class Hears(Protocol):
@@ -82,20 +97,22 @@ def hire(
 def _on_nodes(
     request: SystemRequest, front: Dispatcher, limits: Limits
 ) -> tuple[Sequence[Worker], Hears]:
-    with needs_pyzmq():
+    with needs_pyzmq("--cluster"):
         from sut.serve.cluster.receiver import remote_workers  # noqa: PLC0415 - it needs the extra
 
     return remote_workers(request, front, limits)
 
 
-@contextmanager
-def needs_pyzmq() -> Iterator[None]:
-    """Import inside what needs pyzmq, an extra.
+def each_heard(workers: Sequence[N]) -> Iterator[N]:
+    """Yield every worker; whoever listens hears its steps, with its name if there are several."""
+    hear = listener()
+    for worker in workers:
+        with heard_by(named(hear, worker.name) if len(workers) > 1 else hear):
+            yield worker
 
-    Raises:
-        ConfigError: it is missing; says how to install it.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise ConfigError("--cluster needs pyzmq. Install it: pip install -e .[cluster]") from error
+
+def all_of(calls: Iterable[Future[T]]) -> list[T]:
+    """Wait for all calls, then return their values, or raise the first error."""
+    made = list(calls)
+    wait(made)
+    return [call.result() for call in made]

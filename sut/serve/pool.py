@@ -6,15 +6,14 @@ Knows settings, workers and the dispatcher; never LoadGen.
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import wait
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from scenarios.base import Capacity
-from sut.base.steps import heard_by, listener, named
+from sut.base.extras import needs_pyzmq
 from sut.config.settings import Limits
 from sut.serve.batch_limit import Known
 from sut.serve.batcher import BatcherSettings
-from sut.serve.crew import Terms, hire, needs_pyzmq
+from sut.serve.crew import Terms, all_of, each_heard, hire
 from sut.serve.direct import DirectSut
 from sut.serve.dispatcher import Dispatcher
 from sut.serve.policy import Policy, WorkerLimits
@@ -27,7 +26,6 @@ from sut.serve.workers.inline import InlineWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from concurrent.futures import Future
 
     from backends.base import OptionValue
     from sut.config.settings import Lent
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
     from sut.serve.samples import SampleSource
     from sut.serve.specs import SystemRequest
     from sut.serve.workers.executor import ExecutorSpec, Timing
-
-T = TypeVar("T")
 
 CLOSE_MARGIN_S = 0.5
 
@@ -186,13 +182,10 @@ class BatchSystem:
 
     def open(self) -> list[dict[str, OptionValue]]:
         """See System."""
-        calls, hear = [], listener()
-        for worker in self._workers:
-            with heard_by(named(hear, worker.name) if len(self._workers) > 1 else hear):
-                calls.append(worker.open())
+        calls = [worker.open() for worker in each_heard(self._workers)]
         if self._receiver is not None:
             self._receiver.start()
-        facts = _all(calls)
+        facts = all_of(calls)
         devices = (device for _, device in self._harness.worker_devices())
         self._known = [
             Known.of(self._harness, device, found)
@@ -202,7 +195,7 @@ class BatchSystem:
 
     def load(self, source: SampleSource) -> None:
         """See System."""
-        _all([worker.load(source) for worker in self._workers])
+        all_of(worker.load(source) for worker in self._workers)
 
     def warm_up(
         self,
@@ -218,7 +211,7 @@ class BatchSystem:
         ]
         measured = [
             known.chosen(timings, bound_ns)
-            for known, timings in zip(self._known, _all(calls), strict=True)
+            for known, timings in zip(self._known, all_of(calls), strict=True)
         ]
         for worker, (known, timings) in enumerate(zip(self._known, measured, strict=True)):
             times_ns = {size: timing.median_ns for size, timing in timings.items()}
@@ -235,7 +228,7 @@ class BatchSystem:
         """See System."""
         found: Counter[str] = Counter()
         left = [worker for k, worker in enumerate(self._workers) if k not in self._policy.lost]
-        for of_worker in _all([worker.counts() for worker in left]):
+        for of_worker in all_of(worker.counts() for worker in left):
             found.update(of_worker)
         return dict(found)
 
@@ -248,12 +241,6 @@ class BatchSystem:
         # A little more than a worker process has, which reports by itself that it was killed.
         close_all(closers, self._limits.close_s + CLOSE_MARGIN_S)
         close_all({"samples": self._reader.close}, CLOSE_MARGIN_S)
-
-
-def _all(calls: Sequence[Future[T]]) -> list[T]:
-    """Wait for all, then return their values, or raise the first error."""
-    wait(calls)
-    return [call.result() for call in calls]
 
 
 def open_system(
@@ -276,7 +263,7 @@ def open_system(
     limits = limits or Limits()
     kind, remote = request.harness.workers, request.harness.remote
     if remote is not None and remote.travel is not None:
-        with needs_pyzmq():
+        with needs_pyzmq("--cluster"):
             from sut.serve.network.system import NetworkSystem  # noqa: PLC0415 - an extra
         return NetworkSystem(request, outlets, limits)
     (name, device), *others = request.harness.worker_devices()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING
 
 from sut.verbs import (
@@ -13,17 +12,19 @@ from sut.verbs import (
     cluster_status,
     cluster_up,
 )
+from sut.verbs.actions import act, add_actions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import ModuleType
+    import argparse
+
+    from sut.verbs.actions import Actions
 
 EXAMPLES = """examples:
   sut cluster keys keys
   sut cluster node --name alpha --listen 127.0.0.1:7700
   sut run -b efficientnet-lite0 -s Offline --cluster cluster.yaml
 """
-ACTIONS: dict[str, tuple[ModuleType, str]] = {
+ACTIONS: Actions = {
     "node": (cluster_node, "let this machine's devices answer runs, until it is stopped"),
     "scaling": (cluster_scaling, "measure 1 to N nodes: share of linear, and what stops it"),
     "up": (cluster_up, "let Ray place, start and watch the nodes of a cluster file"),
@@ -35,24 +36,9 @@ ACTIONS: dict[str, tuple[ModuleType, str]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments: an action with its own."""
-    parser.epilog = EXAMPLES
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions")
-    for name, (module, text) in ACTIONS.items():
-        action = actions.add_parser(
-            name,
-            help=text,
-            description=f"{text[0].upper()}{text[1:]}.",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        # Before the action or behind it.
-        for option in ("--json", "--debug"):
-            action.add_argument(
-                option, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-            )
-        module.add_arguments(action)
+    add_actions(parser, ACTIONS, EXAMPLES)
 
 
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Do what was asked; return the exit code."""
-    act: Callable[[argparse.Namespace, str], int] = ACTIONS[arguments.action][0].main
-    return act(arguments, command)
+    return act(ACTIONS, arguments, command)

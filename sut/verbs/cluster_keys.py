@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sut.base.errors import EXIT_VALID, ConfigError
+from sut.base.errors import EXIT_VALID
+from sut.base.extras import needs_pyzmq
 
 if TYPE_CHECKING:
     import argparse
@@ -23,12 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Make the keys; return the exit code."""
-    try:
+    with needs_pyzmq("sut cluster keys"):
         from sut.serve.cluster.security import make_keys  # noqa: PLC0415 - it needs the extra
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "sut cluster keys needs pyzmq. Install it: pip install -e .[cluster]"
-        ) from error
 
     for path in make_keys(arguments.folder):
         print(path)

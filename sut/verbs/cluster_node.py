@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sut.base.errors import EXIT_VALID, ConfigError
+from sut.base.extras import needs_pyzmq
 from sut.base.process import parse_affinity
 
 if TYPE_CHECKING:
@@ -41,13 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Answer runs until a signal comes; return the exit code."""
-    try:
+    with needs_pyzmq("sut cluster node"):
         from sut.serve.cluster.node import Node  # noqa: PLC0415 - it needs the extra
         from sut.serve.cluster.session import Offer  # noqa: PLC0415 - it needs the extra
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "sut cluster node needs pyzmq. Install it: pip install -e .[cluster]"
-        ) from error
 
     offer = Offer(
         devices=tuple(arguments.devices.split(",")) if arguments.devices else (),

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sut.record.trace import Window
     from sut.video.flow.play import Played
-    from sut.video.flow.records import StreamRecord, Window
+    from sut.video.flow.records import StreamRecord
     from sut.video.flow.stage import Stage, Work
 
     Rows = NDArray[np.int64]

@@ -8,15 +8,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from concurrent.futures import wait
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from scenarios.base import Capacity
 from sut.base.errors import WorkerError
-from sut.base.steps import heard_by, listener, named
 from sut.serve.cluster.channel import Poller
 from sut.serve.cluster.link import NodeLink, Side
 from sut.serve.cluster.receiver import ClusterReceiver
 from sut.serve.cluster.security import RUN, load_keys
+from sut.serve.crew import all_of, each_heard
 from sut.serve.network.packing import packed
 from sut.serve.network.policy import NodePolicy
 from sut.serve.network.qdl import Library, NetworkNode, QueryDispatchLibrary
@@ -24,15 +24,12 @@ from sut.serve.network.rooms import rows_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import Future
 
     from backends.base import OptionValue
     from sut.config.settings import Limits
     from sut.serve.dispatcher import Outlets
     from sut.serve.samples import SampleSource
     from sut.serve.specs import SystemRequest
-
-T = TypeVar("T")
 
 # LoadGen asks for the name outside of the timed region; a node that is there answers at once.
 _NAME_S = 5.0
@@ -69,13 +66,10 @@ class NetworkSystem:
 
     def open(self) -> list[dict[str, OptionValue]]:
         """See System. The facts are those of every engine of every node."""
-        calls, hear = [], listener()
-        for node in self._nodes:
-            with heard_by(named(hear, node.name) if len(self._nodes) > 1 else hear):
-                calls.append(node.open_system())
+        calls = [node.open_system() for node in each_heard(self._nodes)]
         self._receiver.start()
         facts: list[dict[str, OptionValue]] = []
-        for spec, opened in zip(self._specs, _all(calls), strict=True):
+        for spec, opened in zip(self._specs, all_of(calls), strict=True):
             of_node: dict[str, OptionValue] = {
                 "node": spec.name,
                 "address": spec.address,
@@ -89,7 +83,7 @@ class NetworkSystem:
         """See System. Samples stay on this machine, packed as they travel; nodes get none now."""
         frames = None if source.frames is None else source.frames.open()
         if not self._is_expected:
-            _all([node.expect(source.count, frames) for node in self._nodes])
+            all_of(node.expect(source.count, frames) for node in self._nodes)
             self._is_expected = True
         library = Library(packed(source, self._travel, source.files), frames)
         for node in self._nodes:
@@ -103,8 +97,8 @@ class NetworkSystem:
         bound_ns: float | None = None,
     ) -> Capacity:
         """See System. All nodes at once, with samples that travelled there."""
-        found = _all(
-            [node.measure(indices, samples_per_query, limit_s, bound_ns) for node in self._nodes]
+        found = all_of(
+            node.measure(indices, samples_per_query, limit_s, bound_ns) for node in self._nodes
         )
         for index, capacity in enumerate(found):
             self._policy.measured(index, 1e9 / capacity.samples_per_s)
@@ -125,7 +119,7 @@ class NetworkSystem:
         round_ = [indices[k % len(indices)] for k in range(count)]
         started_s = time.monotonic()
         while (took_s := time.monotonic() - started_s) < _TRY_S:
-            _all([node.try_way(round_) for node in self._nodes])
+            all_of(node.try_way(round_) for node in self._nodes)
             sent += len(round_) * len(self._nodes)
         return sent / took_s
 
@@ -155,7 +149,7 @@ class NetworkSystem:
     def counts(self) -> dict[str, float]:
         """See System. Also what the QDL sent."""
         found: Counter[str] = Counter()
-        for of_node in _all([node.counts() for node in self._nodes]):
+        for of_node in all_of(node.counts() for node in self._nodes):
             found.update(of_node)
         for node in self._nodes:
             sent = {SENT_MESSAGES: node.messages, SENT_BYTES: node.bytes, WIRE_NS: node.wire_ns}
@@ -166,9 +160,3 @@ class NetworkSystem:
         """See System."""
         self._front.close()
         self._receiver.close()
-
-
-def _all(calls: Sequence[Future[T]]) -> list[T]:
-    """Wait for all, then return their values, or raise the first error."""
-    wait(calls)
-    return [call.result() for call in calls]

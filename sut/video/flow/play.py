@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from sut.base.environment import cores
 from sut.base.errors import SutError, WorkerError
+from sut.record.trace import Window
 from sut.video.flow.flight import PartNames
 from sut.video.flow.reader import Pacing
-from sut.video.flow.records import StreamRecord, Window
+from sut.video.flow.records import StreamRecord
 from sut.video.flow.stage import Stage, Work
 from sut.video.flow.stream import Shared, Stream
 from sut.video.track.interval import is_inferred

@@ -64,16 +64,3 @@ class StreamRecord:
     def table(self, parts: int) -> NDArray[np.int64]:
         """Return the rows as [delivered, 3 + parts] int64."""
         return np.array(self.rows, np.int64).reshape(-1, 3 + parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The measured time, on time.monotonic_ns()."""
-
-    start_ns: int
-    end_ns: int
-
-    @property
-    def seconds(self) -> float:
-        """Its length."""
-        return (self.end_ns - self.start_ns) / 1e9

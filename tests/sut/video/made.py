@@ -7,6 +7,7 @@ with the colour that is strongest.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from backends.base import OptionValue
+    from sut.video.flow.seen import Seen
 
 # Pixels, and boxes of a frame. Fractions of powers of two are exact.
 HEIGHT, WIDTH, MOST = 32, 64, 4
@@ -194,3 +196,16 @@ def _classifier() -> onnx.ModelProto:
         [helper.make_tensor_value_info("means", TensorProto.FLOAT, ["N", 3])],
         {},
     )
+
+
+class Keeping:
+    """A sink that keeps what it gets, by stream."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, list[Seen]] = defaultdict(list)
+
+    def frame(self, seen: Seen) -> None:
+        self.seen[seen.frame.stream].append(seen)
+
+    def close(self) -> list[str]:
+        return []

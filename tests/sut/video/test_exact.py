@@ -17,6 +17,7 @@ from sut.video.run import Overrides, stage_plans
 from sut.video.sources.clip import Clip
 from sut.video.track.interval import is_inferred
 from sut.video.track.presets import open_tracker
+from tests.sut.video.made import Keeping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,19 +29,6 @@ pytest.importorskip("av", reason="the package av is not installed")
 
 SCENE = Scene(96, 64, frames=16, objects=4)
 STREAMS = 2
-
-
-class Keeping:
-    """A sink that keeps what it gets, by stream."""
-
-    def __init__(self) -> None:
-        self.seen: dict[int, list[Seen]] = defaultdict(list)
-
-    def frame(self, seen: Seen) -> None:
-        self.seen[seen.frame.stream].append(seen)
-
-    def close(self) -> list[str]:
-        return []
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from tests.sut.video.made import (
     MOST,
     RATE,
     WIDTH,
+    Keeping,
     classify,
     detect,
     frames,
@@ -46,19 +46,6 @@ if TYPE_CHECKING:
     from sut.video.types import Boxes, Tracker
 
 STREAMS, FRAMES = 3, 20
-
-
-class Keeping:
-    """A sink that keeps what it gets, by stream."""
-
-    def __init__(self) -> None:
-        self.seen: dict[int, list[Seen]] = defaultdict(list)
-
-    def frame(self, seen: Seen) -> None:
-        self.seen[seen.frame.stream].append(seen)
-
-    def close(self) -> list[str]:
-        return []
 
 
 class Counting:

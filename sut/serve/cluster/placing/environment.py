@@ -5,9 +5,10 @@ Imports no Ray: it reads them when it is imported.
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from typing import TYPE_CHECKING
+
+from sut.config.placing import is_loopback_host
 
 if TYPE_CHECKING:
     from sut.config.placing import RaySpec
@@ -25,7 +26,7 @@ def of_head(spec: RaySpec) -> dict[str, str]:
     """Return what the head's environment needs, beside what it inherits."""
     where = spec.listen if spec.address is None else spec.address.rpartition(":")[0]
     variables = {**_QUIET, **_KEEP_DEVICES}
-    if is_loopback(where):
+    if is_loopback_host(where):
         variables |= _STAY_ON_LOOPBACK
     return variables | (with_token() if spec.address is None else {})
 
@@ -39,11 +40,3 @@ def of_machine(head: dict[str, str]) -> dict[str, str]:
     """Return what a machine that joins needs of the head's environment."""
     names = (*_QUIET, *_KEEP_DEVICES, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
     return {name: head[name] for name in names if name in head}
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether nobody outside this machine can reach a host."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

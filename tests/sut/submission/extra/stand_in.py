@@ -97,17 +97,19 @@ class StandIn:
 
 def main(folder: Path, round_name: str) -> int:
     """Make what is missing in `folder`; return 0 when four results are in the tree."""
+    return make(folder, of_resnet50(folder, round_name))
+
+
+def of_resnet50(folder: Path, round_name: str) -> StandIn:
+    """Return what stands in for resnet50, with its inputs in `folder`."""
     make_inputs(folder)
-    return make(
-        folder,
-        StandIn(
-            why=WHY,
-            benchmark=folder / "resnet50.yaml",
-            model="resnet",
-            round=round_name,
-            system_type="datacenter,edge",
-            module="tests.sut.submission.extra.stand_in",
-        ),
+    return StandIn(
+        why=WHY,
+        benchmark=folder / "resnet50.yaml",
+        model="resnet",
+        round=round_name,
+        system_type="datacenter,edge",
+        module="tests.sut.submission.extra.stand_in",
     )
 
 

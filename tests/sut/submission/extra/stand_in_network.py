@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from data.rounds import LATEST
 from tests.sut.helpers.nodes import cluster_file, running_node
-from tests.sut.submission.extra.stand_in import StandIn, make, make_inputs
+from tests.sut.submission.extra.stand_in import make, of_resnet50
 
 WHY = "no model, no device, no ImageNet and no network: zeros after a sleep, over loopback"
 TESTS = 16
@@ -22,7 +23,7 @@ TESTS = 16
 
 def main(folder: Path, round_name: str) -> int:
     """Make what is missing in `folder`; return 0 when four results are in the tree."""
-    make_inputs(folder)
+    given = of_resnet50(folder, round_name)
     with ExitStack() as started:
         clusters = []
         for number in range(TESTS):
@@ -30,18 +31,10 @@ def main(folder: Path, round_name: str) -> int:
             place = folder / f"node-{number}"
             place.mkdir(exist_ok=True)
             clusters.append(cluster_file(place, node))
+        module = "tests.sut.submission.extra.stand_in_network"
         return make(
             folder,
-            StandIn(
-                why=WHY,
-                benchmark=folder / "resnet50.yaml",
-                model="resnet",
-                round=round_name,
-                system_type="datacenter,edge",
-                module="tests.sut.submission.extra.stand_in_network",
-                division="network",
-                clusters=tuple(clusters),
-            ),
+            replace(given, why=WHY, module=module, division="network", clusters=tuple(clusters)),
         )
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from sut.cli import main
 from sut.config.cluster import read_cluster, read_cluster_file
-from sut.config.placing import RaySpec, state_folder
+from sut.config.placing import RaySpec, is_loopback_host, state_folder
 from sut.serve.cluster.placing import launch
-from sut.serve.cluster.placing.environment import is_loopback, of_head, of_machine
+from sut.serve.cluster.placing.environment import of_head, of_machine
 from sut.serve.cluster.placing.machines import join_words
 from sut.serve.cluster.placing.state import (
     NodeState,
@@ -182,12 +182,8 @@ def test_ray_stays_on_loopback_and_asks_for_a_token_where_we_start_it() -> None:
     assert "RAY_AUTH_TOKEN" not in there
     assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in beyond
     assert of_machine(beyond)["RAY_AUTH_TOKEN"] == beyond["RAY_AUTH_TOKEN"]
-    assert [is_loopback(host) for host in ("::1", "localhost", "10.0.0.1", "host")] == [
-        True,
-        True,
-        False,
-        False,
-    ]
+    hosts = ("::1", "[::1]", "localhost", "10.0.0.1", "host")
+    assert [is_loopback_host(host) for host in hosts] == [True, True, True, False, False]
 
 
 def test_a_machine_joins_with_its_own_address_and_resources(file: Path) -> None:

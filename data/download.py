@@ -205,7 +205,7 @@ class _Transfer:
             raise _BrokenOffError(f"HTTP {error.code} {error.reason}") from error
         raise DataError(
             f"{self.url}: HTTP {error.code} {error.reason}; expected the file. "
-            "Get it another way and give it by its path."
+            "Get it another way, and name it: --model FILE."
         ) from error
 
 
@@ -226,9 +226,11 @@ def _fetch_all(transfer: _Transfer, patience: Patience) -> None:
             if failed >= patience.attempts:
                 raise DataError(
                     f"{transfer.url}: {error}; {patience.attempts} attempts failed. "
-                    "Check the network, or get the file another way and give it by its path."
+                    "Check the network, or get the file another way, and name it: --model FILE."
                 ) from error
-            log.warning("%s: %s; continuing at byte %d", transfer.url, error, transfer.done_bytes())
+            done = transfer.done_bytes()
+            onward = f"continuing at byte {done}" if done else "trying again"
+            log.warning("%s: %s; %s", transfer.url, error, onward)
             patience.pause(2.0**failed - 1.0)
         else:
             return

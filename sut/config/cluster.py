@@ -5,6 +5,7 @@ Knows the file, and what a node must find to answer for the same benchmark; star
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 _SEPARATOR = "/"
 _PORTS = range(1 << 16)
 
-NodeName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+NodeName = Annotated[str, msgspec.Meta(pattern=_NAME)]
 
 
 class NodeSpec(StrictStruct, frozen=True):
@@ -198,6 +200,19 @@ def definition_sha256(benchmark: Benchmark) -> str:
 def own_name(device: str) -> str:
     """Return the name that a device of a cluster has on its node: `0` for `alpha/0`."""
     return device.partition(_SEPARATOR)[2]
+
+
+def check_name(name: str) -> None:
+    """Refuse a name of a node that no cluster file may have.
+
+    Raises:
+        ConfigError: it has other characters.
+    """
+    if not re.fullmatch(_NAME, name):
+        raise ConfigError(
+            f'--name "{name}"; expected letters and digits, with "." "_" "-" between or after '
+            "them, such as gpu-7."
+        )
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from sut.base import environment
+from sut.serve.network.counted import BATCHES, BYTES, MESSAGES, SAMPLES, WIRE_NS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ def described(
     Args:
         plan: of the run.
         facts: of its engines.
-        counts: see sut.serve.network.system; empty for a run that ended early.
+        counts: see sut.serve.network.counted; empty for a run that ended early.
     """
     remote = plan.harness.remote
     if remote is None or remote.travel is None:
@@ -47,21 +48,21 @@ def described(
     return {
         "travel": remote.travel,
         "machine": environment.machine_hash(),
-        "messages": int(counts.get("qdl_messages", 0)),
-        "samples": int(counts.get("node_samples", 0)),
-        "bytes": int(counts.get("qdl_bytes", 0)),
+        "messages": int(counts.get(MESSAGES, 0)),
+        "samples": int(counts.get(SAMPLES, 0)),
+        "bytes": int(counts.get(BYTES, 0)),
         "nodes": nodes,
     }
 
 
 def finding(counts: Mapping[str, float]) -> str | None:
     """Return a line on the network of a complete run; None: no sample travelled."""
-    samples, batches = counts.get("node_samples", 0), counts.get("node_batches", 0)
-    if not samples or "qdl_messages" not in counts:
+    samples, batches = counts.get(SAMPLES, 0), counts.get(BATCHES, 0)
+    if not samples or MESSAGES not in counts:
         return None
-    wire_ms = counts["qdl_wire_ns"] / samples / _NS_PER_MS
+    wire_ms = counts[WIRE_NS] / samples / _NS_PER_MS
     return (
-        f"Every sample travelled: {int(counts['qdl_messages']):,} messages of one sample, "
-        f"{counts['qdl_bytes'] / _MB:,.0f} MB. On average the nodes made batches of "
+        f"Every sample travelled: {int(counts[MESSAGES]):,} messages of one sample, "
+        f"{counts[BYTES] / _MB:,.0f} MB. On average the nodes made batches of "
         f"{samples / batches:.1f}, and a sample was {wire_ms:.2f} ms on its ways."
     )

@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, command: str) -> int:
     """End the cluster, if it is up; return the exit code."""
-    state = launch.down(arguments.file.absolute())
+    file = arguments.file.absolute()
+    launch.check_file(file)
+    state = launch.down(file)
     names = [] if state is None else [node.name for node in state.nodes]
     if arguments.json:
         print(json.dumps({"ended": names}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,11 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     with needs_pyzmq("sut cluster keys"):
         from sut.serve.cluster.security import make_keys  # noqa: PLC0415 - it needs the extra
 
-    for path in make_keys(arguments.folder):
+    paths = make_keys(arguments.folder)
+    if arguments.json:
+        print(json.dumps({"keys": [str(path) for path in paths]}))
+        return EXIT_VALID
+    for path in paths:
         print(path)
     print(f"Copy {arguments.folder} to every machine, and name it as keys in the cluster file.")
     return EXIT_VALID

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sut.base.errors import EXIT_VALID, ConfigError
 from sut.base.extras import needs_pyzmq
 from sut.base.process import parse_affinity
+from sut.config.cluster import check_name
 
 if TYPE_CHECKING:
     import argparse
@@ -46,6 +47,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         from sut.serve.cluster.node import Node  # noqa: PLC0415 - it needs the extra
         from sut.serve.cluster.session import Offer  # noqa: PLC0415 - it needs the extra
 
+    check_name(arguments.name)
     offer = Offer(
         devices=tuple(arguments.devices.split(",")) if arguments.devices else (),
         affinity=parse_affinity(arguments.affinity or ""),

@@ -44,7 +44,6 @@ HEADER = (
     "p99 ms", "predicted", "added by the wire", "what stops it",
 )  # fmt: skip
 _MS = 1e6
-_DIGITS = 3
 _INDEX_AND_RECORD_BYTES = 8.0
 
 

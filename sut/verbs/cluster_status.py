@@ -27,9 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Show the nodes; return the exit code."""
-    state = launch.status(arguments.file.absolute())
+    file = arguments.file.absolute()
+    launch.check_file(file)
+    state = launch.status(file)
     if state is None:
-        why = launch.why_ended(arguments.file.absolute())
+        why = launch.why_ended(file)
         text = f"{arguments.file}: it is not up{': its head has ended: ' * bool(why)}{why or '.'}"
         print(json.dumps(None) if arguments.json else text)
         return EXIT_FAILED

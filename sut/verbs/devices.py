@@ -116,7 +116,8 @@ def main(arguments: argparse.Namespace, command: str) -> int:
             bench = Bench(folder, planner.workload, rule, arguments.accuracy_samples)
             count = len({point.device.name for point in points})
             title = f"{benchmark} on {count} device{'s'[: count > 1]}"
-            say(f"{title}: {len(points)} rows; everything is in {folder}")
+            rows = f"{len(points)} row{'s'[: len(points) > 1]}"
+            say(f"{title}: {rows}; everything is in {folder}")
             session = Session(folder, title, command, planner, bench, say)
             table = session.run(points, arguments.repeats)
             if picture := roofline_svg(table.rows):

@@ -260,15 +260,16 @@ def test_published_weights_are_downloaded_once(
     assert len(server.asked) == 1
 
 
-def test_an_unreachable_server_is_named(target: Path) -> None:
+def test_an_unreachable_server_is_named(target: Path, caplog: pytest.LogCaptureFixture) -> None:
     with Server() as unused:
         url = unused.url
     pauses = Pauses()
 
-    with pytest.raises(DataError, match=rf"{url}: [^<]*3 attempts"):
+    with pytest.raises(DataError, match=rf"{url}: [^<]*3 attempts[^<]*--model FILE"):
         download(url, target, Expected(sha256=SHA256), Patience(attempts=3, pause=pauses))
 
     assert len(pauses) == 2
+    assert [record.message.rpartition("; ")[2] for record in caplog.records] == ["trying again"] * 2
 
 
 def test_what_cannot_be_checked_is_not_fetched(target: Path) -> None:

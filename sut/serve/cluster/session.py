@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 # A process that closes its connection ends at once; the run waits a little longer to hear how.
 _END_S = 0.2
 
-
 # Name and cores of the one process of a node whose samples travel to it: all cores.
 _SYSTEM = ("system", "")
 

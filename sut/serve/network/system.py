@@ -17,6 +17,7 @@ from sut.serve.cluster.link import NodeLink, Side
 from sut.serve.cluster.receiver import ClusterReceiver
 from sut.serve.cluster.security import RUN, load_keys
 from sut.serve.crew import all_of, each_heard
+from sut.serve.network.counted import BYTES, MESSAGES, WIRE_NS
 from sut.serve.network.packing import packed
 from sut.serve.network.policy import NodePolicy
 from sut.serve.network.qdl import Library, NetworkNode, QueryDispatchLibrary
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 _NAME_S = 5.0
 # To learn what the network carries, rounds of so many samples travel for so long.
 _TRIED, _TRY_S = 32, 0.1
-# In the counts of a run: what the QDL sent, and how long samples were on their ways, in all.
-SENT_MESSAGES, SENT_BYTES, WIRE_NS = "qdl_messages", "qdl_bytes", "qdl_wire_ns"
 
 
 class NetworkSystem:
@@ -152,7 +151,7 @@ class NetworkSystem:
         for of_node in all_of(node.counts() for node in self._nodes):
             found.update(of_node)
         for node in self._nodes:
-            sent = {SENT_MESSAGES: node.messages, SENT_BYTES: node.bytes, WIRE_NS: node.wire_ns}
+            sent = {MESSAGES: node.messages, BYTES: node.bytes, WIRE_NS: node.wire_ns}
             found.update({name: float(value) for name, value in sent.items()})
         return dict(found)
 

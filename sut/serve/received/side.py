@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sut.base.environment import cores
 from sut.config.settings import Limits
 from sut.serve.dispatcher import Failure, Outlets
+from sut.serve.network.counted import BATCHES, SAMPLES
 from sut.serve.network.messages import SAMPLE, TRIED_SAMPLE, WARM_SAMPLE
 from sut.serve.network.rooms import rows_for
 from sut.serve.pool import BatchSystem
@@ -153,7 +154,7 @@ class SutSide:
 
     def counts(self) -> dict[str, float]:
         """Return what the engines counted, and the batches that were made here."""
-        batches = {"node_batches": float(self._batches), "node_samples": float(self._answered)}
+        batches = {BATCHES: float(self._batches), SAMPLES: float(self._answered)}
         return {**self._system.counts(), **batches}
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Found = list[tuple[Task, Measured]]
 
-_DIGITS = 3
+_DIGITS = 3  # of a rate: more are noise, and would not read well in a table
 
 
 def measure(

@@ -11,6 +11,7 @@ from data.benchmark import load_benchmark
 from sut.base.errors import ConfigError
 from sut.config.arguments import Arguments
 from sut.config.cluster import (
+    check_name,
     definition_sha256,
     is_loopback,
     own_name,
@@ -98,6 +99,12 @@ def test_a_file_that_no_run_could_use_is_refused_with_its_line(
         read_cluster(written(tmp_path, text))
 
     assert fragment in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["a b", "", "-a", "alpha/0"])
+def test_a_node_may_not_be_called_what_no_cluster_file_could_say(name: str) -> None:
+    with pytest.raises(ConfigError, match="such as gpu-7"):
+        check_name(name)
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,9 @@ class Head:
             with ray_places.connected(self._spec, self._state.folder) as connection:
                 noted(self._signal)  # Ray has put its own handlers
                 self._note(ray=connection.address)
-                connection.join(self._each)
+                connection.join(self._end_if_asked)
                 wishes = self._wishes(ray_places.Wish)
-                with ray_places.placed(wishes, self._spec, self._each) as places:
+                with ray_places.placed(wishes, self._spec, self._end_if_asked) as places:
                     nodes = {node.name: (node, places[node.name]) for node in self._state.nodes}
                     self._hold(Watch(nodes, self._spec.restarts), connection)
         except _Ended:
@@ -103,7 +103,7 @@ class Head:
         watch.start()
         asked_s = time.monotonic()
         while True:
-            self._each()
+            self._end_if_asked()
             now_s = time.monotonic()
             if watch.look(now_s):
                 self._changed(watch)
@@ -143,7 +143,7 @@ class Head:
             *keys,
         )
 
-    def _each(self) -> None:
+    def _end_if_asked(self) -> None:
         if self._asked:
             raise _Ended
 

@@ -103,6 +103,16 @@ def _wait_for_nodes(process: subprocess.Popen[bytes], folder: Path, spec: RaySpe
         time.sleep(_LOOK_S)
 
 
+def check_file(file: Path) -> None:
+    """Refuse a cluster file that never was: a slip in its name must not read as "it is not up".
+
+    Raises:
+        ConfigError: neither the file nor anything of its cluster is there.
+    """
+    if not file.exists() and not state_folder(file).exists():
+        raise ConfigError(f"{file}: no such file; expected the one of sut cluster up.")
+
+
 def down(file: Path) -> State | None:
     """End a cluster; return its last state when nothing of it is left, or None if it was not up.
 

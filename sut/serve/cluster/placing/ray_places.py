@@ -78,8 +78,8 @@ class Connection:
         self._joined: list[Joined] = []
         self.address = address
 
-    def join(self, each: Callable[[], None]) -> None:
-        """Let the machines of the file join.
+    def join(self, check: Callable[[], None]) -> None:
+        """Let the machines of the file join; `check` is called meanwhile, see `placed`.
 
         Raises:
             SutError: one cannot be reached, or does not join in time.
@@ -89,7 +89,7 @@ class Connection:
         wanted = {machine.address: machine.name for machine in spec.machines}
         end_s = time.monotonic() + spec.start_s
         while missing := set(wanted) - set(offered()):
-            each()
+            check()
             if gone := self.gone():
                 raise SutError(gone)
             if time.monotonic() > end_s:
@@ -172,14 +172,14 @@ def offered() -> dict[str, dict[str, float]]:
 
 @contextmanager
 def placed(
-    wishes: Sequence[Wish], spec: RaySpec, each: Callable[[], None]
+    wishes: Sequence[Wish], spec: RaySpec, check: Callable[[], None]
 ) -> Iterator[dict[str, RayPlace]]:
     """Hold a place for every node, all or none, and yield them by name; nothing runs in them yet.
 
     Args:
         wishes: of all nodes.
         spec: of the cluster file.
-        each: see `connected`.
+        check: called while it waits; raises what ends the wait.
 
     Raises:
         ConfigError: no machine could ever hold a node, or a node of this name runs already.
@@ -196,7 +196,7 @@ def placed(
     group = placement_group(list(map(dict, wanted.values())), strategy=_STRATEGIES[spec.placing])
     places: dict[str, RayPlace] = {}
     try:
-        _wait_for_room(group, wanted, spec, each)
+        _wait_for_room(group, wanted, spec, check)
         for index, wish in enumerate(wishes):
             strategy = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=index)
             places[wish.name] = RayPlace(wish, strategy, spec.start_s)
@@ -211,11 +211,11 @@ def placed(
 
 
 def _wait_for_room(
-    group: Any, wanted: Mapping[str, Mapping[str, float]], spec: RaySpec, each: Callable[[], None]
+    group: Any, wanted: Mapping[str, Mapping[str, float]], spec: RaySpec, check: Callable[[], None]
 ) -> None:
     end_s = time.monotonic() + spec.start_s
     while not group.wait(_STEP_S):
-        each()
+        check()
         if time.monotonic() > end_s:
             asked = {name for amounts in wanted.values() for name in amounts}
             free = words_of({k: v for k, v in ray.available_resources().items() if k in asked})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import stat
 import sys
+from argparse import Namespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +24,7 @@ from sut.serve.cluster.security import (
     say,
     secure_client,
 )
+from sut.verbs import cluster_keys
 from tests.sut.helpers.nodes import printed, running_node
 from tests.sut.helpers.waiting import wait_until
 
@@ -59,6 +62,15 @@ def test_each_side_has_its_own_secret_and_the_public_key_of_the_other(folder: Pa
 
 def test_without_a_folder_there_are_no_keys() -> None:
     assert load_keys(None, NODE) is None
+
+
+def test_scripts_are_told_where_the_keys_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cluster_keys.main(Namespace(folder=tmp_path / "new", json=True), "") == 0
+
+    paths = json.loads(capsys.readouterr().out)["keys"]
+    assert sorted(paths) == sorted(map(str, (tmp_path / "new").iterdir()))
 
 
 def test_keys_are_never_overwritten(folder: Path) -> None:

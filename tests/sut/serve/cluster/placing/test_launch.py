@@ -128,6 +128,15 @@ def test_a_cluster_that_is_not_up_is_said_so(
     assert said in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("action", ["status", "down"])
+def test_a_slip_in_the_name_of_the_file_is_no_cluster_that_is_not_up(
+    file: Path, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    assert main(["cluster", action, f"{file}x"]) == 2
+
+    assert "cluster.yamlx: no such file" in capsys.readouterr().err
+
+
 def test_why_a_head_ended_is_shown(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ended = msgspec.structs.replace(state_of(1), phase="failed", message="Ray has ended.")
     write_state(state_folder(file), ended)

@@ -14,6 +14,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from sut.base.ending import warn_left
+
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 # Of /proc/PID/stat after the name (proc(5)): ppid; session; utime, stime, cutime, cstime.
 _PARENT, _SESSION, _TIMES = 1, 3, slice(11, 15)
@@ -39,6 +41,8 @@ def busy_s(pid: int) -> float:
 def end_all() -> None:
     """Kill every process below this one, and wait for their ends, a second at most.
 
+    A warning names what has not ended by then.
+
     For a process that adopts orphans and is about to end: whoever waits for it then knows the
     processor time of all.
     """
@@ -53,6 +57,8 @@ def end_all() -> None:
             return
         if not ended:
             time.sleep(_LOOK_S)
+    for pid in _below(os.getpid()):
+        warn_left(pid, f"below process {os.getpid()}", _END_S)
 
 
 def left_in_session(session: int) -> list[int]:

@@ -31,6 +31,8 @@ PACKAGES = (
 # CUDA uses the GPU numbers of nvidia-smi and NVML, unless the user sets this variable.
 DEVICE_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 ROOT = Path(__file__).resolve().parents[2]
+# git answers within milliseconds, unless its folder is on a server that does not.
+_GIT_S = 10.0
 
 
 def versions() -> dict[str, str]:
@@ -142,13 +144,14 @@ def commit() -> str | None:
     try:
         head = _git("rev-parse", "HEAD")
         return head + ("+changes" if _git("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return None
 
 
 def _git(*words: str) -> str:
     command = ["git", "-C", str(ROOT), *words]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_GIT_S)
+    return done.stdout.strip()
 
 
 def _cpu_field(name: str) -> str:

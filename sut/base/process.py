@@ -159,13 +159,18 @@ def parse_affinity(text: str) -> dict[str, str]:
     return found
 
 
-def is_stopped(pid: int) -> bool:
-    """Whether a process stands still: a signal or a debugger stopped it, and nothing ended it."""
+def state_of(pid: int) -> str:
+    """Return the state of a process, such as `R` or `D` (see proc(5)); empty: it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] in "Tt"
+        return ""
+    return stat.rpartition(")")[2].split()[0]
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process stands still: a signal or a debugger stopped it, and nothing ended it."""
+    return state_of(pid) in {"T", "t"}
 
 
 def exit_words(code: int) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from sut.base import ending
 from sut.base.environment import ROOT
 from sut.base.errors import EXIT_FAILED, ConfigError, SutError
 
@@ -39,19 +40,19 @@ def run_module(module: str, request: bytes, what: str, files: Sequence[int] = ()
         ConfigError: the module refused its input.
         TrialFailed: it failed in another way.
     """
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", module],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         pass_fds=files,
-    ) as process:
-        try:
-            answer, errors = _communicated(process, request, what)
-        except BaseException:
-            process.kill()
-            raise
+    )
+    try:
+        answer, errors = _communicated(process, request, what)
+    except BaseException:
+        ending.end(process, what)
+        raise
     if process.returncode:
         message = last_line(errors.decode(errors="replace")) or f"exit code {process.returncode}"
         is_bad_input = process.returncode == ConfigError.exit_code

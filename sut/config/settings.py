@@ -15,6 +15,7 @@ from data.harness_defaults import QueueDelay
 from scenarios.base import Load, Number
 from sut.base.environment import cores
 from sut.base.process import parse_cpus
+from sut.base.standing import STOPPED_S
 from sut.config.cluster import Remote, own_name
 from sut.config.workload import Samples, Workload
 from sut.record.thinning import DEFAULT_BYTES
@@ -174,12 +175,14 @@ class Limits:
         close_s: closing the engines; the result is complete by then.
         open_s: the longest silence while engines open and warm up. To compile or build can take
             minutes, and says what it does; this is only so that nobody waits for ever.
+        stopped_s: how long a process may stand still because a signal or a debugger stopped it.
     """
 
     hang_s: float = 10.0
     worker_hang_s: float = 1.0
     close_s: float = 5.0
     open_s: float = 3600.0
+    stopped_s: float = STOPPED_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,18 @@ from typing import IO, TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
-from sut.base import signals
+from sut.base import ending, signals
 from sut.base.environment import ROOT, with_device_order
-from sut.base.errors import EXIT_BAD_INPUT, ConfigError, EngineError, SutError, WorkerError
+from sut.base.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_FAILED,
+    ConfigError,
+    EngineError,
+    SutError,
+    WorkerError,
+)
 from sut.base.process import exit_words
+from sut.base.standing import STOPPED, Standing
 from sut.record.run_folder import LOG_FILE, REQUEST_FILE
 
 if TYPE_CHECKING:
@@ -33,6 +41,9 @@ if TYPE_CHECKING:
 
 # A test's process that does not end within this time after SIGTERM is killed.
 END_GRACE_S = 1.0
+# To free the memory of its devices, a process that has closed its pipe may take a while.
+_EXIT_S = 10.0
+_NAME = "the test's process"
 # How often a signal is looked for while the engines close.
 CLOSE_STEP_S = 0.1
 
@@ -197,6 +208,7 @@ class Supervisor:
         Raises:
             SutError: the trial reported an error, or ended without the event.
         """
+        standing = Standing(self._request.limits.stopped_s)
         while event not in self._seen:
             if self._signals.received is not None:
                 self._end()
@@ -207,6 +219,8 @@ class Supervisor:
                     raise self._ended_silently()
                 self._note(message)
             self._stopped = None if event in self._seen else each()
+            if standing.too_long(self._process.pid):
+                raise WorkerError(f"{_NAME} stands still ({STOPPED}) and answers nothing")
             if self._stopped is not None:
                 self._end()
                 return False
@@ -236,12 +250,12 @@ class Supervisor:
             raise WorkerError(str(message["message"]), str(message["text"]))
 
     def _ended_silently(self) -> EndedSilently:
-        code = self._process.wait()
-        how = exit_words(code)
+        ending.end(self._process, _NAME, _EXIT_S)
+        code = self._process.returncode
+        how = "no exit code" if code is None else exit_words(code)
         return EndedSilently(
-            f"the test's process ended with {how} and no result; see its output "
-            f"in {self._out / LOG_FILE}.",
-            code,
+            f"{_NAME} ended with {how} and no result; see its output in {self._out / LOG_FILE}.",
+            EXIT_FAILED if code is None else code,
         )
 
     def _listen(self, pipe: IO[bytes]) -> None:
@@ -262,7 +276,7 @@ class Supervisor:
             process.wait(END_GRACE_S)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            ending.reap(process, _NAME)
         if process.stdin is not None:
             process.stdin.close()
         self._listener.join(END_GRACE_S)  # it closes the pipe: nobody closes what it reads from

@@ -41,6 +41,7 @@ def process_specs(
             spec.cpus,
             hang_floor_s=limits.worker_hang_s,
             close_s=limits.close_s,
+            stopped_s=limits.stopped_s,
             lent=lent[index] if lent else None,
         )
         for index, (name, spec) in enumerate(specs)

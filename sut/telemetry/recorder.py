@@ -10,12 +10,14 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from backends.base import WITHOUT_MODEL
+from sut.base import ending
 from sut.base.environment import ROOT
 from sut.record.device_telemetry import DeviceTelemetry, Sampling
 from sut.record.run_folder import LOG_FILE, TRACE_FILE
@@ -169,14 +171,9 @@ class Recorder:
         if process is None:
             return
         assert process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # it has ended, or was killed
             process.stdin.close()
-            process.wait(_END_S)
-        except BrokenPipeError:
-            process.wait()
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        ending.end(process, "telemetry", _END_S)
 
     def _write_devices(self, seen: Log) -> None:
         content = [

@@ -6,17 +6,14 @@ A process that was stopped answers nothing and closes nothing, so its state is l
 from __future__ import annotations
 
 import select
-import time
 from typing import TYPE_CHECKING
 
-from sut.base.process import is_stopped
-from sut.serve.cluster.messages import BEAT_S, SILENT_S
+from sut.base.standing import STOPPED, STOPPED_S, Standing
+from sut.serve.cluster.messages import BEAT_S
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
-
-STOPPED = "signal SIGSTOP"
 
 
 class Watched:
@@ -36,7 +33,7 @@ class Watched:
         pids: Sequence[int],
         links: Sequence[socket.socket],
         ended: int,
-        stopped_s: float = SILENT_S,
+        stopped_s: float = STOPPED_S,
     ) -> None:
         self.workers = workers
         self.links = links
@@ -45,8 +42,7 @@ class Watched:
         self._poll = select.poll()
         for descriptor in (ended, *self._descriptors):
             self._poll.register(descriptor, select.POLLIN)
-        self._stopped_s = stopped_s
-        self._since_s: dict[int, float] = {}  # when a worker was first seen to stand still
+        self._standing = {worker: Standing(stopped_s) for worker in self._pids}
 
     def wait(self) -> list[tuple[int | None, str]]:
         """Wait a while; return what there is to look at.
@@ -59,19 +55,14 @@ class Watched:
         heard: list[tuple[int | None, str]] = [
             (self._descriptors.get(descriptor), "") for descriptor, _ in ready
         ]
-        return [*heard, *((worker, STOPPED) for worker in self._standing())]
+        return [*heard, *((worker, STOPPED) for worker in self._stopped())]
 
     def forget(self, worker: int) -> None:
         """Watch a worker no longer."""
         if self._pids.pop(worker, None) is not None:
             self._poll.unregister(self.links[worker])
 
-    def _standing(self) -> list[int]:
-        now_s = time.monotonic()
-        found = []
-        for worker, pid in self._pids.items():
-            if not is_stopped(pid):
-                self._since_s.pop(worker, None)
-            elif now_s - self._since_s.setdefault(worker, now_s) > self._stopped_s:
-                found.append(worker)
-        return found
+    def _stopped(self) -> list[int]:
+        return [
+            worker for worker, pid in self._pids.items() if self._standing[worker].too_long(pid)
+        ]

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backends.base import open_engine
+from sut.base import ending
 from sut.base.errors import EngineError, WorkerError
 from sut.base.process import exit_words
+from sut.base.standing import STOPPED, Standing
 from sut.serve.workers.failures import Elsewhere, Raised, describe
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from backends.base import Array, Arrays, EngineSpec, OptionValue, TensorSpec
 
 _END_S = 5.0  # for an engine to close
+_LOOK_S = 0.25  # how often it looks whether the process was stopped, while no answer comes
 
 
 class ApartEngine:
@@ -46,6 +49,7 @@ class ApartEngine:
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, spec), daemon=True)
         self._process.start()
+        self._standing = Standing()
         theirs.close()  # so that the pipe breaks with the process
         self._memory: SharedMemory | None = None
         self.inputs: tuple[TensorSpec, ...]
@@ -91,9 +95,7 @@ class ApartEngine:
         with contextlib.suppress(OSError):
             self._pipe.send(None)
         self._process.join(_END_S)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        self._kill()
         self._pipe.close()
         if self._memory is not None:
             self._rooms = []  # they map it
@@ -101,8 +103,26 @@ class ApartEngine:
             self._memory.unlink()
             self._memory = None
 
+    def _kill(self) -> None:
+        """End the process if it has not ended."""
+        process = self._process
+        if process.is_alive():
+            process.kill()
+            process.join(ending.KILLED_S)
+        if process.is_alive():
+            ending.warn_left(process.pid or 0, "the process of an engine", ending.KILLED_S)
+            # At exit, multiprocessing waits for its children without a limit.
+            vars(multiprocessing.process)["_children"].discard(process)
+
     def _answer(self) -> Any:
         try:
+            while not self._pipe.poll(_LOOK_S):
+                if self._standing.too_long(self._process.pid):
+                    self._kill()
+                    raise WorkerError(
+                        f"the process of the engine (pid {self._process.pid}) stands still "
+                        f"({STOPPED}) and was killed"
+                    )
             answer = self._pipe.recv()
         except (EOFError, OSError) as error:
             raise self._ended() from error

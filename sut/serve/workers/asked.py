@@ -18,13 +18,15 @@ from sut.serve.workers.failures import Elsewhere, Raised, describe, named, namin
 from sut.serve.workers.wire import SPIN_NS, Kind, pack_batch, pack_object, unpack_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from backends.base import OptionValue
     from sut.serve.samples import SampleSource
     from sut.serve.workers.connection import ProcessSpec
     from sut.serve.workers.executor import Timed, Timing
 
+# How often it looks whether the process was stopped, while no answer comes.
+_LOOK_S = 0.25
 # What closing takes beyond the engine, before the process is given up.
 CLOSE_MARGIN_S = 0.5
 
@@ -101,22 +103,42 @@ class AskedProcess:
             link.socket.sendall(frame)
             answers: list[object] = []
             while not answers:
-                for kind, body in link.reader.receive(spin_ns, limit_s):
+                for kind, body in self._received(spin_ns, limit_s):
                     if kind == Kind.STEP:
                         say_step(str(body, "utf-8"))
                     else:
                         answers.append(_content(kind, body))
             return answers[0]
-        except TimeoutError as error:
+        except WorkerError:
             link.ends_within(0.0)
-            text = self._spec.hang_text(self._number - 1, limit_s or 0.0)
-            raise WorkerError(text) from error
+            raise
         except (EOFError, OSError) as error:
             raise WorkerError(link.lost_text()) from error
         except Exception as error:
             link.ends_within(0.0)
             text = self._spec.unusable_text(error)
             raise WorkerError(text, describe(error).traceback) from error
+
+    def _received(self, spin_ns: int, limit_s: float | None) -> Iterator[tuple[int, memoryview]]:
+        """Yield what the process says next; see Reader.
+
+        Raises:
+            WorkerError: it says nothing for `limit_s`, or stands still.
+        """
+        silent_s = 0.0
+        while True:
+            look_s = _LOOK_S if limit_s is None else min(_LOOK_S, limit_s - silent_s)
+            try:
+                yield from self._link.reader.receive(spin_ns, look_s)
+            except TimeoutError as error:
+                is_first, silent_s = not silent_s, silent_s + look_s
+                if limit_s is not None and silent_s >= limit_s:
+                    text = self._spec.hang_text(self._number - 1, limit_s)
+                    raise WorkerError(text) from error
+                if self._link.stands_still(is_awaited=not is_first):
+                    raise WorkerError(self._spec.stopped_text()) from error
+            else:
+                return
 
 
 def _content(kind: int, body: memoryview) -> object:

@@ -11,9 +11,11 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sut.base import ending
 from sut.base.environment import ROOT
 from sut.base.errors import WorkerError
 from sut.base.process import exit_words
+from sut.base.standing import STOPPED, STOPPED_S, Standing
 from sut.serve.workers.failures import describe, one_line
 from sut.serve.workers.keeper import SOCKET_BYTES, LentProcess
 from sut.serve.workers.wire import Reader
@@ -41,6 +43,7 @@ class ProcessSpec:
         cpus: its cores, such as "0-3"; empty for all.
         hang_floor_s: a batch may take this long, in seconds, however short warm-up's were.
         close_s: the process is killed when its engine takes longer to close.
+        stopped_s: how long it may stand still while something is asked of it.
         lent: a kept process to use; None: a process of this worker's own.
     """
 
@@ -50,6 +53,7 @@ class ProcessSpec:
     cpus: str = ""
     hang_floor_s: float = 1.0
     close_s: float = 5.0
+    stopped_s: float = STOPPED_S
     lent: Lent | None = None
 
     def hang_limit_s(self, measured: Mapping[int, Timing]) -> float:
@@ -64,6 +68,10 @@ class ProcessSpec:
             f"{HANG_FACTOR:.0f} times the longest in warm-up; its process was killed"
         )
 
+    def stopped_text(self) -> str:
+        """Say that the process stands still."""
+        return f"{self.name}: its process stands still ({STOPPED}) and was killed"
+
     def unusable_text(self, error: Exception) -> str:
         """Say that what the process sent cannot be read. Call it in the `except` block."""
         raised = describe(error)
@@ -76,6 +84,7 @@ class Connection:
     def __init__(self, spec: ProcessSpec) -> None:
         self._spec = spec
         self._process: subprocess.Popen[bytes] | LentProcess | None = None
+        self._standing = Standing(spec.stopped_s)
 
     def open(self) -> None:
         """Start the process, or connect to the kept one."""
@@ -111,20 +120,19 @@ class Connection:
         """Say how the process ended, whose socket is closed; kill it if it has not."""
         assert self._process is not None, "open comes first"
         self.ends_within(END_GRACE_S)
-        code = self._process.wait()
+        code = self._process.returncode
         how = "" if code is None else f" with {exit_words(code)}"  # not known of a kept one
         return f"{self._spec.name}: its process ended{how}; see run.log for the reason"
 
     def ends_within(self, limit_s: float) -> bool:
         """Wait for the end of the process; kill it after `limit_s`, and return False."""
         assert self._process is not None, "open comes first"
-        try:
-            self._process.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            return False
-        return True
+        return ending.end(self._process, self._spec.name, limit_s)
+
+    def stands_still(self, *, is_awaited: bool) -> bool:
+        """Return whether the process was stopped; look now and then, while it is awaited."""
+        awaited = self._process if is_awaited else None
+        return self._standing.too_long(None if awaited is None else awaited.pid)
 
     def close(self) -> None:
         """Close the socket, and let the process end; a kept one stays, for the next test.

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from select import POLLIN, poll
 from typing import TYPE_CHECKING, Self
 
-from sut.base import descendants
+from sut.base import descendants, ending
 from sut.base.environment import ROOT, with_device_order
 from sut.base.errors import WorkerError
 from sut.base.process import exit_words
@@ -234,11 +234,7 @@ class KeptProcess:
 
     def end(self, within_s: float) -> None:
         """Wait for its end; kill it when it takes longer."""
-        try:
-            self._process.wait(within_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        ending.end(self._process, self.name, within_s)
 
 
 class LentProcess:
@@ -247,7 +243,10 @@ class LentProcess:
     Like subprocess.Popen as far as a worker needs it.
     """
 
+    returncode: int | None = None
+
     def __init__(self, pid: int) -> None:
+        self.pid = pid
         self._pid_file = os.pidfd_open(pid)
 
     def wait(self, timeout: float | None = None) -> int | None:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 # How often the receiver checks for hanging workers.
 LOOK_S = 0.25
+# Only after so much silence does it look whether a process was stopped: not in a run that goes on.
+_SILENT_NS = 5e8
 
 
 class ProcessWorker:
@@ -53,7 +55,8 @@ class ProcessWorker:
         self._lock = threading.Lock()  # of `_calls` and `_gone`
         self._gone: str | None = None  # how the process ended
         self._batches: dict[int, Batch] = {}
-        self._since_ns = 0  # when the oldest batch was sent, or the one before it answered
+        # When the oldest batch or call was sent, or the one before it answered.
+        self._since_ns = 0
         self._limit_ns: float | None = None
         self._link = Connection(spec)
         self._closing = False
@@ -119,6 +122,7 @@ class ProcessWorker:
                 times = (failed.started_ns, failed.finished_ns)
                 self._settle(failed.number, Outcome(None, *times, failed.error, failed.traceback))
             elif kind == Kind.STEP:
+                self._since_ns = time.monotonic_ns()
                 if self._hear is not None:
                     self._hear(str(body, "utf-8"))
             elif kind == Kind.RAISED:
@@ -140,11 +144,13 @@ class ProcessWorker:
         return self._spec.unusable_text(error)
 
     def hangs(self, now_ns: int) -> str | None:
-        """Return a message if the oldest batch takes too long."""
-        if not self._batches or self._limit_ns is None or now_ns - self._since_ns < self._limit_ns:
-            return None
-        number = min(list(self._batches), default=-1)
-        return self._spec.hang_text(number, self._limit_ns / 1e9)
+        """Return a message if the process stands still, or the oldest batch takes too long."""
+        silent_ns = now_ns - self._since_ns
+        if self._batches and self._limit_ns is not None and silent_ns >= self._limit_ns:
+            number = min(list(self._batches), default=-1)
+            return self._spec.hang_text(number, self._limit_ns / 1e9)
+        is_awaited = bool(self._batches or self._calls) and silent_ns >= _SILENT_NS
+        return self._spec.stopped_text() if self._link.stands_still(is_awaited=is_awaited) else None
 
     def end(self, message: str, trace: str = "") -> None:
         """Kill what is left of it, and settle all that it owes, now and later."""
@@ -166,6 +172,8 @@ class ProcessWorker:
             if self._gone is not None:
                 future.set_exception(WorkerError(self._gone))
                 return future
+            if not self._calls and not self._batches:
+                self._since_ns = time.monotonic_ns()
             self._calls.append((method, future))
         with contextlib.suppress(OSError):  # it died; the receiver settles the future
             self._link.socket.sendall(frame)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
-from sut.base.errors import EXIT_FAILED, SutError
+from sut.base.errors import SutError
 from sut.base.process import exit_words
 from sut.base.signals import Stopped
 from sut.base.subprocess_call import last_line
@@ -232,7 +232,9 @@ class TryGroup:
 
     def _fault(self, index: int, error: SutError) -> Outcome:
         """Return the outcome of a process that ended with no answer."""
-        code = error.ended_with if isinstance(error, EndedSilently) else EXIT_FAILED
+        if not isinstance(error, EndedSilently):
+            return self._seen_gone(index, Outcome(Kind.FAILED, str(error)))
+        code = error.ended_with
         if code == -signal.SIGKILL and self._limit.killed():
             return Outcome(Kind.OVER_LIMIT, "killed by the kernel, because memory was full")
         kind = Kind.SIGNALLED if code < 0 else Kind.FAILED

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -20,7 +22,6 @@ from tests.sut.run import trials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from backends.base import OptionValue
     from sut.config.settings import WorkerKind
@@ -90,6 +91,18 @@ def test_an_engine_that_never_opens_ends_the_run(tmp_path: Path) -> None:
 
     with pytest.raises(WorkerError, match="the engines do not open"), Supervisor(made) as trial:
         trial.wait_to_open("engines", lambda: None)
+
+
+def test_a_test_s_process_that_stands_still_ends_the_run(tmp_path: Path) -> None:
+    limits = replace(SHORT, stopped_s=0.1)
+    made = trials.request(tmp_path, "inline", {}, limits, seconds=LONG_S)
+
+    with Supervisor(made) as trial:
+        os.kill(trial.pid, signal.SIGSTOP)
+        with pytest.raises(WorkerError, match=r"stands still .signal SIGSTOP."):
+            trial.wait_to_open("engines", lambda: None)
+
+    assert not Path(f"/proc/{trial.pid}").exists()
 
 
 @pytest.mark.parametrize("line", ["no JSON", '["done"]', '{"name": "done"}', '{"event": 1}'])

@@ -97,15 +97,22 @@ class Opener:
         self.lent: Lent | None = None
 
     def inline(self, executor: ExecutorSpec) -> DirectWorker:
-        return self._opened(InlineWorker(NAME, executor, CLOSE_S))
+        worker = InlineWorker(NAME, executor, CLOSE_S)
+        self._leaving.callback(worker.close)
+        return self._opened(worker)
 
     def process(self, executor: ExecutorSpec) -> DirectWorker:
+        return self._opened(self.unopened(executor))
+
+    def unopened(self, executor: ExecutorSpec) -> DirectWorker:
         (lent,) = self._leaving.enter_context(self._keeper.lend(WORKERS, self._log))
         self.lent = lent
         # As another process inherits the connection: with a descriptor of its own.
         mine = type(lent)(os.dup(lent.fd), lent.pid)
-        part = ProcessSpec(NAME, 0, executor, hang_floor_s=HANG_S, lent=mine)
-        return self._opened(AskedProcess(part))
+        part = ProcessSpec(NAME, 0, executor, hang_floor_s=HANG_S, stopped_s=0.1, lent=mine)
+        worker = AskedProcess(part)
+        self._leaving.callback(worker.close)
+        return worker
 
     @property
     def pid(self) -> int:
@@ -113,7 +120,6 @@ class Opener:
         return self.lent.pid
 
     def _opened(self, worker: DirectWorker) -> DirectWorker:
-        self._leaving.callback(worker.close)
         worker.open()
         worker.load(SOURCE)
         return worker
@@ -235,6 +241,16 @@ def test_a_process_that_hangs_is_killed_and_ends_the_run(ledger: Ledger, opener:
     assert ledger.completed == [([1], True)]
     (failure,) = ledger.failures
     assert f"{NAME}: batch 0 has no answer after {HANG_S} s" in failure.message
+    assert state(opener.pid) in {"Z", ""}
+
+
+def test_a_process_that_stands_still_while_it_opens_is_killed(opener: Opener) -> None:
+    worker = opener.unopened(spec())
+
+    os.kill(opener.pid, signal.SIGSTOP)
+    with pytest.raises(WorkerError, match=f"{NAME}: its process stands still .signal SIGSTOP."):
+        worker.open()
+
     assert state(opener.pid) in {"Z", ""}
 
 

@@ -16,6 +16,7 @@ import pytest
 from backends.base import EngineSpec, OptionValue, TensorSpec
 from data.tasks.other import Raw
 from sut.base.errors import WorkerError
+from sut.base.standing import STOPPED_S
 from sut.serve.batch import Batch
 from sut.serve.samples import SampleSource
 from sut.serve.workers.connection import ProcessSpec
@@ -49,11 +50,11 @@ def spec(cap: int = 4, backend: str = "null", **options: OptionValue) -> Executo
 
 @contextmanager
 def connected(
-    lent: Lent, executor: ExecutorSpec, done: Done = lambda *_: None
+    lent: Lent, executor: ExecutorSpec, done: Done = lambda *_: None, stopped_s: float = STOPPED_S
 ) -> Iterator[ProcessWorker]:
     """Be the test's process: a worker on a lent process, opened."""
     failures: list[str] = []
-    part = ProcessSpec("device 0", 0, executor, lent=lent)
+    part = ProcessSpec("device 0", 0, executor, stopped_s=stopped_s, lent=lent)
     worker = ProcessWorker(part, done, lambda message, _: failures.append(message))
     opening = worker.open()
     receiver = Receiver([worker], lambda _: None)
@@ -130,6 +131,20 @@ def test_a_failed_test_spoils_its_processes_and_says_how_they_ended(tmp_path: Pa
 
         with keeper.lend(WORKERS, log) as (lent,):
             assert lent.pid not in pids
+
+
+def test_a_process_that_stands_still_while_it_opens_is_killed(tmp_path: Path) -> None:
+    """On its own it would hold the run for as long as an engine may take to open."""
+    with (tmp_path / "log").open("ab") as log, Keeper() as keeper:
+
+        def fail() -> None:
+            with keeper.lend(WORKERS, log) as (lent,):
+                os.kill(lent.pid, signal.SIGSTOP)
+                with connected(dup(lent), spec(), stopped_s=0.1):
+                    pass
+
+        with pytest.raises(WorkerError, match=r"device 0: its process stands still .signal SIGS"):
+            fail()
 
 
 def test_a_test_that_needs_fewer_workers_ends_the_others(tmp_path: Path) -> None:

@@ -91,7 +91,8 @@ class Holder:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_END_S)
             process.kill()
-            process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a driver holds it
+                process.wait(_END_S)
 
     def _read(self, process: subprocess.Popen[str], over: threading.Event) -> None:
         """Keep the last lines until the agent ends; note the one that says where it listens."""

@@ -14,6 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from sut.base import ending
 from sut.base.environment import ROOT
 from sut.base.errors import ConfigError, SutError
 from sut.base.files import make_folder
@@ -78,7 +79,7 @@ def up(file: Path, cluster: Cluster) -> State:
         return _wait_for_nodes(process, folder, cluster.ray)
     except BaseException:
         process.terminate()
-        process.wait()
+        ending.end(process, "the warden of the cluster", _DOWN_S)
         clear(folder)
         raise
 

@@ -13,6 +13,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+from sut.base import ending
 from sut.base.process import exit_words
 from sut.base.subprocess_call import last_line
 from sut.serve.cluster.placing.environment import of_machine
@@ -89,8 +90,4 @@ class Joined:
 
     def close(self) -> None:
         """Wait until nothing is left there."""
-        try:
-            self._process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        ending.end(self._process, f"machine {self.machine.name}", _END_S)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
+from sut.base import ending
 from sut.base.descendants import adopt_orphans, end_all
 from sut.base.errors import EXIT_FAILED, SutError
 from sut.base.files import held
@@ -112,10 +113,8 @@ def _run(order: Order, folder: str, asked: Sequence[int]) -> int:
     by_itself = process.poll() is not None
     if not by_itself:
         process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(order.grace_s)
-    process.kill()
-    code = process.wait()
+    ending.end(process, "the command", order.grace_s)
+    code = EXIT_FAILED if process.returncode is None else process.returncode
     if code and by_itself:
         print(f"sut: it ended with {exit_words(code)}", file=sys.stderr)
     return code

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from sut.base.standing import STOPPED
 from sut.serve.cluster.channel import Poller
 from sut.serve.cluster.receiver import ClusterReceiver
-from sut.serve.cluster.watched import STOPPED, Watched
+from sut.serve.cluster.watched import Watched
 from sut.serve.samples import SampleSource
 from tests.sut.helpers.machines import SUT, Node, children, cmdline
 from tests.sut.helpers.nodes import Cluster, cluster_file, running_node

@@ -48,7 +48,7 @@ modes = $(subst --test_mode=AccuracyOnly,--mode accuracy,$(subst --test_mode=Per
 ##@ Start
 .PHONY: help setup doctor
 help: ## Show this list
-	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z_-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z_-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; echo 'Values now: BENCHMARK=$(BENCHMARK) SYSTEM=$(SYSTEM) BACKEND=$(BACKEND) ARGS=$(ARGS) PYTHON=$(PYTHON)'
 
 setup: $(SETUP) ## Make .venv and install the program into it
@@ -56,9 +56,9 @@ setup: $(SETUP) ## Make .venv and install the program into it
 doctor: $(SETUP) ## Show what this machine has and lacks
 	@$(BIN)/sut doctor $(ARGS)
 
-##@ Run (BENCHMARK= SYSTEM= BACKEND= ARGS=)
+##@ Run (BENCHMARK= SYSTEM= BACKEND= ARGS=); server to multistream take ten minutes, or less with ARGS="--min-duration-s 10"
 .PHONY: run server offline singlestream multistream accuracy detect video cluster-demo serve study sweep fit concurrency devices tune plan report run_harness
-run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds each
+run: $(SETUP) ## Run all four scenarios, performance and accuracy, ten seconds or more each
 	@$(call sut,all,--mode submission --min-duration-s 10)
 
 server: $(SETUP) ## Run Server: queries at random times, with a latency bound
@@ -106,7 +106,7 @@ study: $(SETUP) ## Measure the variants of PLAN= (experiments/tft.yaml: a few mi
 tune: $(SETUP) ## Find the best settings and load for SCENARIO= and write them to user_confs/
 	@$(BIN)/sut tune -b $(BENCHMARK) -s $(SCENARIO) --system $(SYSTEM) $(addprefix --backend ,$(BACKEND)) $(ARGS)
 
-plan: $(SETUP) ## Count the devices of SYSTEM= that hold QPS= queries/s within BOUND_MS=
+plan: $(SETUP) ## Count the devices of SYSTEM=r740_4xt4 that hold BENCHMARK=resnet50 at QPS= queries/s within BOUND_MS=
 	@$(BIN)/sut plan -b $(BENCHMARK) --qps "$(QPS)" --bound-ms "$(BOUND_MS)" --system $(SYSTEM) $(ARGS)
 
 report: $(SETUP) ## Write a page with charts of the latest folder in runs/, or of DIRS=

@@ -72,7 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--target-latency-ms", type=float, metavar="L", help="Server: the latency bound"
     )
-    load.add_argument("--min-duration-s", type=float, metavar="S", help="shortest run")
+    load.add_argument(
+        "--min-duration-s", type=float, metavar="S", help="shortest run, in s (LoadGen's 600)"
+    )
     load.add_argument("--min-query-count", type=int, metavar="N", help="fewest queries")
     load.add_argument("--audit-config", type=Path, metavar="FILE", help="an audit.config to apply")
     load.add_argument(

@@ -90,8 +90,8 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--postprocess-threads": {
         "type": int,
         "metavar": "N",
-        "help": "threads of a worker that make the boxes of a batch (default: one a CPU core, at most "
-        "four)",
+        "help": "threads of a worker that make the boxes of a batch (default: one a CPU core, at "
+        "most four)",
     },
     "--trace-mb": {
         "type": _trace_bytes,

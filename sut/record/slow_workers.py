@@ -61,8 +61,9 @@ def _slow(trace: Trace, workers: Sequence[Worker]) -> str | None:
     if not slow:
         return None
     return (
-        f"{', '.join(slow)} for batches of the same size as others on the same kind of device. See "
-        "whether it is throttled, hot, or has other work (`sut doctor` there), or leave it out."
+        f"{', '.join(slow)} for batches of the same size as others on the same kind of device. Ask "
+        "`sut doctor` on its machine whether it is throttled, hot, or has other work, or leave it "
+        "out."
     )
 
 

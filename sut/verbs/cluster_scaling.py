@@ -41,7 +41,7 @@ What it measures, and how it is predicted: docs/scale.md.
 SCALING_JSON, SCALING_MD = "scaling.json", "scaling.md"
 HEADER = (
     "nodes", "workers", "samples/s", "of linear", "predicted", "of local", "at a rate",
-    "p99 ms", "predicted", "added by the wire", "what stops it",
+    "p99, ms", "predicted, ms", "added by the wire, ms", "what stops it",
 )  # fmt: skip
 _MS = 1e6
 _INDEX_AND_RECORD_BYTES = 8.0
@@ -140,15 +140,19 @@ def _default_out(plan: Plan) -> Path:
 
 def _table(result: Sequence[Step]) -> str:
     lines = [table([_cells(step) for step in result], HEADER)]
-    lines += [f"{step.nodes} nodes: ! {mark}" for step in result for mark in step.marks]
+    lines += [f"{_nodes(step)}: ! {mark}" for step in result for mark in step.marks]
     return "\n".join(lines)
 
 
 def _markdown(result: Sequence[Step]) -> str:
     rows = [HEADER, ("---",) * len(HEADER), *map(_cells, result)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    lines += [f"- {step.nodes} nodes: {mark}" for step in result for mark in step.marks]
+    lines += [f"- {_nodes(step)}: {mark}" for step in result for mark in step.marks]
     return "\n".join(lines) + "\n"
+
+
+def _nodes(step: Step) -> str:
+    return f"{step.nodes} node{'s'[: step.nodes > 1]}"
 
 
 def _cells(step: Step) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from data.benchmark import benchmark_names
 from sut.base import cgroup, environment
 from sut.base.errors import EXIT_FAILED, EXIT_VALID, ConfigError
 from sut.base.scheduling import crowded
-from sut.config.system import SYSTEM_FILE, system_names
+from sut.config.system import SYSTEM_FILE, published_names, system_names
 from sut.submission import network, system
 from sut.telemetry import nvml, power_sources, reasons
 from sut.verbs.new_system import OPTION, this_machine, write_system
@@ -312,5 +312,9 @@ def contents() -> list[Finding]:
     return [
         Finding("ok", f"Python {sys.version.split()[0]}"),
         Finding("ok", f"benchmarks: {', '.join(benchmark_names())}"),
-        Finding("ok", f"systems: {', '.join(system_names())}"),
+        Finding(
+            "ok",
+            f"systems: {', '.join(system_names())}; {len(published_names())} machines of published "
+            "results, --system published/NAME",
+        ),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -20,6 +21,9 @@ from sut.base import signals, streams  # noqa: E402 - see _say_interrupted
 
 def main() -> int:
     """Run the command line; return the exit code."""
+    # NumPy's OpenBLAS starts a thread for each core, and each spins for a while: on two cores a
+    # fifth of what a process needs to start. Nothing here multiplies large matrices.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     streams.open_closed()
     signals.end_at_once()
     streams.steady()

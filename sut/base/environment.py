@@ -10,7 +10,6 @@ import platform
 import subprocess
 import sys
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sut import __version__
@@ -37,6 +36,8 @@ _GIT_S = 10.0
 
 def versions() -> dict[str, str]:
     """Return the versions of this program, Python, and the installed packages that matter."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - loads email
+
     found = {"loadgen-sut": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:

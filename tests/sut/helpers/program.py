@@ -137,6 +137,7 @@ class Program:
         """Copy the program, and nothing else of the checkout."""
         for name in CONTENTS:
             shutil.copytree(CHECKOUT / name, root / name)
+            _copy_compiled(CHECKOUT / name, root / name)
         return cls(root)
 
     @contextmanager
@@ -191,6 +192,17 @@ class Program:
 
         with ThreadPoolExecutor(at_once) as pool:
             return dict(zip(commands, pool.map(run, commands), strict=True))
+
+
+def _copy_compiled(source: Path, copy: Path) -> None:
+    """Copy what was compiled of a folder: its files keep their times, so it is true of the copy."""
+    if sys.pycache_prefix is None:
+        return
+    prefix = Path(sys.pycache_prefix)
+    compiled = prefix / source.relative_to("/")
+    if compiled.is_dir():  # leave out what another process is writing
+        ignore = shutil.ignore_patterns("*.pyc.*")
+        shutil.copytree(compiled, prefix / copy.relative_to("/"), ignore=ignore)
 
 
 def _read(pid: int, name: str) -> bytes:

@@ -73,7 +73,7 @@ class Node:
     def _bound(self, address: str) -> zmq.Socket[bytes]:
         keys, host = self._place.keys, self._place.host
         if keys is not None:
-            self._guard = Guard(self._context, keys, f"node {self.name}")
+            Guard(self._context, keys, f"node {self.name}")
         sock = self._context.socket(zmq.ROUTER)
         sock.set_hwm(0)
         sock.setsockopt(zmq.MAXMSGSIZE, wire.LARGEST_BYTES)
@@ -84,6 +84,8 @@ class Node:
         try:
             sock.bind(f"tcp://{address}")
         except zmq.ZMQError as error:
+            sock.close(0)
+            self._context.term()
             raise ConfigError(
                 f"--listen {address}: {error.strerror}; expected a free port of this machine."
             ) from error
@@ -106,7 +108,7 @@ class Node:
                 keeper.dismiss()
             self._monitor.close()
             self._channel.close()
-            self._context.destroy(0)
+            self._context.term()
 
     def stop(self) -> None:
         """Let `run` end. Any thread."""

@@ -11,7 +11,7 @@ import zmq
 
 from sut.base.errors import WorkerError
 from sut.serve.cluster.channel import Poller
-from sut.serve.cluster.link import LINGER_MS, NodeLink, Side
+from sut.serve.cluster.link import NodeLink, Side
 from sut.serve.cluster.remote import RemoteWorker
 from sut.serve.cluster.security import RUN, load_keys
 from sut.serve.workers.failures import describe, one_line
@@ -69,7 +69,8 @@ class ClusterReceiver:
             for link in self._links:
                 with suppress(Exception):
                     link.lose(WorkerError(text, raised.traceback))
-            context.destroy(0)
+        finally:
+            context.term()
 
     def _hear_all(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
         for link in self._links:
@@ -88,8 +89,6 @@ class ClusterReceiver:
                     link.lose(WorkerError(failure.message, failure.traceback))
         for link in self._links:
             link.close(spoiled=link.is_spoiled)
-        # Also the sockets of workers that were lost while they connected: `term` waits for those.
-        context.destroy(LINGER_MS)
 
 
 def remote_workers(

@@ -125,7 +125,12 @@ class RemoteWorker:
     def connect(
         self, context: zmq.Context[zmq.Socket[bytes]], link: Home, endpoint: str, session: int
     ) -> None:
-        """Connect to the worker process, and send what has been asked of it so far."""
+        """Connect to the worker process, and send what has been asked of it so far.
+
+        A worker that was lost before does not connect: nobody would close its sockets.
+        """
+        if self.is_gone:
+            return
         sock = context.socket(zmq.DEALER)
         sock.set_hwm(0)
         sock.setsockopt(zmq.RECONNECT_IVL, -1)

@@ -106,7 +106,11 @@ def secure_server(sock: zmq.Socket[bytes], keys: Keys | None) -> None:
 
 
 class Guard:
-    """A thread that says to libzmq which keys may connect to the sockets of one context."""
+    """A thread that says to libzmq which keys may connect to the sockets of one context.
+
+    It ends, and closes its own socket, when the context is terminated. Nobody else may close that
+    socket, as `Context.destroy` would: libzmq then aborts the process.
+    """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: Keys, name: str) -> None:
         self._allowed = keys.other

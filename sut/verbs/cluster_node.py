@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sut.base.errors import EXIT_VALID, ConfigError
 from sut.base.extras import needs_pyzmq
-from sut.base.process import parse_affinity
+from sut.base.process import before_others, parse_affinity
 from sut.config.cluster import check_name
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         affinity=parse_affinity(arguments.affinity or ""),
         ports=_ports(arguments.worker_ports),
     )
+    # Its heartbeat must leave while engines take every core: a run gives up a node that is silent.
+    before_others()
     node = Node(arguments.name, arguments.listen, offer, arguments.keys)
     print(f"node {arguments.name}: listens at {node.address}", flush=True)
     node.run()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # How often to look who is silent: a run ends within 2 s, of which the silence takes 1.5 s.
 _LOOK_S = 0.1
-# Its last words leave within LINGER_MS.
+# Its last words leave within 0.2 s (link.LINGER_MS).
 _END_S = 2.0
 
 
@@ -50,7 +50,7 @@ class ClusterReceiver:
         self._closed = True
         self._poller.call(self._stop)
         if self._thread.is_alive():
-            # ZeroMQ may wait for a connection that broke just now; the run does not.
+            # A result is not lost to a thread that does not end.
             self._thread.join(_END_S)
         if not self._thread.is_alive():
             self._poller.close()

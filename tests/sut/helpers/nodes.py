@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import Future
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from sut.base.process import before_others
 from sut.config.arguments import Arguments
 from sut.config.plan import resolve
 from sut.config.prepare import resolve_workload
@@ -43,9 +45,17 @@ def running_node(
     name: str = "alpha", keys: Path | None = None, offer: Offer | None = None
 ) -> Iterator[Node]:
     """Let a node listen at a free port of loopback."""
-    node = Node(name, "127.0.0.1:0", offer, None if keys is None else str(keys))
-    thread = threading.Thread(target=node.run, daemon=True)
+    listening: Future[Node] = Future()
+
+    def run() -> None:
+        before_others()  # this thread, and those that it starts: see sut.verbs.cluster_node
+        node = Node(name, "127.0.0.1:0", offer, None if keys is None else str(keys))
+        listening.set_result(node)
+        node.run()
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
+    node = listening.result(10)
     yield node
     node.stop()
     thread.join()

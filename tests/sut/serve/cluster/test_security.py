@@ -6,6 +6,7 @@ import io
 import json
 import stat
 import sys
+import threading
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
@@ -103,6 +104,14 @@ def test_a_secret_that_is_none_or_no_secret_is_refused(
 def test_an_address_beyond_loopback_needs_keys() -> None:
     with pytest.raises(ConfigError, match="--keys is needed"):
         Node("alpha", "0.0.0.0:0")
+
+
+def test_nodes_with_keys_end_and_leave_no_guard(folder: Path) -> None:
+    for _ in range(20):  # of a socket that another thread closes, libzmq aborts the process
+        with running_node(keys=folder):
+            pass
+
+    assert "guard" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_run_with_a_key_of_its_own_making_is_refused_in_a_line(

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sut.serve.dispatcher import Failure
     from sut.serve.responses import Responses
 
+
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[tuple[Node, Node]]:
     """Two nodes; their processes stay from test to test."""

@@ -11,7 +11,13 @@ import numpy as np
 from data.accuracy import read_log, score
 from data.datasets import list_samples
 from sut.record.run_folder import ACCURACY_FILE, ACCURACY_LOG
-from sut.submission.compliance import TEST01, Verdict, verify_accuracy, verify_performance
+from sut.submission.compliance import (
+    SCORE_INVALID,
+    TEST01,
+    Verdict,
+    verify_accuracy,
+    verify_performance,
+)
 from sut.submission.layout import VERIFY_ACCURACY_FILE, VERIFY_PERFORMANCE_FILE
 from sut.submission.runs import ACCURACY, PERFORMANCE
 
@@ -25,6 +31,10 @@ if TYPE_CHECKING:
 
 # Largest difference between the accuracies of logged responses and accuracy run, in percent.
 DELTA_PERCENT = 1.0
+_OTHER_SPEED = (
+    "The speed is not that of the performance run. Free the machine, remove the folders of the "
+    "runs, and start the same command again."
+)
 BASELINE_FILE, COMPLIANCE_FILE = "baseline_accuracy.txt", "compliance_accuracy.txt"
 
 
@@ -58,7 +68,8 @@ class Audit:
         if self.delta_percent is not None:
             found.append(f"The two accuracies differ by {self.delta_percent:.3f} %.")
         if not self.performance.passed:
-            found.append(self.performance.text.strip().splitlines()[-1])
+            said = self.performance.text.strip().splitlines()[-1]
+            found.append(f"{said}. {_OTHER_SPEED}" if said == SCORE_INVALID else said)
         return [f"{self.test}: {note}" for note in found]
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 TEST01, TEST04 = "TEST01", "TEST04"
 TESTS = (TEST01, TEST04)
 PASS = "TEST PASS"
+SCORE_INVALID = "TEST FAIL: Test score invalid"
 _RNG_SEED = 720381539243781796
 _SAME_INDEX = 3
 
@@ -202,7 +203,7 @@ def _test01_performance(reference: Path, test: Path) -> Verdict:
     threshold = _WIDE_THRESHOLD if wide else _THRESHOLD
     passed = expected * (1 - threshold) <= found <= expected * (1 + threshold)
     scores = f"Reference score = {expected}\nTest score = {found}\n"
-    end = PASS if passed else "TEST FAIL: Test score invalid"
+    end = PASS if passed else SCORE_INVALID
     return Verdict(passed, f"{begin}{scores}{end}\n")
 
 
@@ -219,7 +220,7 @@ def _test04_performance(reference: Path, test: Path) -> Verdict:
     # The official script compares queries a second with limits meant for ns: nearly all are below.
     wide = one.score <= _SHORT_NS.get(one.scenario, -1)
     passed = other.score < one.score * (1 + (_WIDE_THRESHOLD if wide else _THRESHOLD))
-    end = PASS if passed else "TEST FAIL: Test score invalid"
+    end = PASS if passed else SCORE_INVALID
     return Verdict(passed, f"{begin}{scores}{end}\n")
 
 

@@ -22,7 +22,7 @@ from sut.sweep.scaling.parts import Part, check_steps, default_steps, most_nodes
 from sut.sweep.scaling.run import measure, predictions
 from sut.sweep.session import Session
 from sut.verbs import continuing, sweep_options
-from sut.verbs.console import table
+from sut.verbs.console import counted, table
 from sut.verbs.options import add_benchmark, add_options, as_arguments
 
 if TYPE_CHECKING:
@@ -140,19 +140,15 @@ def _default_out(plan: Plan) -> Path:
 
 def _table(result: Sequence[Step]) -> str:
     lines = [table([_cells(step) for step in result], HEADER)]
-    lines += [f"{_nodes(step)}: ! {mark}" for step in result for mark in step.marks]
+    lines += [f"{counted(step.nodes, 'node')}: ! {mark}" for step in result for mark in step.marks]
     return "\n".join(lines)
 
 
 def _markdown(result: Sequence[Step]) -> str:
     rows = [HEADER, ("---",) * len(HEADER), *map(_cells, result)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    lines += [f"- {_nodes(step)}: {mark}" for step in result for mark in step.marks]
+    lines += [f"- {counted(step.nodes, 'node')}: {mark}" for step in result for mark in step.marks]
     return "\n".join(lines) + "\n"
-
-
-def _nodes(step: Step) -> str:
-    return f"{step.nodes} node{'s'[: step.nodes > 1]}"
 
 
 def _cells(step: Step) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from sut.sweep.devices.timing import RULE
 from sut.sweep.devices.ways import AS_IS, check_precisions
 from sut.sweep.points import EXAMPLE, integers
 from sut.verbs import console
+from sut.verbs.console import counted
 from sut.verbs.options import add_benchmark, add_options, as_arguments, out_folder
 
 if TYPE_CHECKING:
@@ -115,9 +116,8 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         with held(folder, "--out"):
             bench = Bench(folder, planner.workload, rule, arguments.accuracy_samples)
             count = len({point.device.name for point in points})
-            title = f"{benchmark} on {count} device{'s'[: count > 1]}"
-            rows = f"{len(points)} row{'s'[: len(points) > 1]}"
-            say(f"{title}: {rows}; everything is in {folder}")
+            title = f"{benchmark} on {counted(count, 'device')}"
+            say(f"{title}: {counted(len(points), 'row')}; everything is in {folder}")
             session = Session(folder, title, command, planner, bench, say)
             table = session.run(points, arguments.repeats)
             if picture := roofline_svg(table.rows):

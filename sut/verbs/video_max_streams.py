@@ -14,6 +14,7 @@ from sut.base.process import before_others, prefer_short_pauses
 from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RunFolder
 from sut.tuner.max_streams import Edge, Tried, find_edge
 from sut.verbs import video_options as options
+from sut.verbs.console import counted
 from sut.verbs.options import out_folder
 from sut.video.alone import Ceilings, ceilings
 from sut.video.bottleneck import bottleneck
@@ -148,7 +149,8 @@ class Search:
         self.tried.append(held)
         verdict = "holds" if held.holds else f"fails: {'; '.join(held.why_not)}"
         p99 = "none" if held.p99_ms is None else f"{held.p99_ms:.1f} ms"
-        self.say(f"{streams} streams: worst {held.worst_fps:.2f} frames/s, p99 {p99}: {verdict}")
+        worst = f"worst {held.worst_fps:.2f} frames/s, p99 {p99}"
+        self.say(f"{counted(streams, 'stream')}: {worst}: {verdict}")
         return held
 
     def _is_knife_edge(self, edge: Edge) -> bool:

@@ -16,6 +16,7 @@ from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RunFolder
 from sut.record.table import TABLE_FILE
 from sut.sweep.files import machine
 from sut.verbs import video_options as options
+from sut.verbs.console import counted
 from sut.verbs.options import out_folder
 from sut.video.accuracy.of_play import TrackKeeper, accuracy_of, read_truths
 from sut.video.flow.play import Stages
@@ -89,7 +90,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         out_folder(arguments.out, f"video-{pipeline.spec.name}") as path,
         RunFolder(path) as folder,
     ):
-        print(f"{pipeline.spec.name}: {streams} stream(s); {path}", file=out, flush=True)
+        print(f"{pipeline.spec.name}: {counted(streams, 'stream')}; {path}", file=out, flush=True)
         result = run_in(folder, request, arguments, command)
         if arguments.json:
             print(json.dumps(result, indent=2, ensure_ascii=False))

@@ -147,6 +147,11 @@ def main() -> int:
     parser.add_argument("results", type=Path, help="a checkout of an inference_results repository")
     parser.add_argument("--round", help="whose rules hold (default: that of the logs' seeds)")
     arguments = parser.parse_args()
+    if not arguments.results.is_dir():
+        parser.error(
+            f"{arguments.results}: no such folder; expected a checkout of an inference_results "
+            "repository. Name it: make check-corpus RESULTS=DIR"
+        )
     begin = time.monotonic()
     try:
         corpus = judge(arguments.results, arguments.round)

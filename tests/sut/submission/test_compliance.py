@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sut.base.errors import ConfigError, DataError
+from sut.submission.audit import Audit
 from sut.submission.compliance import (
     TEST01,
     TEST04,
@@ -138,6 +139,10 @@ def test_test01_allows_ten_percent_either_way(tmp_path: Path, score: float, pass
     verdict = verify_performance(TEST01, tree.run("Offline"), tree.run("Offline", TEST01))
 
     assert verdict.passed is passed
+    advised = any(
+        "start the same command again" in note for note in Audit(TEST01, verdict, None).notes
+    )
+    assert advised is not passed
 
 
 @pytest.mark.parametrize(("score", "passed"), [("41.0", True), ("91.0", True), ("92.0", False)])

@@ -136,6 +136,14 @@ def test_compression_needs_approval_and_is_a_warning(network: Tree) -> None:
     assert (codes(report), warnings(report)) == (set(), {"network-compression", "network-suite"})
 
 
+def test_a_description_of_the_qdl_may_be_a_pdf_however_its_name_is_written(network: Tree) -> None:
+    papers = network.folder / "documentation"
+    (papers / "network.md").rename(papers / "NETWORK.PDF")
+    (papers / "NETWORK.PDF").write_bytes(b"%PDF-1.7, whose words are compressed")
+
+    assert "network-papers" not in codes(check(network.root))
+
+
 def test_in_open_a_rule_of_the_network_division_is_a_warning(tree: Tree) -> None:
     opened = to_open(tree)
     folder = to_network_fields(opened)

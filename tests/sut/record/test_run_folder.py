@@ -14,7 +14,7 @@ from tests.sut.helpers.program import Program
 
 WORDS = (
     *("run", "-b", "efficientnet-lite0", "-s", "SingleStream", "--backend", "null"),
-    *("--min-duration-s", 0.5, "--min-query-count", 64),
+    *("--min-duration-s", 0.1, "--min-query-count", 64),
 )
 
 

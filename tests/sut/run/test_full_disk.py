@@ -66,9 +66,10 @@ def test_c1_a_full_disk_is_refused_before_the_run(
 def test_c1_a_disk_that_has_no_room_for_all_batches_keeps_the_result(
     program: Program, tmp_path: Path
 ) -> None:
-    words = (*WORDS, "-s", "SingleStream", "--min-duration-s", 2, "--min-query-count", 64)
+    # Their records need more than the disk has.
+    many = ("--min-duration-s", 0.1, "--min-query-count", 150_000)
 
-    done = run_on_disk(program, tmp_path, "10400k", *words)
+    done = run_on_disk(program, tmp_path, "10400k", *WORDS, "-s", "SingleStream", *many)
 
     assert done.code == 0, done.err
     found = folders.summary(tmp_path / "kept" / "run")
@@ -81,9 +82,9 @@ def test_c1_a_disk_that_has_no_room_for_all_batches_keeps_the_result(
 def test_c1_logs_that_a_full_disk_cut_are_a_failure_and_kept(
     program: Program, tmp_path: Path
 ) -> None:
-    words = (*WORDS, "-s", "SingleStream", "--min-duration-s", 2, "--min-query-count", 64)
+    words = (*WORDS, "-s", "SingleStream", "--min-duration-s", 1, "--min-query-count", 64)
 
-    done = run_on_disk(program, tmp_path, "40M", *words, meanwhile=FILL)
+    done = run_on_disk(program, tmp_path, "40M", *words, "--set", "delay_us=1000", meanwhile=FILL)
 
     assert done.code == 1, done.err
     (line,) = (line for line in done.err.splitlines() if line.startswith("sut: "))

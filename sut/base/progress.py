@@ -7,6 +7,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO, TypeAlias
 
+from sut.base.steps import say_step
+from sut.base.ticker import spoke, ticking
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -28,7 +31,8 @@ def show_progress(
     """
     stream = sys.stderr if stream is None else stream
     if not stream.isatty():
-        yield _PlainLines(title, stream, quiet_s)
+        with ticking(title, lambda line: print(line, file=stream, flush=True)):
+            yield _PlainLines(title, stream, quiet_s)
         return
     from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
     from rich.progress import Progress as Bar  # noqa: PLC0415
@@ -60,7 +64,9 @@ class _PlainLines:
         """Print `TITLE: DONE of TOTAL` if another tenth is done."""
         if not total:
             return
+        say_step(f"{done} of {total}")
         tenth = done * _PLAIN_LINES // total
         if tenth > self._printed and time.monotonic() >= self._quiet_until_s:
             self._printed = tenth
             print(f"{self._title}: {done} of {total}", file=self._stream, flush=True)
+            spoke()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 import traceback
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,13 +13,15 @@ import msgspec
 from sut.base import ending
 from sut.base.environment import ROOT
 from sut.base.errors import EXIT_FAILED, ConfigError, SutError
+from sut.base.standing import STOPPED, Standing
+from sut.base.ticker import ticking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _Request = TypeVar("_Request")
-# Engines may open for a minute; nobody should wait longer without a word.
-_SAY_EVERY_S = 9.0
+# How often it looks whether the process was stopped.
+_LOOK_S = 0.5
 
 
 class TrialFailed(SutError):
@@ -28,7 +29,7 @@ class TrialFailed(SutError):
 
 
 def run_module(module: str, request: bytes, what: str, files: Sequence[int] = ()) -> bytes:
-    """Run `python -m MODULE`; return what it wrote.
+    """Run `python -m MODULE`; return what it wrote. A ticker says how long it takes.
 
     Args:
         module: reads the request on standard input.
@@ -49,7 +50,8 @@ def run_module(module: str, request: bytes, what: str, files: Sequence[int] = ()
         pass_fds=files,
     )
     try:
-        answer, errors = _communicated(process, request, what)
+        with ticking(what):
+            answer, errors = _communicated(process, request, what)
     except BaseException:
         ending.end(process, what)
         raise
@@ -63,15 +65,21 @@ def run_module(module: str, request: bytes, what: str, files: Sequence[int] = ()
 def _communicated(
     process: subprocess.Popen[bytes], request: bytes, what: str
 ) -> tuple[bytes, bytes]:
-    """Return what a process wrote; while it works, say every ten seconds for how long."""
-    start_s = time.monotonic()
+    """Return what a process wrote.
+
+    Raises:
+        TrialFailed: it stands still.
+    """
+    standing = Standing()
     unsent: bytes | None = request
     while True:
         try:
-            return process.communicate(unsent, timeout=_SAY_EVERY_S)
-        except subprocess.TimeoutExpired:
+            return process.communicate(unsent, timeout=_LOOK_S)
+        except subprocess.TimeoutExpired as error:
             unsent = None
-            print(f"{what}: {time.monotonic() - start_s:.0f} s", file=sys.stderr, flush=True)
+            if standing.too_long(process.pid):
+                text = f"{what} failed: its process stands still ({STOPPED}) and was killed"
+                raise TrialFailed(text) from error
 
 
 def answer_request(kind: type[_Request], act: Callable[[_Request], object]) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 
 from sut.base.progress import duration
+from sut.base.ticker import spoke
 from sut.record.trace import BATCH_FIELDS
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class Screen:
         """Print a line, on a terminal in place of the one before."""
         self.out.write(f"\r\x1b[K{text}" if self.out.isatty() else f"{text}\n")
         self.out.flush()
+        spoke()
 
     def clear(self) -> None:
         """Remove the line from a terminal."""

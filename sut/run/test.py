@@ -18,6 +18,8 @@ from scenarios.base import Capacity, Expected
 from sut.base import environment
 from sut.base.errors import DataError, SutError
 from sut.base.progress import show_progress
+from sut.base.steps import say_step
+from sut.base.ticker import doing, ticking
 from sut.config.prepare import resolve_workload
 from sut.config.settings import TrialRequest, TrialSamples
 from sut.record import summary
@@ -31,6 +33,7 @@ from sut.telemetry.recorder import Recorder
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from data.benchmark import Benchmark
@@ -122,8 +125,15 @@ class Test:
                     self._recorder.engines(measured.facts(trial), devices)
                     done = self._start(trial, workload) and self._watch(trial)
                 self._interrupted = trial.interrupted is not None
-                result = self._finish(folder, trial, workload, done=done)
+                with self._writing():
+                    result = self._finish(folder, trial, workload, done=done)
             return Ended(result, trial.interrupted)
+
+    def _writing(self) -> AbstractContextManager[object]:
+        what = "writing the results"
+        if self._surroundings.quiet:
+            return doing(what)
+        return ticking(f"{self._plan.scenario}: {what}")
 
     def _open(self, trial: Supervisor) -> bool:
         """Wait until the engines are open; it can take minutes when something is compiled."""
@@ -139,7 +149,8 @@ class Test:
     ) -> bool:
         """Wait for an event, and say how long it takes."""
         if self._surroundings.quiet:
-            return trial.wait_to_open(event, _nothing)
+            with doing(label.removeprefix(f"{self._plan.scenario}: ")):
+                return trial.wait_to_open(event, lambda: say_step(step()))
         line = WaitingLine(label, SCREEN, step)
         try:
             return trial.wait_to_open(event, line)
@@ -224,7 +235,8 @@ class Test:
             return None if watch is None else watch(reader)
 
         try:
-            return trial.wait_for("done", look)
+            with doing("running", self._expected(trial).seconds):
+                return trial.wait_for("done", look)
         finally:
             if line is not None:
                 line.close()
@@ -309,10 +321,6 @@ def _check_labels(
 
 def _absolute(path: Path | None) -> str | None:
     return None if path is None else str(path.absolute())
-
-
-def _nothing() -> None:
-    """Show nothing while the engines open."""
 
 
 def _no_progress(done: int, total: int | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sut.base.ticker import ticking
 from sut.serve.workers.keeper import Keeper
 from sut.submission.audit import verify
 from sut.submission.conf import sample_count
@@ -13,7 +14,7 @@ from sut.submission.runs import ACCURACY, PERFORMANCE, ScenarioRuns
 from sut.submission.tree import check_tree, place_results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from scenarios.base import Metric
     from sut.submission.order import Order
@@ -54,6 +55,12 @@ def submit(order: Order, say: Callable[[str], None]) -> list[Outcome]:
     with Keeper() as keeper:
         for each in runs.values():
             each.run_missing(keeper)
+    with ticking("checking the tests and writing the tree", say):
+        return _placed(order, runs, small)
+
+
+def _placed(order: Order, runs: Mapping[str, ScenarioRuns], small: Sequence[str]) -> list[Outcome]:
+    """Put into the tree what may go there; return the outcome of each scenario."""
     outcomes, done = [], {}
     for name, each in runs.items():
         parts = {part: found for part in each.parts() if (found := each.done(part))}

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from sut.base.errors import SutError
 from sut.base.signals import Stopped, exit_code
+from sut.base.ticker import doing
 from sut.run.run import Interrupted, run
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ def judge_in(folder: Path, keeper: Keeper, command: str) -> Judge:
         numbers = [int(path.name) for path in parent.iterdir() if path.name.isdecimal()]
         out = parent / f"{max(numbers, default=0) + 1:03}"
         asked = replace(plan, arguments=replace(plan.arguments, mode="accuracy"))
-        return run(asked, out, command, quiet=True, keeper=keeper).accuracy
+        with doing("accuracy"):
+            return run(asked, out, command, quiet=True, keeper=keeper).accuracy
 
     return judge
 

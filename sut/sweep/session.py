@@ -13,6 +13,7 @@ import msgspec
 
 from sut.base.errors import ConfigError, SutError
 from sut.base.progress import duration
+from sut.base.ticker import doing
 from sut.record.journal import JournalFile
 from sut.record.table import place
 from sut.sweep.runner import Measured
@@ -89,7 +90,8 @@ class Session:
             if known is not None:
                 found.append((task, known))
                 continue
-            measured = measure(task)
+            with doing(place(task.point)):
+                measured = measure(task)
             self._journal.append(msgspec.to_builtins(measured))
             found.append((task, measured))
             left = self._left_s(tasks[number:], found)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from sut.base.steps import say_step
 from sut.tuner import space
 from sut.tuner.learning import usual_room
 from sut.tuner.learnt import Learnt
@@ -68,13 +69,16 @@ class Ranking:
 
     def add(self, candidates: Sequence[Candidate]) -> None:
         """Predict new ones roughly, by short simulations."""
-        for candidate in candidates:
-            if candidate not in self._found:
-                capacity = self._model.rate(candidate)
-                hint = self._share * capacity or None
-                qps = self._model.peak(candidate, self._learnt, ROUGH, hint)
-                self._share = qps / capacity or self._share
-                self._note(candidate, qps, is_fine=False)
+        new = [
+            candidate for candidate in space.distinct(candidates) if candidate not in self._found
+        ]
+        for done, candidate in enumerate(new):
+            say_step(f"{done} of {len(new)} settings")
+            capacity = self._model.rate(candidate)
+            hint = self._share * capacity or None
+            qps = self._model.peak(candidate, self._learnt, ROUGH, hint)
+            self._share = qps / capacity or self._share
+            self._note(candidate, qps, is_fine=False)
 
     def rate(self, candidate: Candidate) -> float:
         """Return the highest rate that was predicted for a candidate."""
@@ -101,7 +105,8 @@ class Ranking:
         """Predict the best again, with longer runs and several arrival seeds."""
         found = [self._found[candidate] for candidate in self.best(_REFINED)]
         near = [p for p in found if p.qps >= (1 - _NEAR_SHARE) * found[0].qps]
-        for predicted in near:
+        for done, predicted in enumerate(near):
+            say_step(f"{done} of the best {len(near)} settings again")
             qps = self._model.peak(predicted.candidate, self._learnt, FINE, predicted.qps)
             self._note(predicted.candidate, qps, is_fine=True)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sut.base.errors import ConfigError
 from sut.base.progress import duration
+from sut.base.ticker import doing
 from sut.serve.service_times import Measured
 from sut.tuner import bruteforce, offline, optuna_search, server, streams
 from sut.tuner.journal import Journal, Predictions
@@ -86,7 +87,8 @@ class Session:
         def answer(ask: Ask) -> Reply:
             self._announce(ask)
             start_s = time.monotonic()
-            reply, was_known = self._journal.answer(ask, runner)
+            with doing(_name(ask)):
+                reply, was_known = self._journal.answer(ask, runner)
             runner.learn(ask, reply)
             took = "known" if was_known else f"{time.monotonic() - start_s:.0f} s"
             self._tell(ask, reply, took)
@@ -123,6 +125,13 @@ class Session:
         left_s = probes * (job.probe_s + _BETWEEN_S)
         left_s += max(0, wanted - done["confirm"]) * (job.confirm_s + _BETWEEN_S)
         return f"{best}, about {duration(left_s)} left" if left_s else best
+
+
+def _name(ask: Ask) -> str:
+    if isinstance(ask, Measure):
+        return "measuring S(b)"
+    rate = f"{ask.target_qps:,.6g} queries/s" if ask.target_qps else str(ask.candidate)
+    return f"{ask.purpose} at {rate}" if ask.target_qps else f"{ask.purpose} of {rate}"
 
 
 def _result(job: Job, outcome: Outcome) -> str:

@@ -14,6 +14,7 @@ from backends.ladder import sizes_text
 from scenarios import scenario
 from sut.base.errors import SutError
 from sut.base.subprocess_call import TrialFailed, run_module
+from sut.base.ticker import doing
 from sut.config.harness import HARNESS, Setting, given, harness_of
 from sut.config.prepare import prepared_workload
 from sut.record import trace_facts as trace
@@ -112,7 +113,7 @@ class TrialRunner:
 
     def _measure_once(self, ask: Measure) -> tuple[Measured, float | None]:
         """Measure S(b); return it with the cores that others used meanwhile."""
-        self._quiet.wait()
+        self._wait_for_others()
         plan, typed = self._plan, self._plan.arguments
         ladder = {"graph_sizes": sizes_text(ask.sizes)} if ask.has_ladder else {}
         harness = replace(
@@ -130,8 +131,12 @@ class TrialRunner:
         )
         return msgspec.json.decode(answer, type=Measured), neighbours.cores()
 
+    def _wait_for_others(self) -> None:
+        with doing("waiting until others leave the machine"):
+            self._quiet.wait()
+
     def _run(self, trial: Trial) -> Outcome:
-        self._quiet.wait()
+        self._wait_for_others()
         trials = self._folder / TRIALS
         trials.mkdir(exist_ok=True)
         numbers = [int(path.name) for path in trials.iterdir() if path.name.isdecimal()]

@@ -11,6 +11,7 @@ from data.benchmark import load_benchmark
 from data.rounds import LATEST
 from scenarios import scenario
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
+from sut.base.ticker import ticking
 from sut.config.system import DEFAULT_SYSTEM, system_folder
 from sut.serve.workers.keeper import Keeper
 from sut.submission.audit import verify
@@ -66,7 +67,8 @@ def main(arguments: argparse.Namespace, command: str) -> int:
             print(f"{name}: {' '.join(runs.reasons(name)) or 'not done'}", file=say)
         print(f"{test}: cannot be verified without {', '.join(missing)}", file=say)
         return EXIT_INVALID
-    audit = verify(test, parts, order.benchmark, order.data)
+    with ticking(f"verifying {test}"):
+        audit = verify(test, parts, order.benchmark, order.data)
     _report(audit, parts[test].folder, as_json=arguments.json)
     return EXIT_VALID if audit.passed else EXIT_INVALID
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
+from sut.base.ticker import ticking
 from sut.submission.check import check
 
 if TYPE_CHECKING:
@@ -35,12 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, command: str) -> int:
     """Print the findings; return 0 if none forbids a submission, else 3."""
-    report = check(
-        arguments.tree,
-        arguments.round,
-        submitter=arguments.submitter,
-        originals=arguments.originals,
-    )
+    with ticking("checking"):
+        report = check(
+            arguments.tree,
+            arguments.round,
+            submitter=arguments.submitter,
+            originals=arguments.originals,
+        )
     if arguments.json:
         print(json.dumps({**asdict(report), "errors": report.errors}, indent=2))
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +20,8 @@ from sut.sweep.scaling.judge import steps
 from sut.sweep.scaling.parts import Part, check_steps, default_steps, most_nodes
 from sut.sweep.scaling.run import measure, predictions
 from sut.sweep.session import Session
-from sut.verbs import continuing, sweep_options
-from sut.verbs.console import counted, table
+from sut.verbs import console, continuing, sweep_options
+from sut.verbs.console import counted
 from sut.verbs.options import add_benchmark, add_options, as_arguments
 
 if TYPE_CHECKING:
@@ -87,11 +86,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     counts = integers("--steps", arguments.steps) if arguments.steps else default_steps(most)
     check_steps(counts, most)
     parts = [Part.of(nodes, full_plan, rate_plan) for nodes in sorted(counts)]
-    out = sys.stderr if arguments.json else sys.stdout
-
-    def say(text: str) -> None:
-        print(text, file=out, flush=True)
-
+    say = console.sayer(as_json=arguments.json)
     folder = arguments.out or _default_out(full_plan)
     with continuing.claimed(folder, fresh=arguments.fresh, say=say):
         session = Session(folder, continuing.settings(arguments, full_plan, {"gbit"}), say)
@@ -139,7 +134,7 @@ def _default_out(plan: Plan) -> Path:
 
 
 def _table(result: Sequence[Step]) -> str:
-    lines = [table([_cells(step) for step in result], HEADER)]
+    lines = [console.table([_cells(step) for step in result], HEADER)]
     lines += [f"{counted(step.nodes, 'node')}: ! {mark}" for step in result for mark in step.marks]
     return "\n".join(lines)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +27,7 @@ from sut.sweep.tries.limit import limit_of
 from sut.telemetry import nvml, power_sources
 from sut.telemetry.gpu_memory import free_bytes, is_gone
 from sut.verbs import concurrency_options as options
-from sut.verbs import continuing
+from sut.verbs import console, continuing
 from sut.verbs.sweep import knee_line
 
 if TYPE_CHECKING:
@@ -62,11 +61,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     planner = Planner(grid.sweep)
     plans = [plan for _, plan in planner.plans()]
     plan = plans[0]
-    out = sys.stderr if arguments.json else sys.stdout
-
-    def say(text: str) -> None:
-        print(text, file=out, flush=True)
-
+    say = console.sayer(as_json=arguments.json)
     if "mps" in grid.shares:
         check_mps()
     profiler = profiler_of(arguments.profiler) if arguments.explain else None

@@ -1,15 +1,28 @@
-"""Tables on the terminal. Formats text only."""
+"""Lines and tables on the terminal."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
+from sut.base.ticker import spoke
 from sut.report.words import HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _LEFT = {0, 1, 3, 7}
+
+
+def sayer(*, as_json: bool) -> Callable[[str], None]:
+    """Return what prints a line for people: not where JSON goes."""
+    out = sys.stderr if as_json else sys.stdout
+
+    def say(line: str) -> None:
+        print(line, file=out, flush=True)
+        spoke()
+
+    return say
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str] = HEADER) -> str:

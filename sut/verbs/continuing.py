@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sut.base.errors import ConfigError
 from sut.base.files import held, make_folder
+from sut.base.ticker import ticking
 from sut.config.prepare import resolve_workload
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _FREE = frozenset({"out", "fresh", "dry_run", "json", "debug"})
 
 
-def make(folder: Path, *, fresh: bool) -> None:
+def _make(folder: Path, *, fresh: bool) -> None:
     """Make the folder; with `fresh`, move an existing one beside it."""
     if fresh and folder.exists():
         with held(folder, "--out"):
@@ -32,20 +33,31 @@ def make(folder: Path, *, fresh: bool) -> None:
 
 
 @contextmanager
-def claimed(folder: Path, *, fresh: bool, say: Callable[[str], None]) -> Iterator[None]:
+def claimed(
+    folder: Path,
+    *,
+    say: Callable[[str], None],
+    fresh: bool = False,
+    continues: bool = True,
+    idle: str = "working",
+) -> Iterator[None]:
     """Make the folder and hold it. Bad input leaves no new folder; an interrupt says what is kept.
 
+    Meanwhile a line comes at least every ten seconds; see sut.base.ticker.
+
     Args:
-        folder: see `make`.
-        fresh: see `make`.
+        folder: see `_make`.
         say: prints a line.
+        fresh: see `_make`.
+        continues: the same command goes on after an interrupt.
+        idle: what is done where nothing says what is.
 
     Raises:
         ConfigError: another command uses it.
     """
     is_new = fresh or not folder.exists()
-    make(folder, fresh=fresh)
-    with held(folder, "--out"):
+    _make(folder, fresh=fresh)
+    with held(folder, "--out"), ticking(idle, say):
         try:
             yield
         except ConfigError:
@@ -53,7 +65,8 @@ def claimed(folder: Path, *, fresh: bool, say: Callable[[str], None]) -> Iterato
                 shutil.rmtree(folder)
             raise
         except KeyboardInterrupt:
-            say(f"What was measured is in {folder}; the same command continues.")
+            more = "; the same command continues" if continues else ""
+            say(f"What was measured is in {folder}{more}.")
             raise
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sut.base.errors import EXIT_FAILED, EXIT_INVALID, EXIT_VALID, ConfigError
-from sut.base.files import held, make_folder, write_whole
+from sut.base.files import write_whole
 from sut.config.plan import resolve
 from sut.record.table import place
 from sut.report.roofline import roofline_svg
@@ -24,7 +23,7 @@ from sut.sweep.devices.session import TABLE_MD, Session
 from sut.sweep.devices.timing import RULE
 from sut.sweep.devices.ways import AS_IS, check_precisions
 from sut.sweep.points import EXAMPLE, integers
-from sut.verbs import console
+from sut.verbs import console, continuing
 from sut.verbs.console import counted
 from sut.verbs.options import add_benchmark, add_options, as_arguments, out_folder
 
@@ -102,26 +101,23 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         names = resolve(asked).harness.devices
     planner = Planner(asked, chosen(names, devices_here()), precisions, batches)
     points = planner.points()
-    out = sys.stderr if arguments.json else sys.stdout
-
-    def say(line: str) -> None:
-        print(line, file=out, flush=True)
-
+    say = console.sayer(as_json=arguments.json)
     if arguments.dry_run:
         _list(points, say)
         return EXIT_VALID
     benchmark = planner.benchmark.name
-    with out_folder(arguments.out, f"devices-{benchmark}") as folder:
-        make_folder(folder, "--out")
-        with held(folder, "--out"):
-            bench = Bench(folder, planner.workload, rule, arguments.accuracy_samples)
-            count = len({point.device.name for point in points})
-            title = f"{benchmark} on {counted(count, 'device')}"
-            say(f"{title}: {counted(len(points), 'row')}; everything is in {folder}")
-            session = Session(folder, title, command, planner, bench, say)
-            table = session.run(points, arguments.repeats)
-            if picture := roofline_svg(table.rows):
-                write_whole({folder / ROOFLINE: picture})
+    with (
+        out_folder(arguments.out, f"devices-{benchmark}") as folder,
+        continuing.claimed(folder, say=say, continues=False),
+    ):
+        bench = Bench(folder, planner.workload, rule, arguments.accuracy_samples)
+        count = len({point.device.name for point in points})
+        title = f"{benchmark} on {counted(count, 'device')}"
+        say(f"{title}: {counted(len(points), 'row')}; everything is in {folder}")
+        session = Session(folder, title, command, planner, bench, say)
+        table = session.run(points, arguments.repeats)
+        if picture := roofline_svg(table.rows):
+            write_whole({folder / ROOFLINE: picture})
     _tell(table, say)
     say(f"Table: {folder / TABLE_MD}; a page with charts: sut report {folder}")
     if arguments.json:

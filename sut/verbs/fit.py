@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from sut.sweep.fit.trier import Trier
 from sut.sweep.points import integers
 from sut.sweep.tries.group import Times
 from sut.telemetry.gpu_memory import free_bytes, is_gone
-from sut.verbs import continuing
+from sut.verbs import console, continuing
 from sut.verbs.options import add_benchmark, add_options, as_arguments
 
 if TYPE_CHECKING:
@@ -107,11 +106,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     limit_bytes = None if arguments.memory_limit is None else parse_size(arguments.memory_limit)
     planner = Planner(_typed(arguments), axes)
     plan, device = planner.plan, planner.device
-    out = sys.stderr if arguments.json else sys.stdout
-
-    def say(text: str) -> None:
-        print(text, file=out, flush=True)
-
+    say = console.sayer(as_json=arguments.json)
     name = f"fit-{Path(plan.system).name}-{plan.benchmark.name}-{device}"
     folder: Path = arguments.out or Path("runs") / name
     with continuing.claimed(folder, fresh=arguments.fresh, say=say):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sut.base import environment
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
+from sut.base.ticker import doing, ticking
 from sut.config.plan import Plan, resolve
 from sut.config.prepare import prepared_workload
 from sut.load.loads import LoadSpec
@@ -26,6 +26,7 @@ from sut.sweep.runner import Runner
 from sut.sweep.steady import Rule
 from sut.sweep.task import Task
 from sut.tuner.max_streams import Edge, Tried, find_edge, percentile_ns
+from sut.verbs import console
 from sut.verbs.options import add_benchmark, add_options, as_arguments, out_folder
 
 if TYPE_CHECKING:
@@ -98,33 +99,30 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     _check(arguments)
     plan = resolve(as_arguments(arguments, "MultiStream"))
     bound_ms = arguments.bound_ms or arguments.interval_ms
-    say = sys.stderr if arguments.json else sys.stdout
-    print(f"{plan.benchmark.name} on {plan.system}: {GENERATOR}", file=say, flush=True)
+    say = console.sayer(as_json=arguments.json)
+    say(f"{plan.benchmark.name} on {plan.system}: {GENERATOR}")
     workload = prepared_workload(
         plan.benchmark, plan.harness.backend, plan.arguments.model, plan.arguments.data
     )
 
     def measure(send: Send, streams: int) -> Tried:
-        reached_ns = percentile_ns(send(streams), arguments.percentile / _PERCENT)
+        with doing(f"{streams} streams"):
+            reached_ns = percentile_ns(send(streams), arguments.percentile / _PERCENT)
         tried = Tried(streams, reached_ns, reached_ns <= bound_ms * MS)
         verdict = "fits" if tried.fits else "does not fit"
-        print(
-            f"  {streams} streams: {_shown(reached_ns)} of {bound_ms:g} ms, {verdict}",
-            file=say,
-            flush=True,
-        )
+        say(f"  {streams} streams: {_shown(reached_ns)} of {bound_ms:g} ms, {verdict}")
         return tried
 
     name = f"{plan.benchmark.name}-max-streams"
     drain_s = max(_DRAIN_INTERVALS * arguments.interval_ms / MS_PER_S, _LEAST_DRAIN_S)
     with out_folder(arguments.out, name) as out, RunFolder(out) as folder:
-        with Keeper() as keeper:
+        with Keeper() as keeper, ticking("working", say):
             runner = Runner(out, keeper, TO_ITS_END, None, drain_s=drain_s)
             send = _sender(arguments, plan, workload, runner)
             edge = find_edge(partial(measure, send), arguments.start)
         summary = _summary(arguments, plan, edge, command)
         folder.write_json(SUMMARY_FILE, summary)
-    print(_line(edge, arguments.interval_ms), file=say)
+    say(_line(edge, arguments.interval_ms))
     if arguments.json:
         print(json.dumps(summary, indent=2))
     return EXIT_VALID if edge.best else EXIT_INVALID

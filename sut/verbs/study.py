@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ from sut.sweep.plan_file import read_plan
 from sut.sweep.runner import Runner
 from sut.sweep.study import FOLDERS, Study
 from sut.sweep.variant_tasks import kinds
-from sut.verbs import continuing
+from sut.verbs import console, continuing
 from sut.verbs.report import PAGE, sections_of
 
 if TYPE_CHECKING:
@@ -42,11 +41,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     """Run the study; return the exit code: 3 if a variant could not be measured."""
     _check_alone(command)
     plan, variants = read_plan(arguments.plan)
-    out = sys.stderr if arguments.json else sys.stdout
-
-    def say(text: str) -> None:
-        print(text, file=out, flush=True)
-
+    say = console.sayer(as_json=arguments.json)
     folder = arguments.out or Path("runs") / f"study-{plan.name}"
     study = Study(plan, variants, folder, say)
     study.check()

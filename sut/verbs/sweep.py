@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from sut.sweep.files import TABLE_MD, Files
 from sut.sweep.plan import Planner
 from sut.sweep.runner import Runner
 from sut.sweep.session import USUAL_S, Session
-from sut.verbs import continuing, study, sweep_options
+from sut.verbs import console, continuing, study, sweep_options
 
 if TYPE_CHECKING:
     import argparse
@@ -56,11 +55,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     sweep = sweep_options.sweep_of(arguments)
     planner = Planner(sweep)
     plan = planner.plans()[0][1]
-    out = sys.stderr if arguments.json else sys.stdout
-
-    def say(text: str) -> None:
-        print(text, file=out, flush=True)
-
+    say = console.sayer(as_json=arguments.json)
     if arguments.dry_run:
         _list(sweep, rule, say)
         return EXIT_VALID

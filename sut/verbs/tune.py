@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,8 +13,9 @@ from data.benchmark import benchmark_names
 from scenarios import scenario
 from scenarios.base import Load
 from sut.base import environment
-from sut.base.errors import EXIT_INVALID, EXIT_VALID
+from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
 from sut.base.files import held
+from sut.base.subprocess_call import TrialFailed
 from sut.config.plan import resolve
 from sut.config.system import system_folder
 from sut.config.tuned import Tuned
@@ -26,7 +26,7 @@ from sut.serve.workers.keeper import Keeper
 from sut.telemetry.neighbours import Quiet
 from sut.tuner.session import Session, search_of
 from sut.tuner.trial_runner import Place, TrialRunner
-from sut.verbs import continuing, tune_options
+from sut.verbs import console, continuing, tune_options
 from sut.verbs.options import as_arguments
 
 if TYPE_CHECKING:
@@ -60,21 +60,21 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     job = tune_options.job_of(arguments, plan)
     make = search_of(arguments.search, job.rules)
     folder = arguments.out or _default_out(plan)
-    continuing.make(folder, fresh=arguments.fresh)
-    with held(folder, "--out"):
-        return _tune(arguments, (plan, job, make), folder, command)
+    say = console.sayer(as_json=arguments.json)
+    # What the search does between its questions.
+    with continuing.claimed(folder, fresh=arguments.fresh, say=say, idle="predicting"):
+        return _tune(arguments, (plan, job, make), folder, command, say)
 
 
 def _tune(
-    arguments: argparse.Namespace, wanted: tuple[Plan, Job, MakeSearch], folder: Path, command: str
+    arguments: argparse.Namespace,
+    wanted: tuple[Plan, Job, MakeSearch],
+    folder: Path,
+    command: str,
+    say: Say,
 ) -> int:
     """Tune in a folder that no other command uses; return the exit code."""
     plan, job, make = wanted
-    out = sys.stderr if arguments.json else sys.stdout
-
-    def say(text: str) -> None:
-        print(text, file=out, flush=True)
-
     title = f"{plan.benchmark.name} {plan.scenario} on {plan.system}"
     say(f"tuning {title}; everything is in {folder}")
     session = Session(job, folder, continuing.settings(arguments, plan, {"quiet_s"}), say)
@@ -100,6 +100,8 @@ def _tune(
         if session.entries:
             write(None, stopped=str(error) or "interrupted")
             say(f"Results so far: {folder / report.PAGE}")
+            if isinstance(error, ConfigError):  # a later variant is refused: earlier ones are kept
+                raise TrialFailed(str(error)) from error
         raise
     summary = write(answer)
     _tell(answer, say)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sut.base import environment
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
 from sut.base.process import before_others, prefer_short_pauses
+from sut.base.ticker import doing, ticking
 from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RunFolder
 from sut.tuner.max_streams import Edge, Tried, find_edge
+from sut.verbs import console
 from sut.verbs import video_options as options
 from sut.verbs.console import counted
 from sut.verbs.options import out_folder
@@ -75,11 +76,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         pipeline, plans, tuple(arguments.source), 1, decoding, settings, arguments.tracker
     )
     goal = Goal(arguments.fps, arguments.p99_ms)
-    out = sys.stderr if arguments.json else sys.stdout
-
-    def say(line: str) -> None:
-        print(line, file=out, flush=True)
-
+    say = console.sayer(as_json=arguments.json)
     clips = clips_of(request.sources)
     first_rate(clips, decoding)  # names a bad clip before any model is opened
     name = f"video-max-streams-{pipeline.spec.name}"
@@ -88,7 +85,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         folder.write_yaml(CONFIG_FILE, configuration(request, command))
         before_others()
         prefer_short_pauses()
-        with Stages(plans) as stages:
+        with ticking("working", say), Stages(plans) as stages:
             search = Search(stages, request, goal, arguments.most, say)
             found = search.run(arguments.start)
         folder.free_reserve()
@@ -143,7 +140,8 @@ class Search:
 
     def _measure(self, streams: int) -> Held:
         request = replace(self.request, streams=streams)
-        _, result = play(self.stages, request, NullSink())
+        with doing(f"{streams} streams", request.settings.duration_s):
+            _, result = play(self.stages, request, NullSink())
         held = judged(result, self.goal)
         self.results[streams] = result
         self.tried.append(held)
@@ -167,7 +165,8 @@ class Search:
         samples = {name: stage["samples"] / frames for name, stage in figures["stages"].items()}
         clips = clips_of(self.request.sources)
         sources = open_sources(clips, environment.cores(), self.request.decoding)
-        found = ceilings(self.stages.all, sources, samples, _ALONE_S)
+        with doing("each stage alone"):
+            found = ceilings(self.stages.all, sources, samples, _ALONE_S)
         parts = [f"{name} {rate:.1f}" for name, rate in found.frames_per_s.items()]
         self.say(f"each stage alone, frames/s: {', '.join(parts)}")
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import msgspec
 from sut.base import environment
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
 from sut.base.process import before_others, prefer_short_pauses
+from sut.base.ticker import ticking
 from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RunFolder
 from sut.record.table import TABLE_FILE
 from sut.sweep.files import machine
@@ -91,7 +93,8 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         RunFolder(path) as folder,
     ):
         print(f"{pipeline.spec.name}: {counted(streams, 'stream')}; {path}", file=out, flush=True)
-        result = run_in(folder, request, arguments, command)
+        with ticking("playing", partial(print, file=out, flush=True)):
+            result = run_in(folder, request, arguments, command)
         if arguments.json:
             print(json.dumps(result, indent=2, ensure_ascii=False))
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
-from sut.base.files import held, write_whole
+from sut.base.files import write_whole
 from sut.base.process import before_others, prefer_short_pauses
+from sut.base.ticker import doing
 from sut.record.run_folder import CONFIG_FILE
 from sut.record.table import encode
 from sut.sweep.files import TABLE_JSON, machine
 from sut.sweep.points import combinations, integers
-from sut.verbs import continuing
+from sut.verbs import console, continuing
 from sut.verbs import video_options as options
 from sut.video.flow.play import Stages
 from sut.video.flow.seen import NullSink
@@ -90,13 +90,8 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     sweep = _sweep(arguments, pipeline)
     first_rate(clips_of(sweep.sources), sweep.decoding)  # names a bad clip before any engine opens
     folder = arguments.out or Path("runs") / f"video-sweep-{pipeline.spec.name}"
-    out = sys.stderr if arguments.json else sys.stdout
-
-    def say(line: str) -> None:
-        print(line, file=out, flush=True)
-
-    continuing.make(folder, fresh=arguments.fresh)
-    with held(folder, "--out"):
+    say = console.sayer(as_json=arguments.json)
+    with continuing.claimed(folder, fresh=arguments.fresh, say=say):
         say(f"{pipeline.spec.name}: {len(sweep.points)} plays; {folder}")
         before_others()
         prefer_short_pauses()
@@ -234,7 +229,8 @@ class Sweeping:
             self._results.append(kept)
             self._rows.append(row_of(kept, more, tuple(kept["windows"])))
         elif stages is not None:
-            played, result = play(stages, request, NullSink())
+            with doing(_name(point, device), request.settings.duration_s):
+                played, result = play(stages, request, NullSink())
             result["windows"] = list(windows_of(played))
             self._keep(point, device, result)
             self._results.append(result)

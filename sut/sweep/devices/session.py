@@ -13,8 +13,9 @@ from backends.base import WITHOUT_MODEL
 from data.tasks import judge_of_records
 from sut.base import environment
 from sut.base.files import write_whole
+from sut.base.ticker import doing
 from sut.models.answers import Opening, ask
-from sut.record.table import Table, encode
+from sut.record.table import Table, encode, place
 from sut.sweep.devices import text
 from sut.sweep.devices.bench import Once, spread
 from sut.sweep.devices.peak import roofs_of
@@ -84,7 +85,7 @@ class Session:
             for number, (k, point) in enumerate(wanted, repeat * len(wanted) + 1):
                 if repeat and self._tries[k][-1].answered is None:
                     continue  # it failed before, and what a hanging device costs was paid once
-                once = self._lost.get(point.device.name) or self._bench.measure(point, repeat)
+                once = self._lost.get(point.device.name) or self._measured(point, repeat)
                 if once.lost:
                     why = f"not tried: the device was lost before, {once.problem}"
                     self._lost.setdefault(point.device.name, Once(None, why))
@@ -98,6 +99,10 @@ class Session:
         table = self.table(points)
         self._write(table)
         return table
+
+    def _measured(self, point: Point, repeat: int) -> Once:
+        with doing(place(point.place)):
+            return self._bench.measure(point, repeat)
 
     def table(self, points: Sequence[Point]) -> Table:
         """Return the table of all that is known."""

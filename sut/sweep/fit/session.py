@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sut.base.errors import SutError
+from sut.base.ticker import doing
 from sut.record.table import place
 from sut.sweep.fit.memory_model import MemoryModel, MemoryPoint, can_fit, fit_memory
 from sut.sweep.fit.result import FitRow, ModelPart, leaks, with_model
@@ -186,7 +187,9 @@ class FitSession:
         Raises:
             DeviceVanished: the device is gone.
         """
-        tried = msgspec.structs.replace(self._try(target, batch, reserve), again=again)
+        with doing(place({**target.point, "batch": batch})):
+            made = self._try(target, batch, reserve)
+        tried = msgspec.structs.replace(made, again=again)
         self._journal.append(msgspec.to_builtins(tried))
         self._tried[_key(tried)] = tried
         self._say(f"  {told_try(tried)}")

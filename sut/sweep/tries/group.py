@@ -22,6 +22,7 @@ import msgspec
 from sut.base.errors import SutError
 from sut.base.process import exit_words
 from sut.base.signals import Stopped
+from sut.base.steps import say_step
 from sut.base.subprocess_call import last_line
 from sut.record.run_folder import LOG_FILE
 from sut.run.supervisor import EndedSilently, Supervisor
@@ -214,6 +215,7 @@ class TryGroup:
 
     def _why_end(self) -> str | None:
         """Return why the try must end."""
+        say_step(self._what)
         if any(process.interrupted is not None for process in self._processes):
             return "interrupted"
         if time.monotonic() > self._until_s:

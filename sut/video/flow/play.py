@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sut.base.environment import cores
 from sut.base.errors import SutError, WorkerError
+from sut.base.ticker import doing
 from sut.record.trace import Window
 from sut.video.flow.flight import PartNames
 from sut.video.flow.reader import Pacing
@@ -99,7 +100,8 @@ class Stages:
         """Open the stages one after the other, so that each warm-up has the machine to itself."""
         try:
             for stage in self.all:
-                stage.open(self._warm_up_s)
+                with doing(f"opening stage {stage.name}"):
+                    stage.open(self._warm_up_s)
         except BaseException:
             self._close()
             raise

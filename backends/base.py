@@ -13,6 +13,7 @@ from sut.base.errors import ConfigError, EngineError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
+    from types import ModuleType
 
     import numpy as np
     from numpy.typing import NDArray
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     # One array for each input of a model, by the input's name; row k of each belongs to sample k.
     Arrays: TypeAlias = Mapping[str, Array]
 
-# Each backend's name and the module with its `open_engine`. A new backend is one line here, one
-# folder beside this file, and one fixture in the conformance suite.
+# Each backend's name and the module with its `open_engine` and `options_of`. A new backend is one
+# line here, one folder beside this file, and one fixture in the conformance suite.
 BACKENDS: Mapping[str, str] = {
     "onnxruntime": "backends.onnxruntime.engine",
     "null": "backends.null.engine",
@@ -269,15 +270,27 @@ def open_engine(spec: EngineSpec) -> Engine:
         ConfigError: no such backend, or its package is not installed.
         EngineError: from the backend.
     """
-    module_name = BACKENDS.get(spec.backend)
+    open_: OpenEngine = _module_of(spec.backend).open_engine
+    return open_(spec)
+
+
+def check_options(backend: str, options: Mapping[str, OptionValue], device: str) -> None:
+    """Check the options of an engine without opening one; imports no inference library.
+
+    Raises:
+        ConfigError: no such backend or option, or a value does not fit the option's type.
+    """
+    _module_of(backend).options_of(options, device)
+
+
+def _module_of(backend: str) -> ModuleType:
+    module_name = BACKENDS.get(backend)
     if module_name is None:
         known = ", ".join(sorted(BACKENDS))
         raise ConfigError(
-            f'backend "{spec.backend}" does not exist; known are {known}.'
-            f"{nearest(spec.backend, BACKENDS)}"
+            f'backend "{backend}" does not exist; known are {known}.{nearest(backend, BACKENDS)}'
         )
-    open_: OpenEngine = import_module(module_name).open_engine
-    return open_(spec)
+    return import_module(module_name)
 
 
 def check_rows(rows: Sequence[int], bound: int, max_batch_size: int, where: str) -> None:

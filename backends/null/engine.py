@@ -116,10 +116,15 @@ class NullEngine:
             time.sleep(delay_us * S_PER_US)
 
 
+def options_of(options: Mapping[str, OptionValue], device: str) -> Options:
+    """Return the options, checked: see backends.base.check_options."""
+    return read_options(options, Options, WHERE)
+
+
 def open_engine(spec: EngineSpec) -> NullEngine:
     """Open the null engine; ignores `model_path` and `device`.
 
     Raises:
         ConfigError: an option that does not exist or does not fit.
     """
-    return NullEngine(spec, read_options(spec.options, Options, WHERE))
+    return NullEngine(spec, options_of(spec.options, spec.device))

@@ -57,9 +57,14 @@ class GpuOptions(CudaOptions):
     tf32: bool = False
 
 
+def options_on_gpu(options: Mapping[str, OptionValue], device: str) -> GpuOptions:
+    """See `backends.onnxruntime.engine.options_of`."""
+    return read_options(options, GpuOptions, f"onnxruntime backend, device {device}")
+
+
 def open_on_gpu(spec: EngineSpec) -> CudaEngine:
     """See `backends.onnxruntime.engine.open_engine`; `spec.device` is the index of a GPU."""
-    options = read_options(spec.options, GpuOptions, f"onnxruntime backend, device {spec.device}")
+    options = options_on_gpu(spec.options, spec.device)
     runtime = ort.import_runtime()
     wanted = gpu_providers(spec.device, options)
     ort.check_provider(runtime, spec.device, wanted[0][0])

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from backends.onnxruntime.session import Model
 
 
+_WHERE = "onnxruntime backend"
+
+
 class OnnxRuntimeEngine:
     """A model in an ONNX Runtime session. `infer` is all that runs in the timed region.
 
@@ -106,6 +109,15 @@ class OnnxRuntimeEngine:
         self._bound = 0
 
 
+def options_of(options: Mapping[str, OptionValue], device: str) -> object:
+    """Return the options, checked: see backends.base.check_options."""
+    if device == "cpu":
+        return read_options(options, Options, _WHERE)
+    from backends.onnxruntime.cuda_session import options_on_gpu  # noqa: PLC0415 - as below
+
+    return options_on_gpu(options, device)
+
+
 def open_engine(spec: EngineSpec) -> Engine:
     """Load the model of `spec`, check it against what the benchmark feeds, and run it once.
 
@@ -118,7 +130,7 @@ def open_engine(spec: EngineSpec) -> Engine:
         from backends.onnxruntime.cuda_session import open_on_gpu  # noqa: PLC0415 - it needs this module
 
         return open_on_gpu(spec)
-    options = with_threads(read_options(spec.options, Options, "onnxruntime backend"), spec.cores)
+    options = with_threads(read_options(spec.options, Options, _WHERE), spec.cores)
     runtime = import_runtime()
     path = check_file(spec.model_path)
     say_step("loading the model")

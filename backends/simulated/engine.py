@@ -197,7 +197,7 @@ def described(spec: EngineSpec) -> tuple[Options, Curve]:
     Raises:
         ConfigError: as `open_engine`.
     """
-    options = _options(spec)
+    options = options_of(spec.options, spec.device)
     return options, _curve(options)
 
 
@@ -214,21 +214,25 @@ def sleep_until(when_ns: int, spin_ns: int) -> None:
         time.sleep(max(left_ns - spin_ns, 0) / NS_PER_S)
 
 
-def _options(spec: EngineSpec) -> Options:
-    """Read the options of this device, and check those of other devices for typos."""
+def options_of(options: Mapping[str, OptionValue], device: str) -> Options:
+    """Return the options of this device, checked, as are those of other devices; opens nothing.
+
+    Raises:
+        ConfigError: one does not exist, or does not fit its type.
+    """
     common: dict[str, OptionValue] = {}
-    own: dict[str, dict[str, OptionValue]] = {spec.device: {}}
-    for key, value in spec.options.items():
-        name, at, device = key.partition("@")
+    own: dict[str, dict[str, OptionValue]] = {device: {}}
+    for key, value in options.items():
+        name, at, other = key.partition("@")
         if at:
-            own.setdefault(device, {})[name] = value
+            own.setdefault(other, {})[name] = value
         else:
             common[name] = value
     read = {
-        device: read_options({**common, **options}, Options, f"{WHERE}, device {device}")
-        for device, options in own.items()
+        name: read_options({**common, **one}, Options, f"{WHERE}, device {name}")
+        for name, one in own.items()
     }
-    return read[spec.device]
+    return read[device]
 
 
 def _curve(options: Options) -> Curve:

@@ -9,21 +9,18 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from msgspec import Meta
+from typing import TYPE_CHECKING, Any
 
 from backends.base import TensorSpec
 from backends.cuda.engine import open_cuda_engine
 from backends.cuda.gpu import open_driver
-from backends.cuda.options import CudaOptions
 from backends.interface import fit_inputs, order_outputs
 from backends.ladder import read_sizes
-from backends.options import read_options
-from backends.tensorrt.builder import DEFAULT_LEVEL, BuildRequest, make_plan, tensor_spec
+from backends.tensorrt.builder import BuildRequest, make_plan, tensor_spec
 from backends.tensorrt.inspection import check_precision, engine_types, main_precision
 from backends.tensorrt.library import load_library
 from backends.tensorrt.log import make_log, reason, refusal
+from backends.tensorrt.options import Options, options_of
 from backends.tensorrt.plan import SUFFIXES, check_batch, check_sm, read_plan
 from backends.tensorrt.profiles import Profile, one_profile, parse_profiles
 from backends.tensorrt.progress import build_progress
@@ -41,28 +38,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Options(CudaOptions):
-    """Options of the tensorrt backend, beside those of every backend on a GPU.
-
-    Attributes:
-        library: "tensorrt" or "tensorrt_rtx"; None: the first that is installed.
-        precision: that the engine must have, such as "fp16"; None: whatever the model has.
-        profiles: batch sizes as MIN:OPT:MAX with commas, if a plan is built here; None: one
-            profile for 1 to max_batch_size, tuned for the largest.
-        builder_level: 0, fast to build, to 5, which tries the most.
-        workspace_mib: the most scratch memory that a layer may use; None: TensorRT's own limit.
-        tf32: let float32 be multiplied with 10 bits of mantissa, if a plan is built here.
-    """
-
-    library: str | None = None
-    precision: str | None = None
-    profiles: str | None = None
-    builder_level: Annotated[int, Meta(ge=0, le=5)] = DEFAULT_LEVEL
-    workspace_mib: Annotated[int, Meta(ge=1)] | None = None
-    tf32: bool = False
-
-
 def open_engine(spec: EngineSpec) -> Engine:
     """Open the plan of `spec`, or the plan of its ONNX file, which is built if it is not kept.
 
@@ -70,7 +45,7 @@ def open_engine(spec: EngineSpec) -> Engine:
         ConfigError: no TensorRT is installed, or a device or option does not exist or fit.
         EngineError: the file, or an engine that does not fit; in one line, with what to do.
     """
-    options = read_options(spec.options, Options, "tensorrt backend")
+    options = options_of(spec.options, spec.device)
     library = load_library(options.library)
     path = check_file(spec.model_path)
     log.info("using %s", library.choice)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backends.options import read_options
 from backends.tensorrt.builder import make_plan
-from backends.tensorrt.engine import Options, build_request, device_sm
+from backends.tensorrt.engine import build_request, device_sm
 from backends.tensorrt.inspection import inspected_layers
 from backends.tensorrt.library import load_library
 from backends.tensorrt.log import make_log
+from backends.tensorrt.options import options_of
 from backends.tensorrt.plan import SUFFIXES, read_plan
 from sut.base.errors import EngineError
 from sut.base.onnx_file import check_file
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def executed_layers(spec: EngineSpec, batch: int) -> list[Layer]:
     """See backends.layers.executed_layers. No batch runs: an engine has its precisions in it."""
     del batch
-    options = read_options(spec.options, Options, "tensorrt backend")
+    options = options_of(spec.options, spec.device)
     library = load_library(options.library)
     path = Path(check_file(spec.model_path))
     if path.suffix in SUFFIXES:

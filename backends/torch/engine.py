@@ -71,6 +71,15 @@ class Options(CudaOptions):
     candidates: Annotated[int, Meta(ge=1)] = 1000
 
 
+def options_of(options: Mapping[str, OptionValue], device: str) -> Options:
+    """Return the options, checked: see backends.base.check_options."""
+    return read_options(options, Options, _where(device))
+
+
+def _where(device: str) -> str:
+    return f"torch backend, device {device}"
+
+
 def open_engine(spec: EngineSpec) -> CudaEngine:
     """Load the model of `spec`, check it against what the benchmark feeds, and compile it.
 
@@ -78,8 +87,7 @@ def open_engine(spec: EngineSpec) -> CudaEngine:
         ConfigError: the package is missing, or a device or option does not exist or fit.
         EngineError: the file, or a model that does not fit; in one line, with what to do.
     """
-    where = f"torch backend, device {spec.device}"
-    options = read_options(spec.options, Options, where)
+    where, options = _where(spec.device), options_of(spec.options, spec.device)
     sizes = read_sizes(options.graph_sizes, spec.max_batch_size, where)
     say_step("importing torch")
     torch = _import_torch()

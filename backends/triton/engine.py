@@ -263,6 +263,11 @@ class TritonEngine:
         return found
 
 
+def options_of(options: Mapping[str, OptionValue], device: str) -> Options:
+    """Return the options, checked: see backends.base.check_options."""
+    return read_options(options, Options, WHERE)
+
+
 def open_engine(spec: EngineSpec) -> TritonEngine:
     """Ask the server for its model, and check that it fits; ignores `model_path` and `device`.
 
@@ -270,7 +275,7 @@ def open_engine(spec: EngineSpec) -> TritonEngine:
         ConfigError: an option that does not exist, is missing, or does not fit.
         EngineError: the server or the model is not there, or does not fit the benchmark.
     """
-    options = read_options(spec.options, Options, WHERE)
+    options = options_of(spec.options, spec.device)
     for name in ("url", "model"):
         if not getattr(options, name):
             raise ConfigError(f"{WHERE}: option {name} is missing. Give it as --set {name}=...")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 # Needed at run time: msgspec reads the annotations to decode a request.
-from backends.base import OptionValue
+from backends.base import OptionValue, check_options
 from backends.ladder import within
 from data.harness_defaults import QueueDelay
 from scenarios.base import Load, Number
@@ -146,6 +146,16 @@ class HarnessSettings:
     def local_devices(self) -> tuple[str, ...]:
         """Return the devices of this machine; none if the workers are on others."""
         return self.devices if self.remote is None else ()
+
+    def check_options(self) -> None:
+        """Check the options of the backend, as far as no engine is needed to.
+
+        Raises:
+            ConfigError: one does not exist, or does not fit its type.
+        """
+        for device in self.devices:
+            own = device if self.remote is None else own_name(device)
+            check_options(self.backend, self.backend_options, own)
 
     def of_node(self, node: NodeSpec) -> HarnessSettings:
         """Return what a node of the cluster runs: its devices alone, by their own names."""

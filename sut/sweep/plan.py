@@ -91,6 +91,17 @@ class Planner:
             for setting in combinations(self._sweep.settings)
         ]
 
+    def checked(self) -> list[tuple[dict[str, Value], Plan]]:
+        """Return `plans`, with the options of the backend checked, too.
+
+        Raises:
+            ConfigError: a setting or an option is wrong.
+        """
+        found = self.plans()
+        for _, plan in found:
+            plan.harness.check_options()
+        return found
+
     def tasks(self) -> list[Task]:
         """Return all tasks.
 

@@ -59,7 +59,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     """Measure the grid; return the exit code: 3 if a point could not be measured."""
     grid = options.grid_of(arguments)
     planner = Planner(grid.sweep)
-    plans = [plan for _, plan in planner.plans()]
+    plans = [plan for _, plan in planner.checked()]
     plan = plans[0]
     say = console.sayer(as_json=arguments.json)
     if "mps" in grid.shares:

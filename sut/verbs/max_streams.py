@@ -98,6 +98,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     """Search; return the exit code: 3 if not even one stream fits."""
     _check(arguments)
     plan = resolve(as_arguments(arguments, "MultiStream"))
+    plan.harness.check_options()
     bound_ms = arguments.bound_ms or arguments.interval_ms
     say = console.sayer(as_json=arguments.json)
     say(f"{plan.benchmark.name} on {plan.system}: {GENERATOR}")

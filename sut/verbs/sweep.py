@@ -54,7 +54,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     rule = sweep_options.rule_of(arguments)
     sweep = sweep_options.sweep_of(arguments)
     planner = Planner(sweep)
-    plan = planner.plans()[0][1]
+    plan = planner.checked()[0][1]
     say = console.sayer(as_json=arguments.json)
     if arguments.dry_run:
         _list(sweep, rule, say)

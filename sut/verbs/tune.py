@@ -58,6 +58,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     """Tune; return the exit code: 0 confirmed, 3 found nothing that is VALID."""
     plan = _plan(arguments)
     job = tune_options.job_of(arguments, plan)
+    _check_options(plan, job)
     make = search_of(arguments.search, job.rules)
     folder = arguments.out or _default_out(plan)
     say = console.sayer(as_json=arguments.json)
@@ -118,6 +119,13 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     bound_ms = arguments.target_latency_ms if has_bound else None
     load = Load(target_latency_ms=bound_ms)
     return resolve(as_arguments(arguments, arguments.scenario, load=load))
+
+
+def _check_options(plan: Plan, job: Job) -> None:
+    """Refuse a wrong option of the backend before anything is measured."""
+    for variant in job.space.variants:
+        options = {**plan.harness.backend_options, **dict(variant.options)}
+        replace(plan.harness, backend_options=options).check_options()
 
 
 def _default_out(plan: Plan) -> Path:

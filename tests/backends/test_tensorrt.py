@@ -22,10 +22,11 @@ from backends.cuda.options import CudaOptions
 from backends.ladder import read_sizes
 from backends.options import read_options
 from backends.tensorrt.builder import BuildRequest, make_plan, plan_path
-from backends.tensorrt.engine import Options, load_kernel
+from backends.tensorrt.engine import load_kernel
 from backends.tensorrt.inspection import check_precision, engine_types, inspected_layers
 from backends.tensorrt.library import load_library
 from backends.tensorrt.log import reason
+from backends.tensorrt.options import Options
 from backends.tensorrt.plan import (
     Note,
     Plan,

@@ -118,9 +118,11 @@ class Node:
         self._stopped = True
 
     def _look(self) -> None:
-        """Send the heartbeat, and let go of a session that is over."""
+        """Send the heartbeat, and let go of a session that is over, and of workers that ended."""
         session, now_s = self._session, time.monotonic()
         if session is None:
+            for keeper in self._keepers:
+                keeper.bury()
             return
         if self._over.done():
             self._over.result()

@@ -57,7 +57,11 @@ class ApartEngine:
         self.max_batch_size: int
         self.sizes: tuple[int, ...]
         facts: dict[str, OptionValue]
-        self.inputs, self.outputs, self.max_batch_size, self.sizes, facts = self._answer()
+        try:
+            self.inputs, self.outputs, self.max_batch_size, self.sizes, facts = self._answer()
+        except BaseException:
+            self.close()
+            raise
         pid = self._process.pid
         assert pid is not None, "it was started"
         self.facts: Mapping[str, OptionValue] = {**facts, "pid": pid}

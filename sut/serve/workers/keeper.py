@@ -116,6 +116,10 @@ class Keeper:
         """Kill the processes of these workers; the next test gets new ones."""
         self._discard([_key(worker) for worker in workers])
 
+    def bury(self) -> None:
+        """Forget the processes that ended by themselves; call it while none is lent."""
+        self._discard([key for key, process in self._kept.items() if not process.is_alive])
+
     def how_it_ended(self, worker: tuple[str, str], within_s: float) -> str:
         """Return what ended the process of a worker; empty if it runs on for `within_s`."""
         return self._kept[_key(worker)].how_it_ended(within_s)

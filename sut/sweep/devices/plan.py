@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.at_hand import gpu_backend
-from backends.base import REMOTE, WITHOUT_MODEL
+from backends.base import REMOTE, WITHOUT_MODEL, check_options
 from backends.onnxruntime.precision import graph_precision
 from data.model import ENGINE_SUFFIXES
 from sut.base import environment
@@ -167,6 +167,8 @@ class Planner:
         backend = plan.harness.backend
         how = Way(precision, refused=why_none) if why_none else way(backend, device, precision)
         options = {**plan.harness.backend_options, **how.options}
+        if not how.refused:
+            check_options(backend, options, device.name)
         return [Point(device, backend, how, batch, options) for batch in self._batches]
 
     def _backend(self, device: Device) -> tuple[str | None, str]:

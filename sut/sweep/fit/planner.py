@@ -56,6 +56,7 @@ class Planner:
     def __init__(self, arguments: Arguments, axes: Axes) -> None:
         self._arguments, self._axes = arguments, axes
         self.plan = resolve(arguments)
+        self.plan.harness.check_options()
         _check(self.plan)
         self.identity: dict[str, str] = {}
 

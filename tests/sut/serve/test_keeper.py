@@ -106,6 +106,19 @@ def test_a_process_that_died_between_tests_is_replaced(tmp_path: Path) -> None:
             assert lent.pid != first
 
 
+def test_a_process_that_died_between_tests_is_no_zombie(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("ab") as log, Keeper() as keeper:
+        with keeper.lend(WORKERS, log) as (lent,):
+            pass
+        kill(lent.pid)
+
+        keeper.bury()
+
+        assert not Path(f"/proc/{lent.pid}").exists()
+        with keeper.lend(WORKERS, log) as (other,):
+            assert other.pid != lent.pid
+
+
 def kill(pid: int) -> None:
     """Kill a process of ours, and wait for its last thread: its first may end before the others."""
     end = os.pidfd_open(pid)

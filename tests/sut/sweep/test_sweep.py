@@ -98,6 +98,7 @@ def test_a_dry_run_lists_the_points_and_makes_nothing(tmp_path: Path) -> None:
         (("--limit-s", "0"), "--limit-s is 0; expected more than 0"),
         (("--load", "replay", "--arrivals", "none.txt"), "none.txt: cannot be read"),
         (("--backend", "nul"), 'Did you mean "null"'),
+        (("--set", "intra_op_threds=1"), 'Did you mean "intra_op_threads"'),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from data.archives import take_files
 from sut.base.errors import DataError
+from sut.base.ticker import ticking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,14 +59,15 @@ def _pack(package: str, folder: Path, npm: str) -> Path:
         raise DataError(f"npm package {package}: npm is not installed. {_INSTALL}")
     log.warning("fetching npm package %s ...", package)
     try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        with ticking(f"fetching npm package {package}"):
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
     except OSError as error:
         raise DataError(f"npm package {package}: {npm}: {error.strerror}. {_INSTALL}") from error
     archives = list(folder.glob("*.tgz"))

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import logging
 import subprocess
-from typing import Protocol
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, AnyStr, Protocol
 
+from sut.base.errors import SutError
 from sut.base.process import state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +52,40 @@ def end(process: Ended, name: str, within_s: float = 0.0) -> bool:
         reap(process, name)
         return False
     return True
+
+
+def output(
+    command: Sequence[str], within_s: float, said: str = "", env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; return its exit code and what it wrote.
+
+    Unlike subprocess.run it waits no longer for one that does not end when it is killed.
+
+    Raises:
+        SutError: it does not end within `within_s` seconds.
+        OSError: it cannot be started.
+    """
+    pipe = subprocess.PIPE
+    made = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=env)
+    with ended(made, command[0]) as process:
+        try:
+            out, err = process.communicate(said, within_s)
+        except subprocess.TimeoutExpired as error:
+            text = f"{' '.join(command)}: it does not end within {within_s:g} s, and was killed."
+            raise SutError(text) from error
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+@contextmanager
+def ended(process: subprocess.Popen[AnyStr], name: str) -> Iterator[subprocess.Popen[AnyStr]]:
+    """Yield a process; kill it afterwards if it has not ended, see `end`, and close its pipes."""
+    try:
+        yield process
+    finally:
+        end(process, name)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def reap(process: Waited, name: str, within_s: float = KILLED_S) -> int | None:

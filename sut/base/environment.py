@@ -13,7 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from sut import __version__
-from sut.base import cgroup
+from sut.base import cgroup, ending
+from sut.base.errors import SutError
 
 PACKAGES = (
     "mlcommons-loadgen",
@@ -145,13 +146,14 @@ def commit() -> str | None:
     try:
         head = _git("rev-parse", "HEAD")
         return head + ("+changes" if _git("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.CalledProcessError, SutError):
         return None
 
 
 def _git(*words: str) -> str:
     command = ["git", "-C", str(ROOT), *words]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_GIT_S)
+    done = ending.output(command, _GIT_S)
+    done.check_returncode()
     return done.stdout.strip()
 
 

@@ -41,7 +41,7 @@ def run_module(module: str, request: bytes, what: str, files: Sequence[int] = ()
         ConfigError: the module refused its input.
         TrialFailed: it failed in another way.
     """
-    process = subprocess.Popen(
+    made = subprocess.Popen(
         [sys.executable, "-m", module],
         cwd=ROOT,
         stdin=subprocess.PIPE,
@@ -49,12 +49,8 @@ def run_module(module: str, request: bytes, what: str, files: Sequence[int] = ()
         stderr=subprocess.PIPE,
         pass_fds=files,
     )
-    try:
-        with ticking(what):
-            answer, errors = _communicated(process, request, what)
-    except BaseException:
-        ending.end(process, what)
-        raise
+    with ending.ended(made, what) as process, ticking(what):
+        answer, errors = _communicated(process, request, what)
     if process.returncode:
         message = last_line(errors.decode(errors="replace")) or f"exit code {process.returncode}"
         is_bad_input = process.returncode == ConfigError.exit_code

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sut.base import ending
 from sut.base.errors import ConfigError, SutError
 
 if TYPE_CHECKING:
@@ -57,15 +57,8 @@ def environment(*, with_mps: bool) -> Iterator[Sequence[str]]:
 
 
 def _control(folder: str, words: Sequence[str], said: str) -> None:
-    done = subprocess.run(
-        [CONTROL, *words],
-        check=False,
-        input=said,
-        text=True,
-        capture_output=True,
-        timeout=_LIMIT_S,
-        env={**os.environ, **dict.fromkeys(_FOLDERS, folder)},
-    )
+    env = {**os.environ, **dict.fromkeys(_FOLDERS, folder)}
+    done = ending.output([CONTROL, *words], _LIMIT_S, said, env)
     if done.returncode:
         why = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
         raise SutError(f"{CONTROL} {' '.join(words)}: {why}")

@@ -10,10 +10,10 @@ import csv
 import io
 import shlex
 import shutil
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sut.base import ending
 from sut.base.errors import ConfigError, SutError
 from sut.sweep.concurrency.figures import figures
 
@@ -96,13 +96,8 @@ def explanation(folder: Path) -> list[str]:
         return []
     found = []
     for name in _STATS:
-        done = subprocess.run(
-            [NSYS, "stats", "--report", name, "--format", "csv", "--output", "-", str(report)],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT_S,
-        )
+        words = ["stats", "--report", name, "--format", "csv", "--output", "-", str(report)]
+        done = ending.output([NSYS, *words], _LIMIT_S)
         found += [f"{name}: {line}" for line in longest(done.stdout)]
     return found
 

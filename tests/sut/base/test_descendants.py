@@ -38,12 +38,14 @@ def test_orphans_are_ended_and_their_time_counts(tmp_path: Path) -> None:
     """As compilers leave them: their parent has ended, and nobody waits for them."""
     pid_file = tmp_path / "pid"
     script = textwrap.dedent(f"""
-        import resource, subprocess, time
+        import pathlib, resource, subprocess, time
         from sut.base import descendants
 
         descendants.adopt_orphans()
         subprocess.run(["sh", "-c", "sh -c '{BUSY}' & echo $! > {pid_file}"], check=True)
-        time.sleep(0.1)
+        orphan = int(pathlib.Path("{pid_file}").read_text())
+        while descendants.busy_s(orphan) < 0.05:
+            time.sleep(0.005)
         descendants.end_all()
         print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime)
     """)

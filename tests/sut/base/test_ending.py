@@ -10,6 +10,7 @@ import time
 import pytest
 
 from sut.base import ending
+from sut.base.errors import SutError
 
 
 class Held:
@@ -59,6 +60,17 @@ def test_a_process_that_outlives_sigkill_is_left_behind_and_named(
     assert line.startswith(f"device 3: process {os.getpid()} (state ")
     assert f"has not ended {ending.KILLED_S:g} s after SIGKILL" in line
     assert "has not ended 0.1 s" in again
+
+
+def test_what_a_program_wrote_is_its_output() -> None:
+    done = ending.output(["sh", "-c", "cat; echo no >&2; exit 3"], 10.0, "said")
+
+    assert (done.returncode, done.stdout, done.stderr) == (3, "said", "no\n")
+
+
+def test_a_program_that_does_not_end_is_killed_and_named() -> None:
+    with pytest.raises(SutError, match=r"sleep 60: it does not end within 0\.05 s"):
+        ending.output(["sleep", "60"], 0.05)
 
 
 def test_a_process_that_is_gone_by_then_is_not_named(caplog: pytest.LogCaptureFixture) -> None:

@@ -43,6 +43,22 @@ def before_others() -> None:
             group.write_text(str(NICENESS), "ascii")
 
 
+def keep_large_blocks() -> None:
+    """Let glibc's malloc keep the memory of freed blocks of up to 32 MiB, up to 256 MiB of it.
+
+    By default what is free at the end of a heap goes back to the kernel, and the next block takes a
+    page fault for each of its pages. A process that receives samples of 602 kB from libzmq spent
+    0.23 of its 0.53 ms a sample on that. Call it before there are threads.
+
+    Does nothing with another C library.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, malloc.h
+        mallopt(trim_threshold, 256 << 20)
+        mallopt(mmap_threshold, 32 << 20)
+
+
 def fastbins_off() -> None:
     """Make glibc's malloc merge a small block with its neighbours as soon as it is freed.
 

@@ -14,7 +14,7 @@ import zmq
 
 from data.tasks.base import FrameFile
 from sut.base import environment
-from sut.base.process import collector_off, collector_on
+from sut.base.process import collector_off, collector_on, keep_large_blocks
 from sut.base.steps import heard_by
 from sut.serve.cluster import wire
 from sut.serve.cluster.messages import CallFailed, Count, Counted, Loaded
@@ -54,6 +54,10 @@ class SystemChild(RemoteChild):
 
     _listening: SystemListening
     _side: SutSide | None = None
+
+    def __init__(self) -> None:
+        keep_large_blocks()  # libzmq has memory of its own for each sample that comes
+        super().__init__()
 
     def serve(self, sock: socket.socket) -> None:
         """See RemoteChild. The engines are closed with the session."""

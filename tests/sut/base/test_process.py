@@ -149,6 +149,47 @@ def test_freed_blocks_wait_in_no_list_for_a_later_walk() -> None:
     assert waiting[True] == 0
 
 
+# Takes and frees four blocks of 602 kB a hundred times, and prints how many pages it was given.
+TAKE_LARGE = """\
+import ctypes
+import resource
+import sut.base.process
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+if {kept}:
+    sut.base.process.keep_large_blocks()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100):
+    blocks = [libc.malloc(602_112) for _ in range(4)]
+    for block in blocks:
+        ctypes.memset(block, 1, 602_112)
+    for block in blocks:
+        libc.free(block)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="this C library is not glibc 2.33 or newer"
+)
+def test_large_blocks_that_were_freed_need_no_new_pages() -> None:
+    given = {
+        kept: int(
+            subprocess.run(
+                [sys.executable, "-c", TAKE_LARGE.format(kept=kept)],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        )
+        for kept in (False, True)
+    }
+
+    assert given[True] < given[False] / 4
+
+
 def test_memory_below_a_block_in_use_is_given_back() -> None:
     def resident_mib() -> float:
         return int(Path("/proc/self/statm").read_text("ascii").split()[1]) / 256

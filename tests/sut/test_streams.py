@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 WORDS = (
     *("run", "-b", "efficientnet-lite0", "-s", "SingleStream", "--backend", "null"),
-    *("--min-duration-s", 0.2, "--out", "out"),
+    *("--set", "delay_us=2000", "--min-duration-s", 0.1, "--out", "out"),
 )
 # How a shell runs the command that follows; {} is that command.
 SHELLS = {

@@ -51,7 +51,7 @@ def test_the_program_finds_what_the_devices_can_do(program: Program, tmp_path: P
     """Two devices with S(b) = 5 + b / 2 ms: 40 samples each take the 25 ms that are allowed."""
     done = program.run(
         *("max-streams", "-b", "resnet50", "--backend", "simulated", "--devices", "0,1"),
-        *("--workers", "process", "--set", "base_ms=5", "--set", "per_sample_ms=0.5"),
+        *("--workers", "thread", "--set", "base_ms=5", "--set", "per_sample_ms=0.5"),
         *("--interval-ms", 30, "--bound-ms", 25, "--percentile", 80, "--seconds", 0.5),
         *("--start", 72, "--json", "--out", tmp_path / "out"),
     )

@@ -63,17 +63,22 @@ class Channel:
             sock = self._sock
             if sock.closed:
                 return False
+            sent = True
             try:
                 if self._routes:
                     sock.send(to, _SEND_MORE)
                 sock.send(data, _NOW)
             except zmq.Again:
-                return False
-            # Whoever receives at this moment looks again before it sleeps.
-            missed = self._receiver != threading.get_ident() and self._has_messages()
+                sent = False
+            missed = self._may_miss()
         if missed:
             self._wake(self)
-        return True
+        return sent
+
+    def _may_miss(self) -> bool:
+        """Whether a send just now, even one in vain, took the notice of a message away."""
+        # Whoever receives at this moment looks again before it sleeps.
+        return self._receiver != threading.get_ident() and self._has_messages()
 
     def receive(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield sender and content of every message that has arrived. One thread at a time."""
@@ -143,7 +148,7 @@ class Poller:
     def attend(self, heard: Channel | Monitor, hear: Callable[[], None]) -> None:
         """Call `hear` when messages come, and once now: some may have come before."""
         self.watch(heard.fd, hear)
-        self.call(hear)
+        self._look_at(heard.fd)
 
     def forget(self, fd: int) -> None:
         """Watch it no longer; call it before the file is closed."""
@@ -152,8 +157,15 @@ class Poller:
 
     def missed(self, channel: Channel) -> None:
         """Look at a channel although its descriptor does not tell. Any thread."""
-        if (hear := self._heard.get(channel.fd)) is not None:
-            self.call(hear)
+        self._look_at(channel.fd)
+
+    def _look_at(self, fd: int) -> None:
+        # By its number: what is forgotten in the meantime, or after an error, is not looked at.
+        self.call(lambda: self._hear(fd))
+
+    def _hear(self, fd: int) -> None:
+        if (hear := self._heard.get(fd)) is not None:
+            hear()
 
     def call(self, function: Callable[[], None]) -> None:
         """Call a function on the thread that polls. Any thread."""
@@ -165,8 +177,8 @@ class Poller:
         for fd, _ in self._epoll.poll(limit_s):
             if fd == self._event:
                 os.eventfd_read(self._event)
-            elif (hear := self._heard.get(fd)) is not None:
-                hear()
+            else:
+                self._hear(fd)
         while self._missed:
             self._missed.popleft()()
 

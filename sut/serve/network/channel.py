@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import zmq
@@ -21,11 +20,12 @@ class PieceChannel(Channel):
         with self._lock:
             if self._sock.closed:
                 return False
+            sent = True
             try:
                 self._sock.send_multipart((head, *pieces), zmq.NOBLOCK, copy=False)
             except zmq.Again:
-                return False
-            missed = self._receiver != threading.get_ident() and self._has_messages()
+                sent = False
+            missed = self._may_miss()
         if missed:
             self._wake(self)
-        return True
+        return sent

@@ -24,4 +24,4 @@ def needs_pyzmq(who: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ConfigError(f"{who} needs pyzmq. Install it: pip install -e .[cluster]") from error
+        raise ConfigError(f"{who} needs pyzmq. Install it: pip install -e '.[cluster]'") from error

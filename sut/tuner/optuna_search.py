@@ -2,7 +2,7 @@
 
 The usual search measures S(b) of every variant of the engines. This one measures only those that
 Optuna asks for (Tree-structured Parzen Estimator, seeded, so the same answers lead to the same
-questions). Optuna is an extra: pip install 'loadgen-sut[tune]'.
+questions). Optuna is an extra: pip install -e '.[tune]'.
 """
 
 from __future__ import annotations

@@ -32,13 +32,13 @@ _ENOUGH_DISK_BYTES = 2 * GIB
 _BUSY_SHARE = 0.5  # of the cores; do not trust a measurement on a busier machine
 # What only some machines need: package, module, purpose, and how to install it.
 _OPTIONAL = (
-    ("tensorrt", "tensorrt", "TensorRT engines", "pip install -e .[tensorrt]"),
-    ("cuda-python", "cuda.bindings", "GPU workers", "pip install -e .[cuda]"),
-    ("nvidia-ml-py", "pynvml", "GPU clocks, power and memory", "pip install -e .[cuda]"),
-    ("torch", "torch", "torch backend", "pip install -e .[torch]"),
-    ("pycocotools", "pycocotools", "accuracy of boxes", "pip install -e .[detection]"),
-    ("uvicorn", "uvicorn", "sut serve", "pip install -e .[serve]"),
-    ("pyzmq", "zmq", "devices of other machines", "pip install -e .[cluster]"),
+    ("tensorrt", "tensorrt", "TensorRT engines", "pip install -e '.[tensorrt]'"),
+    ("cuda-python", "cuda.bindings", "GPU workers", "pip install -e '.[cuda]'"),
+    ("nvidia-ml-py", "pynvml", "GPU clocks, power and memory", "pip install -e '.[cuda]'"),
+    ("torch", "torch", "torch backend", "pip install -e '.[torch]'"),
+    ("pycocotools", "pycocotools", "accuracy of boxes", "pip install -e '.[detection]'"),
+    ("uvicorn", "uvicorn", "sut serve", "pip install -e '.[serve]'"),
+    ("pyzmq", "zmq", "devices of other machines", "pip install -e '.[cluster]'"),
 )
 # Programs that some commands run on GPUs: name, purpose, and where they come from.
 _PROGRAMS = (
@@ -235,7 +235,7 @@ def gpus(facts: Sequence[Facts], why_none: str) -> list[Finding]:
     count = nvml.installed()
     without = f"no GPU facts or telemetry: {why_none}"
     if count:
-        remedy = "pip install -e .[cuda]" if "nvidia-ml-py" in why_none else ""
+        remedy = "pip install -e '.[cuda]'" if "nvidia-ml-py" in why_none else ""
         return [Finding("note", f"{count} NVIDIA GPU(s); {without}", remedy)]
     return [Finding("note", f"no NVIDIA GPU or driver: runs use the CPU; {without}")]
 

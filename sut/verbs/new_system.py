@@ -152,7 +152,7 @@ def choose(
     else:
         return Machine(str(DEFAULTS["backend"]))
     raise ConfigError(
-        f"{OPTION}: {lacks}. Install what is missing, such as pip install -e .[cuda,torch]; or "
+        f"{OPTION}: {lacks}. Install what is missing, such as pip install -e '.[cuda,torch]'; or "
         f"describe the CPU alone: {VISIBLE}= sut doctor {OPTION} NAME."
     )
 

@@ -83,7 +83,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     """Serve until a signal; return the exit code."""
     for name in _NEEDS:
         if importlib.util.find_spec(name) is None:
-            raise ConfigError(f"sut serve needs {name}. Install it: pip install -e .[serve]")
+            raise ConfigError(f"sut serve needs {name}. Install it: pip install -e '.[serve]'")
     from sut.load.http import ServeRequest, serve  # noqa: PLC0415 - it needs the extra
 
     _check(arguments)

@@ -38,7 +38,7 @@ class Video:
 
     def __init__(self, path: Path, size: tuple[int, int], rate: float) -> None:
         if importlib.util.find_spec("av") is None:
-            raise ConfigError("--sink needs PyAV. Install it: pip install -e .[video]")
+            raise ConfigError("--sink needs PyAV. Install it: pip install -e '.[video]'")
         import av  # noqa: PLC0415 - an extra
 
         self._av: Any = av

@@ -5,7 +5,7 @@
 Objects walk steadily over a frame of 1920 x 1080 and now and then are not detected. The trackers
 take turns, frame by frame; every second frame is not inferred, so that both kinds of frame are in
 the table: median and 99th percentile, in ms. Those of the package `trackers` take part if it is
-installed: pip install -e .[video].
+installed: pip install -e '.[video]'.
 """
 
 from __future__ import annotations

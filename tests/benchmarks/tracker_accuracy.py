@@ -4,7 +4,7 @@
 
 The ground truth of TUD-Campus and TUD-Stadtmitte (71 and 179 frames, 25 a second) is made into
 detections: places off by 2 pixels, 5 % missed, a false box in every fifth frame. Each tracker sees
-one frame in k + 1. It needs pip install -e .[video] and pip install --no-deps
+one frame in k + 1. It needs pip install -e '.[video]' and pip install --no-deps
 motmetrics==1.4.0. Trackers that look at pixels see none here: the camera stands still.
 """
 

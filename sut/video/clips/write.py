@@ -49,7 +49,7 @@ def import_av() -> Any:
         return importlib.import_module("av")
     except ImportError as error:
         raise ConfigError(
-            f"clips need the package av: {error}. Run pip install -e .[video]."
+            f"clips need the package av: {error}. Run pip install -e '.[video]'."
         ) from error
 
 

@@ -51,7 +51,7 @@ class Clip:
         options: dict[str, str] | None = None,
     ) -> None:
         if importlib.util.find_spec("av") is None:
-            raise ConfigError("sut video needs PyAV. Install it: pip install -e .[video]")
+            raise ConfigError("sut video needs PyAV. Install it: pip install -e '.[video]'")
         import av  # noqa: PLC0415 - an extra
 
         self._name, self._threads = name, threads

@@ -46,7 +46,7 @@ class Nvdec:
         except (ImportError, OSError, RuntimeError) as error:
             raise ConfigError(
                 f"--decode nvdec: {MODULE} does not load: {error}. Install it with a driver that "
-                "has NVDEC (pip install -e .[nvdec]), or use --decode cpu."
+                "has NVDEC (pip install -e '.[nvdec]'), or use --decode cpu."
             ) from error
         clip = Clip(name)
         clip.close()

@@ -155,5 +155,5 @@ def package(name: str) -> ModuleType:
     except ImportError as error:
         raise ConfigError(
             f"trackers other than none and max_perf, and the figures HOTA, IDF1 and MOTA, need the "
-            f"package trackers: {error}. Run pip install -e .[video]."
+            f"package trackers: {error}. Run pip install -e '.[video]'."
         ) from error

@@ -1,4 +1,4 @@
-"""Trackers of the package `trackers`, where it is installed: pip install -e .[video]."""
+"""Trackers of the package `trackers`, where it is installed: pip install -e '.[video]'."""
 
 from __future__ import annotations
 

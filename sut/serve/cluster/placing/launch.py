@@ -51,7 +51,7 @@ def up(file: Path, cluster: Cluster) -> State:
             f"{file}: it has no section ray, so its nodes are started by sut cluster node."
         )
     if importlib.util.find_spec("ray") is None:
-        raise ConfigError("sut cluster up needs ray. Install it: pip install -e .[cluster]")
+        raise ConfigError("sut cluster up needs ray. Install it: pip install -e '.[cluster]'")
     folder = state_folder(file)
     if is_held(folder):
         raise ConfigError(f"{file}: it is up already. End it first: sut cluster down {file}.")

@@ -177,7 +177,7 @@ def test_the_extra_is_named_where_ray_is_missing(
 ) -> None:
     assert main(["cluster", "up", str(file)]) == 2
 
-    assert "needs ray. Install it: pip install -e .[cluster]" in capsys.readouterr().err
+    assert "needs ray. Install it: pip install -e '.[cluster]'" in capsys.readouterr().err
 
 
 def test_ray_stays_on_loopback_and_asks_for_a_token_where_we_start_it() -> None:

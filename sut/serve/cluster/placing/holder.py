@@ -62,7 +62,8 @@ class Holder:
             return {"error": f"{command[0]}: {error.strerror}", "host": host}
         self._address = ""
         over = threading.Event()
-        threading.Thread(target=self._read, args=(process, over), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(process, over), daemon=True)
+        self._reader.start()
         over.wait(limit_s)
         if self._address:
             found = {"address": self._address, "host": host}
@@ -79,6 +80,7 @@ class Holder:
             code = process.wait(limit_s)
         except subprocess.TimeoutExpired:
             return None
+        self._reader.join(_FLUSH_S)  # what it said last may not be read yet
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         last = next((line.strip() for line in reversed(self._said) if line.strip()), "nothing")
         return f"it ended with {how} and said last: {last}"

@@ -220,7 +220,8 @@ class Supervisor:
                 self._note(message)
             self._stopped = None if event in self._seen else each()
             if standing.too_long(self._process.pid):
-                raise WorkerError(f"{_NAME} stands still ({STOPPED}) and answers nothing")
+                os.killpg(self._process.pid, signal.SIGKILL)  # it hears no SIGTERM
+                raise WorkerError(f"{_NAME} stands still ({STOPPED}) and was killed")
             if self._stopped is not None:
                 self._end()
                 return False

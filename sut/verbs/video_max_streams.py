@@ -24,6 +24,7 @@ from sut.video.flow.seen import NullSink
 from sut.video.hold import TOLERANCE, Goal, Held, judged
 from sut.video.pipeline_file import load_pipeline
 from sut.video.run import VideoRequest, configuration, play, stage_plans
+from sut.video.sources.address import is_network
 from sut.video.sources.choose import clips_of, first_rate, open_sources
 
 if TYPE_CHECKING:
@@ -163,8 +164,10 @@ class Search:
         figures = self.results[1]["figures"]
         frames = max(1, figures["frames"])
         samples = {name: stage["samples"] / frames for name, stage in figures["stages"].items()}
-        clips = clips_of(self.request.sources)
-        sources = open_sources(clips, environment.cores(), self.request.decoding)
+        # A network's frames come at the rate of their sender, not of a decoder.
+        clips = [clip for clip in clips_of(self.request.sources) if not is_network(clip)]
+        count = environment.cores() if clips else 0
+        sources = open_sources(clips, count, self.request.decoding)
         with doing("each stage alone"):
             found = ceilings(self.stages.all, sources, samples, _ALONE_S)
         parts = [f"{name} {rate:.1f}" for name, rate in found.frames_per_s.items()]

@@ -50,7 +50,7 @@ def ceilings(
 
     Args:
         stages: open, and nothing runs on them.
-        sources: of the streams; they are closed afterwards.
+        sources: of the streams; they are closed afterwards. Without any, decoding has no ceiling.
         samples: that a frame has on average for each stage; those with none are left out.
         seconds: for each.
 
@@ -59,7 +59,8 @@ def ceilings(
     """
     rates = {stage.name: engine_alone(stage, seconds) for stage in stages}
     by_frame = {name: rates[name] / share for name, share in samples.items() if share > 0}
-    return Ceilings({"decode": decode_alone(sources, seconds), **by_frame}, rates)
+    decode = {"decode": decode_alone(sources, seconds)} if sources else {}
+    return Ceilings({**decode, **by_frame}, rates)
 
 
 def engine_alone(stage: Stage, seconds: float) -> float:

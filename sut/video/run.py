@@ -22,6 +22,7 @@ from sut.telemetry.recorder import Recorder
 from sut.video.figures import figures, frames_of, rate_of
 from sut.video.flow.play import Play, PlaySettings, Stages
 from sut.video.flow.stage import StagePlan, facts_of
+from sut.video.sources.address import without_passwords
 from sut.video.sources.choose import Decoding, clips_of, open_sources
 from sut.video.track.presets import open_tracker
 
@@ -211,7 +212,7 @@ def configuration(request: VideoRequest, command: str) -> dict[str, object]:
     """Return all that repeats a play, for config.yaml."""
     plain: dict[str, object] = msgspec.to_builtins(
         {
-            "command": command,
+            "command": without_passwords(command),
             "pipeline": request.pipeline.spec,
             "file": str(request.pipeline.file),
             "settings": settings_of(request),
@@ -270,7 +271,7 @@ def settings_of(request: VideoRequest) -> dict[str, object]:
     """Return the settings of a play as plain values."""
     settings = asdict(request.settings)
     return {
-        "sources": list(request.sources),
+        "sources": [without_passwords(name) for name in request.sources],
         "streams": request.streams,
         **asdict(request.decoding),
         **settings.pop("pacing"),
@@ -281,7 +282,7 @@ def settings_of(request: VideoRequest) -> dict[str, object]:
 def _clips(clips: Sequence[str], records: Sequence[StreamRecord]) -> list[dict[str, object]]:
     """Return what identifies each clip: two results of other clips cannot be compared."""
     found = []
-    for name in dict.fromkeys(clips):
+    for name in dict.fromkeys(map(without_passwords, clips)):
         of_clip = [record for record in records if record.clip.name == name]
         if not of_clip:
             continue

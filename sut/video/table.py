@@ -17,6 +17,7 @@ from sut.record.table import Row, Table, Value
 from sut.record.windows import rates
 from sut.video.clips.fingerprint import hash_of
 from sut.video.figures import frames_of
+from sut.video.sources.address import without_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,7 +112,7 @@ def table_of(
         configuration={"Pipeline": str(first["pipeline"]), "Clip": clips, **_configuration(first)},
         identity=identity,
         environment=dict(environment),
-        command=command,
+        command=without_passwords(command),
         rows=tuple(rows),
     )
 

@@ -23,6 +23,7 @@ from sut.video.flow.reader import Pacing
 from sut.video.flow.records import StreamRecord
 from sut.video.flow.stage import Stage, Work
 from sut.video.flow.stream import Shared, Stream
+from sut.video.sources.base import stalls
 from sut.video.track.interval import is_inferred
 
 if TYPE_CHECKING:
@@ -246,8 +247,7 @@ class Play:
             if since_ns is None or stream.done.is_set():
                 continue
             if now_ns - since_ns > self._settings.stall_s * 1e9:
-                clip = stream.record.clip.name
-                stream.abandon(f"{clip}: it stalls: no frame for {self._settings.stall_s:g} s")
+                stream.abandon(stalls(stream.record.clip.name, self._settings.stall_s))
 
     def _check(self) -> None:
         self._stages.check()

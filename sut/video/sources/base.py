@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+NETWORK_RATE = 30.0  # frames/s of a stream that does not say its own
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -79,3 +81,8 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Free the decoder; no thread is inside `pictures`."""
+
+
+def stalls(name: str, stall_s: float) -> str:
+    """Return what is said of a source that owes a frame for too long."""
+    return f"{name}: it stalls: no frame for {stall_s:g} s. See its sender, or raise --stall-s."

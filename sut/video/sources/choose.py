@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sut.base.errors import ConfigError
-from sut.video.sources.clip import Clip, is_network
+from sut.video.sources.absent import Absent
+from sut.video.sources.address import is_network
+from sut.video.sources.base import NETWORK_RATE
+from sut.video.sources.clip import Clip
 from sut.video.sources.images import SUFFIXES, Images
 from sut.video.sources.memory import Frames, decoded
 
@@ -18,7 +22,6 @@ if TYPE_CHECKING:
 
 Decode = Literal["cpu", "nvdec", "memory"]
 DECODES: tuple[Decode, ...] = ("cpu", "nvdec", "memory")
-NETWORK_RATE = 30.0  # of a video that is made of a network's frames
 _VIDEOS = frozenset(
     {".mp4", ".mkv", ".avi", ".mov", ".webm", ".ts", ".m4v", ".mpg", ".mpeg", ".h264", ".h265"}
 )
@@ -69,26 +72,47 @@ def clips_of(named: Sequence[str]) -> list[str]:
 def open_sources(clips: Sequence[str], streams: int, how: Decoding) -> list[Source]:
     """Open a source for each stream; stream k plays clip k, and so on round.
 
+    An address that cannot be opened is a stream that ends with the reason, unless all are.
+
     Raises:
-        ConfigError: a clip cannot be opened.
+        ConfigError: a clip cannot be opened, or no address.
         DataError: a clip cannot be decoded into memory.
     """
+    names = [clips[stream % len(clips)] for stream in range(streams)]
+    reached = _reach([name for name in names if is_network(name)], how)
     kept: dict[str, Frames] = {}
     opened: list[Source] = []
     try:
-        for stream in range(streams):
-            name = clips[stream % len(clips)]
+        for name in names:
             if how.decode != "memory":
-                opened.append(open_source(name, how))
+                opened.append(reached.pop(0) if is_network(name) else open_source(name, how))
                 continue
             if name not in kept:
                 kept[name] = decoded(open_source(name, how), how.memory_bytes)
             opened.append(kept[name].again())
+        absent = [source for source in opened if isinstance(source, Absent)]
+        if absent and len(absent) == len(opened):
+            raise absent[0].error
     except BaseException:
-        for source in opened:
+        for source in (*opened, *reached):
             source.close()
         raise
     return opened
+
+
+def _reach(addresses: Sequence[str], how: Decoding) -> list[Source]:
+    """Open addresses at the same time: those that answer do not wait for those that do not."""
+
+    def reach(address: str) -> Source:
+        try:
+            return open_source(address, how)
+        except ConfigError as error:
+            return Absent(address, error)
+
+    if not addresses or how.decode == "memory":
+        return []
+    with ThreadPoolExecutor(len(addresses), "open") as pool:
+        return list(pool.map(reach, addresses))
 
 
 def open_source(name: str, how: Decoding) -> Source:

@@ -12,22 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sut.base.errors import ConfigError, DataError
-from sut.video.sources.base import ClipFacts, Picture
+from sut.video.sources.address import is_network, options_of, remedy, without_passwords
+from sut.video.sources.base import NETWORK_RATE, ClipFacts, Picture, stalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "udp://", "tcp://", "srt://", "rtmp://")
-_OPEN_S = 10.0
 _RATES_AGREE = 0.001
 _FULL_TURN, _QUARTER_TURN = 360, 90
-
-
-def is_network(name: str) -> bool:
-    """Say whether a source is an address instead of a file."""
-    return name.startswith(SCHEMES)
+_END_S = 1.0  # the sound of a stream may be longer than its frames
 
 
 class Clip:
@@ -37,28 +32,19 @@ class Clip:
         name: a path or an address.
         threads: of the decoder; 0: as many as it likes.
         stall_s: how long a network may be silent.
-        options: of FFmpeg, by name, such as rtsp_transport.
 
     Raises:
         ConfigError: PyAV is not installed, or the clip cannot be opened.
     """
 
-    def __init__(
-        self,
-        name: str,
-        threads: int = 1,
-        stall_s: float = 10.0,
-        options: dict[str, str] | None = None,
-    ) -> None:
+    def __init__(self, name: str, threads: int = 1, stall_s: float = 10.0) -> None:
         if importlib.util.find_spec("av") is None:
             raise ConfigError("sut video needs PyAV. Install it: pip install -e '.[video]'")
         import av  # noqa: PLC0415 - an extra
 
-        self._name, self._threads = name, threads
+        self._address, self._name = name, without_passwords(name)
+        self._threads, self._stall_s = threads, stall_s
         self._live = is_network(name)
-        self._options = {"rtsp_transport": "tcp"} if name.startswith("rtsp") else {}
-        self._options |= options or {}
-        self._timeouts = (_OPEN_S, stall_s) if self._live else None
         self._av: Any = av
         self.notes: list[str] = []
         self._container = self._open()
@@ -89,11 +75,16 @@ class Clip:
                     last_s = max(pts_s - first_s, last_s)
                     count += 1
                     yield Picture(last_s, _Upright(frame, self.facts.rotation), came_ns)
+            length_s = container.duration and container.duration / self._av.time_base
+        except self._av.error.ExitError as error:  # PyAV's timeout
+            raise DataError(stalls(self._name, self._stall_s)) from error
         except self._av.error.FFmpegError as error:
             raise DataError(f"{self._name}: frame {count}: {_words(error)}.") from error
         finally:
             container.close()
         self._check_end(count, broken)
+        if self._live and not self._name.startswith("http"):  # there, FFmpeg counts bytes
+            self._check_whole(count, last_s + 1 / self.facts.rate, length_s)
 
     def close(self) -> None:
         """See Source."""
@@ -102,14 +93,20 @@ class Clip:
             self._container = None
 
     def _open(self) -> Any:
+        began_s = time.monotonic()
         try:
             container = self._av.open(
-                self._name, timeout=self._timeouts, options=dict(self._options)
+                self._address,
+                timeout=self._stall_s if self._live else None,
+                options=options_of(self._address),
             )
         except (OSError, self._av.error.FFmpegError) as error:
-            raise ConfigError(
-                f"--source {self._name}: {_words(error)}. Name a clip that FFmpeg can read."
-            ) from error
+            words, help_ = _words(error), "Name a clip that FFmpeg can read."
+            if self._live:
+                if time.monotonic() - began_s >= self._stall_s:  # FFmpeg has other words for it
+                    words = f"no answer for {self._stall_s:g} s"
+                help_ = remedy(words)
+            raise ConfigError(f"--source {self._name}: {words}. {help_}") from error
         if not container.streams.video:
             container.close()
             raise ConfigError(f"--source {self._name}: it has no video. Name a clip with frames.")
@@ -129,7 +126,7 @@ class Clip:
             codec=stream.codec_context.name,
             width=width,
             height=height,
-            rate=average or 30.0,
+            rate=average or NETWORK_RATE,
             frames=stream.frames or None,
             rotation=rotation,
             variable=abs(average - nominal) > _RATES_AGREE * max(average, nominal),
@@ -158,6 +155,19 @@ class Clip:
         declared = self.facts.frames
         if declared is not None and count < declared:
             self._note(f"{self._name}: it ended after {count} of {declared} frames")
+
+    def _check_whole(self, count: int, played_s: float, length_s: float | None) -> None:
+        """Raise DataError if the server ended a stream early; FFmpeg calls each end the same."""
+        if length_s is None:
+            raise DataError(
+                f"{self._name}: the server ended the stream after frame {count}, and had not said "
+                "how long it is. See its log, or end the play before by --duration-s."
+            )
+        if played_s < length_s - _END_S:
+            raise DataError(
+                f"{self._name}: the server went away after {played_s:.2f} of {length_s:.2f} s, "
+                f"{count} frames. See its log and the network."
+            )
 
     def _note(self, line: str) -> None:
         if line not in self.notes:  # a clip that is repeated says it each time

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sut.base.errors import ConfigError, DataError
+from sut.video.sources.address import is_network
 from sut.video.sources.base import Picture
-from sut.video.sources.clip import Clip, is_network
+from sut.video.sources.clip import Clip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

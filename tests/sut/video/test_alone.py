@@ -29,6 +29,15 @@ def test_an_engine_alone_is_no_faster_than_its_full_batches(tmp_path: Path) -> N
     assert found.slowest == "find"
 
 
+def test_without_clips_decoding_has_no_ceiling(tmp_path: Path) -> None:
+    path = write_pipeline(tmp_path, [detect()])
+
+    with Stages(plans(path, "null"), warm_up_s=0.01) as stages:
+        found = ceilings(stages.all, [], {"find": 1.0}, 0.01)
+
+    assert set(found.frames_per_s) == {"find"}
+
+
 def test_a_clip_that_cannot_be_decoded_ends_the_measurement(tmp_path: Path) -> None:
     path = write_pipeline(tmp_path, [detect()])
 

@@ -236,10 +236,9 @@ def test_a_stream_that_breaks_or_stalls_is_named_and_the_others_go_on(tmp_path: 
     stalls.set()
 
     assert [record.delivered for record in ran.played.records] == [4, 3, 30]
-    assert [line for line in ran.findings if "ended early" in line] == [
-        "stream 0 ended early: made: frame 4: damaged.",
-        "stream 1 ended early: made: it stalls: no frame for 0.1 s",
-    ]
+    early = [line for line in ran.findings if "ended early" in line]
+    assert early[0] == "stream 0 ended early: made: frame 4: damaged."
+    assert early[1].startswith("stream 1 ended early: made: it stalls: no frame for 0.1 s. See its")
     rates = [stream for stream in ran.played.records if stream.problem]
     assert len(rates) == 2
 

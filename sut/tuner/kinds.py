@@ -100,7 +100,8 @@ def simulated_kinds(plan: Plan) -> list[Kind]:
             found[device] = _simulated(plan.system, spec)
         except ConfigError as error:
             raise ConfigError(
-                f"--system {plan.system}: no S(b) for {plan.benchmark.name}: {error}"
+                f"--system {plan.system}: no S(b) for {plan.benchmark.name}; expected a "
+                f"benchmark (-b) that its system.yaml has a curve for: {error}"
             ) from error
     return _distinct(found)
 

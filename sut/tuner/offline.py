@@ -137,11 +137,11 @@ def _predictions(tables: Mapping[Variant, Sequence[Row]], best: Candidate) -> tu
 
 def _comparison(row: Row, runs: Sequence[Outcome]) -> str:
     rates = [run.metric for run in runs]
+    predicted = f"S(b) predicts {row.rate:,.6g} samples/s"
+    if len(rates) == 1:
+        return f"{predicted}; the run reached {rates[0]:,.6g}."
     spread = (max(rates) - min(rates)) / fmean(rates)
-    return (
-        f"S(b) predicts {row.rate:,.6g} samples/s; runs reached {fmean(rates):,.6g}, "
-        f"within {spread:.1%} of each other."
-    )
+    return f"{predicted}; runs reached {fmean(rates):,.6g}, within {spread:.1%} of each other."
 
 
 def _slacks(budget: Bound | None, row: Row) -> tuple[tuple[str, float], ...]:

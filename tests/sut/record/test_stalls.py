@@ -102,7 +102,7 @@ def test_a_run_whose_machine_took_its_cores_away_says_so(
         wait_until(lambda: folders.batches_so_far(out) > 100, "batches are answered")
         trial = running.process_of("sut.run.trial")
         os.kill(trial, signal.SIGSTOP)
-        time.sleep(0.3)
+        time.sleep(0.5)
         os.kill(trial, signal.SIGCONT)
         done = running.finish(20.0)
 

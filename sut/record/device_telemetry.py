@@ -40,6 +40,8 @@ class Figures(msgspec.Struct, frozen=True):
         sm_occupancy_percent: warps on them, of the most that fit.
         tensor_percent: time in which the tensor cores worked.
         dram_percent: bandwidth of the memory, of the most there is.
+        decoder_percent: time in which the video decoders worked.
+        encoder_percent: time in which the video encoders worked.
     """
 
     readings: int
@@ -62,6 +64,8 @@ class Figures(msgspec.Struct, frozen=True):
     sm_occupancy_percent: Span | None = None
     tensor_percent: Span | None = None
     dram_percent: Span | None = None
+    decoder_percent: Span | None = None
+    encoder_percent: Span | None = None
 
 
 class Sampling(msgspec.Struct, frozen=True):

@@ -52,6 +52,8 @@ def figures(readings: Sequence[Reading], window: Window, name: str = "") -> Figu
         sm_clock_mhz=_span(during, "sm_clock_mhz"),
         memory_clock_mhz=_span(during, "memory_clock_mhz"),
         utilisation_percent=_span(during, "utilisation_percent"),
+        decoder_percent=_span(during, "decoder_percent"),
+        encoder_percent=_span(during, "encoder_percent"),
         memory_used_bytes=max(map(int, _known(during, "memory_used_bytes")), default=None),
         throttled=throttled,
         throttled_share=share,

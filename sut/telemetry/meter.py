@@ -112,6 +112,8 @@ class Reading:
         sm_occupancy_percent: warps on the multiprocessors, of the most that fit.
         tensor_percent: time in which the tensor cores worked.
         dram_percent: bandwidth of the memory, of the most there is.
+        decoder_percent: time in which the video decoders worked, over the driver's own period.
+        encoder_percent: likewise of the encoders.
     """
 
     at_ns: int
@@ -130,6 +132,8 @@ class Reading:
     sm_occupancy_percent: float | None = None
     tensor_percent: float | None = None
     dram_percent: float | None = None
+    decoder_percent: float | None = None
+    encoder_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

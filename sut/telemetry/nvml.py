@@ -209,6 +209,8 @@ class NvmlMeter:
             "throttle": self._throttle(),
             "link_generation": self._ask("nvmlDeviceGetCurrPcieLinkGeneration"),
             "link_width": self._ask("nvmlDeviceGetCurrPcieLinkWidth"),
+            "decoder_percent": _first(self._ask("nvmlDeviceGetDecoderUtilization")),
+            "encoder_percent": _first(self._ask("nvmlDeviceGetEncoderUtilization")),
             **self._profiler.read(),
         }
         return Reading(start_ns, self._now_ns() - start_ns, power_w, energy_j, **reading)
@@ -280,6 +282,11 @@ def _profiler(nvml: Nvml, handle: object) -> Gpm | Dcgm:
 
 def _thousandth(value: float | None) -> float | None:
     return None if value is None else value / 1e3
+
+
+def _first(utilisation: Sequence[int] | None) -> int | None:
+    """Return the percentage of a decoder's or encoder's answer; its period in us stands behind."""
+    return None if utilisation is None else utilisation[0]
 
 
 def _masks() -> int:

@@ -46,12 +46,14 @@ COLUMNS = (
     "time_s", "device", "power_w", "temperature_c", "sm_clock_mhz", "memory_clock_mhz",
     "utilisation_percent", "memory_used_bytes", "throttle", "throttle_reasons", "energy_j",
     "link_generation", "link_width", "sm_percent", "sm_occupancy_percent", "tensor_percent",
-    "dram_percent",
+    "dram_percent", "decoder_percent", "encoder_percent",
 )  # fmt: skip
 # A driver that lost its GPU may not answer; then the sampler is killed.
 _END_S = 2.0
 # A sampler that takes longer to start misses the beginning of the test.
 _START_S, _LOOK_S = 5.0, 0.01
+# Until the sampler has written the first reading after a window.
+_AFTER_S = 5 * PERIOD_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,20 @@ class Recorder:
             self.problems.append(f"{what} cannot be written whole: {error.strerror}.")
         return _seen(sampled, window, samples)
 
+    def so_far(self, window: Window, samples: int) -> Seen:
+        """Return what the devices reported in a window that is over; the sampling goes on.
+
+        Args:
+            window: the time of one test of several.
+            samples: completed in it.
+        """
+        end_s = time.monotonic() + _AFTER_S
+        while (sampled := log.read(self._raw)).facts and time.monotonic() < end_s:
+            if all(r and r[-1].at_ns >= window.end_ns for r in sampled.readings.values()):
+                break
+            time.sleep(PERIOD_S / 2)
+        return _seen(sampled, window, samples, ended=False) if sampled.facts else Seen()
+
     def _tell(self, line: bytes) -> None:
         if self._process is None or self._process.stdin is None:
             return
@@ -257,7 +273,7 @@ def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.10g}"
 
 
-def _seen(sampled: Log, window: Window | None, samples: int) -> Seen:
+def _seen(sampled: Log, window: Window | None, samples: int, *, ended: bool = True) -> Seen:
     by_device = (
         {}
         if window is None
@@ -271,7 +287,7 @@ def _seen(sampled: Log, window: Window | None, samples: int) -> Seen:
         for device, facts in sampled.facts.items()
         for line in findings(facts, by_device.get(device), sampled.strangers(device))
     ]
-    if sampled.cpu_s is None:
+    if ended and sampled.cpu_s is None:
         found.append("The sampling of the devices ended early. See run.log for the reason.")
     if window is None:
         return Seen(None, tuple(found))

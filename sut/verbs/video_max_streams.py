@@ -23,13 +23,15 @@ from sut.video.flow.play import Stages
 from sut.video.flow.seen import NullSink
 from sut.video.hold import TOLERANCE, Goal, Held, judged
 from sut.video.pipeline_file import load_pipeline
-from sut.video.run import VideoRequest, configuration, play, stage_plans
+from sut.video.run import VideoRequest, configuration, play, recorder_of, stage_plans
 from sut.video.sources.address import is_network
 from sut.video.sources.choose import clips_of, first_rate, open_sources
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
+
+    from sut.video.run import Devices
 
     Say = Callable[[str], None]
 
@@ -86,8 +88,9 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         folder.write_yaml(CONFIG_FILE, configuration(request, command))
         before_others()
         prefer_short_pauses()
-        with ticking("working", say), Stages(plans) as stages:
-            search = Search(stages, request, goal, arguments.most, say)
+        recorder = recorder_of(plans, path, decoding)
+        with ticking("working", say), recorder, Stages(plans) as stages:
+            search = Search(stages, request, goal, arguments.most, say, recorder.so_far)
             found = search.run(arguments.start)
         folder.free_reserve()
         folder.write_json(ENVIRONMENT_FILE, environment.fingerprint())
@@ -109,6 +112,7 @@ class Search:
         goal: what each stream must hold.
         most: streams that are tried at most.
         say: hears a line for each number.
+        devices: says what devices reported in a window; None: nobody does.
         tried: all that was tried, in order.
         results: the last result of each number.
     """
@@ -118,6 +122,7 @@ class Search:
     goal: Goal
     most: int
     say: Say
+    devices: Devices | None = None
     tried: list[Held] = field(default_factory=list)
     results: dict[int, dict[str, Any]] = field(default_factory=dict)
 
@@ -142,7 +147,7 @@ class Search:
     def _measure(self, streams: int) -> Held:
         request = replace(self.request, streams=streams)
         with doing(f"{streams} streams", request.settings.duration_s):
-            _, result = play(self.stages, request, NullSink())
+            _, result = play(self.stages, request, NullSink(), self.devices)
         held = judged(result, self.goal)
         self.results[streams] = result
         self.tried.append(held)

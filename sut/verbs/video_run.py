@@ -112,12 +112,13 @@ def run_in(
     before_others()
     prefer_short_pauses()
     folder.write_yaml(CONFIG_FILE, configuration(request, command))
-    with recorder_of(request.plans, folder.path) as recorder, Stages(request.plans) as stages:
+    recorder = recorder_of(request.plans, folder.path, request.decoding)
+    with recorder, Stages(request.plans) as stages:
         specs = request.pipeline.spec.stages
         sink = open_sink(arguments.sink, folder.path, specs, request.streams, rate)
         keeper = TrackKeeper(sink, folder.path if arguments.tracks else None)
         keeps = arguments.tracks or truths is not None
-        played, result = play(stages, request, keeper if keeps else sink, recorder)
+        played, result = play(stages, request, keeper if keeps else sink, recorder.finish)
     folder.free_reserve()
     if truths is not None:
         result["truth"] = [str(path) for path in arguments.truth]

@@ -28,6 +28,7 @@ from sut.video.run import (
     configuration,
     is_whole,
     play,
+    recorder_of,
     stage_plans,
 )
 from sut.video.sources.choose import clips_of, first_rate
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
     from sut.record.table import Row, Value
     from sut.video.pipeline_file import Pipeline
-    from sut.video.run import Overrides
+    from sut.video.run import Devices, Overrides
     from sut.video.sources.choose import Decoding
 
     Say = Callable[[str], None]
@@ -181,9 +182,12 @@ class Sweeping:
             for point in self._sweep.points:
                 self._take(point, device, None, requests[0])
             return
-        with Stages(plans) as stages:
+        folder = self._folder if device is None else self._folder / f"device-{device}"
+        folder.mkdir(exist_ok=True)
+        recorder = recorder_of(plans, folder, self._sweep.decoding)
+        with recorder, Stages(plans) as stages:
             for point, request in zip(self._sweep.points, requests, strict=True):
-                self._take(point, device, stages, request)
+                self._take(point, device, stages, request, recorder.so_far)
 
     def _request(self, point: Mapping[str, Value], plans: Any) -> VideoRequest:
         sweep, streams = self._sweep, int(point[STREAMS])
@@ -221,6 +225,7 @@ class Sweeping:
         device: str | None,
         stages: Stages | None,
         request: VideoRequest,
+        devices: Devices | None = None,
     ) -> None:
         """Add a row: of a play that is kept, or of a new one."""
         more: dict[str, Value] = {} if device is None else {DEVICE: device}
@@ -230,7 +235,7 @@ class Sweeping:
             self._rows.append(row_of(kept, more, tuple(kept["windows"])))
         elif stages is not None:
             with doing(_name(point, device), request.settings.duration_s):
-                played, result = play(stages, request, NullSink())
+                played, result = play(stages, request, NullSink(), devices)
             result["windows"] = list(windows_of(played))
             self._keep(point, device, result)
             self._results.append(result)

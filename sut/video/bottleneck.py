@@ -48,10 +48,13 @@ def bottleneck(
     shares = {
         f"inference: {name}": stage["utilisation"] for name, stage in figures["stages"].items()
     }
-    shares["decode"] = figures["reader_share"]
+    nvdec = figures.get("decoder_share")  # absent: not used, or the GPU does not tell
+    shares["decode"] = max(figures["reader_share"], nvdec or 0.0)
     shares[_host_name(figures)] = figures["host_share"]
     used = figures["cpu_cores"] / cores
     evidence = [f"{name} busy {share:.0%}" for name, share in shares.items()]
+    if nvdec is not None:
+        evidence.append(f"the GPU's decoder busy {nvdec:.0%}")
     evidence.append(f"{figures['cpu_cores']:.2f} of {cores} CPU cores")
     if ceilings is not None:
         evidence += [

@@ -19,6 +19,7 @@ from sut.config.plan import resolve
 from sut.config.prepare import resolve_workload
 from sut.record import trace
 from sut.telemetry.recorder import Recorder
+from sut.video.devices import device_figures
 from sut.video.figures import figures, frames_of, rate_of
 from sut.video.flow.play import Play, PlaySettings, Stages
 from sut.video.flow.stage import StagePlan, facts_of
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from backends.base import OptionValue
+    from sut.telemetry.recorder import Seen
     from sut.video.flow.play import Played
     from sut.video.flow.records import StreamRecord
     from sut.video.flow.seen import Sink
     from sut.video.pipeline_file import Pipeline, StageSpec
 
+    # From a window and its number of frames to what devices reported in it.
+    Devices = Callable[[trace.Window, int], Seen]
     Look = Callable[[Sequence[StreamRecord]], None]
 
 SCENARIO = "Server"  # frames come over time; it chooses the harness's defaults
@@ -135,7 +139,7 @@ def play(
     stages: Stages,
     request: VideoRequest,
     sink: Sink,
-    recorder: Recorder | None = None,
+    devices: Devices | None = None,
     look: Look | None = None,
 ) -> tuple[Played, dict[str, object]]:
     """Run the streams once through open stages.
@@ -144,7 +148,7 @@ def play(
         stages: open.
         request: what runs.
         sink: gets the frames; it is closed.
-        recorder: of what devices report; it is ended.
+        devices: says what devices reported in a window, with so many frames.
         look: called now and then with what the streams did so far.
 
     Returns:
@@ -166,7 +170,7 @@ def play(
     memory = resident()
     found = figures(played, stages.all)
     found["memory_bytes"] = None if memory is None else memory.peak
-    told = _devices(recorder, played, found)
+    told = () if devices is None else _add_devices(devices, request, played, found)
     result = {
         "schema": 1,
         "kind": "video",
@@ -184,27 +188,30 @@ def play(
     return played, result
 
 
-def recorder_of(plans: Sequence[StagePlan], folder: Path) -> Recorder:
-    """Return what samples the devices of the stages: GPUs, where there are any."""
+def recorder_of(plans: Sequence[StagePlan], folder: Path, decoding: Decoding) -> Recorder:
+    """Return what samples the devices of stages and decoder."""
+    backend, devices = sampled(plans, decoding)
+    return Recorder(backend, devices, folder)
+
+
+def sampled(plans: Sequence[StagePlan], decoding: Decoding) -> tuple[str, list[str]]:
+    """Return which devices are sampled, GPUs where there are any, and a backend that names them."""
     on_gpu = [plan for plan in plans if any(d.isdecimal() for d in plan.harness.devices)]
     devices = dict.fromkeys(d for plan in on_gpu or plans for d in plan.harness.devices)
-    backend = (on_gpu or plans)[0].harness.backend
-    return Recorder(backend, list(devices), folder)
+    if decoding.decode == "nvdec":
+        devices[str(decoding.device)] = None
+    return (on_gpu or plans)[0].harness.backend, list(devices)
 
 
-def _devices(
-    recorder: Recorder | None, played: Played, found: dict[str, object]
+def _add_devices(
+    devices: Devices, request: VideoRequest, played: Played, found: dict[str, object]
 ) -> tuple[str, ...]:
     """Add what devices reported to the figures; return what makes them doubtful."""
-    if recorder is None:
-        return ()
     frames = found["frames"]
     assert isinstance(frames, int), "a number of frames"
-    seen = recorder.finish(trace.Window(played.window.start_ns, played.window.end_ns), frames)
+    seen = devices(trace.Window(played.window.start_ns, played.window.end_ns), frames)
     if seen.telemetry is not None:
-        found["power_w"] = seen.telemetry.average_power_w
-        found["energy_j_per_frame"] = seen.telemetry.energy_per_sample_j
-        found["device_telemetry"] = msgspec.to_builtins(seen.telemetry)
+        found.update(device_figures(seen.telemetry, request.decoding))
     return seen.findings
 
 

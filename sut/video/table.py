@@ -36,7 +36,8 @@ OBJECTS = "objects_per_frame"
 _NS = 1e6
 _PLAIN = (
     MEAN, WORST, P5, "frames", "dropped", "inferred", "cpu_cores", "memory_bytes", "power_w",
-    "energy_j_per_frame",
+    "energy_j_per_frame", "utilisation_percent", "decoder_percent", "encoder_percent",
+    "device_memory_bytes",
 )  # fmt: skip
 _TAILS = ("p50", "p90", "p99")
 _IDENTITIES = ("hota", "idf1", "mota", "det_a", "ass_a")

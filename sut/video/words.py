@@ -62,6 +62,9 @@ def _machine(figures: Mapping[str, Any]) -> str:
         _unit(figures.get("memory_bytes"), 1e-6, "MB"),
         _unit(figures.get("power_w"), 1, "W"),
         _unit(figures.get("energy_j_per_frame"), 1, "J a frame"),
+        _unit(figures.get("utilisation_percent"), 1, "% GPU"),
+        _unit(figures.get("decoder_percent"), 1, "% decoder"),
+        _unit(figures.get("encoder_percent"), 1, "% encoder"),
     ]
     return ", ".join(part for part in parts if part is not None)
 

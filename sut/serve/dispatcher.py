@@ -92,6 +92,7 @@ class Dispatcher:
         self._offset = 0  # samples of the oldest query that are already in a batch
         self._batches = self._samples = 0
         self._in_flight: dict[int, Batch] = {}
+        self._recording: dict[int, Batch] = {}  # answered, and maybe not yet in the trace
         self._lock = threading.Lock()
         self._timer = Timer(self._wake, clock)
         self._failure: Failure | None = None
@@ -132,13 +133,16 @@ class Dispatcher:
         """
         if responses is None and self._losses is not None and self._failure is None:
             return
+        self._recording[batch.number] = batch
         if self._in_flight.pop(batch.number, None) is None:
+            self._recording.pop(batch.number, None)
             return
         self._events.append(batch)  # before what its answer makes a load send at once
         self._complete(batch.ids, responses)
         sizes = (batch.first_sample, len(batch.ids), batch.worker, batch.why)
         times_ns = (batch.oldest_ns, batch.closed_ns, batch.started_ns, batch.finished_ns)
         self._recorder.batch(batch.position, *sizes, *times_ns, self._clock())
+        self._recording.pop(batch.number, None)
         self._pump()
 
     def fail(self, message: str, traceback: str) -> None:
@@ -177,10 +181,16 @@ class Dispatcher:
 
     @property
     def completed(self) -> tuple[int, int]:
-        """Batches and samples that are complete."""
+        """Batches and samples that are complete and recorded.
+
+        Other threads go on meanwhile, so in this order: what is sent just now or answered just now
+        may count as missing, and never the other way round.
+        """
+        batches, samples = self._batches, self._samples
         waiting = [] if self._losses is None else list(self._losses.waiting)
-        missing = [*waiting, *list(self._in_flight.values())]
-        return self._batches - len(missing), self._samples - sum(len(b.ids) for b in missing)
+        missing = self._in_flight.copy() | self._recording.copy()
+        late = [*waiting, *missing.values()]
+        return batches - len(late), samples - sum(len(batch.ids) for batch in late)
 
     # whoever holds the lock
 
@@ -233,14 +243,11 @@ class Dispatcher:
         batch = Batch(self._batches, self._samples, ids, indices, assignment.worker)
         batch.oldest_ns, batch.closed_ns = assignment.oldest_ns, now_ns
         batch.why = assignment.why.value
-        self._batches += 1
-        self._samples += len(ids)
         if self._losses is not None:
             batch.number += self._losses.sent
-        self._submit(batch)
-
-    def _submit(self, batch: Batch) -> None:
-        self._in_flight[batch.number] = batch
+        self._in_flight[batch.number] = batch  # before it counts: see `completed`
+        self._batches += 1
+        self._samples += len(ids)
         self._workers[batch.worker].submit(batch)
 
     def _go_on_without(self, worker: int, message: str, traceback: str) -> None:
@@ -263,7 +270,8 @@ class Dispatcher:
             batch, is_part = losses.next(samples, self._batches)
             self._batches += is_part  # the rest is one more
             batch.worker, batch.closed_ns = worker, now_ns
-            self._submit(batch)
+            self._in_flight[batch.number] = batch
+            self._workers[worker].submit(batch)
 
     def _cut(self, samples: int) -> tuple[list[int], list[int]]:
         """Take the oldest `samples`, without a copy if they are one whole query."""

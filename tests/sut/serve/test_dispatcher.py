@@ -160,6 +160,33 @@ def test_after_a_failure_everything_is_answered_empty_and_the_first_reason_is_ke
     assert sum(len(ids) for ids, empty in ledger.completed if empty) == 10
 
 
+def test_a_batch_counts_as_complete_when_it_is_recorded_and_not_before() -> None:
+    seen: list[tuple[int, int]] = []
+
+    class Looks(Ledger):
+        def complete(self, ids: Sequence[int], responses: Responses | None) -> None:
+            seen.append(dispatcher.completed)
+            super().complete(ids, responses)
+
+        def batch(self, number: int, *record: int) -> None:
+            seen.append(dispatcher.completed)
+            super().batch(number, *record)
+
+    ledger = Looks()
+    dispatcher = build(ledger, cap=2)
+    worker = Echo(dispatcher)
+    dispatcher.start([worker])
+
+    dispatcher.issue_query([1, 2], [0, 1])
+    dispatcher.issue_query([3, 4], [2, 3])
+    ledger.wait(4)
+    worker.close()
+    dispatcher.close()
+
+    assert seen == [(0, 0), (0, 0), (1, 2), (1, 2)]
+    assert dispatcher.completed == (2, 4)
+
+
 def test_a_worker_given_up_has_its_batches_answered_once() -> None:
     ledger = Ledger()
     dispatcher = build(ledger, cap=2, slots=3)

@@ -23,6 +23,7 @@ from sut.video.devices import device_figures
 from sut.video.figures import figures, frames_of, rate_of
 from sut.video.flow.play import Play, PlaySettings, Stages
 from sut.video.flow.stage import StagePlan, facts_of
+from sut.video.progress import Progress
 from sut.video.sources.address import without_passwords
 from sut.video.sources.choose import Decoding, clips_of, open_sources
 from sut.video.track.presets import open_tracker
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     # From a window and its number of frames to what devices reported in it.
     Devices = Callable[[trace.Window, int], Seen]
-    Look = Callable[[Sequence[StreamRecord]], None]
 
 SCENARIO = "Server"  # frames come over time; it chooses the harness's defaults
 FRAMES_FILE = "frames.npz"
@@ -140,7 +140,6 @@ def play(
     request: VideoRequest,
     sink: Sink,
     devices: Devices | None = None,
-    look: Look | None = None,
 ) -> tuple[Played, dict[str, object]]:
     """Run the streams once through open stages.
 
@@ -149,7 +148,6 @@ def play(
         request: what runs.
         sink: gets the frames; it is closed.
         devices: says what devices reported in a window, with so many frames.
-        look: called now and then with what the streams did so far.
 
     Returns:
         What was measured, and the result as plain values.
@@ -164,7 +162,7 @@ def play(
     reset_peak()
     streams = list(zip(sources, trackers, strict=True))
     try:
-        played = Play(stages, request.settings, streams, sink).run(look)
+        played = Play(stages, request.settings, streams, sink).run(Progress())
     finally:
         files = sink.close()
     memory = resident()

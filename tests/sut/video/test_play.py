@@ -261,6 +261,20 @@ def test_a_live_pace_drops_what_finds_no_room_and_counts_it(tmp_path: Path) -> N
     assert any("found no room" in line for line in ran.findings)
 
 
+def test_a_server_cannot_wait_so_its_frames_without_room_are_dropped_at_any_pace(
+    tmp_path: Path,
+) -> None:
+    path = write_pipeline(tmp_path, [detect(pretend={"boxes": 1})])
+    source = frames(walk(20))
+    source.facts = replace(source.facts, live=True)
+
+    ran = run(plans(path, "null", delay_us=20_000), [source], PlaySettings(Pacing(depth=1)))
+
+    (record,) = ran.played.records
+    assert record.dropped_full > 0
+    assert record.delivered + record.dropped_full == 20
+
+
 def test_five_hundred_objects_in_a_frame_are_all_tracked(tmp_path: Path) -> None:
     path = write_pipeline(tmp_path, [detect(pretend={"boxes": 500})])
 

@@ -22,6 +22,11 @@ def test_a_play_is_a_row_with_its_place_its_rates_and_its_accuracy() -> None:
         "stage_person_busy": 0.5,
     }  # fmt: skip
     assert row.figures.items() >= expected.items()
+    use = {"utilisation_percent": 70.0, "decoder_percent": 97.0, "device_memory_bytes": 5e9}
+    on_gpu = play(100)
+    on_gpu["figures"] |= use
+    assert row_of(on_gpu).figures.items() >= use.items()
+    assert not {*use, "encoder_percent"} & row.figures.keys()
     assert not {"memory_bytes", "power_w", "latency_p90_ns"} & row.figures.keys()  # not known
 
 

@@ -76,7 +76,10 @@ def test_every_key_of_the_older_summary_is_still_written() -> None:
 
     older = json.loads(SCHEMA_1)
     older["harness"]["warm_up"]["max_batch_size"] = 0  # not known
-    use = ("sm_percent", "sm_occupancy_percent", "tensor_percent", "dram_percent")
+    use = (
+        *("sm_percent", "sm_occupancy_percent", "tensor_percent", "dram_percent"),
+        *("decoder_percent", "encoder_percent"),
+    )
     for device in older["device_telemetry"]["devices"].values():
         device.update(dict.fromkeys(use))
     assert written == {**older, "schema": 1, "trace": None, "tail": None, "client_parts": None}

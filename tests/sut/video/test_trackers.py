@@ -233,5 +233,5 @@ def test_a_wrong_tracker_is_refused(
 
 @pytest.mark.skipif(find_spec("trackers") is not None, reason="the package trackers is installed")
 def test_a_tracker_whose_package_is_absent_names_the_extra() -> None:
-    with pytest.raises(ConfigError, match=r"pip install -e .\[video\]"):
+    with pytest.raises(ConfigError, match=r"pip install -e '.\[video\]'"):
         open_tracker("perf", 30)

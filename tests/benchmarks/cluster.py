@@ -76,6 +76,7 @@ def nodes(count: int, *words: object) -> Iterator[list[str]]:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
                     text=True,
+                    start_new_session=True,  # a priority counts within its session
                 )
             )
             for k in range(count)

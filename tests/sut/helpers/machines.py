@@ -42,7 +42,13 @@ class Node:
         """Start it."""
         with self._log.open("ab") as log:
             self._before = log.tell()
-            self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a priority counts within its session
+            )
 
     def until_listening(self) -> None:
         """Wait until it listens."""

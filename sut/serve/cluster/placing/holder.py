@@ -56,6 +56,7 @@ class Holder:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
+                start_new_session=True,  # a priority counts within its session: see before_others
                 preexec_fn=lambda: libc.prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),  # noqa: PLW1509 - it takes no lock
             )
         except OSError as error:

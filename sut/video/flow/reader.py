@@ -137,7 +137,7 @@ class Reader:
             began_ns = self.waits_since_ns = time.monotonic_ns()
             picture = next(pictures, None)
             self.waits_since_ns = None
-            if picture is None:
+            if picture is None or self._stop.is_set():  # FFmpeg flushes one after a silence
                 if has_room:
                     self._room.release()
                 return

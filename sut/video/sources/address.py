@@ -17,6 +17,7 @@ _REMEDIES = {
     "401": "Put user and password into the address: rtsp://USER:PASSWORD@HOST/...",
     "403": "The server does not let this user or this machine in.",
     "404": "The server has no such stream: correct the path.",
+    "5XX": "The server has trouble of its own: see its log.",
     "refused": "Nobody listens there: correct host and port, or start the server.",
     "resolve": "No such host: correct its name.",
     "Name or service": "No such host: correct its name.",

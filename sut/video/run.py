@@ -256,7 +256,8 @@ def findings(played: Played, settings: PlaySettings) -> list[str]:
             )
         wanted = settings.pacing.rate or record.clip.rate
         rate = rate_of(record, played.window)
-        slow = settings.pacing.pace == "live" and record.problem is None and not record.dropped
+        live = settings.pacing.pace == "live" or record.clip.live
+        slow = live and record.problem is None and not record.dropped
         if slow and rate < _SLOW * wanted:
             found.append(f"{name}: its source gives {rate:.1f} of {wanted:g} frames/s")
     return found

@@ -153,12 +153,14 @@ class Reader:
         if self._live:
             due_ns = self._due_ns(number, at_s)
             self._sleep_until(due_ns)  # the times of a clip may be uneven
+        elif picture.came_ns is not None:
+            began_ns = picture.came_ns
+            due_ns = began_ns if picture.due_ns is None else picture.due_ns
+        if self._live or picture.came_ns is not None:
             late_ns = time.monotonic_ns() - due_ns
             if late_ns * self._rate > self._pacing.depth * 1e9:
                 record.dropped_late += 1
                 return
-        elif picture.came_ns is not None:
-            due_ns = began_ns = picture.came_ns
         if not has_room and not self._room.acquire(blocking=False):
             record.dropped_full += 1
             return

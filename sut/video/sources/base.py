@@ -25,11 +25,13 @@ class Picture:
         pts_s: its time in the clip, in seconds, from 0 at the first frame; it never goes back.
         image: makes [H, W, 3] uint8, RGB, upright; called once at most, before the next picture.
         came_ns: when it came over a network, on time.monotonic_ns(); None: it was there before.
+        due_ns: when it would have come had nothing held it back; None: when it came.
     """
 
     pts_s: float
     image: Callable[[], NDArray[np.uint8]]
     came_ns: int | None = None
+    due_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

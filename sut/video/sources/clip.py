@@ -13,6 +13,7 @@ import numpy as np
 
 from sut.base.errors import ConfigError, DataError
 from sut.video.sources.address import is_network, options_of, remedy, without_passwords
+from sut.video.sources.arrivals import Arrivals
 from sut.video.sources.base import NETWORK_RATE, ClipFacts, Picture, stalls
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Clip:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = self._threads
             first_s, last_s = None, -1.0
+            # RTP has times of the sender; for other streams FFmpeg may make them up.
+            arrivals, clocked = Arrivals(), self._name.startswith("rtsp")
             for packet in container.demux(stream):
                 came_ns = time.monotonic_ns() if self._live else None
                 try:
@@ -74,7 +77,8 @@ class Clip:
                     first_s = pts_s if first_s is None else first_s
                     last_s = max(pts_s - first_s, last_s)
                     count += 1
-                    yield Picture(last_s, _Upright(frame, self.facts.rotation), came_ns)
+                    due_ns = arrivals.due_ns(last_s, came_ns) if clocked and came_ns else None
+                    yield Picture(last_s, _Upright(frame, self.facts.rotation), came_ns, due_ns)
             length_s = container.duration and container.duration / self._av.time_base
         except self._av.error.ExitError as error:  # PyAV's timeout
             raise DataError(stalls(self._name, self._stall_s)) from error

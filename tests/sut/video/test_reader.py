@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sut.video.flow.reader import Pacing, Reader
@@ -15,6 +16,41 @@ if TYPE_CHECKING:
 
     from sut.video.sources.base import Picture
     from sut.video.types import Frame
+
+
+class Backlog:
+    """A server at 25 frames/s; 1 s of it has waited in the connection, and comes at once."""
+
+    def __init__(self) -> None:
+        self._good = frames(walk(30))
+        self.facts = replace(self._good.facts, live=True)
+        self.notes: list[str] = []
+        self.came_ns = time.monotonic_ns()
+
+    def pictures(self) -> Iterator[Picture]:
+        for number, picture in enumerate(self._good.pictures()):
+            due_ns = self.came_ns - (30 - number) * 40_000_000
+            yield replace(picture, came_ns=self.came_ns, due_ns=due_ns)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_backlog_is_late_and_is_dropped_until_the_reader_is_up_to_date() -> None:
+    source = Backlog()
+    taken: list[Frame] = []
+    record = StreamRecord(0, source.facts)
+    pacing = Pacing(depth=10)
+    reader = Reader(source, record, pacing, lambda frame, _: taken.append(frame), lambda: None)
+
+    reader.start(time.monotonic_ns())
+    reader.join(20)
+
+    assert record.decoded == 30
+    assert record.dropped_late >= 20  # more on a machine that is busy
+    assert record.dropped_late + len(taken) == 30
+    assert [frame.number for frame in taken] == list(range(record.dropped_late, 30))
+    assert all(source.came_ns - frame.due_ns <= 400_000_000 for frame in taken)
 
 
 class Flushing:

@@ -251,8 +251,8 @@ def findings(played: Played, settings: PlaySettings) -> list[str]:
             share = record.dropped / max(1, record.decoded)
             found.append(
                 f"{name} dropped {record.dropped} of {record.decoded} frames ({share:.1%}): "
-                f"{record.dropped_full} found no room, {record.dropped_late} were late from the "
-                "decoder"
+                f"{record.dropped_full} found no room, {record.dropped_late} came late from "
+                "source or decoder"
             )
         wanted = settings.pacing.rate or record.clip.rate
         rate = rate_of(record, played.window)

@@ -105,6 +105,12 @@ def test_a_test_goes_before_other_sessions_and_leaves_its_user_s_own_alone() -> 
     assert before_others_in(new_session=False) == before
 
 
+def printed_by(code: str) -> int:
+    """Return the number that a process of Python prints."""
+    command = [sys.executable, "-c", code]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
 # Frees many small blocks of malloc's, and prints how many bytes of them wait in its fastbins.
 FREE_MANY = """\
 import ctypes
@@ -133,17 +139,7 @@ print(libc.mallinfo2().field6)
     not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="this C library is not glibc 2.33 or newer"
 )
 def test_freed_blocks_wait_in_no_list_for_a_later_walk() -> None:
-    waiting = {
-        off: int(
-            subprocess.run(
-                [sys.executable, "-c", FREE_MANY.format(off=off)],
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
-        )
-        for off in (False, True)
-    }
+    waiting = {off: printed_by(FREE_MANY.format(off=off)) for off in (False, True)}
 
     assert waiting[False] > 100_000
     assert waiting[True] == 0
@@ -175,17 +171,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="this C library is not glibc 2.33 or newer"
 )
 def test_large_blocks_that_were_freed_need_no_new_pages() -> None:
-    given = {
-        kept: int(
-            subprocess.run(
-                [sys.executable, "-c", TAKE_LARGE.format(kept=kept)],
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
-        )
-        for kept in (False, True)
-    }
+    given = {kept: printed_by(TAKE_LARGE.format(kept=kept)) for kept in (False, True)}
 
     assert given[True] < given[False] / 4
 

@@ -150,7 +150,7 @@ extra: $(DEV) ## Make four full-length submissions in OUT=: 34 minutes, then 45 
 	@$(BIN)/python -m tests.sut.submission.extra.open_division $(OUT)/open
 
 ##@ Develop
-.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-concurrency bench-fit bench-cluster bench-network bench-scale bench-poisson bench-tracker bench-tracker-accuracy bench-video chaos-cluster bench-gpu
+.PHONY: test lint fmt fuzz lock check-corpus published bench-cpu bench-model bench-tuner bench-plan bench-dispatch bench-compare bench-postprocess bench-detection bench-report bench-serve bench-doors soak-serve bench-sweep bench-concurrency bench-fit bench-start bench-cluster bench-network bench-scale bench-poisson bench-tracker bench-tracker-accuracy bench-video chaos-cluster bench-gpu
 test: $(DEV) ## Run the tests; only some with ARGS="-k NAME"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
@@ -217,6 +217,9 @@ bench-concurrency: $(DEV) ## Compare processes on a simulated device with proces
 
 bench-fit: $(DEV) ## Compare the model of memory with measured points, and edges with single steps; ARGS="--set arena=false"
 	@$(BIN)/python -m tests.benchmarks.fit $(ARGS)
+
+bench-start: $(DEV) ## Compare tries that start anew with forked ones; ARGS="--device 0 --processes 1,8" (torch)
+	@$(BIN)/python -m tests.benchmarks.warm_start $(ARGS)
 
 bench-cluster: $(DEV) ## Measure what the wire to nodes on this machine costs; ARGS="--only wire --rounds 5"
 	@$(BIN)/python -m tests.benchmarks.cluster $(ARGS)

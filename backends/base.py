@@ -36,6 +36,10 @@ BACKENDS: Mapping[str, str] = {
 # Backends that prepare every batch size that they run on a GPU: to compile it takes seconds.
 PREPARES_SIZES = frozenset({"tensorrt", "torch"})
 
+# Backends whose libraries may be imported in a process that forks afterwards, and the module with
+# the `load_libraries` that does so: it touches no device and starts no thread.
+FORKABLE: Mapping[str, str] = {"torch": "backends.torch.libraries"}
+
 # Backends that need neither a model file nor samples.
 WITHOUT_MODEL = frozenset({"null", "simulated"})
 
@@ -272,6 +276,16 @@ def open_engine(spec: EngineSpec) -> Engine:
     """
     open_: OpenEngine = _module_of(spec.backend).open_engine
     return open_(spec)
+
+
+def load_libraries(backend: str, options: Mapping[str, OptionValue], device: str) -> None:
+    """Import what an engine of one of FORKABLE imports when it opens. Opens none.
+
+    Raises:
+        ImportError: one is not installed.
+        ConfigError: see check_options.
+    """
+    import_module(FORKABLE[backend]).load_libraries(options, device)
 
 
 def check_options(backend: str, options: Mapping[str, OptionValue], device: str) -> None:

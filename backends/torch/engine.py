@@ -76,6 +76,11 @@ def options_of(options: Mapping[str, OptionValue], device: str) -> Options:
     return read_options(options, Options, _where(device))
 
 
+def compiles(options: Options, device: str) -> bool:
+    """Return whether such an engine compiles its batch sizes."""
+    return options.compile == "inductor" or (options.compile == "auto" and device != "cpu")
+
+
 def _where(device: str) -> str:
     return f"torch backend, device {device}"
 
@@ -95,7 +100,7 @@ def open_engine(spec: EngineSpec) -> CudaEngine:
     driver = _driver(torch, spec.device)
     driver.use()
     place = torch.device("cpu" if spec.device == "cpu" else f"cuda:{spec.device}")
-    compiled = options.compile == "inductor" or (options.compile == "auto" and place.type != "cpu")
+    compiled = compiles(options, spec.device)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = options.tf32
     # Trying every algorithm out takes half a second a batch size, for the same speed (ResNet-50).
     torch.backends.cudnn.benchmark = options.autotune

@@ -11,12 +11,16 @@ import ctypes
 import os
 import signal
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sut.base.ending import warn_left
 
-_PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37  # <linux/prctl.h>
 # Of /proc/PID/stat after the name (proc(5)): ppid; session; utime, stime, cutime, cstime.
 _PARENT, _SESSION, _TIMES = 1, 3, slice(11, 15)
 # A killed process is gone within milliseconds, unless a driver holds it.
@@ -25,9 +29,23 @@ _END_S, _LOOK_S = 1.0, 0.002
 
 def adopt_orphans() -> None:
     """Make this process the parent of every descendant whose own parent ends; see prctl(2)."""
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    prctl = _prctl()
     if prctl is not None:
         prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+@contextmanager
+def adopting() -> Iterator[bool]:
+    """Adopt orphans inside the `with`, as `adopt_orphans` does; yield whether the system can."""
+    prctl, before = _prctl(), ctypes.c_int()
+    if prctl is None or prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0):
+        yield False
+        return
+    adopt_orphans()
+    try:
+        yield True
+    finally:
+        prctl(_PR_SET_CHILD_SUBREAPER, before.value, 0, 0, 0)
 
 
 def busy_s(pid: int) -> float:
@@ -61,6 +79,18 @@ def end_all() -> None:
         warn_left(pid, f"below process {os.getpid()}", _END_S)
 
 
+def end_session(session: int) -> None:
+    """Kill what is left of a session whose leader is gone, and reap what this process adopted."""
+    end_s = time.monotonic() + _END_S
+    while (left := left_in_session(session)) and time.monotonic() < end_s:
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        time.sleep(_LOOK_S)
+
+
 def left_in_session(session: int) -> list[int]:
     """Return the processes of a session whose leader is gone; none while it is there."""
     found = [
@@ -69,6 +99,11 @@ def left_in_session(session: int) -> list[int]:
         if entry.isdigit() and (fields := _fields(int(entry))) and int(fields[_SESSION]) == session
     ]
     return [] if session in found else found
+
+
+def _prctl() -> Callable[..., int] | None:
+    """Return prctl(2); None: the system has none."""
+    return getattr(ctypes.CDLL(None), "prctl", None)
 
 
 def _below(pid: int) -> list[int]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from scenarios.base import Capacity
     from sut.config.settings import HarnessSettings
+    from sut.run.birth import How
     from sut.serve.pool import Front
 
 # How often the main thread looks whether the engines go on.
@@ -39,10 +40,14 @@ HANG_FACTOR = 10.0
 
 
 class Parent:
-    """The connection to the supervisor."""
+    """The connection to the supervisor.
 
-    def __init__(self, events: int) -> None:
-        self._events = events
+    Attributes:
+        how: this process began.
+    """
+
+    def __init__(self, events: int, how: How = "anew") -> None:
+        self._events, self.how = events, how
         self._lock = threading.Lock()
 
     def tell(self, event: str, **values: object) -> None:
@@ -71,16 +76,17 @@ class Parent:
         os._exit(EXIT_FAILED)
 
 
-def main(act: Callable[[bytes, Parent], int]) -> int:
+def main(act: Callable[[bytes, Parent], int], how: How = "anew") -> int:
     """Act on the request in argv[1], and tell the parent of every failure.
 
     Args:
         act: gets the request and the parent; returns the exit code.
+        how: this process began.
     """
     before_others()
     descendants.adopt_orphans()
     request, folder = Path(sys.argv[1]), Path(sys.argv[1]).parent
-    parent = Parent(_events_to_parent())
+    parent = Parent(_events_to_parent(), how)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and sends SIGTERM
     try:
         return act(request.read_bytes(), parent)

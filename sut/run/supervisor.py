@@ -9,7 +9,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -19,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Protocol, Self
 import msgspec
 
 from sut.base import ending, signals
-from sut.base.environment import ROOT, with_device_order
+from sut.base.environment import with_device_order
 from sut.base.errors import (
     EXIT_BAD_INPUT,
     EXIT_FAILED,
@@ -31,12 +30,14 @@ from sut.base.errors import (
 from sut.base.process import exit_words
 from sut.base.standing import STOPPED, Standing
 from sut.record.run_folder import LOG_FILE, REQUEST_FILE
+from sut.run.birth import Birth, anew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType, TracebackType
 
     from sut.config.settings import Lent, Limits
+    from sut.run.birth import Begin
 
 
 # A test's process that does not end within this time after SIGTERM is killed.
@@ -109,6 +110,7 @@ class Supervisor:
         request: what it gets.
         module: what it runs.
         before: a command that prepares the process and then becomes what follows it.
+        begin: starts the process.
     """
 
     def __init__(
@@ -116,9 +118,10 @@ class Supervisor:
         request: ProcessRequest,
         module: str = "sut.run.trial",
         before: Sequence[str] = (),
+        begin: Begin = anew,
     ) -> None:
         self._module = module
-        self._before = before
+        self._before, self._begin = before, begin
         self._out = Path(request.out_dir)
         self._request = request
         self._events: queue.SimpleQueue[dict[str, object] | None] = queue.SimpleQueue()
@@ -131,18 +134,10 @@ class Supervisor:
         path = self._out / REQUEST_FILE
         path.write_bytes(msgspec.json.format(_encoded(self._request)) + b"\n")
         self._signals.__enter__()
-        log = (self._out / LOG_FILE).open("ab")
-        with log:
-            self._process = subprocess.Popen(
-                [*self._before, sys.executable, "-m", self._module, str(path.resolve())],
-                cwd=ROOT,
-                env=with_device_order(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                pass_fds=[lent.fd for lent in self._request.lent],
-                start_new_session=True,  # a Ctrl-C at the terminal reaches the parent alone
-            )
+        lent = [each.fd for each in self._request.lent]
+        birth = Birth(self._module, str(path.resolve()), with_device_order(), self._before, lent)
+        with (self._out / LOG_FILE).open("ab") as log:
+            self._process = self._begin(birth, log)
         assert self._process.stdout is not None
         pipe = self._process.stdout
         self._listener = threading.Thread(target=self._listen, args=(pipe,), daemon=True)

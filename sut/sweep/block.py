@@ -22,7 +22,7 @@ def of(task: Task, facts: Mapping[str, str], rule: Rule) -> dict[str, str]:
 
     Args:
         task: the point.
-        facts: of its engine and device; empty if none opened.
+        facts: of its engine, device and process; empty if none opened.
         rule: how long it was measured.
     """
     harness, workload, load = task.plan.harness, task.workload, task.load
@@ -47,6 +47,7 @@ def of(task: Task, facts: Mapping[str, str], rule: Rule) -> dict[str, str]:
         "Queue delay": _delay(task.harness.max_queue_delay_us),
         "Simulated": "yes" if facts.get("simulated") == "True" else "",
         "Curve": facts.get("curve", ""),
+        "Start of a process": facts.get("process", ""),
     } | task.about()
     return {name: value for name, value in found.items() if value}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from sut.base.scheduling import crowded
 from sut.config.settings import CPU
 from sut.record.table import encode, place
 from sut.sweep.budgets import by_setting
+from sut.sweep.concurrency import act
 from sut.sweep.concurrency.grid import axes_of, crowds, usual_s
 from sut.sweep.concurrency.memory import Memory
 from sut.sweep.concurrency.mps import check_mps
@@ -24,6 +26,7 @@ from sut.sweep.plan import Planner
 from sut.sweep.session import Session
 from sut.sweep.steady import Rule
 from sut.sweep.tries.limit import limit_of
+from sut.sweep.tries.warm import WarmStart, imports_of
 from sut.telemetry import nvml, power_sources
 from sut.telemetry.gpu_memory import free_bytes, is_gone
 from sut.verbs import concurrency_options as options
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sut.config.plan import Plan
+    from sut.run.nursery import Imports
     from sut.sweep.concurrency.grid import Crowd, Share
     from sut.verbs.concurrency_options import Grid
 
@@ -81,13 +85,13 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         for point in points:
             if (known := session.known(point)) is not None:
                 memory.learn(point, known.row)
-        runner = Runner(
-            folder, lambda: limit_of(grid.limit_bytes), grid.open_s, profiler, memory, is_gone
-        )
         rule = Rule(least_s=grid.phases.window_s, limit_s=grid.phases.window_s)
         source = "sut concurrency"
         files = Files(folder, "own", rule, title, command, planner.identity, source)
-        found = session.run(points, runner.measure, files.write)
+        with WarmStart(_imports(plan) if new else None, say) as warm:
+            limit = partial(limit_of, grid.limit_bytes)
+            runner = Runner(folder, limit, warm, grid.open_s, profiler, memory, is_gone)
+            found = session.run(points, runner.measure, files.write)
     table = files.table(found)
     for setting, part in by_setting(table):
         say(knee_line(setting, part))
@@ -133,6 +137,11 @@ def _memory(plan: Plan, limit_bytes: int | None, *, is_off: bool) -> Memory:
     if free is None or size is None:
         return Memory(is_off=True)
     return Memory({device: free}, {device: size - free}, is_off)
+
+
+def _imports(plan: Plan) -> Imports | None:
+    harness = plan.harness
+    return imports_of(harness.backend, harness.devices[0], harness.backend_options, [act.MODULE])
 
 
 def _list(grid: Grid, planner: Planner, *, phases: int, say: Callable[[str], None]) -> None:

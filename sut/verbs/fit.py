@@ -17,9 +17,10 @@ from sut.sweep.fit.memory import GpuMemory, HostMemory, default_limit
 from sut.sweep.fit.planner import Axes, Planner
 from sut.sweep.fit.result import FitResult, encode
 from sut.sweep.fit.session import FitSession, Wanted
-from sut.sweep.fit.trier import Trier
+from sut.sweep.fit.trier import ACT, Trier
 from sut.sweep.points import integers
 from sut.sweep.tries.group import Times
+from sut.sweep.tries.warm import WarmStart, imports_of
 from sut.telemetry.gpu_memory import free_bytes, is_gone
 from sut.verbs import console, continuing
 from sut.verbs.options import add_benchmark, add_options, as_arguments
@@ -113,15 +114,18 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         settings = continuing.settings(arguments, plan, _FREE)
         journal = JournalFile(folder, settings, "search for what fits")
         memory = _memory(plan.harness.backend, device, limit_bytes)
-        trier = Trier(folder, memory, times, is_gone)
-        session = FitSession(journal, memory, trier, wanted, say)
-        session.open()
-        targets = planner.targets()
-        say(f"{plan.benchmark.name} on device {device}; everything is in {folder}")
-        page = Page(planner, memory, command)
-        rows = session.run(
-            targets, lambda found: files.write(folder, page.of(found, session.models))
-        )
+        harness = plan.harness
+        imports = imports_of(harness.backend, device, harness.backend_options, [ACT])
+        with WarmStart(imports, say) as warm:  # it imports while models are made
+            trier = Trier(folder, memory, times, is_gone, warm.launch)
+            session = FitSession(journal, memory, trier, wanted, say)
+            session.open()
+            targets = planner.targets()
+            say(f"{plan.benchmark.name} on device {device}; everything is in {folder}")
+            page = Page(planner, memory, command)
+            rows = session.run(
+                targets, lambda found: files.write(folder, page.of(found, session.models))
+            )
     say(f"\n{files.as_table(rows)}\nLimit: {page.limit}. Everything is in {folder}.")
     if arguments.json:
         print(encode(page.of(rows, session.models)).decode(), end="")
@@ -164,6 +168,7 @@ class Page:
                 "Device": device,
                 "Slots": str(harness.slots),
                 **{name: str(value) for name, value in harness.backend_options.items()},
+                "Start of a process": " / ".join(dict.fromkeys(row.process for row in rows)),
             },
             identity=self._planner.identity,
             environment=self._machine,

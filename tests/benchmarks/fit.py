@@ -12,6 +12,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backends.device_memory import has_own_memory
 from sut.config.arguments import Arguments
@@ -20,10 +21,14 @@ from sut.sweep.fit.memory import GpuMemory, HostMemory, default_limit
 from sut.sweep.fit.memory_model import MemoryPoint, can_fit, fit_memory
 from sut.sweep.fit.planner import Axes, Planner
 from sut.sweep.fit.session import FitSession, Wanted
-from sut.sweep.fit.trier import Trier
+from sut.sweep.fit.trier import ACT, Trier
 from sut.sweep.tries.group import Times
+from sut.sweep.tries.warm import WarmStart, imports_of
 from sut.telemetry.gpu_memory import free_bytes, is_gone
 from sut.verbs.options import parse_option
+
+if TYPE_CHECKING:
+    from sut.sweep.tries.group import Launch
 
 MODEL_WITHIN, EDGE_WITHIN = 0.05, 0.02
 # (processes, batch): three to fit, five to predict.
@@ -59,8 +64,8 @@ ON_GPU = tuple(Place("resnet50-synthetic", "fp16", side) for side in ("224", "51
 class Bench:
     """Measures on one device."""
 
-    def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
-        self._typed, self._folder = arguments, folder
+    def __init__(self, arguments: argparse.Namespace, folder: Path, launch: Launch) -> None:
+        self._typed, self._folder, self._launch = arguments, folder, launch
         self._set = dict(parse_option(text) for text in arguments.set)
         self._on_gpu = has_own_memory(arguments.backend, arguments.device)
         self.places = ON_GPU if self._on_gpu else PLACES
@@ -68,7 +73,7 @@ class Bench:
     def model(self, place: Place) -> None:
         """Print what is predicted from three points beside what is measured."""
         memory = self._memory(None)
-        trier = Trier(self._new(), memory, Times(), is_gone)
+        trier = Trier(self._new(), memory, Times(), is_gone, self._launch)
         targets = {t.processes: t for t in self._planner(place, (1, 2)).targets()}
         points, sizes = {}, None
         factor = _ON_GPU if self._on_gpu else 1
@@ -102,7 +107,7 @@ class Bench:
         """Print the edge that the search finds, and what single steps around it show."""
         limit_bytes = None if self._on_gpu else self._typed.limit_mb * 1_000_000
         folder, memory = self._new(), self._memory(limit_bytes)
-        trier = Trier(folder, memory, Times(), is_gone)
+        trier = Trier(folder, memory, Times(), is_gone, self._launch)
         [target] = self._planner(place, (1,)).targets()
         session = FitSession(
             JournalFile(folder, {}, "search"), memory, trier, Wanted(),
@@ -159,8 +164,10 @@ def main() -> int:
     parser.add_argument("--limit-mb", type=int, default=900, help="of the edge on a CPU (900)")
     parser.add_argument("--part", choices=("model", "edge"), help="only this one")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(arguments, Path(folder))
+    options = dict(parse_option(text) for text in arguments.set)
+    imports = imports_of(arguments.backend, arguments.device, options, [ACT])
+    with tempfile.TemporaryDirectory() as folder, WarmStart(imports, print) as warm:
+        bench = Bench(arguments, Path(folder), warm.launch)
         if arguments.part != "edge":
             print("| what | processes | batch | MB | predicted, off | model's error |")
             print("| --- | ---: | ---: | ---: | ---: | ---: |")

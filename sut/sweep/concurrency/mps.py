@@ -17,7 +17,7 @@ from sut.base import ending
 from sut.base.errors import ConfigError, SutError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 CONTROL = "nvidia-cuda-mps-control"
 _FOLDERS = ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY")
@@ -38,20 +38,20 @@ def check_mps() -> None:
 
 
 @contextmanager
-def environment(*, with_mps: bool) -> Iterator[Sequence[str]]:
-    """Yield the command that processes begin with, so that they use MPS, or certainly do not.
+def environment(*, with_mps: bool) -> Iterator[Mapping[str, str]]:
+    """Yield variables of the environment, with which processes use MPS, or certainly do not.
 
     Raises:
         SutError: the daemon does not start.
     """
     with tempfile.TemporaryDirectory(prefix="sut-mps-") as folder:
-        prefix = ["/usr/bin/env", *(f"{name}={folder}" for name in _FOLDERS)]
+        variables = dict.fromkeys(_FOLDERS, folder)
         if not with_mps:
-            yield prefix
+            yield variables
             return
         _control(folder, ["-d"], "")
         try:
-            yield prefix
+            yield variables
         finally:
             _control(folder, [], "quit\n")
 

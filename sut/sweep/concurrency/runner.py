@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from backends.device_memory import has_own_memory
 from sut.base import environment
 from sut.base.errors import SutError
 from sut.base.scheduling import Scheduled
 from sut.record.run_folder import LOG_FILE
 from sut.record.table import Row
 from sut.record.trace import Window
-from sut.run.supervisor import Supervisor
 from sut.sweep.concurrency import mps
 from sut.sweep.concurrency.act import TIMES_FILE, Answer
 from sut.sweep.concurrency.devices import device_figures
@@ -30,19 +30,21 @@ from sut.sweep.concurrency.figures import Ran, figures, marks, quantiles, window
 from sut.sweep.concurrency.memory import Memory
 from sut.sweep.concurrency.profiler import explanation, second_phase
 from sut.sweep.runner import Measured, new_folder
-from sut.sweep.tries.group import MODULE, Times, TryGroup
+from sut.sweep.tries.group import Times, TryGroup
 from sut.sweep.tries.outcome import Kind, worst
 from sut.telemetry.neighbours import Neighbours, disturbance
 from sut.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from sut.run.supervisor import Supervisor
     from sut.sweep.concurrency.grid import Crowd
     from sut.sweep.concurrency.profiler import Profiler
     from sut.sweep.tries.attempt import TryRequest
     from sut.sweep.tries.limit import Limit
     from sut.sweep.tries.outcome import Outcome
+    from sut.sweep.tries.warm import WarmStart
 
 SPANS_FILE, EXPLANATION_FILE = "spans.json", "explanation.txt"
 _SIMULATED = "simulated"
@@ -72,6 +74,7 @@ class Runner:
     Attributes:
         folder: of the grid.
         limit: makes the limit of memory of a point.
+        warm: starts the processes.
         open_s: engines that are not open and warm after so long hang.
         profiler: of the second phase; None: there is none.
         memory: what points took so far, and which ones cannot fit.
@@ -80,6 +83,7 @@ class Runner:
 
     folder: Path
     limit: Callable[[], Limit]
+    warm: WarmStart
     open_s: float = 300.0
     profiler: Profiler | None = None
     memory: Memory = field(default_factory=Memory)
@@ -118,7 +122,8 @@ class Runner:
             return Row(point=dict(crowd.point), problem=text), found.facts
         (out / SPANS_FILE).write_text(json.dumps(quantiles(found.ran)), "utf-8")
         values |= device_figures(found.ran, values["samples"], found.facts, seen.telemetry)
-        if "memory_bytes" not in values:  # nobody told it of the device: it is the host
+        on_host = not has_own_memory(crowd.harness.backend, crowd.device)
+        if on_host and "memory_bytes" not in values:  # no simulated device told it
             values |= _resident(found.answers)
         values["inflight"] = float(found.answers[0].inflight)
         doubts = marks(values, crowd.workers, environment.cores())
@@ -167,16 +172,16 @@ class Runner:
             Path(request.out_dir).mkdir()
         times = Times(self.open_s, crowd.phases.running_s + _GRACE_S)
         with ExitStack() as stack:
-            prefix: Sequence[str] = ()
+            variables: Mapping[str, str] = {}
             if crowd.device.isdecimal() and crowd.harness.backend != _SIMULATED:
                 with_mps = crowd.share == "mps"
-                prefix = stack.enter_context(mps.environment(with_mps=with_mps))
+                variables = stack.enter_context(mps.environment(with_mps=with_mps))
             limit = self.limit()
             stack.callback(limit.close)
 
             def launch(request: TryRequest, before: Sequence[str]) -> Supervisor:
                 watched = [] if profiler is None else profiler.before(request.out_dir)
-                return Supervisor(request, MODULE, [*before, *prefix, *watched])
+                return self.warm.launch(request, [*before, *watched], variables)
 
             group = stack.enter_context(TryGroup(requests, limit, times, self.is_gone, launch))
             follow(group)

@@ -40,6 +40,7 @@ class FitRow(msgspec.Struct, frozen=True, kw_only=True):
         engine_bytes: what an engine on a GPU says of itself with the largest batch, in one process;
             see backends.base.WeighedEngine.
         precision: in which the engine says that it ran.
+        process: how the processes began whose batches fitted: "anew" or "forked"; see WarmStart.
         tries: how many.
         seconds: they took.
         marks: what is doubtful, a sentence each.
@@ -63,6 +64,7 @@ class FitRow(msgspec.Struct, frozen=True, kw_only=True):
     samples_per_s: float | None = None
     engine_bytes: dict[str, int] = {}
     precision: str = ""
+    process: str = ""
     tries: int = 0
     seconds: float = 0.0
     marks: tuple[str, ...] = ()

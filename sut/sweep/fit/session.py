@@ -18,6 +18,7 @@ from sut.sweep.fit.memory_model import MemoryModel, MemoryPoint, can_fit, fit_me
 from sut.sweep.fit.result import FitRow, ModelPart, leaks, with_model
 from sut.sweep.fit.search import Aim, Search
 from sut.sweep.fit.trier import Tried
+from sut.sweep.tries.attempt import PROCESS
 from sut.sweep.tries.outcome import FULL, Kind
 
 if TYPE_CHECKING:
@@ -236,6 +237,7 @@ class FitSession:
             samples_per_s=best[0].samples_per_s if best else None,
             engine_bytes=dict(best[0].figures[0].get("device", {})) if best else {},
             precision=best[0].facts.get("precision", "") if best else "",
+            process=" / ".join(dict.fromkeys(filter(None, map(_process, fitting)))),
             simulated=any(one.facts.get("simulated") == "True" for one in fitting),
             tries=len(tries),
             seconds=sum(tried.seconds for tried in tries),
@@ -295,6 +297,10 @@ def _doubts(tries: Sequence[Tried]) -> tuple[str, ...]:
     """Return a mark for each try that failed, but not for lack of memory."""
     odd = [tried for tried in tries if not tried.fits and tried.kind not in _SETTLED]
     return tuple(f"batch {tried.batch}: {tried.kind}: {tried.message}" for tried in odd)
+
+
+def _process(tried: Tried) -> str:
+    return tried.facts.get(PROCESS, "")
 
 
 def _is_full(tried: Tried) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 
 from backends.base import PREPARES_SIZES
 from sut.sweep.tries.attempt import TryRequest
-from sut.sweep.tries.group import Times, TryGroup
+from sut.sweep.tries.group import Times, TryGroup, supervised
 from sut.sweep.tries.limit import WatchedLimit
 from sut.sweep.tries.outcome import Kind, worst
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sut.config.workload import Workload
     from sut.record.table import Value
     from sut.sweep.fit.memory import Memory
+    from sut.sweep.tries.group import Launch
 
 ACT = "sut.sweep.fit.act"
 TRIES = "tries"
@@ -105,6 +106,7 @@ class Trier:
         memory: that a batch must fit into.
         times: how long a try may take, at least.
         is_gone: see TryGroup.
+        launch: see TryGroup.
     """
 
     def __init__(
@@ -113,9 +115,10 @@ class Trier:
         memory: Memory,
         times: Times,
         is_gone: Callable[[str], str | None],
+        launch: Launch = supervised,
     ) -> None:
         self._folder, self._memory = folder, memory
-        self._times, self._is_gone = times, is_gone
+        self._times, self._is_gone, self._launch = times, is_gone, launch
         self._rates: dict[str, float] = {}
 
     def __call__(self, target: Target, batch: int, reserve: float) -> Tried:
@@ -128,7 +131,8 @@ class Trier:
         requests = self._requests(target, batch, reserve)
         limit = self._memory.limit(reserve)
         try:
-            with TryGroup(requests, limit, self._times_of(target, batch), self._is_gone) as group:
+            times = self._times_of(target, batch)
+            with TryGroup(requests, limit, times, self._is_gone, self._launch) as group:
                 group.start()
                 outcomes = group.outcomes()
         finally:

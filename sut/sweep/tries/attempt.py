@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from backends.base import Array, Engine, EngineSpec
     from sut.run.child import Parent
 
+# The name of the fact that says how the process began: "anew" or "forked".
+PROCESS = "process"
 _NS_PER_S = 1e9
 
 
@@ -155,6 +157,7 @@ def act(text: bytes, parent: Parent) -> int:
         parent.tell("done", **_told(error, request.device))
         return EXIT_FAILED
     facts = {name: str(value) for name, value in attempt.engine.facts.items()}
+    facts[PROCESS] = parent.how
     parent.tell("done", kind=Kind.OK, figures=figures, facts=facts)
     attempt.engine.close()
     return 0

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     Launch = Callable[[TryRequest, Sequence[str]], "Process"]
 
 MODULE = "sut.sweep.tries.attempt"
+OPENING = "opening"
 # Faults that a device that is gone would explain.
 _UNEXPLAINED = frozenset({Kind.FAILED, Kind.HUNG, Kind.SIGNALLED})
 # How often memory and time are looked at.
@@ -95,7 +96,8 @@ class Process(Protocol):
         """End it."""
 
 
-def _supervised(request: TryRequest, before: Sequence[str]) -> Process:
+def supervised(request: TryRequest, before: Sequence[str]) -> Process:
+    """Return a new process."""
     return Supervisor(request, MODULE, before)
 
 
@@ -107,7 +109,8 @@ class TryGroup:
         limit: on their memory together; closed by its owner.
         times: how long it may take.
         is_gone: asked for a device after a fault that names no cause; returns why it is gone.
-        launch: gets a request and the command that it begins with; returns its process.
+        launch: gets a request and the command that it begins with; returns its process. See
+            WarmStart.launch.
     """
 
     def __init__(
@@ -116,7 +119,7 @@ class TryGroup:
         limit: Limit,
         times: Times | None = None,
         is_gone: Callable[[str], str | None] = lambda device: None,
-        launch: Launch = _supervised,
+        launch: Launch = supervised,
     ) -> None:
         self._requests = requests
         self._limit = limit
@@ -125,12 +128,12 @@ class TryGroup:
         self._processes: list[Process] = []
         self._hold = contextlib.ExitStack()
         self._found: dict[int, Outcome] = {}
-        self._ended_as = Kind.HUNG
+        self._ended_as, self._awaited = Kind.HUNG, 0
 
     def __enter__(self) -> Self:
         """Start the processes."""
         self._start_s = time.monotonic()
-        self._until_s, self._what = self._start_s + self._times.open_s, "opening"
+        self._until_s, self._what = self._start_s + self._times.open_s, OPENING
         with contextlib.ExitStack() as hold:
             for request in self._requests:
                 process = self._launch(request, self._limit.before())
@@ -196,7 +199,7 @@ class TryGroup:
 
     def _wait(self, index: int, event: str) -> None:
         """Wait for an event of one process; its end is its outcome."""
-        process = self._processes[index]
+        process, self._awaited = self._processes[index], index
         try:
             reached = process.wait_for(event, self._why_end, _LOOK_S)
         except SutError as error:
@@ -215,7 +218,7 @@ class TryGroup:
 
     def _why_end(self) -> str | None:
         """Return why the try must end."""
-        say_step(self._what)
+        say_step(self._step())
         if any(process.interrupted is not None for process in self._processes):
             return "interrupted"
         if time.monotonic() > self._until_s:
@@ -223,6 +226,15 @@ class TryGroup:
             return f"no answer after {time.monotonic() - self._start_s:.1f} s, while {self._what}"
         self._ended_as = Kind.OVER_LIMIT
         return self._limit.look(self.pids)
+
+    def _step(self) -> str:
+        """Return what is done now: while an engine opens, what it says of itself."""
+        said = self._processes[self._awaited].event("opening").get("step")
+        if self._what != OPENING or not said:
+            return self._what
+        many = len(self._processes)
+        which = f"process {self._awaited + 1} of {many}: " if many > 1 else ""
+        return f"{self._what}: {which}{said}"
 
     def _answered(self, index: int) -> Outcome | None:
         """Return what a process said of itself; None: nothing yet."""

@@ -65,7 +65,7 @@ class Outcome:
         kind: see Kind.
         message: one line with the device; empty for "ok".
         figures: what the act returned; empty unless "ok".
-        facts: of the engine; empty if none opened.
+        facts: of the engine and of its process; empty if none opened.
         traceback: of an error in the process, or an empty text.
         seconds: from the process's start to its answer.
     """

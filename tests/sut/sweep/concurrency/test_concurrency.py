@@ -44,6 +44,7 @@ def test_a_point_has_power_spans_and_the_scheduler_s_counts(grid: tuple[Done, Ta
     assert row.figures["energy_j_per_sample"] == pytest.approx(70 / 200, rel=0.05)
     assert {"ec_ns", "sync_ns", "wake_up_ns", "voluntary_switches"} <= row.figures.keys()
     assert grid[1].configuration["Share"] == "processes"
+    assert grid[1].configuration["Start of a process"] == "anew"
     assert grid[1].source == "sut concurrency"
 
 

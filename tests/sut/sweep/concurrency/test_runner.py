@@ -231,12 +231,12 @@ def test_mps_is_started_for_a_point_and_ended_after_it(
 ) -> None:
     told = daemon(tmp_path, monkeypatch)
 
-    with environment(with_mps=True) as prefix:
-        folder = prefix[1].partition("=")[2]
+    with environment(with_mps=True) as variables:
+        folder = variables["CUDA_MPS_PIPE_DIRECTORY"]
         assert told.read_text() == f"{folder} -d\n"
 
     assert told.read_text() == f"{folder} -d\n{folder} quit\n"
-    assert prefix[0] == "/usr/bin/env"
+    assert variables["CUDA_MPS_LOG_DIRECTORY"] == folder
     assert not Path(folder).exists()
 
 
@@ -245,8 +245,8 @@ def test_without_mps_no_daemon_is_started_and_none_is_found(
 ) -> None:
     told = daemon(tmp_path, monkeypatch)
 
-    with environment(with_mps=False) as prefix:
-        assert prefix[1].startswith("CUDA_MPS_PIPE_DIRECTORY=/")
+    with environment(with_mps=False) as variables:
+        assert variables["CUDA_MPS_PIPE_DIRECTORY"].startswith("/")
 
     assert told.read_text() == ""
 

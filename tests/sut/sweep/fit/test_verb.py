@@ -57,6 +57,7 @@ def test_a_real_search_finds_the_edge_and_continues(tmp_path: Path) -> None:
     assert row["fails_at"] == 2
     assert row["bound"].startswith(("over the memory limit", "out of memory"))
     assert 120e6 < row["needed_bytes"] < 250e6
+    assert row["process"] == "anew"  # a fork shares what is measured
     again = run_here(*words)
     assert json.loads(again.out)["rows"] == [row]
     assert (tmp_path / "out/fit.md").read_text("utf-8").startswith("# What fits: wide")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,4 +15,5 @@ def act(attempt: Attempt) -> dict[str, Any]:
     start_ns = attempt.at_barrier()
     late_ns = time.monotonic_ns() - start_ns
     kept = bytearray(b"x") * attempt.request.arguments["bytes"]
-    return {"start_ns": start_ns, "late_ns": late_ns, "kept": len(kept)}
+    mps = os.environ.get("CUDA_MPS_PIPE_DIRECTORY")
+    return {"start_ns": start_ns, "late_ns": late_ns, "kept": len(kept), "mps": mps}

@@ -10,6 +10,7 @@ import pytest
 from backends.base import TensorSpec
 from data.tasks.other import Raw
 from sut.base.signals import Stopped
+from sut.base.steps import heard_by
 from sut.config.workload import Workload
 from sut.record.run_folder import LOG_FILE
 from sut.run.supervisor import EndedSilently
@@ -175,6 +176,22 @@ def test_a_hung_try_is_ended_in_time(tmp_path: Path) -> None:
     assert "while running" in found.message
     [found] = played(tmp_path / "2", Process(), times=Times(open_s=0.01))
     assert "while opening" in found.message
+
+
+@pytest.mark.parametrize(
+    ("processes", "step"),
+    [(1, "opening: compiling 3 of 6"), (2, "opening: process 1 of 2: compiling 3 of 6")],
+)
+def test_the_steps_of_an_engine_that_opens_are_heard(
+    tmp_path: Path, processes: int, step: str
+) -> None:
+    opening: dict[str, object] = {"event": "opening", "step": "compiling 3 of 6"}
+    steps: list[str] = []
+    with heard_by(steps.append):
+        played(tmp_path, *[Process(opening, READY, DONE) for _ in range(processes)])
+
+    assert list(dict.fromkeys(steps))[:2] == ["opening", step]
+    assert steps[-1] == "running"
 
 
 def test_a_device_that_vanished_explains_a_hang(tmp_path: Path) -> None:

@@ -1,11 +1,20 @@
-"""Which backend can use a GPU of this machine. Opens no engine."""
+"""Which backend can use a GPU of this machine. Opens no engine.
+
+`python -m backends.at_hand` asks the libraries; see sut.base.subprocess_call. Whoever opens a GPU
+keeps a context on it, half a gigabyte, until its process ends.
+"""
 
 from __future__ import annotations
 
+import sys
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from sut.base.errors import SutError
+from sut.base.subprocess_call import answer_request, run_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,15 +23,29 @@ if TYPE_CHECKING:
     Probe = Callable[[int], str]
 
 
-def gpu_backend(sm: int, probes: Mapping[str, Probe] | None = None) -> tuple[str | None, str]:
+@cache
+def gpu_backend(sm: int) -> tuple[str | None, str]:
     """Return the first backend that can use a GPU, and why those before it cannot.
 
     Args:
         sm: the GPU's, such as 75.
+
+    Raises:
+        SutError: the process that asks failed.
+    """
+    answer = run_module("backends.at_hand", msgspec.json.encode(sm), "looking for a backend")
+    return msgspec.json.decode(answer, type=tuple[str | None, str])
+
+
+def first_of(sm: int, probes: Mapping[str, Probe]) -> tuple[str | None, str]:
+    """Return the first backend whose probe finds nothing against it, and what the others found.
+
+    Args:
+        sm: the GPU's.
         probes: by backend, the preferred one first.
     """
     reasons: list[str] = []
-    for name, probe in (PROBES if probes is None else probes).items():
+    for name, probe in probes.items():
         try:
             why = probe(sm)
         except SutError as error:
@@ -81,3 +104,7 @@ def _cuda() -> str:
 
     open_driver("0")
     return ""
+
+
+if __name__ == "__main__":
+    sys.exit(answer_request(int, lambda sm: first_of(sm, PROBES)))

@@ -73,8 +73,14 @@ class GraphCost:
         return self.flops / max(self.bytes, 1)
 
 
-def cost_of(path: Path, batch: int) -> GraphCost:
+def cost_of(path: Path, batch: int, inside: int | None = None) -> GraphCost:
     """Return what a batch of the model at `path` costs; weights need not lie beside it.
+
+    Args:
+        path: of the file.
+        batch: samples.
+        inside: bytes of a float32 number within the graph, where an engine narrows them when it
+            opens; the graph's own inputs and outputs stay. None: as in the file.
 
     Raises:
         EngineError: the file is no ONNX model, or its shapes contradict each other.
@@ -82,7 +88,7 @@ def cost_of(path: Path, batch: int) -> GraphCost:
     import onnx  # noqa: PLC0415 - slow to import
 
     try:
-        return graph_cost(onnx.load(str(path), load_external_data=False), batch)
+        return graph_cost(onnx.load(str(path), load_external_data=False), batch, inside)
     except (EngineError, OSError):
         raise
     except Exception as error:  # protobuf and onnx share no other base
@@ -90,8 +96,8 @@ def cost_of(path: Path, batch: int) -> GraphCost:
         raise EngineError(f"{path}: its FLOPs cannot be counted: {reason}") from error
 
 
-def graph_cost(model: ModelProto, batch: int) -> GraphCost:
-    """Return what a batch of a model costs. The model is changed.
+def graph_cost(model: ModelProto, batch: int, inside: int | None = None) -> GraphCost:
+    """Return what a batch of a model costs; see `cost_of`. The model is changed.
 
     Raises:
         onnx.shape_inference.InferenceError: shapes contradict each other.
@@ -102,7 +108,7 @@ def graph_cost(model: ModelProto, batch: int) -> GraphCost:
     _sort(model.graph)
     _set_batch(model.graph, batch)
     inferred = shape_inference.infer_shapes(model, data_prop=True).graph
-    return _Counting(inferred, batch).total()
+    return _Counting(inferred, batch, inside).total()
 
 
 def _strip(graph: GraphProto) -> None:
@@ -147,9 +153,9 @@ def _set_batch(graph: GraphProto, batch: int) -> None:
 class _Counting:
     """One walk over the nodes of a graph whose shapes were inferred."""
 
-    def __init__(self, graph: GraphProto, batch: int) -> None:
+    def __init__(self, graph: GraphProto, batch: int, inside: int | None) -> None:
         self._graph = graph
-        self._batch = batch
+        self._batch, self._inside = batch, inside
         self._shapes: dict[str, Shape] = {}
         self._bytes: dict[str, int] = {}
         self._constants = {tensor.name for tensor in graph.initializer}
@@ -186,20 +192,28 @@ class _Counting:
 
     def _learn(self) -> None:
         """Take all shapes, and the size of each tensor in memory."""
-        from onnx import helper  # noqa: PLC0415 - slow to import
+        from onnx import TensorProto, helper  # noqa: PLC0415 - slow to import
+
+        def width(kind: int) -> int:
+            return helper.tensor_dtype_to_np_dtype(kind).itemsize
+
+        def width_inside(kind: int) -> int:
+            if kind == TensorProto.FLOAT and self._inside is not None:
+                return self._inside
+            return width(kind)
 
         graph = self._graph
         for tensor in graph.initializer:
             self._shapes[tensor.name] = tuple(tensor.dims)
-            width = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-            self._bytes[tensor.name] = prod(tensor.dims) * width
+            self._bytes[tensor.name] = prod(tensor.dims) * width_inside(tensor.data_type)
+        ends = {value.name for value in (*graph.input, *graph.output)}
         for value in (*graph.input, *graph.value_info, *graph.output):
             shape = _known_shape(value)
             if shape is not None and value.name not in self._shapes:
                 kind = value.type.tensor_type.elem_type
-                width = helper.tensor_dtype_to_np_dtype(kind).itemsize
+                each = width(kind) if value.name in ends else width_inside(kind)
                 self._shapes[value.name] = shape
-                self._bytes[value.name] = prod(shape) * width
+                self._bytes[value.name] = prod(shape) * each
 
     def _is_work(self, node: NodeProto) -> bool:
         """Return whether a node runs for each batch and can be counted; note one that cannot."""

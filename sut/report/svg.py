@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from math import dist
 from typing import TYPE_CHECKING, Literal
 
 from sut.report.scales import Axis, Scale, axis, number, percent, thinned
@@ -270,7 +271,7 @@ def point(x: float, y: float, shape: str, label: str = "") -> str:
 
 
 def _words(said: Sequence[tuple[float, float, str]]) -> list[str]:
-    """Write each word beside its point where it covers no other word and no point."""
+    """Write each word beside its point: over no other word or point, and nearer to no other one."""
     taken = [(x - 4, y - 4, x + 4, y + 4) for x, y, _ in said]
     parts, floor = [], HEIGHT - BOTTOM
     for x, y, word in said:
@@ -280,11 +281,19 @@ def _words(said: Sequence[tuple[float, float, str]]) -> list[str]:
             left = x + across - (wide if anchor == "end" else 0)
             box = (left, y + down - _LINE + 3, left + wide, y + down + 1)
             inside = box[0] > LEFT and box[2] < WIDTH and box[1] > TOP - 8 and box[3] < floor
-            if inside and not any(_overlap(box, other) for other in taken):
+            covers = any(_overlap(box, other) for other in taken)
+            if inside and not covers and _is_nearest(box, (x, y), said):
                 taken.append(box)
                 parts.append(text(x + across, y + down, word, anchor, "word"))
                 break
     return parts
+
+
+def _is_nearest(
+    box: tuple[float, ...], own: Point, said: Sequence[tuple[float, float, str]]
+) -> bool:
+    middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    return all(dist(middle, own) <= dist(middle, (x, y)) for x, y, _ in said)
 
 
 def _overlap(one: tuple[float, ...], two: tuple[float, ...]) -> bool:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sut.sweep.devices.bench import Once
     from sut.sweep.devices.plan import Point
     from sut.sweep.devices.timing import Median, Timed
+    from sut.sweep.devices.ways import Way
 
 NS_PER_S = 1e9
 COMPUTE, LATENCY = "compute", "latency"
@@ -41,6 +42,7 @@ _LEAST_REPEATS = 3
 _HALF = 0.5
 # No row can be above its roof; so far above it, the roof is wrong.
 _ABOVE = 1.02
+_BF16_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +64,19 @@ class Reference:
 class Costs:
     """Costs of graphs, each counted once."""
 
-    _known: dict[tuple[str, int], GraphCost | str] = field(default_factory=dict)
+    _known: dict[tuple[str, int, int | None], GraphCost | str] = field(default_factory=dict)
 
-    def of(self, path: str, batch: int) -> GraphCost | str:
+    def of(self, path: str, batch: int, way: Way) -> GraphCost | str:
         """Return what a batch of a model costs, or why that is not known."""
-        if (path, batch) not in self._known:
+        # The file stays fp32, and the engine narrows it when it opens.
+        inside = _BF16_BYTES if way.form is None and way.precision == "bf16" else None
+        key = (path, batch, inside)
+        if key not in self._known:
             try:
-                self._known[path, batch] = cost_of(Path(path), batch)
+                self._known[key] = cost_of(Path(path), batch, inside)
             except (SutError, OSError) as error:
-                self._known[path, batch] = str(error)
-        return self._known[path, batch]
+                self._known[key] = str(error)
+        return self._known[key]
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ class Session:
         if point.backend in WITHOUT_MODEL or not any(o.answered for o in self._tries.get(k, ())):
             return None
         model = self._planner.workload(point).model
-        cost = None if model is None else self._costs.of(model.path, point.batch)
+        cost = None if model is None else self._costs.of(model.path, point.batch, point.way)
         return None if isinstance(cost, str) else cost
 
     def _can_judge(self) -> bool:

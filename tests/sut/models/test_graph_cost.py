@@ -126,6 +126,19 @@ def test_an_activation_behind_a_convolution_moves_nothing() -> None:
     assert cost.launches == 1
 
 
+def test_an_engine_that_computes_in_two_bytes_still_reads_the_samples_in_four() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[1, 1]),
+        helper.make_node("Conv", ["y", "v"], ["z"], kernel_shape=[1, 1]),
+    ]
+    weights = [weight("w", 16, 8, 1, 1), weight("v", 8, 16, 1, 1)]
+    cost = graph_cost(model(nodes, weights, ["N", 8, 4, 4], "z"), 2, inside=2)
+    samples, between, answers = 2 * 8 * 16 * 4, 2 * 16 * 16 * 2, 2 * 8 * 16 * 4
+
+    assert cost.weight_bytes == 2 * 16 * 8 * 2
+    assert cost.bytes == samples + 2 * between + answers + cost.weight_bytes
+
+
 def test_silu_behind_a_convolution_moves_nothing_either() -> None:
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[1, 1]),

@@ -97,6 +97,22 @@ def test_a_picture_is_told_to_who_does_not_see_it() -> None:
     )
 
 
+def test_words_of_points_close_to_each_other_stand_at_their_own() -> None:
+    places = {"32": (14.0, 8.0), "256": (14.1, 10.3)}
+    ends = [(5.0, 1.0), (400.0, 1000.0)]
+    series = Series("", [*ends, *places.values()], "points", words=["", "", *places])
+
+    picture = chart("Roofline", Axes("x", "y", "log", "log"), [series])
+
+    points = [(float(c.attrib["cx"]), float(c.attrib["cy"])) for c in elements(picture, "circle")]
+    own = dict(zip(places, points[2:], strict=True))
+    found = {t.text: t for t in elements(picture, "text") if t.attrib.get("class") == "word"}
+    for word in places:
+        near = float(found[word].attrib["y"]) - 4  # the middle of a word lies above its foot
+        other = next(name for name in places if name != word)
+        assert abs(near - own[word][1]) < abs(near - own[other][1])
+
+
 def test_a_word_is_written_at_each_point_where_it_covers_nothing() -> None:
     points = [(0.0, 1.0), (50.0, 2.0), (100.0, 3.0), (100.1, 3.0)]
     series = Series("", points, "both", words=["1", "2", "4", "8"])

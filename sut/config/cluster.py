@@ -124,6 +124,7 @@ class Remote:
         model: absolute path of the user's own model, or None.
         data: absolute path of data instead of the benchmark's, or None.
         travel: how samples travel to the nodes with each query; None: they are there already.
+        fresh: the nodes start new worker processes, and keep none of an earlier run.
     """
 
     nodes: tuple[NodeSpec, ...]
@@ -134,6 +135,7 @@ class Remote:
     model: str | None = None
     data: str | None = None
     travel: Travel | None = None
+    fresh: bool = False
 
 
 def read_cluster(path: Path) -> Cluster:
@@ -200,6 +202,11 @@ def definition_sha256(benchmark: Benchmark) -> str:
 def own_name(device: str) -> str:
     """Return the name that a device of a cluster has on its node: `0` for `alpha/0`."""
     return device.partition(_SEPARATOR)[2]
+
+
+def node_name(device: str) -> str:
+    """Return the node of a device of a cluster: `alpha` for `alpha/0`."""
+    return device.partition(_SEPARATOR)[0]
 
 
 def check_name(name: str) -> None:

@@ -186,8 +186,8 @@ def _layers(
         first((of_cluster, typed, machine, default), what).value for what in ("backend", "devices")
     )
     assert isinstance(devices, list | tuple), "a sequence in every layer"
-    model = "" if arguments.model is None else arguments.model.name
-    tuned = tuned_for(folder, benchmark.name, name, Runs(str(backend), devices, model))
+    runs = Runs.of(arguments, str(backend), devices)
+    tuned = tuned_for(folder, benchmark.name, name, runs)
     # Options belong to a backend: the system's for another one than the user chose do not hold.
     of_system = HARNESS if file.backend in {None, backend} else _WITHOUT_OPTIONS
     # A benchmark's defaults are for the default backend altogether.

@@ -143,6 +143,11 @@ class HarnessSettings:
         return f"{device.removesuffix(own_name(device))}device {own_name(device)}"
 
     @property
+    def own_devices(self) -> tuple[str, ...]:
+        """Return the devices as their backend names them, wherever they are."""
+        return self.devices if self.remote is None else tuple(map(own_name, self.devices))
+
+    @property
     def local_devices(self) -> tuple[str, ...]:
         """Return the devices of this machine; none if the workers are on others."""
         return self.devices if self.remote is None else ()
@@ -153,9 +158,8 @@ class HarnessSettings:
         Raises:
             ConfigError: one does not exist, or does not fit its type.
         """
-        for device in self.devices:
-            own = device if self.remote is None else own_name(device)
-            check_options(self.backend, self.backend_options, own)
+        for device in self.own_devices:
+            check_options(self.backend, self.backend_options, device)
 
     def of_node(self, node: NodeSpec) -> HarnessSettings:
         """Return what a node of the cluster runs: its devices alone, by their own names."""

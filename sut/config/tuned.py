@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from data.harness_defaults import HarnessDefaults
 from data.strict_yaml import StrictStruct, load_strict
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sut.config.arguments import Arguments
 
 TUNED_FILE = "tuned.yaml"
 # user.conf prints a rate with fewer digits than it has.
@@ -30,15 +32,24 @@ class Runs(NamedTuple):
         backend: a key of backends.base.BACKENDS.
         devices: all of them, in any order.
         model: the name of the file given as --model; empty: the benchmark's own.
+        cluster: the name of the file given as --cluster; empty: the devices are in this machine.
     """
 
     backend: str
     devices: Sequence[str]
     model: str
+    cluster: str = ""
+
+    @classmethod
+    def of(cls, arguments: Arguments, backend: str, devices: Sequence[str]) -> Self:
+        """Return what a command line runs on its backend and devices."""
+        files = (arguments.model, arguments.cluster)
+        return cls(backend, devices, *("" if file is None else file.name for file in files))
 
     def __str__(self) -> str:
         model = f", model {self.model}" if self.model else ""
-        return f"backend {self.backend}, devices {','.join(self.devices)}{model}"
+        cluster = f", cluster {self.cluster}" if self.cluster else ""
+        return f"backend {self.backend}, devices {','.join(self.devices)}{model}{cluster}"
 
 
 class Tuned(StrictStruct, frozen=True):
@@ -51,6 +62,7 @@ class Tuned(StrictStruct, frozen=True):
         devices: all that were used, in any order.
         harness: the settings.
         model: see Runs; None in an entry of an older version, which holds for any.
+        cluster: see Runs; None: none.
         target_qps: the rate that was written into user.conf with them; None: none was.
         found: where the proof is, in words.
     """
@@ -61,18 +73,20 @@ class Tuned(StrictStruct, frozen=True):
     devices: tuple[str, ...]
     harness: HarnessDefaults
     model: str | None = None
+    cluster: str | None = None
     target_qps: float | None = None
     found: str = ""
 
     def is_for(self, runs: Runs) -> bool:
         """Say whether it was found with this backend, on these devices, for this model."""
-        same = self.backend == runs.backend and sorted(self.devices) == sorted(runs.devices)
+        same = (self.backend, self.cluster or "") == (runs.backend, runs.cluster)
+        same = same and sorted(self.devices) == sorted(runs.devices)
         return same and self.model in {None, runs.model}
 
     @property
     def runs(self) -> Runs:
         """What it was found for."""
-        return Runs(self.backend, self.devices, self.model or "")
+        return Runs(self.backend, self.devices, self.model or "", self.cluster or "")
 
 
 class Unkeyed(StrictStruct, frozen=True):

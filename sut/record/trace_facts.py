@@ -36,8 +36,8 @@ class TraceFacts:
         service_ratio: the mean time of a batch over its S(b).
         service_factors: quantiles of the times of batches over S(b), of mean 1, ascending.
         hop_in_ns: from closing a batch to its start on an idle device, less the copies of its
-            samples; None if none was idle.
-        hop_out_ns: from the device's answer to the end of QuerySamplesComplete.
+            samples and the wire; None if none was idle.
+        hop_out_ns: from the device's answer to the end of QuerySamplesComplete, less the wire.
         hop_factors: quantiles of the latter over their mean, ascending.
     """
 
@@ -56,11 +56,17 @@ class Measured:
         curve: its S(b).
         ladder: batch sizes that its engine really runs, up to its largest; empty: every size.
         copy_in_ns: what each sample adds to the way to the device.
+        wire_in_ns: of the wire to its node, with LoadGen's side of it; 0.0 without one.
+        wire_out_ns: of the wire back, likewise.
+        sample_out_ns: what each sample adds to the latter.
     """
 
     curve: Curve
     ladder: Sequence[int] = ()
     copy_in_ns: float = 0.0
+    wire_in_ns: float = 0.0
+    wire_out_ns: float = 0.0
+    sample_out_ns: float = 0.0
 
 
 def trace_facts(batches: Mapping[str, Array], workers: Sequence[Measured]) -> TraceFacts | None:
@@ -73,12 +79,12 @@ def trace_facts(batches: Mapping[str, Array], workers: Sequence[Measured]) -> Tr
     if len(batches["samples"]) < _LEAST_BATCHES:
         return None
     kept = {name: values[_SETTLING:] for name, values in batches.items()}
-    out_ns = (kept["completed_ns"] - kept["finished_ns"]).astype(float)
+    out_ns = _hop_out_ns(kept, workers)
     ratios, factors = _service(kept, workers)
     return TraceFacts(
         service_ratio=round(ratios, 4),
         service_factors=_quantiles(factors),
-        hop_in_ns=_hop_in_ns(kept, [worker.copy_in_ns for worker in workers]),
+        hop_in_ns=_hop_in_ns(kept, workers),
         hop_out_ns=float(out_ns.mean()),
         hop_factors=_quantiles(out_ns / max(out_ns.mean(), 1.0)),
     )
@@ -101,18 +107,31 @@ def _service(
     return mean, ratios / mean
 
 
-def _hop_in_ns(batches: Mapping[str, Array], copy_in_ns: Sequence[float]) -> float | None:
-    """Return the mean time from closing to start less the copies, for batches on an idle worker."""
+def _hop_out_ns(batches: Mapping[str, Array], workers: Sequence[Measured]) -> NDArray[np.float64]:
+    """Return the time from each answer to its completion, less the wire."""
+    fixed = np.array([worker.wire_out_ns for worker in workers])[batches["worker"]]
+    each = np.array([worker.sample_out_ns for worker in workers])[batches["worker"]]
+    out_ns: NDArray[np.float64] = (
+        batches["completed_ns"] - batches["finished_ns"] - fixed - each * batches["samples"]
+    )
+    return out_ns.clip(min=0.0)
+
+
+def _hop_in_ns(batches: Mapping[str, Array], workers: Sequence[Measured]) -> float | None:
+    """Return the mean time from closing to start, for batches on an idle worker.
+
+    Less the copies and the wire.
+    """
     hops: list[NDArray[np.float64]] = []
-    for worker in np.unique(batches["worker"]):
-        mine = batches["worker"] == worker
+    for index in np.unique(batches["worker"]):
+        mine, worker = batches["worker"] == index, workers[index]
         order = np.argsort(batches["started_ns"][mine])
         started, closed, finished, samples = (
             batches[name][mine][order]
             for name in ("started_ns", "closed_ns", "finished_ns", "samples")
         )
         idle = closed[1:] >= finished[:-1]
-        ways = started[1:] - closed[1:] - copy_in_ns[worker] * samples[1:]
+        ways = started[1:] - closed[1:] - worker.copy_in_ns * samples[1:] - worker.wire_in_ns
         hops.append(ways[idle])
     together = np.concatenate(hops)
     return max(0.0, float(together.mean())) if len(together) >= _LEAST_BATCHES else None

@@ -1,7 +1,7 @@
 """Measures S(b), the service time of a batch of b samples, on all devices at once.
 
 Runs as `python -m sut.serve.measure`: the request comes on standard input, the answer goes to
-standard output. Knows neither LoadGen nor a queue.
+standard output. The devices are here or on nodes. Knows neither LoadGen nor a queue.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sut.base import descendants
 from sut.base.errors import BatchTooLarge
+from sut.base.extras import needs_pyzmq
 from sut.base.process import collector_off
 from sut.base.subprocess_call import answer_request
+from sut.config.cluster import node_name
 from sut.config.settings import HarnessSettings  # msgspec reads the annotations
 from sut.config.workload import Workload
 from sut.record.result import PERCENTILES
@@ -28,9 +30,9 @@ from sut.serve.workers.closing import close_all
 from sut.serve.workers.executor import Executor, ExecutorSpec, open_executor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from backends.base import EngineSpec
+    from sut.serve.workers.executor import Timing
 
     Open = Callable[[ExecutorSpec], Executor]
 
@@ -67,46 +69,123 @@ class Request:
     bound_ns: float | None
     alone: bool = False
 
-    def engines(self) -> list[EngineSpec]:
-        """Return what opens the engine of each worker, for the largest of `sizes`."""
-        largest = replace(self.harness, max_batch_size=self.sizes[-1], device_max_batch_size={})
-        devices = (device for _, device in largest.worker_devices())
-        return [largest.engine(self.workload, device) for device in devices]
+    def for_largest(self) -> Request:
+        """Return the same with engines for the largest of `sizes`, or for half of it and so on."""
+        largest = replace(
+            self.harness,
+            max_batch_size=self.sizes[-1],
+            device_max_batch_size={},
+            chooses_batch=True,
+        )
+        return replace(self, harness=largest)
 
-    def executor(self, engine: EngineSpec) -> ExecutorSpec:
-        """Return what opens the executor of a worker."""
-        cpus = self.harness.affinity.get(engine.device, "")
-        return ExecutorSpec(engine, self.workload.postprocess, cpus, shrinks=True)
 
+class Bench(Protocol):
+    """One worker's engine, where it is: what is measured of it.
 
-class _Station:
-    """One worker's engine under measurement."""
+    Attributes:
+        device: that it is on.
+        note: why it takes smaller batches than were asked for, or empty.
+        largest: batch that it takes, in samples.
+    """
 
-    def __init__(self, request: Request, spec: EngineSpec, open_: Open) -> None:
-        self._request = request
-        self._spec = spec
-        self._open = open_
-        self.device = spec.device
-        self.points: dict[int, Point] = {}
-        self.is_done = False
-        self.note = ""
+    device: str
+    note: str
+    largest: int
 
     def open(self) -> None:
-        """Open the engine for the largest batch that it takes."""
-        spec = self._request.executor(self._spec)
+        """Open it for the largest batch that it takes."""
+
+    def load(self, source: SampleSource, reader: SampleReader) -> None:
+        """Bring samples into its memory."""
+
+    def warm_up(
+        self, indices: Sequence[int], sizes: Sequence[int], limit_s: float
+    ) -> Mapping[int, Timing]:
+        """See Executor.warm_up."""
+
+    def alone_ns(self, indices: Sequence[int], size: int) -> int:
+        """See Executor.alone_ns."""
+
+    def way_in_ns(self, indices: Sequence[int], size: int) -> int | None:
+        """See Executor.way_in_ns; None: the engine takes one batch at a time."""
+
+    def wire_ns(self) -> float | None:
+        """Return one way of an empty message to its node, in ns; None: it is here."""
+
+    def close(self) -> None:
+        """Free the engine."""
+
+
+class _Here:
+    """An engine in this process. See Bench."""
+
+    def __init__(self, request: Request, device: str, open_: Open) -> None:
+        self.device = device
+        self.note = ""
+        self.largest = 0
+        self._request = request
+        self._open = open_
+
+    def open(self) -> None:
+        request, harness = self._request, self._request.harness
+        engine = harness.engine(request.workload, self.device)
+        cpus = harness.affinity.get(self.device, "")
+        spec = ExecutorSpec(engine, request.workload.postprocess, cpus, shrinks=True)
         self._executor, self.note = open_executor(spec, self._open)
         self.largest = int(self._executor.facts()["max_batch_size"])
 
     def load(self, source: SampleSource, reader: SampleReader) -> None:
+        self._executor.load(reader.read(source, self._executor.memory))
+
+    def warm_up(
+        self, indices: Sequence[int], sizes: Sequence[int], limit_s: float
+    ) -> Mapping[int, Timing]:
+        return self._executor.warm_up(indices, sizes, limit_s)
+
+    def alone_ns(self, indices: Sequence[int], size: int) -> int:
+        return self._executor.alone_ns(indices, size)
+
+    def way_in_ns(self, indices: Sequence[int], size: int) -> int | None:
+        return self._executor.way_in_ns(indices, size) if self._executor.slots else None
+
+    def wire_ns(self) -> None:
+        return None
+
+    def close(self) -> None:
+        self._executor.close()
+
+
+class _Station:
+    """One engine under measurement, and what it showed."""
+
+    def __init__(self, request: Request, bench: Bench) -> None:
+        self._request = request
+        self.bench = bench
+        self.device = bench.device
+        self.points: dict[int, Point] = {}
+        self.is_done = False
+        self._stopped = ""
+
+    @property
+    def note(self) -> str:
+        """What the user should know, or empty."""
+        return self._stopped or self.bench.note
+
+    def open(self) -> None:
+        """Open the engine for the largest batch that it takes."""
+        self.bench.open()
+
+    def load(self, source: SampleSource, reader: SampleReader) -> None:
         """Bring samples into memory."""
         self._indices = source.indices
-        self._executor.load(reader.read(source, self._executor.memory))
+        self.bench.load(source, reader)
 
     def time(self, size: int) -> None:
         """Time one batch size."""
         request = self._request
         bound_ns = request.bound_ns
-        if self.is_done or size > self.largest:
+        if self.is_done or size > self.bench.largest:
             self.is_done = True
             return
         medians = []
@@ -114,7 +193,7 @@ class _Station:
         for number in range(_ROUNDS):
             limit_s = 0.0 if number or self._is_slow(size) else _LIMIT_S
             try:
-                medians.append(self._executor.warm_up(self._indices, [size], limit_s)[size])
+                medians.append(self.bench.warm_up(self._indices, [size], limit_s)[size])
             except (BatchTooLarge, MemoryError) as error:
                 self._stop(size, error)
                 return
@@ -127,21 +206,17 @@ class _Station:
         too_long = bound_ns is not None and self.points[size].median_ns > bound_ns
         self.is_done = too_long or (bound_ns is None and self._is_flat())
 
-    def close(self) -> None:
-        """Free the engine."""
-        self._executor.close()
+    def copy_in_ns(self) -> float | None:
+        """Return what one more sample adds to the way to an idle device, in ns.
 
-    @property
-    def is_async(self) -> bool:
-        """Whether the engine takes several batches at once."""
-        return self._executor.slots > 0
-
-    def copy_in_ns(self) -> float:
-        """Return what one more sample adds to the way to an idle device, in ns."""
+        None: the engine takes one batch at a time.
+        """
+        least_ns = self.bench.way_in_ns(self._indices, 1)
         largest = max(self.points, default=1)
-        if not self.is_async or largest == 1:
-            return 0.0
-        least_ns, most_ns = (self._executor.way_in_ns(self._indices, n) for n in (1, largest))
+        if least_ns is None or largest == 1:
+            return None if least_ns is None else 0.0
+        most_ns = self.bench.way_in_ns(self._indices, largest)
+        assert most_ns is not None, "it takes several batches, whatever their size"
         return max(0.0, (most_ns - least_ns) / (largest - 1))
 
     def _alone_ns(self, size: int) -> dict[str, float]:
@@ -151,7 +226,7 @@ class _Station:
         while len(times_ns) < _LEAST_ALONE or (
             len(times_ns) < _MOST_ALONE and time.monotonic() < end_s
         ):
-            times_ns.append(self._executor.alone_ns(self._indices, size))
+            times_ns.append(self.bench.alone_ns(self._indices, size))
         times_ns.sort()
         shares = {name: times_ns[int(share * len(times_ns))] for name, share in PERCENTILES.items()}
         return {"mean": statistics.fmean(times_ns), **shares}
@@ -172,7 +247,7 @@ class _Station:
         if not self.points:
             raise error
         self.is_done = True
-        self.note = f"Device {self.device}: a batch of {size} failed: {error}"
+        self._stopped = f"Device {self.device}: a batch of {size} failed: {error}"
 
 
 def measure(request: Request, open_: Open = Executor) -> Measured:
@@ -183,27 +258,53 @@ def measure(request: Request, open_: Open = Executor) -> Measured:
         open_: opens an executor.
 
     Raises:
-        SutError: an engine does not open, or not even its smallest batch works.
+        SutError: an engine does not open, not even its smallest batch works, or a node is lost.
     """
-    stations = [_Station(request, spec, open_) for spec in request.engines()]
     samples = request.workload.samples
     assert samples is not None, "samples are prepared before S(b) is measured"
     source = SampleSource.of(request.workload, range(min(samples.count, _MOST_SAMPLES)))
     reader = SampleReader()
-    with ExitStack() as pools:
+    with ExitStack() as held:
+        stations = [_Station(request, bench) for bench in _benches(request, open_, held)]
         # A thread for each station, because cores are bound to it.
-        threads = {station: pools.enter_context(ThreadPoolExecutor(1)) for station in stations}
+        threads = {station: held.enter_context(ThreadPoolExecutor(1)) for station in stations}
         _all(threads, _Station.open)
         _all(threads, lambda station: station.load(source, reader))
         collector_off()
         for size in request.sizes:
             _all(threads, lambda station, n=size: station.time(n))
-        is_async = any(station.is_async for station in stations)
-        copy_in_ns = max(threads[s].submit(s.copy_in_ns).result() for s in stations)
-        close_all({f"device {s.device}, {k}": s.close for k, s in enumerate(stations)}, CLOSE_S)
-    notes = tuple(dict.fromkeys(station.note for station in stations if station.note))
-    workers = tuple((station.device, station.points) for station in stations)
-    return Measured(workers, is_async, notes, copy_in_ns)
+        copies_ns = [threads[s].submit(s.copy_in_ns).result() for s in stations]
+        ways_ns = _ways_ns([station.bench for station in stations])
+        closers = {f"device {s.device}, {k}": s.bench.close for k, s in enumerate(stations)}
+        close_all(closers, CLOSE_S)
+    return Measured(
+        workers=tuple((station.device, station.points) for station in stations),
+        is_async=any(copy_ns is not None for copy_ns in copies_ns),
+        notes=tuple(dict.fromkeys(station.note for station in stations if station.note)),
+        copy_in_ns=max(copy_ns or 0.0 for copy_ns in copies_ns),
+        ways_ns=ways_ns,
+    )
+
+
+def _benches(request: Request, open_: Open, held: ExitStack) -> Sequence[Bench]:
+    """Return the engines to measure; what is on nodes is open until `held` ends."""
+    asked = request.for_largest()
+    if asked.harness.remote is None:
+        return [_Here(asked, device, open_) for _, device in asked.harness.worker_devices()]
+    with needs_pyzmq("--cluster"):
+        from sut.serve.cluster.bench import node_benches  # noqa: PLC0415 - it needs the extra
+
+    return held.enter_context(node_benches(asked))
+
+
+def _ways_ns(benches: Sequence[Bench]) -> dict[str, float]:
+    """Return one way to each node, measured one after the other; empty: there are none."""
+    found: dict[str, float] = {}
+    for bench in benches:
+        node = node_name(bench.device)
+        if node not in found and (way_ns := bench.wire_ns()) is not None:
+            found[node] = way_ns
+    return found
 
 
 def _all(threads: Mapping[_Station, ThreadPoolExecutor], act: Callable[..., None]) -> None:

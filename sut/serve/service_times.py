@@ -50,12 +50,15 @@ class Measured:
         notes: what the user should know, in one line each.
         copy_in_ns: what each sample of a batch adds to its way to the device, in ns; S(b) does not
             show it, because there the next batch is copied meanwhile.
+        ways_ns: one way of an empty message to each node, by its name, in ns: half of the median
+            time there and back; empty: the workers are in this machine.
     """
 
     workers: tuple[tuple[str, dict[int, Point]], ...]
     is_async: bool = False
     notes: tuple[str, ...] = ()
     copy_in_ns: float = 0.0
+    ways_ns: dict[str, float] = field(default_factory=dict)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -74,7 +77,8 @@ class Measured:
             for (device, points), (_, more) in zip(self.workers, other.workers, strict=True)
         )
         notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
-        return Measured(workers, self.is_async, notes, max(self.copy_in_ns, other.copy_in_ns))
+        copy_in_ns = max(self.copy_in_ns, other.copy_in_ns)
+        return Measured(workers, self.is_async, notes, copy_in_ns, self.ways_ns)
 
     def __str__(self) -> str:
         """Return S(b) of the first worker, and how the others differ."""
@@ -83,7 +87,11 @@ class Measured:
         spread = max(point.spread for _, points in self.workers for point in points.values())
         count = len(self.workers)
         workers = "1 worker" if count == 1 else f"{count} workers"
-        return f"S(b) in ms: {shown}; {workers}, spread up to {spread:.1%}"
+        wire = ""
+        if self.ways_ns:
+            longest = max(self.ways_ns.values()) / NS_PER_MS
+            wire = f"; up to {longest:.3g} ms each way to a node"
+        return f"S(b) in ms: {shown}; {workers}, spread up to {spread:.1%}{wire}"
 
     @property
     def curves(self) -> list[tuple[str, Curve]]:

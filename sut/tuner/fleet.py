@@ -168,11 +168,7 @@ class Planner:
             for first in able:
                 for candidate in space.delays(job, model, first) or [first]:
                     if isinstance(candidate.max_queue_delay_us, str) == late:
-                        slots = candidate.slots
-                        if self._on is not None:
-                            full_ns = curve.service_ns(candidate.max_batch_size)
-                            slots += self._on.on_the_way(full_ns)
-                        yield replace(candidate, sizes=kind.sizes, slots=slots)
+                        yield replace(candidate, sizes=kind.sizes)
 
     def _in_bound(self, kind: Kind) -> list[int]:
         """Return the batch sizes that were measured, and of which one fits into the bound."""

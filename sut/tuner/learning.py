@@ -127,8 +127,12 @@ class Lessons:
     def notes(self, candidate: Candidate) -> list[str]:
         """Return what was learnt, one line each."""
         host, known = self._base().host, self._forecast(candidate)
+        ways_ns = self._model.measured[candidate.variant].ways_ns.values()
+        wire = ""
+        if ways_ns:
+            wire = f" and up to {max(ways_ns) / MS:.2f} ms of wire each way"
         lines = [
-            f"Beyond S(b), a batch took {host.hop_in_ns / MS:.2f} ms to its device and "
+            f"Beyond S(b){wire}, a batch took {host.hop_in_ns / MS:.2f} ms to its device and "
             f"{host.hop_out_ns / MS:.2f} ms back; the measured {self._job.bound.name} is that of "
             f"batches that take {math.exp(known.mean):.3f} times S(b).",
             f"This factor varies by {known.spread:.1%} between runs (standard deviation).",

@@ -21,7 +21,7 @@ from sut.serve.queue_model import PERCENTILES, QueueResult, QueueSetting, simula
 from sut.serve.service_times import Measured
 from sut.tuner.job import Bound, Candidate, Variant
 from sut.tuner.learnt import Learnt
-from sut.tuner.nodes import Nodes
+from sut.tuner.nodes import MeasuredNodes, Nodes
 
 NS_PER_US = 1e3
 Fits = Callable[[float], bool]
@@ -71,7 +71,7 @@ class Model:
         run_s: length of the predicted runs in s; a shorter run has a shorter queue.
         is_exact: only batch sizes that were measured are candidates.
         known: answers so far, by question.
-        nodes: where the devices stand; None: in LoadGen's machine.
+        nodes: where the devices stand; None: where they were measured.
     """
 
     measured: Mapping[Variant, Measured]
@@ -87,6 +87,18 @@ class Model:
         curves = self.measured[candidate.variant].curves
         full = [(candidate.cap(device), curve) for device, curve in curves]
         return sum(cap / curve.service_ns(cap) for cap, curve in full) * NS_PER_S
+
+    def nodes_of(self, variant: Variant) -> Nodes | MeasuredNodes | None:
+        """Return where the devices of a variant stand; None: in LoadGen's machine."""
+        return self.nodes or MeasuredNodes.of(self.measured[variant])
+
+    def on_the_way(self, variant: Variant, batch: int) -> int:
+        """Return how many more batches of a size a device needs in flight because of its wire."""
+        nodes = self.nodes_of(variant)
+        if nodes is None:
+            return 0
+        curves = self.measured[variant].curves
+        return max(nodes.on_the_way(curve.service_ns(batch)) for _, curve in curves)
 
     def fill_ns(self, candidate: Candidate, qps: float) -> float:
         """Return the time in which the largest batch fills at a rate."""
@@ -122,7 +134,8 @@ class Model:
         setting = QueueSetting(
             devices, batcher, qps=qps, samples=count, host=learnt.host, seed=seed
         )
-        return setting if self.nodes is None else self.nodes.placed(setting)
+        nodes = self.nodes_of(candidate.variant)
+        return setting if nodes is None else nodes.placed(setting)
 
     def percentile_ns(
         self, candidate: Candidate, qps: float, learnt: Learnt, effort: Effort = FINE

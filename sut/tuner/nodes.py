@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+from sut.config.cluster import node_name
 from sut.serve.queue_wire import (
     INTERPRETER,
     MEASURED_SIDE,
@@ -17,11 +18,14 @@ from sut.serve.queue_wire import (
     Network,
     Side,
     Traffic,
+    Wire,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sut.serve.queue_model import QueueSetting
-    from sut.serve.queue_wire import Wire
+    from sut.serve.service_times import Measured
 
 NS_PER_S = 1e9
 
@@ -50,19 +54,13 @@ class Nodes:
 
     def on_the_way(self, service_ns: float) -> int:
         """Return how many batches a device computes while one of its is on the wire."""
-        return math.ceil(2 * self.wire.way_ns / service_ns)
+        return on_the_way(self.wire.way_ns, service_ns)
 
     def placed(self, setting: QueueSetting) -> QueueSetting:
         """Return a setting with its devices on nodes."""
-        devices = tuple(
-            replace(device, node=number // self.workers)
-            for number, device in enumerate(setting.devices)
-        )
-        wires = (self.wire,) * self.count(len(devices))
-        network = Network(wires, self.byte_ns, self.traffic)
-        return replace(
-            setting, devices=devices, host=replace(setting.host, side=self.side), network=network
-        )
+        node_of = [number // self.workers for number in range(len(setting.devices))]
+        wires = (self.wire,) * self.count(len(setting.devices))
+        return _placed(setting, node_of, Network(wires, self.byte_ns, self.traffic), self.side)
 
     def loads(self, samples_per_s: float, batch: int, workers: int) -> dict[str, float]:
         """Return how busy all that the nodes share is at a rate in full batches, as shares.
@@ -82,3 +80,55 @@ class Nodes:
     def fullest(self, samples_per_s: float, batch: int, workers: int) -> float:
         """Return the largest of `loads`."""
         return max(self.loads(samples_per_s, batch, workers).values())
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredNodes:
+    """The nodes of a cluster, as a measurement of S(b) found them.
+
+    Attributes:
+        node_of: index of the node of each worker.
+        ways_ns: one way of a message to each node; see sut.serve.service_times.Measured.
+        side: what LoadGen's process needs for samples and batches.
+    """
+
+    node_of: tuple[int, ...]
+    ways_ns: tuple[float, ...]
+    side: Side = MEASURED_SIDE
+
+    @classmethod
+    def of(cls, measured: Measured) -> Self | None:
+        """Return the nodes of measured workers; None: they are in LoadGen's machine."""
+        if not measured.ways_ns:
+            return None
+        names = list(measured.ways_ns)
+        node_of = tuple(names.index(node_name(device)) for device, _ in measured.workers)
+        return cls(node_of, tuple(measured.ways_ns.values()))
+
+    def on_the_way(self, service_ns: float) -> int:
+        """Return how many batches the farthest device computes while one of its is on the wire."""
+        return on_the_way(max(self.ways_ns), service_ns)
+
+    def costs_ns(self, worker: int) -> tuple[float, float, float]:
+        """Return what the model adds to the hops of a batch, in ns: there, back, a sample back."""
+        way_ns = self.ways_ns[self.node_of[worker]]
+        return way_ns + self.side.send_ns, way_ns + self.side.answer_ns, self.side.sample_ns
+
+    def placed(self, setting: QueueSetting) -> QueueSetting:
+        """Return a setting with its devices on nodes. Their connections carry any load."""
+        network = Network(tuple(map(Wire, self.ways_ns)))
+        return _placed(setting, self.node_of, network, self.side)
+
+
+def on_the_way(way_ns: float, service_ns: float) -> int:
+    """Return how many batches a device computes while one of its is on the wire."""
+    return math.ceil(2 * way_ns / service_ns)
+
+
+def _placed(
+    setting: QueueSetting, node_of: Sequence[int], network: Network, side: Side
+) -> QueueSetting:
+    devices = tuple(
+        replace(device, node=node) for device, node in zip(setting.devices, node_of, strict=True)
+    )
+    return replace(setting, devices=devices, host=replace(setting.host, side=side), network=network)

@@ -118,7 +118,8 @@ def _percentile_ns(points: Mapping[int, Point], size: int, name: str) -> float:
 
 def _candidates(job: Job, model: Model, variant: Variant, batch: int) -> list[Candidate]:
     """Return the choice with each kind of worker, the system's first, and with more slots."""
-    slots = job.space.slots or (2, _MORE_SLOTS)
+    more = model.on_the_way(variant, batch)
+    slots = job.space.slots or (space.USUAL_SLOTS + more, _MORE_SLOTS + more)
     made = space.with_batch(job, model, variant, batch)
     first = replace(made, max_queue_delay_us=0, slots=slots[0])
     found = [first, *(replace(first, slots=more) for more in slots[1:])]

@@ -97,6 +97,8 @@ def _candidate(trial: Trial, job: Job, model: Model, variant: Variant) -> Candid
     if batch > model.measured[variant].largest or not space.leaves_room(job, model, variant, batch):
         return None
     made = space.with_batch(job, model, variant, batch)
+    if not job.space.slots:
+        slots += model.on_the_way(variant, batch)
     return replace(space.with_delay(job, model, made, fills), slots=slots)
 
 

@@ -43,7 +43,7 @@ def rank(job: Job, model: Model, say: Say, learnt: Learnt) -> list[Predicted]:
     for candidate in surface:
         ranking.add(space.delays(job, model, candidate))
     for candidate in ranking.best(2):
-        ranking.add(space.slots(job, candidate))
+        ranking.add(space.slots(job, model, candidate))
     ranking.refine()
     return ranking.ranked()
 

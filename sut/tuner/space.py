@@ -77,7 +77,7 @@ def space_of(
         ConfigError: a number of instances is not a positive integer.
     """
     held, rules = plan.arguments, scenario(plan.scenario)
-    is_cpu = plan.harness.backend in _THREADS_OPTION and set(plan.harness.devices) == {CPU}
+    is_cpu = plan.harness.backend in _THREADS_OPTION and set(plan.harness.own_devices) == {CPU}
     is_bounded = rules.has_bound or rules.objective == "latency"
     sizes: tuple[int, ...] = BOUNDED_SIZES if is_bounded else UNBOUNDED_SIZES
     sizes = BUDGET_SIZES if has_budget else sizes
@@ -106,7 +106,7 @@ def space_of(
 def _has_ladder(plan: Plan) -> bool:
     """Whether the engines run only the sizes that they prepare, and the user leaves these open."""
     harness, typed = plan.harness, plan.arguments.backend_options
-    prepares = harness.backend in PREPARES_SIZES and set(harness.devices) != {CPU}
+    prepares = harness.backend in PREPARES_SIZES and set(harness.own_devices) != {CPU}
     return "graph_sizes" not in typed and (prepares or "graph_sizes" in harness.backend_options)
 
 
@@ -170,6 +170,7 @@ def with_batch(job: Job, model: Model, variant: Variant, batch: int) -> Candidat
     if model.measured[variant].is_uneven:
         caps = _caps(model, variant, batch)
     usual = ASYNC_SLOTS if model.measured[variant].is_async else USUAL_SLOTS
+    usual += model.on_the_way(variant, batch)
     slots = job.space.slots[0] if job.space.slots else usual
     ladder = ladder_of(job, model, variant, batch)
     made = Candidate(batch, 0, slots, job.space.workers[0], variant, caps, ladder)
@@ -230,9 +231,11 @@ def delays_in_fills(job: Job) -> Sequence[float | None]:
     return _DELAYS_IN_FILLS[1:] if is_limited else _DELAYS_IN_FILLS
 
 
-def slots(job: Job, candidate: Candidate) -> list[Candidate]:
+def slots(job: Job, model: Model, candidate: Candidate) -> list[Candidate]:
     """Return the candidate with other numbers of slots."""
-    return [replace(candidate, slots=count) for count in job.space.slots or MORE_SLOTS]
+    more = model.on_the_way(candidate.variant, candidate.max_batch_size)
+    counts = job.space.slots or [count + more for count in MORE_SLOTS]
+    return [replace(candidate, slots=count) for count in counts]
 
 
 def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -255,12 +258,14 @@ def grid(job: Job, model: Model) -> list[Candidate]:
     found = []
     for candidate in first_look(job, model):
         for delayed in [candidate, *delays(job, model, candidate)]:
-            found += [delayed, *(slots(job, delayed) if job.space.slots else [])]
+            found += [delayed, *(slots(job, model, delayed) if job.space.slots else [])]
     return distinct(found)
 
 
 def _workers(plan: Plan, is_single: bool) -> tuple[WorkerKind, ...]:
     own = plan.harness.workers
+    if own == "remote":  # the cluster file says so
+        return (own,)
     on_gpu = plan.harness.backend not in WITHOUT_MODEL and set(plan.harness.devices) != {CPU}
     if plan.arguments.workers is not None or on_gpu:  # there, others open the engines each time
         return (own,)
@@ -277,6 +282,8 @@ def _variants(plan: Plan, is_cpu: bool, is_single: bool) -> tuple[Variant, ...]:
     option = _THREADS_OPTION.get(plan.harness.backend, "")
     is_held = held.instances is not None or option in held.backend_options
     if plan.harness.backend in WITHOUT_MODEL or is_held:
+        return (Variant(own),)
+    if is_cpu and plan.harness.remote is not None:  # a node's cores are not known here
         return (Variant(own),)
     if is_cpu:
         total = plan.harness.cores(CPU)

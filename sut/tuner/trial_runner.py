@@ -15,6 +15,7 @@ from scenarios import scenario
 from sut.base.errors import SutError
 from sut.base.subprocess_call import TrialFailed, run_module
 from sut.base.ticker import doing
+from sut.config.cluster import is_loopback
 from sut.config.harness import HARNESS, Setting, given, harness_of
 from sut.config.prepare import prepared_workload
 from sut.record import trace_facts as trace
@@ -27,15 +28,17 @@ from sut.serve.measure import Request
 from sut.serve.service_times import Measured
 from sut.telemetry.neighbours import disturbance
 from sut.tuner.messages import Measure, Outcome, Trial
+from sut.tuner.nodes import MeasuredNodes
 from sut.tuner.space import USUAL_SLOTS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sut.config.cluster import Remote
     from sut.config.plan import Plan
     from sut.record.result import Result
     from sut.serve.workers.keeper import Keeper
-    from sut.telemetry.neighbours import Quiet
+    from sut.telemetry.neighbours import Neighbours, Quiet
     from sut.tuner.job import Job, Variant
     from sut.tuner.messages import Ask, Reply
 
@@ -67,7 +70,8 @@ class Place:
 class TrialRunner:
     """Replies to one search.
 
-    Probes share kept workers. A confirmation gets new ones, as the user's own run will.
+    Probes share kept workers, here and on nodes. A confirmation gets new ones, as the user's own
+    run will.
     """
 
     def __init__(self, job: Job, plan: Plan, place: Place) -> None:
@@ -101,6 +105,16 @@ class TrialRunner:
             known = self._measured.get(ask.variant)
             self._measured[ask.variant] = known.with_more(reply) if known else reply
 
+    def _others(self, neighbours: Neighbours) -> float | None:
+        """Return the cores that others used; None: unknown.
+
+        What nodes on this machine run is not ours by its processes, and would count as others'.
+        """
+        remote = self._plan.harness.remote
+        if remote is not None and any(is_loopback(node.address) for node in remote.nodes):
+            return None
+        return neighbours.cores()
+
     def _measure(self, ask: Measure) -> Measured:
         measured, others = self._measure_once(ask)
         if disturbance(others) and self._quiet.limit_s:
@@ -129,7 +143,7 @@ class TrialRunner:
         answer = run_module(
             "sut.serve.measure", msgspec.json.encode(request), "measuring batch times"
         )
-        return msgspec.json.decode(answer, type=Measured), neighbours.cores()
+        return msgspec.json.decode(answer, type=Measured), self._others(neighbours)
 
     def _wait_for_others(self) -> None:
         with doing("waiting until others leave the machine"):
@@ -154,7 +168,7 @@ class TrialRunner:
             raise
         except SutError as error:
             raise TrialFailed(_failure(trial, error, out)) from error
-        return self._outcome(trial, result, out, neighbours.cores())
+        return self._outcome(trial, result, out, self._others(neighbours))
 
     def _outcome(self, trial: Trial, result: Result, out: Path, others: float | None) -> Outcome:
         stopped = result.reasons[0] if result.interrupted else ""
@@ -183,9 +197,15 @@ class TrialRunner:
         if variant not in self._measured:
             return None
         found, candidate = self._measured[variant], trial.candidate
+        nodes = MeasuredNodes.of(found)
         workers = [
-            trace.Measured(curve, candidate.ladder(device), found.copy_in_ns)
-            for device, curve in found.curves
+            trace.Measured(
+                curve,
+                candidate.ladder(device),
+                found.copy_in_ns,
+                *(nodes.costs_ns(worker) if nodes is not None else ()),
+            )
+            for worker, (device, curve) in enumerate(found.curves)
         ]
         return trace.trace_facts(trace_reader.load(out / BATCHES_FILE).batches, workers)
 
@@ -206,15 +226,22 @@ def plan_of(trial: Trial, plan: Plan) -> Plan:
     return replace(
         plan,
         arguments=replace(plan.arguments, load=load),
-        harness=harness_of(settings),
+        harness=harness_of(settings, remote=_remote_of(trial, plan)),
         settings=settings,
         load_sources=dict.fromkeys(_DECIDED_LOAD, _DECIDED_BY),
     )
 
 
+def _remote_of(trial: Trial, plan: Plan) -> Remote | None:
+    """Return where the workers of a trial are; those of a confirmation are new."""
+    remote = plan.harness.remote
+    return None if remote is None else replace(remote, fresh=trial.purpose == "confirm")
+
+
 def _failure(trial: Trial, error: SutError, out: Path) -> str:
     where = f" See its output in {out / LOG_FILE}." if (out / LOG_FILE).exists() else ""
+    why = str(error).removesuffix(".")
     return (
-        f"a {trial.purpose} run failed ({trial.candidate}): {error}{where} Earlier "
+        f"a {trial.purpose} run failed ({trial.candidate}): {why}.{where} Earlier "
         "results are kept; the same command continues from there."
     )

@@ -18,7 +18,7 @@ from sut.base.files import held
 from sut.base.subprocess_call import TrialFailed
 from sut.config.plan import resolve
 from sut.config.system import system_folder
-from sut.config.tuned import Tuned
+from sut.config.tuned import Runs, Tuned
 from sut.config.tuned_writer import keep_rate, keep_tuned
 from sut.report import tuning as report
 from sut.report.tuning_story import Story, configuration
@@ -44,6 +44,7 @@ EXAMPLES = """examples:
   sut tune -b resnet50 -s Server --system r740_4xt4
   sut tune -b resnet50 -s Server --system r740_4xt4 --subject-to "p97<=12ms" --official
   sut tune -b efficientnet-lite0 -s Offline --subject-to "p99<=25ms" --dry-run
+  sut tune -b resnet50 -s Server --system r740_4xt4 --cluster cluster.yaml
 After an interrupt, the same command continues where it stopped.
 """
 
@@ -153,13 +154,15 @@ def _keep(answer: Answer, plan: Plan, folder: Path, say: Say) -> None:
     """Write the settings where `sut run` finds them."""
     system = system_folder(plan.system)
     found = f"{_runs(answer)} VALID; {folder}"
+    runs = Runs.of(plan.arguments, plan.harness.backend, plan.harness.devices)
     entry = Tuned(
         benchmark=plan.benchmark.name,
         scenario=plan.scenario,
-        backend=plan.harness.backend,
+        backend=runs.backend,
         devices=plan.harness.devices,
         harness=answer.candidate.harness(),
-        model="" if plan.arguments.model is None else plan.arguments.model.name,
+        model=runs.model,
+        cluster=runs.cluster or None,
         target_qps=answer.target_qps,
         found=found,
     )

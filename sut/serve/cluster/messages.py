@@ -16,7 +16,7 @@ from sut.config.settings import HarnessSettings
 from sut.serve.workers.executor import Timing
 
 # Raise it when a message changes; two sides that differ refuse each other.
-PROTOCOL = 2
+PROTOCOL = 3
 # Both ends say that they are there so often, and count the other as lost after so long. An agent
 # says it by Beat: it is lost when it stands still, too. ZeroMQ says it for the run (ZMTP's
 # heartbeat): LoadGen may hold the interpreter's lock for seconds while it issues millions of
@@ -161,6 +161,27 @@ class Count(Message, frozen=True):
     """Tell what was counted. The answer is Counted."""
 
 
+class Echo(Message, frozen=True):
+    """Answer at once, which times the wire, there and back. The answer is Took."""
+
+
+class Alone(Message, frozen=True):
+    """Time a batch that runs alone. The answer is Took. See Executor.alone_ns; int32 `indices`."""
+
+    indices: bytes
+    size: int
+
+
+class WayIn(Message, frozen=True):
+    """Time the way of a batch to its idle device. The answer is Took.
+
+    See Executor.way_in_ns; `indices` are int32. An engine that takes one batch at a time has none.
+    """
+
+    indices: bytes
+    size: int
+
+
 class Opened(Message, frozen=True):
     """The facts of the engine."""
 
@@ -181,6 +202,12 @@ class Counted(Message, frozen=True):
     """See Executor.counts."""
 
     counts: dict[str, float]
+
+
+class Took(Message, frozen=True):
+    """How long something took, in ns; None: there was nothing to time."""
+
+    ns: int | None
 
 
 class CallFailed(Message, frozen=True):
@@ -205,8 +232,8 @@ class BatchFailed(Message, frozen=True):
     traceback: str
 
 
-Call: TypeAlias = Open | Load | WarmUp | Count
-Reply: TypeAlias = Opened | Loaded | Measured | Counted | CallFailed
+Call: TypeAlias = Open | Load | WarmUp | Count | Echo | Alone | WayIn
+Reply: TypeAlias = Opened | Loaded | Measured | Counted | Took | CallFailed
 ToNode: TypeAlias = Hello | Begin | Bye
 FromNode: TypeAlias = Welcome | Refused | Step | Ready | WorkerEnded | Beat
 FromWorker: TypeAlias = Reply | Step | BatchFailed

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sut.config.settings import Limits
-    from sut.serve.dispatcher import Dispatcher
+    from sut.serve.cluster.remote import Front
     from sut.serve.specs import SystemRequest
 
 # How often to look who is silent: a run ends within 2 s, of which the silence takes 1.5 s.
@@ -32,7 +32,7 @@ _END_S = 2.0
 class ClusterReceiver:
     """Holds the links to the nodes. See sut.serve.crew.Hears."""
 
-    def __init__(self, links: Sequence[NodeLink], poller: Poller, front: Dispatcher) -> None:
+    def __init__(self, links: Sequence[NodeLink], poller: Poller, front: Front) -> None:
         self._links = links
         self._poller = poller
         self._front = front
@@ -92,7 +92,7 @@ class ClusterReceiver:
 
 
 def remote_workers(
-    request: SystemRequest, front: Dispatcher, limits: Limits
+    request: SystemRequest, front: Front, limits: Limits
 ) -> tuple[list[RemoteWorker], ClusterReceiver]:
     """Make a worker for every device of the cluster, and who hears them.
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from sut.serve.batch import Batch
     from sut.serve.cluster.channel import Poller
     from sut.serve.cluster.security import Keys
-    from sut.serve.dispatcher import Dispatcher
+    from sut.serve.dispatcher import Failure
+    from sut.serve.responses import Responses
     from sut.serve.samples import SampleSource
     from sut.serve.workers.executor import Timing
 
@@ -54,10 +55,30 @@ class Home(Protocol):
         """Refuse a node that has other samples than the run."""
 
 
+class Front(Protocol):
+    """Who hears of answers and losses: see sut.serve.dispatcher.Dispatcher."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first failure, or None."""
+
+    def finished(self, batch: Batch, responses: Responses | None) -> None:
+        """A batch is answered; None: empty."""
+
+    def fail(self, message: str, traceback: str) -> None:
+        """Nothing can go on."""
+
+    def lose(self, worker: int, message: str, traceback: str) -> None:
+        """A worker is lost."""
+
+    def give_up(self, worker: int) -> None:
+        """Nothing of a lost worker will be answered."""
+
+
 class RemoteWorker:
     """One engine on one device of a node. See sut.serve.workers.base.Worker."""
 
-    def __init__(self, name: str, index: int, front: Dispatcher, hang_floor_s: float) -> None:
+    def __init__(self, name: str, index: int, front: Front, hang_floor_s: float) -> None:
         self.name = name
         self.link: Home | None = None
         self._hang_floor_s = hang_floor_s
@@ -105,6 +126,18 @@ class RemoteWorker:
     def counts(self) -> Future[dict[str, float]]:
         """See Worker."""
         return self._call("counts", messages.Count())
+
+    def echo(self) -> Future[None]:
+        """Send a message to the worker process, which answers at once."""
+        return self._call("echo", messages.Echo())
+
+    def alone_ns(self, indices: Sequence[int], size: int) -> Future[int]:
+        """See sut.serve.workers.executor.Executor.alone_ns."""
+        return self._call("alone", messages.Alone(array("i", indices).tobytes(), size))
+
+    def way_in_ns(self, indices: Sequence[int], size: int) -> Future[int | None]:
+        """See Executor.way_in_ns; None: the engine takes one batch at a time."""
+        return self._call("way in", messages.WayIn(array("i", indices).tobytes(), size))
 
     def submit(self, batch: Batch) -> None:
         """See sut.serve.dispatcher.BatchWorker."""
@@ -257,6 +290,8 @@ class RemoteWorker:
                 self._next_call()[1].set_result(message.timings)
             case messages.Counted():
                 self._next_call()[1].set_result(message.counts)
+            case messages.Took():
+                self._next_call()[1].set_result(message.ns)
             case messages.Loaded():
                 self._next_call()[1].set_result(None)
 

@@ -156,6 +156,8 @@ class Session:
         travel = asked.remote.travel
         keeper = self._keepers.workers if travel is None else self._keepers.systems
         workers = [_SYSTEM] if travel is not None else request.harness.process_workers()
+        if asked.remote.fresh:
+            keeper.dismiss()
         log = sys.stderr.buffer
         with keeper.lend(workers, log) as lent:
             links = [socket.socket(fileno=os.dup(each.fd)) for each in lent]

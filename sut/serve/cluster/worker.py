@@ -160,21 +160,31 @@ class RemoteChild(Child):
             self._tell(self._answer(wire.unpack(data, messages.TO_WORKER)))
 
     def _answer(self, call: messages.Call) -> messages.Message:
+        answer: messages.Message
         try:
             match call:
                 case messages.Open():
-                    return messages.Opened(self.call_open(self._listening.executor))
+                    answer = messages.Opened(self.call_open(self._listening.executor))
                 case messages.Load():
                     indices = tuple(wire.int32s(call.indices))
                     self.call_load(replace(self._listening.source, indices=indices))
-                    return messages.Loaded()
+                    answer = messages.Loaded()
                 case messages.WarmUp():
                     indices = tuple(wire.int32s(call.indices))
-                    return messages.Measured(self.call_warm_up(indices, call.sizes, call.limit_s))
+                    answer = messages.Measured(self.call_warm_up(indices, call.sizes, call.limit_s))
                 case messages.Count():
-                    return messages.Counted(self.call_counts())
+                    answer = messages.Counted(self.call_counts())
+                case messages.Echo():
+                    answer = messages.Took(None)
+                case messages.Alone():
+                    indices = tuple(wire.int32s(call.indices))
+                    answer = messages.Took(self.call_alone(indices, call.size))
+                case messages.WayIn():
+                    indices = tuple(wire.int32s(call.indices))
+                    answer = messages.Took(self.call_way_in(indices, call.size))
         except Exception as error:  # noqa: BLE001 - raised again where the run is
-            return messages.CallFailed(*describe(error))
+            answer = messages.CallFailed(*describe(error))
+        return answer
 
     def _report(self, work: ArrivedWork, outcome: Outcome) -> None:
         if outcome.responses is None:

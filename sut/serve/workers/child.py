@@ -143,6 +143,15 @@ class Child:
         """Measure S(b)."""
         return self._opened().warm_up(indices, sizes, limit_s)
 
+    def call_alone(self, indices: Sequence[int], size: int) -> int:
+        """Time a batch that runs alone."""
+        return self._opened().alone_ns(indices, size)
+
+    def call_way_in(self, indices: Sequence[int], size: int) -> int | None:
+        """Time the way of a batch to an idle device; None: the engine takes one at a time."""
+        executor = self._opened()
+        return executor.way_in_ns(indices, size) if executor.slots else None
+
     def call_counts(self) -> dict[str, float]:
         """Return what was counted since warm-up."""
         return self._opened().counts()

@@ -129,6 +129,27 @@ def test_what_was_tuned_for_other_devices_is_not_applied(
     assert "backend simulated, devices 0,1" in note
 
 
+def test_what_was_tuned_on_a_cluster_is_for_its_file_alone(system: Path, tmp_path: Path) -> None:
+    text = 'nodes: [{name: alpha, address: "127.0.0.1:7700", devices: ["0", "1"]}]'
+    files = [tmp_path / "cluster.yaml", tmp_path / "other.yaml"]
+    for file in files:
+        file.write_text(text, "utf-8")
+    caps = msgspec.structs.replace(FOUND, workers=None, device_max_batch_size={"alpha/1": 20})
+    on_nodes = {"devices": ("alpha/0", "alpha/1"), "cluster": "cluster.yaml"}
+    keep(system, harness=caps, **on_nodes)
+
+    own, other, here = (
+        resolve(Arguments("resnet50", "Server", system=str(system), cluster=file))
+        for file in (*files, None)
+    )
+
+    assert own.harness.max_batch_size == 45
+    assert own.harness.cap("alpha/1") == 20
+    assert other.harness.max_batch_size == here.harness.max_batch_size == 26
+    assert "cluster cluster.yaml; this run uses" in other.notes()[0]
+    assert "cluster other.yaml" in other.notes()[0]
+
+
 def test_what_was_tuned_for_another_model_is_not_applied(system: Path) -> None:
     keep(system, model="small.onnx")
     asked = Arguments("resnet50", "Server", system=str(system))

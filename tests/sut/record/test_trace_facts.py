@@ -44,6 +44,17 @@ def test_hops_and_service_times_are_read_from_the_trace() -> None:
     assert set(made.service_factors) == {1.0}
 
 
+def test_the_wire_to_a_node_is_no_part_of_the_hops() -> None:
+    batches = trace(200, [2_000_000], 50 * US, (520 * US, 730 * US))
+    there = Measured(CURVE, (), 0.0, 400 * US, 420 * US, 5 * US)
+
+    made = trace_facts(batches, [there])
+
+    assert made is not None
+    assert made.hop_in_ns == pytest.approx(120 * US)
+    assert made.hop_out_ns == pytest.approx(300 * US)
+
+
 def test_outliers_show_in_the_factors() -> None:
     times = [2_000_000] * 99 + [10_000_000]
 

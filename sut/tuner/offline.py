@@ -48,7 +48,8 @@ def search(job: Job, known: Known, say: Say) -> Search:
     for candidate in _candidates(job, model, variant, row.batch):
         tried[candidate] = yield from asking.probe(job, candidate)
     best = max(tried, key=lambda candidate: tried[candidate].metric)
-    expected = float(f"{tried[best].metric:.5g}")
+    # A run at a lower rate than it reaches is too short; a probe may have been disturbed.
+    expected = float(f"{max(tried[best].metric, row.rate):.5g}")
     runs = (yield from asking.confirm_in_turns(job, [best], expected))[best]
     others = ", ".join(f"{c}: {run.metric:,.6g}/s" for c, run in tried.items() if c != best)
     return Answer(

@@ -9,6 +9,7 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from data.benchmark import load_benchmark
 from sut.base.process import before_others
 from sut.config.arguments import Arguments
 from sut.config.plan import resolve
@@ -45,6 +46,9 @@ def running_node(
     name: str = "alpha", keys: Path | None = None, offer: Offer | None = None
 ) -> Iterator[Node]:
     """Let a node listen at a free port of loopback."""
+    # msgspec builds what it knows of a type at its first use. Two threads that both do so crash:
+    # here the sessions of two nodes, each of which has a process of its own in the field.
+    load_benchmark("resnet50")
     listening: Future[Node] = Future()
 
     def run() -> None:

@@ -36,13 +36,14 @@ class Bench:
 
     curve: Curve
     asked: list[Ask] = field(default_factory=list)
+    probed: float = 1.0  # rate of a probe, as a share of that of a confirmation
 
     def __call__(self, ask: Ask) -> Reply:
         self.asked.append(ask)
         if isinstance(ask, Measure):
             return Measured((("0", self.points(ask)),))
         rate = ask.candidate.max_batch_size / self.curve.service_ns(ask.candidate.max_batch_size)
-        rate *= 1e9
+        rate *= 1e9 * (self.probed if ask.purpose == "probe" else 1.0)
         return Outcome(True, rate, 1000, {"p99": 900 * MS}, None, {}, ask.seconds)
 
     def points(self, ask: Measure) -> dict[int, Point]:
@@ -67,6 +68,17 @@ def tune(table: str, budget_ms: float) -> Answer:
     answer = judged(job, drive(offline.search(job, {}, lambda _: None), bench))
     assert all(isinstance(ask, Measure | Trial) for ask in bench.asked)
     return answer
+
+
+def test_a_confirmation_after_a_slow_probe_is_long_enough() -> None:
+    bench = Bench(from_file("tft-fp16", TABLES[0]), probed=0.7)
+    job = Job("Offline", space=Space(workers=("thread",), sizes=BUDGET_SIZES), confirm_runs=1)
+
+    answer = drive(offline.search(job, {}, lambda _: None), bench)
+
+    confirm = bench.asked[-1]
+    assert isinstance(confirm, Trial)
+    assert confirm.target_qps == pytest.approx(answer.confirmed[0].metric, rel=1e-3)
 
 
 def by_brute_force(table: str, budget_ms: float) -> int | None:

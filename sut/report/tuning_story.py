@@ -74,12 +74,13 @@ class Story:
 
     @property
     def measured(self) -> list[tuple[Variant, Measured]]:
-        """S(b) by variant."""
-        return [
-            (a.variant, r)
-            for a, r in self.entries
-            if isinstance(a, Measure) and isinstance(r, Measured)
-        ]
+        """S(b) by variant: sizes that were measured later are added to the first ones."""
+        found: dict[Variant, Measured] = {}
+        for ask, reply in self.entries:
+            if isinstance(ask, Measure) and isinstance(reply, Measured):
+                before = found.get(ask.variant)
+                found[ask.variant] = reply if before is None else before.with_more(reply)
+        return list(found.items())
 
 
 def configuration(plan: Plan) -> dict[str, tuple[str, str]]:

@@ -122,10 +122,12 @@ def story(*, finished: bool = True) -> Story:
     """A tuning of two probes and a confirmation."""
     variant = Variant()
     service = {size: Point(size * MS / 10 + MS, size * MS / 10 + MS, size * MS / 9 + MS)
-               for size in (1, 8, 32)}  # fmt: skip
+               for size in (1, 8, 24, 32)}  # fmt: skip
+    more = {24: service.pop(24)}  # measured later, near the answer
     candidate = Candidate(32, 2_000, 2, "process", variant)
     runs: list[tuple[Ask, Reply]] = [
-        (Measure(variant, (1, 8, 32)), Measured((("0", service),), notes=("a noisy machine",)))
+        (Measure(variant, (1, 8, 32)), Measured((("0", service),), notes=("a noisy machine",))),
+        (Measure(variant, (24,)), Measured((("0", more),))),
     ]
     for purpose, rate, p99_ms in (("probe", 900.0, 9.0), ("probe", 990.0, 16.0),
                                   ("confirm", 950.0, 12.0)):  # fmt: skip

@@ -19,6 +19,7 @@ from tests.sut.report.made import (
     result,
     row,
     run_folder,
+    story,
     table,
     table_folder,
     trace,
@@ -263,6 +264,13 @@ def test_a_tuning_is_shown_again_as_the_tuner_showed_it(tmp_path: Path) -> None:
         "Highest rate by batch and queue delay",
         "Runs in order",
     ]
+
+
+def test_sizes_that_were_measured_later_join_the_curve_of_the_first_ones() -> None:
+    ((_, measured),) = story().measured
+
+    assert measured.sizes == (1, 8, 24, 32)
+    assert measured.notes == ("a noisy machine",)
 
 
 def test_a_tuning_that_did_not_finish_says_so(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ class SystemChild(RemoteChild):
         if taken is None:
             return None
         row, place = taken
-        return Room(row, place if self._listening.travel == "raw" else ())
+        return Room(row, kind, place if self._listening.travel == "raw" else ())
 
     def _hear_all(self) -> None:
         channel = cast("SampleChannel | None", self._channel)
@@ -95,12 +95,12 @@ class SystemChild(RemoteChild):
                 say(f"{self._name}: refused a message: {error}")
 
     def _take(self, arrival: Arrival) -> None:
+        if arrival.room is not None:
+            self._take_sample(arrival, arrival.room)
+            return
         kind, session = wire.head_of(arrival.head)
         if session != self._listening.session:
             raise wire.Malformed(f"session {session:016x} is not open here")
-        if arrival.room is not None:
-            self._take_sample(arrival, arrival.room, kind)
-            return
         if kind in _KINDS or arrival.pieces:
             raise wire.Malformed("a sample that there is no room for, or that is none")
         if self._peer is None:
@@ -111,7 +111,7 @@ class SystemChild(RemoteChild):
         if answer is not None:
             self._tell(answer)
 
-    def _take_sample(self, arrival: Arrival, room: Room, kind: int) -> None:
+    def _take_sample(self, arrival: Arrival, room: Room) -> None:
         side = self._side
         assert side is not None, "it gave the room"
         expected = [len(piece) for piece in room.place]
@@ -120,9 +120,9 @@ class SystemChild(RemoteChild):
             found = ", ".join(map(str, [*arrival.sizes, *map(len, arrival.pieces)]))
             raise wire.Malformed(f"a sample of {found or 'no'} bytes; expected {expected}")
         if expected:
-            side.arrived(room.row, kind)
+            side.arrived(room.row, room.kind)
         else:
-            side.arrived_packed(room.row, arrival.pieces, kind)
+            side.arrived_packed(room.row, arrival.pieces, room.kind)
 
     def _answered(self, call: calls.ToSystem) -> Message | None:
         try:

@@ -137,12 +137,19 @@ class Dispatcher:
         if self._in_flight.pop(batch.number, None) is None:
             self._recording.pop(batch.number, None)
             return
-        self._events.append(batch)  # before what its answer makes a load send at once
-        self._complete(batch.ids, responses)
-        sizes = (batch.first_sample, len(batch.ids), batch.worker, batch.why)
-        times_ns = (batch.oldest_ns, batch.closed_ns, batch.started_ns, batch.finished_ns)
-        self._recorder.batch(batch.position, *sizes, *times_ns, self._clock())
-        self._recording.pop(batch.number, None)
+        self._finish((batch,), batch.ids, responses)
+
+    def _finish(
+        self, batches: Sequence[Batch], ids: Sequence[int], responses: Responses | None
+    ) -> None:
+        """Complete batches that are no longer in flight, with the answers of all their samples."""
+        self._events.extend(batches)  # before what an answer makes a load send at once
+        self._complete(ids, responses)
+        for batch in batches:
+            sizes = (batch.first_sample, len(batch.ids), batch.worker, batch.why)
+            times_ns = (batch.oldest_ns, batch.closed_ns, batch.started_ns, batch.finished_ns)
+            self._recorder.batch(batch.position, *sizes, *times_ns, self._clock())
+            self._recording.pop(batch.number, None)
         self._pump()
 
     def fail(self, message: str, traceback: str) -> None:

@@ -5,6 +5,7 @@ Knows only bytes. The task of the benchmark makes them, and LoadGen copies them.
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -39,3 +40,9 @@ class Responses(NamedTuple):
             return cls(block, block.nbytes // len(block))
         sizes = tuple(array.nbytes for array in results)
         return cls(np.frombuffer(b"".join(a.tobytes() for a in results), np.uint8), 0, sizes)
+
+    def of_those(self, wanted: Sequence[bool]) -> Responses:
+        """Return the records of some samples, of each whether it is one of them."""
+        sizes = self.sizes or [self.record_bytes] * len(wanted)
+        records = np.split(self.block.reshape(-1).view(np.uint8), np.cumsum(sizes)[:-1])
+        return Responses.of(list(compress(records, wanted)))

@@ -20,7 +20,7 @@ from sut.serve.cluster.wire import Malformed
 from sut.serve.responses import Responses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 # Kinds beside those of sut.serve.cluster.wire.Kind. A sample to warm up with has no answer, and one
 # that only tries the way is let go when it is in its row.
@@ -49,17 +49,19 @@ class SampleHead(NamedTuple):
     frame: tuple[float, float, float, float]
 
 
-class Answered(NamedTuple):
-    """A sample with its answer.
+class Answers(NamedTuple):
+    """The answers of one batch of a node.
 
     Attributes:
-        number: of the sample.
-        stayed_ns: from its arrival at the node until its answer left.
-        responses: its record.
+        served_ns: how long the engine took for it.
+        numbers: of its samples.
+        stayed_ns: of each, from its arrival at the node until its answer left.
+        responses: of all.
     """
 
-    number: int
-    stayed_ns: int
+    served_ns: int
+    numbers: list[int]
+    stayed_ns: list[int]
     responses: Responses
 
 
@@ -97,8 +99,8 @@ def pack_answers(
     return b"".join((*parts, responses.block.tobytes()))
 
 
-def unpack_answers(data: bytes) -> tuple[int, list[Answered]]:
-    """Return how long the engine took for a batch, in ns, and its samples with their answers.
+def unpack_answers(data: bytes) -> Answers:
+    """Return what a message says that answers the samples of one batch.
 
     Raises:
         Malformed: the parts do not add up to the message.
@@ -111,21 +113,11 @@ def unpack_answers(data: bytes) -> tuple[int, list[Answered]]:
     bytes_at = at + samples * (2 * _UINT64 + sized)
     if not samples or bytes_at > len(data):
         raise Malformed(f"answers to {samples} samples in {len(data)} bytes")
-    numbers = np.frombuffer(data, np.uint64, samples, at).tolist()
-    stayed = np.frombuffer(data, np.uint64, samples, at + samples * _UINT64).tolist()
-    sizes = [record_bytes] * samples
-    if not record_bytes:
-        sizes = np.frombuffer(data, np.uint32, samples, at + 2 * samples * _UINT64).tolist()
-    if bytes_at + sum(sizes) != len(data):
-        raise Malformed(f"answers of {sum(sizes)} bytes in a message of {len(data)}")
-    block = np.frombuffer(data, np.uint8, offset=bytes_at)
-    return served_ns, list(map(Answered, numbers, stayed, _records(block, sizes)))
-
-
-def _records(
-    block: np.ndarray[tuple[int], np.dtype[np.uint8]], sizes: list[int]
-) -> Iterator[Responses]:
-    at = 0
-    for size in sizes:
-        yield Responses(block[at : at + size], size, () if size else (0,))
-        at += size
+    sizes_at = at + 2 * samples * _UINT64
+    numbers_and_stayed = memoryview(data)[at:sizes_at].cast("Q").tolist()
+    sizes = () if record_bytes else tuple(memoryview(data)[sizes_at:bytes_at].cast("I"))
+    block_bytes = record_bytes * samples or sum(sizes)
+    if bytes_at + block_bytes != len(data):
+        raise Malformed(f"answers of {block_bytes} bytes in a message of {len(data)}")
+    responses = Responses(np.frombuffer(data, np.uint8, offset=bytes_at), record_bytes, sizes)
+    return Answers(served_ns, numbers_and_stayed[:samples], numbers_and_stayed[samples:], responses)

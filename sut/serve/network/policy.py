@@ -7,6 +7,7 @@ time as an argument; counts samples, and sees neither ids nor nodes.
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING
 
 from sut.record.trace import Close
@@ -106,8 +107,12 @@ class NodePolicy:
         What is on its way to a node is answered before the next sample, at the node's rate.
         """
         flying, rooms, each_ns, turns = self._flying, self._rooms, self._ns, self._turns
-        free = (node for node in range(len(rooms)) if flying[node] < rooms[node])
-        best = min(free, key=lambda node: ((flying[node] + 1) * each_ns[node], turns[node]))
+        best, least = -1, (inf, 0)
+        for node, room in enumerate(rooms):
+            if flying[node] < room:
+                answered = (flying[node] + 1) * each_ns[node], turns[node]
+                if answered < least:
+                    best, least = node, answered
         self._turn += 1
         turns[best] = self._turn
         flying[best] += 1

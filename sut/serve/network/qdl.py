@@ -7,6 +7,8 @@ back. It batches, pads, caches and changes nothing: batches are made on the node
 from __future__ import annotations
 
 import time
+from itertools import compress
+from operator import not_
 from typing import TYPE_CHECKING
 
 from sut.base.steps import listener
@@ -15,7 +17,7 @@ from sut.serve.cluster.messages import CallFailed, Counted, Loaded, Step
 from sut.serve.cluster.remote import RemoteWorker
 from sut.serve.dispatcher import Dispatcher
 from sut.serve.network import calls
-from sut.serve.network.channel import PieceChannel
+from sut.serve.network.channel import PieceChannel, Travelling
 from sut.serve.network.messages import (
     ANSWERS,
     NO_FRAME,
@@ -41,18 +43,19 @@ if TYPE_CHECKING:
     from sut.serve.dispatcher import Outlets
     from sut.serve.network.packing import Pieces
     from sut.serve.network.policy import NodePolicy
+    from sut.serve.responses import Responses
 
 
 class Library:
     """The samples that LoadGen has loaded, as they travel.
 
     Attributes:
-        pieces: of each, by data set index.
+        samples: each, by data set index.
         frames: where they lie in their images; None: the postprocess needs not know.
     """
 
     def __init__(self, pieces: Mapping[int, Pieces], frames: Frames | None) -> None:
-        self.pieces = pieces
+        self.samples = {index: Travelling.of(of_sample) for index, of_sample in pieces.items()}
         self.frames = None if frames is None or frames.table is None else frames
 
     def frame(self, index: int) -> Sequence[float]:
@@ -72,6 +75,17 @@ class QueryDispatchLibrary(Dispatcher):
         super().flush_queries()
         self._post(self.tell_if_drained)
 
+    def answered(self, batches: Sequence[Batch], responses: Responses) -> None:
+        """Complete the samples that one message answered, and send as many; see `finished`."""
+        self._recording.update((batch.number, batch) for batch in batches)
+        flying = [self._in_flight.pop(batch.number, None) is not None for batch in batches]
+        if not all(flying):
+            for late in compress(batches, map(not_, flying)):
+                self._recording.pop(late.number, None)
+            batches, responses = list(compress(batches, flying)), responses.of_those(flying)
+        if batches:
+            self._finish(batches, [batch.ids[0] for batch in batches], responses)
+
     def tell_if_drained(self) -> None:
         """Tell the nodes if the last sample has been sent. Whoever holds the lock calls it."""
         if self._nodes_policy.is_drained:
@@ -87,12 +101,13 @@ class NetworkNode(RemoteWorker):
         self, name: str, index: int, front: QueryDispatchLibrary, hang_floor_s: float
     ) -> None:
         super().__init__(name, index, front, hang_floor_s)
-        self._drained = front.tell_if_drained
-        self.library = Library({}, None)
+        self._drained, self._answered = front.tell_if_drained, front.answered
+        self._library = Library({}, None)
+        self._leaving: list[Library] = []  # those before, whose samples may not have left
         self.messages = self.bytes = 0
         """Samples that were sent since warm-up, and how large they were."""
-        self.wire_ns = self.answered = 0
-        """Time of all answered samples on their ways, and how many that were."""
+        self.wire_ns = 0
+        """Time of all answered samples on their ways."""
 
     def open_system(self) -> Future[calls.SystemOpened]:
         """Open all engines of the node."""
@@ -104,6 +119,14 @@ class NetworkNode(RemoteWorker):
         size = (0, 0) if frames is None else (frames.height, frames.width)
         has_frames = frames is not None and frames.table is not None
         return self._call("load", calls.Expect(count, *size, has_frames))
+
+    def use(self, library: Library) -> None:
+        """Send samples of this library from now on."""
+        # A sample has left when it is answered. What a lost node leaves behind, libzmq may read
+        # until the receiver has ended.
+        if self.is_busy or self.is_gone:
+            self._leaving.append(self._library)
+        self._library = library
 
     def measure(
         self, indices: Sequence[int], samples_per_query: int, limit_s: float, bound_ns: float | None
@@ -144,12 +167,12 @@ class NetworkNode(RemoteWorker):
 
     def _send_sample(self, number: int, index: int, kind: int) -> bool:
         assert isinstance(self._channel, PieceChannel), "open comes first"
-        library = self.library
-        pieces = library.pieces[index]
+        library = self._library
+        sample = library.samples[index]
         head = pack_sample(self._session, number, index, library.frame(index), kind)
         self.messages += 1
-        self.bytes += sum(map(len, pieces))
-        return self._channel.send_pieces(head, pieces)
+        self.bytes += sample.size
+        return self._channel.send_sample(head, sample)
 
     def begin(self) -> None:
         """Count what is sent from now on."""
@@ -179,14 +202,15 @@ class NetworkNode(RemoteWorker):
 
     def _settle_all(self, data: bytes) -> None:
         now_ns = self._since_ns = time.monotonic_ns()
-        served_ns, answered = unpack_answers(data)
-        for number, stayed_ns, responses in answered:
+        answers = unpack_answers(data)
+        served_ns = now_ns - max(0, answers.served_ns)
+        batches = []
+        for number, stayed_ns in zip(answers.numbers, answers.stayed_ns, strict=True):
             batch, sent_ns = self._batches.pop(number)
-            batch.started_ns = max(sent_ns, now_ns - max(0, served_ns))
-            batch.finished_ns = now_ns
+            batch.started_ns, batch.finished_ns = max(sent_ns, served_ns), now_ns
             self.wire_ns += max(0, now_ns - sent_ns - stayed_ns)
-            self.answered += 1
-            self._done(batch, responses)
+            batches.append(batch)
+        self._answered(batches, answers.responses)
 
     def _hear_call(self, message: calls.FromSystem) -> None:
         match message:

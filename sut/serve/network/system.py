@@ -86,7 +86,7 @@ class NetworkSystem:
             self._is_expected = True
         library = Library(packed(source, self._travel, source.files), frames)
         for node in self._nodes:
-            node.library = library
+            node.use(library)
 
     def warm_up(
         self,

@@ -46,11 +46,13 @@ def test_each_sample_gets_its_own_record(responses: Responses) -> None:
     ends = np.cumsum(sizes).tolist()
     block = responses.block.tobytes()
 
-    served_ns, found = unpack_answers(pack_answers(SESSION, numbers, numbers, 77, responses))
+    found = unpack_answers(pack_answers(SESSION, numbers, [k + 1 for k in numbers], 77, responses))
 
-    assert served_ns == 77
-    assert [sample.number for sample in found] == numbers
-    assert [sample.responses.block.tobytes() for sample in found] == [
+    assert found.served_ns == 77
+    assert found.numbers == numbers
+    assert found.stayed_ns == [k + 1 for k in numbers]
+    alone = [found.responses.of_those([k == j for k in numbers]) for j in numbers]
+    assert [one.block.tobytes() for one in alone] == [
         block[end - size : end] for size, end in zip(sizes, ends, strict=True)
     ]
 

@@ -20,7 +20,7 @@ from sut.config.prepare import prepared_samples, resolve_workload
 from sut.config.settings import TrialRequest
 from sut.serve.cluster import wire
 from sut.serve.dispatcher import Outlets
-from sut.serve.network.channel import PieceChannel
+from sut.serve.network.channel import PieceChannel, Travelling
 from sut.serve.network.messages import SAMPLE, pack_sample
 from sut.serve.network.system import NetworkSystem
 from sut.serve.pool import open_system
@@ -108,7 +108,9 @@ class Run:
             if responses is None:
                 self.empty += ids
             else:
-                self.records |= dict.fromkeys(ids, responses.block.tobytes())
+                records = np.split(responses.block, len(ids))
+                found = zip(ids, records, strict=True)
+                self.records |= {number: record.tobytes() for number, record in found}
             self._changed.notify_all()
 
 
@@ -156,11 +158,15 @@ def test_noise_beside_the_samples_is_refused_in_a_line_each_and_the_run_goes_on(
             sock.connect(endpoint)
             for head in heads:
                 sock.send_multipart((head, b"noise"))
-        for head, content in (  # from the run itself
-            (pack_sample(session, 6, 0), b"too short"),
-            (pack_sample(session, 7, own.COUNT), bytes(3 * own.SIZE**2 * 4)),
-        ):
-            node._channel.send_pieces(head, (memoryview(content),))
+        from_the_run = [
+            (pack_sample(session, 6, 0), Travelling.of((memoryview(b"too short"),))),
+            (
+                pack_sample(session, 7, own.COUNT),
+                Travelling.of((memoryview(bytes(3 * own.SIZE**2 * 4)),)),
+            ),
+        ]
+        for head, sample in from_the_run:
+            node._channel.send_sample(head, sample)
         refusals = len(heads) + 2
         wait_until(lambda: told().count("refused a message") >= refusals, "all are refused")
         found = run.ask([[k] for k in range(own.COUNT)])
@@ -176,7 +182,8 @@ def test_a_sample_that_cannot_be_unpacked_ends_the_run_and_names_its_node(
         (node,) = run.system._nodes
         assert isinstance(node._channel, PieceChannel)
         head = pack_sample(node._session, 9, 0, kind=SAMPLE)
-        node._channel.send_pieces(head, (memoryview(b"not deflated"),))
+        spoiled = Travelling.of((memoryview(b"not deflated"),))
+        node._channel.send_sample(head, spoiled)
         wait_until(lambda: bool(run.failures), "the run fails")
 
     assert run.failures[0].message.startswith("alpha: a sample that came cannot be read: error:")

@@ -20,6 +20,7 @@ from sut.record.journal import JournalFile
 from sut.sweep.fit.memory import GpuMemory, HostMemory, default_limit
 from sut.sweep.fit.memory_model import MemoryPoint, can_fit, fit_memory
 from sut.sweep.fit.planner import Axes, Planner
+from sut.sweep.fit.result import FIT_FILE, FitRow, read_fit
 from sut.sweep.fit.session import FitSession, Wanted
 from sut.sweep.fit.trier import ACT, Trier
 from sut.sweep.tries.group import Times
@@ -109,12 +110,14 @@ class Bench:
         folder, memory = self._new(), self._memory(limit_bytes)
         trier = Trier(folder, memory, Times(), is_gone, self._launch)
         [target] = self._planner(place, (1,)).targets()
-        session = FitSession(
-            JournalFile(folder, {}, "search"), memory, trier, Wanted(),
-            lambda line: print(line, file=sys.stderr, flush=True),
-        )  # fmt: skip
-        session.open()
-        [row] = session.run([target], lambda rows: None)
+        row = self._found(place)
+        if row is None:
+            session = FitSession(
+                JournalFile(folder, {}, "search"), memory, trier, Wanted(),
+                lambda line: print(line, file=sys.stderr, flush=True),
+            )  # fmt: skip
+            session.open()
+            [row] = session.run([target], lambda rows: None)
         found = row.largest_batch or 0
         # On a GPU thousands fit: a step of a two-hundredth, so that four of them reach 2 %.
         step = max(1, found // 200)
@@ -132,6 +135,14 @@ class Bench:
         )
         said = "within" if abs(off) <= EDGE_WITHIN else "NOT within"
         print(f"\n{place.benchmark}: {said} {EDGE_WITHIN:.0%}\n")
+
+    def _found(self, place: Place) -> FitRow | None:
+        """Return what an earlier `sut fit` of this benchmark found there; None: search."""
+        if self._typed.found is None:
+            return None
+        path = self._typed.found / FIT_FILE
+        rows = read_fit(path.read_bytes(), str(path)).rows
+        return next((r for r in rows if str(r.point.get("resolution")) == place.resolution), None)
 
     def _planner(self, place: Place, instances: tuple[int, ...]) -> Planner:
         own = self._typed
@@ -162,6 +173,9 @@ def main() -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--limit-mb", type=int, default=900, help="of the edge on a CPU (900)")
+    parser.add_argument(
+        "--found", type=Path, metavar="DIR", help="of `sut fit`: its answers instead of searches"
+    )
     parser.add_argument("--part", choices=("model", "edge"), help="only this one")
     arguments = parser.parse_args()
     options = dict(parse_option(text) for text in arguments.set)

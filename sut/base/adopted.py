@@ -7,7 +7,6 @@ nearest process above it that adopts them: prctl(2), PR_SET_CHILD_SUBREAPER.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import time
@@ -16,6 +15,8 @@ from typing import IO
 
 from sut.base import descendants
 from sut.base.errors import EXIT_FAILED
+
+_LOOK_S = 0.002
 
 
 class Adopted:
@@ -56,10 +57,9 @@ class Adopted:
         """
         end_s = None if timeout is None else time.monotonic() + timeout
         while self.poll() is None:
-            left_s = None if end_s is None else end_s - time.monotonic()
-            if left_s is not None and left_s <= 0:
+            if end_s is not None and time.monotonic() >= end_s:
                 raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0)
-            self._look(left_s)
+            time.sleep(_LOOK_S)
         return self.returncode
 
     def terminate(self) -> None:
@@ -74,13 +74,3 @@ class Adopted:
         if self.poll() is None:  # nobody else gets its number before we have waited for it
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
-
-    def _look(self, limit_s: float | None) -> None:
-        """Wait until it ends, or for `limit_s`."""
-        file = os.pidfd_open(self.pid)
-        try:
-            poll = select.poll()
-            poll.register(file, select.POLLIN)
-            poll.poll(None if limit_s is None else limit_s * 1e3)
-        finally:
-            os.close(file)

@@ -134,4 +134,4 @@ def _live(wanted: Wanted, files: Sequence[int]) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    os._exit(main())  # nothing is left to do, and torch takes its time to end

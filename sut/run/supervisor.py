@@ -274,7 +274,8 @@ class Supervisor:
             os.killpg(process.pid, signal.SIGKILL)
             ending.reap(process, _NAME)
         if process.stdin is not None:
-            process.stdin.close()
+            with suppress(BrokenPipeError):  # what could not be sent is tried again
+                process.stdin.close()
         self._listener.join(END_GRACE_S)  # it closes the pipe: nobody closes what it reads from
 
     def _wait_for_close(self) -> None:

@@ -110,7 +110,7 @@ class Runner:
         return Measured(row, facts, time.monotonic() - start_s, code)
 
     def _measured(self, crowd: Crowd, out: Path) -> tuple[Row, dict[str, str]]:
-        neighbours = Neighbours()
+        neighbours = Neighbours(own_s=self.warm.busy_s)
         with Recorder(crowd.harness.backend, [crowd.device], out) as recorder:
             found = self._run(crowd, out, lambda group: recorder.follow(group.pids))
             values = figures(found.ran)

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Self
 
 from backends.base import FORKABLE
 from backends.device_memory import has_own_memory
+from sut.base import descendants
 from sut.run.birth import anew
 from sut.run.nursery import Imports, Nursery, NurseryFailed
 from sut.run.supervisor import Supervisor
@@ -71,6 +72,10 @@ class WarmStart:
     ) -> None:
         """End the nursery."""
         self._hold.close()
+
+    def busy_s(self) -> float:
+        """Return the processor time of the nursery, in s: it is not that of neighbours."""
+        return 0.0 if self._nursery is None else descendants.busy_s(self._nursery.pid)
 
     def launch(
         self,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def act(text: bytes, parent: Parent) -> int:
     """Tell what this process sees; return the exit code that is asked for."""
     asked = msgspec.json.decode(text)
-    left = subprocess.Popen(["sleep", "60"]).pid if asked["leaves"] else 0
+    left = subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL).pid if asked["leaves"] else 0
     print("a line for the log", flush=True)
     parent.tell(
         "seen",

@@ -113,6 +113,9 @@ def test_what_a_killed_process_leaves_in_its_session_ends_with_it(
     with Supervisor(request, MODULE, (), nursery.begin) as process:
         left = seen_by(process)["own"]["left"]
         os.kill(process.pid, signal.SIGKILL)
+        wait_until(lambda: state_of(process.pid) == "Z", "it ended")
+        with pytest.raises(EndedSilently):  # and what was not sent disturbs nobody at the end
+            process.send("too late")
 
     assert state_of(left) == ""
 

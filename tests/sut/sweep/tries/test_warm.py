@@ -58,10 +58,12 @@ def test_a_try_is_forked_unless_a_command_stands_before_it(tmp_path: Path) -> No
     with WarmStart(Imports("", "cpu", {}, [MODULE]), said.append) as warm:
         forked = outcome(tmp_path / "1", lambda r, before: warm.launch(r, before, VARIABLE))
         anew = outcome(tmp_path / "2", lambda r, _: warm.launch(r, ["/usr/bin/env"], VARIABLE))
+        busy_s = warm.busy_s()
 
     assert (forked.facts[PROCESS], anew.facts[PROCESS]) == ("forked", "anew")
     assert forked.figures["mps"] == anew.figures["mps"] == "here"
     assert said == []
+    assert 0 < busy_s < 60
 
 
 def test_where_the_nursery_fails_tries_start_anew_and_one_line_says_why(tmp_path: Path) -> None:
@@ -70,6 +72,7 @@ def test_where_the_nursery_fails_tries_start_anew_and_one_line_says_why(tmp_path
         found = outcome(tmp_path, warm.launch)
 
     assert found.facts[PROCESS] == "anew"
+    assert warm.busy_s() == 0
     [line] = said
     assert "tries start anew from now on" in line
     assert line.endswith("ModuleNotFoundError: No module named 'no_such_module'")

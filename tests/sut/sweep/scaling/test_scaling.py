@@ -17,6 +17,7 @@ from sut.serve.queue_wire import Side
 from sut.sweep.scaling.judge import Predicted, Step, steps
 from sut.sweep.scaling.parts import check_steps, default_steps, here, part
 from sut.sweep.scaling.predict import predicted, shown
+from tests.sut.helpers.nodes import cluster_file, running_node
 
 MS = 1_000_000
 LOCAL = HarnessSettings(
@@ -181,6 +182,30 @@ def test_devices_are_measured_and_predicted(
     assert step["predicted_p99_ns"] > 4.4e6
     assert step["shares"].keys() >= {"the devices", "the interpreter here"}
     assert "| 1 | 1 |" in (tmp_path / "scaling" / "scaling.md").read_text()
+
+
+def test_two_nodes_are_measured_with_and_without_the_wire(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    window = ["--turn-overs", "5", "--least-s", "0.1", "--limit-s", "0.5", "--least-requests", "50"]
+    words = ["cluster", "scaling", "-b", "resnet50", "--backend", "simulated", "--steps", "2"]
+    device = ["--set", "base_ms=4", "--set", "per_sample_ms=0.1", "--max-batch-size", "4"]
+
+    with running_node("alpha") as alpha, running_node("beta") as beta:
+        out = ["--cluster", str(cluster_file(tmp_path, alpha, beta)), "--out", str(tmp_path / "s")]
+        code = main([*words, *device, *out, *window, "--json"])
+
+    (step,) = json.loads(capfd.readouterr().out)["steps"]
+    assert code == 0
+    assert (step["nodes"], step["workers"]) == (2, 2)
+    full = 2 * 4 / 4.4e-3
+    assert 0 < step["rate"] < 1.05 * full  # other processes may slow it
+    assert 0.4 * full < step["predicted_rate"] < 1.05 * full
+    assert step["local"] > 0
+    assert step["p99_ns"] > 4.1e6
+    assert step["added_ns"] < step["p99_ns"]  # the same load was measured without the wire
+    assert step["shares"].keys() >= {"the devices", "ZeroMQ's thread here"}
+    assert "| 2 | 2 |" in (tmp_path / "s" / "scaling.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

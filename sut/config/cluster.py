@@ -6,6 +6,7 @@ Knows the file, and what a node must find to answer for the same benchmark; star
 from __future__ import annotations
 
 import re
+import socket
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -241,6 +242,18 @@ def parse_address(text: str) -> tuple[str, int]:
 def is_loopback(address: str) -> bool:
     """Say whether nobody outside this machine can reach HOST:PORT."""
     return is_loopback_host(parse_address(address)[0])
+
+
+def is_of_this_machine(address: str) -> bool:
+    """Say whether HOST:PORT is one of this machine's own addresses."""
+    host, _ = parse_address(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((host, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _absolute(path: Path | None) -> str | None:

@@ -15,7 +15,7 @@ from scenarios import scenario
 from sut.base.errors import SutError
 from sut.base.subprocess_call import TrialFailed, run_module
 from sut.base.ticker import doing
-from sut.config.cluster import is_loopback
+from sut.config.cluster import is_of_this_machine
 from sut.config.harness import HARNESS, Setting, given, harness_of
 from sut.config.prepare import prepared_workload
 from sut.record import trace_facts as trace
@@ -111,7 +111,7 @@ class TrialRunner:
         What nodes on this machine run is not ours by its processes, and would count as others'.
         """
         remote = self._plan.harness.remote
-        if remote is not None and any(is_loopback(node.address) for node in remote.nodes):
+        if remote is not None and any(is_of_this_machine(node.address) for node in remote.nodes):
             return None
         return neighbours.cores()
 

@@ -14,6 +14,7 @@ from sut.config.cluster import (
     check_name,
     definition_sha256,
     is_loopback,
+    is_of_this_machine,
     own_name,
     parse_address,
     read_cluster,
@@ -135,6 +136,14 @@ def test_an_address_is_split_and_known_as_loopback_or_not(
 ) -> None:
     assert parse_address(address) == expected
     assert is_loopback(address) is local
+
+
+@pytest.mark.parametrize(
+    ("address", "here"),
+    [("127.0.0.1:7700", True), ("192.0.2.1:7700", False)],  # RFC 5737: nobody's
+)
+def test_an_address_of_this_machine_is_known(address: str, here: bool) -> None:
+    assert is_of_this_machine(address) is here
 
 
 @pytest.mark.parametrize("address", ["", "7700", "::1:7700", "host:", "host:99999", ":7700"])

@@ -94,6 +94,22 @@ def test_a_node_answers_every_sample_once_and_takes_the_next_run(cluster: Cluste
     assert processes[0] == processes[1] != []
 
 
+def test_a_run_that_asks_for_new_worker_processes_gets_them(cluster: Cluster) -> None:
+    processes = []
+
+    for fresh in (False, True):
+        harness = cluster.request.harness
+        assert harness.remote is not None
+        asked = replace(harness, remote=replace(harness.remote, fresh=fresh))
+        cluster.request = replace(cluster.request, harness=asked)
+        system = opened(cluster)
+        processes.append(worker_processes())
+        system.close()
+
+    assert len(processes[0]) == len(processes[1]) == 1
+    assert processes[0] != processes[1]
+
+
 def test_the_times_of_a_batch_lie_between_its_closing_and_its_completion(cluster: Cluster) -> None:
     system = opened(cluster)
     system.front().issue_query([1], [0])

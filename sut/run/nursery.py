@@ -122,7 +122,8 @@ class Nursery:
             self._output = hold.enter_context(tempfile.TemporaryFile())
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             self._socket = hold.enter_context(ours)
-            self._variables = with_device_order()
+            # NumPy's OpenBLAS would start threads when it is imported.
+            self._variables = {"OPENBLAS_NUM_THREADS": "1", **with_device_order()}
             with theirs:
                 process = subprocess.Popen(
                     [sys.executable, "-m", MODULE, str(theirs.fileno())],

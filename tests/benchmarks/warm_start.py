@@ -8,7 +8,6 @@ forks a try.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -63,7 +62,6 @@ def opened_s(made: list[TryRequest], launch: Launch, how: str) -> float:
 
 def main() -> int:
     """Measure, and print the table."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `sut` does: a fork has no threads
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--benchmark", default="resnet50-synthetic")
     parser.add_argument("--backend", default="torch")

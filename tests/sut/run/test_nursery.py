@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sut.base.environment import ROOT
+from sut.base.errors import WorkerError
 from sut.base.process import state_of
 from sut.config.settings import Lent, Limits
 from sut.record.run_folder import LOG_FILE
@@ -126,7 +127,7 @@ def test_a_stopped_process_is_killed_and_named(nursery: Nursery, tmp_path: Path)
     with Supervisor(request, MODULE, (), nursery.begin) as process:
         os.kill(process.pid, signal.SIGSTOP)
         wait_until(lambda: state_of(process.pid) == "T", "it stands still")
-        with pytest.raises(Exception, match="stands still"):
+        with pytest.raises(WorkerError, match="stands still"):
             process.wait_for("never", lambda: None, 0.01)
 
     assert state_of(process.pid) == ""

@@ -2,8 +2,9 @@
 
 EfficientNet-Lite0 on this machine's CPU, once with LoadGen and engines together, once with a node
 over loopback to which every sample travels: 602 kB each. Offline takes turns, round after round.
-Then Server, at rates up to the median of Offline without a network: the highest at which 99 % of
-the latencies are within the bound.
+Then where the processor time goes, beside the least that it can be: bare ZeroMQ and bare TCP while
+engines use all cores. Then Server, at rates up to the median of Offline without a network: the
+highest at which 99 % of the latencies are within the bound.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +23,11 @@ from sut.base.errors import EXIT_INVALID, EXIT_VALID
 from sut.record.run_folder import read_result
 from tests.benchmarks import paired
 from tests.benchmarks.cluster import cluster_file, nodes
+from tests.benchmarks.network_floor import BATCH, WAYS, floor_ms
+from tests.benchmarks.network_parts import ENGINES, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sut.record.result import Result
 
@@ -31,6 +36,8 @@ BENCHMARK = "efficientnet-lite0"
 TRAVELS = ("raw", "lossless", "jpeg")
 SHARES = (0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 GOAL = 0.95
+START_S = 3.0  # until the engines of a run work
+SHARE = 0.8  # of the time that they work, while bare connections are measured
 _NS_PER_MS = 1e6
 
 
@@ -40,28 +47,38 @@ class Runs:
     def __init__(self, folder: Path, cluster: Path, seconds: float) -> None:
         self._folder = folder
         self._cluster = cluster
-        self._seconds = seconds
+        self.seconds = seconds
         self._number = 0
 
-    def run(self, scenario: str, travel: str | None, *more: object) -> Result:
-        """Run once; `travel` is None for engines beside LoadGen."""
+    @contextmanager
+    def started(
+        self, scenario: str, travel: str | None, *more: object
+    ) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+        """Start a run; `travel` is None for engines beside LoadGen. Yield it and its folder."""
         self._number += 1
         out = self._folder / f"{self._number}-{scenario}-{travel}"
         where = ("--cluster", self._cluster, "--network", travel) if travel else ()
         words = (
             *(sys.executable, "-m", "sut", "run", "-b", BENCHMARK, "-s", scenario),
-            *("--min-duration-s", self._seconds, "--instances", cores(), "--out", out),
+            *("--min-duration-s", self.seconds, "--instances", cores(), "--out", out),
             *(*where, *more),
         )
-        done = subprocess.run(
+        with subprocess.Popen(
             list(map(str, words)),
             cwd=ROOT,
-            check=False,
-            capture_output=True,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             text=True,
-        )
-        if done.returncode not in (EXIT_VALID, EXIT_INVALID):
-            raise SystemExit(done.stderr)
+        ) as process:
+            yield process, out
+            _, told = process.communicate()
+        if process.returncode not in (EXIT_VALID, EXIT_INVALID):
+            raise SystemExit(told)
+
+    def run(self, scenario: str, travel: str | None, *more: object) -> Result:
+        """Run once."""
+        with self.started(scenario, travel, *more) as (_, out):
+            pass
         return read_result(out)
 
     def offline(self, travel: str | None) -> float:
@@ -88,6 +105,7 @@ def main() -> int:
         cluster.write_text(cluster.read_text("utf-8").replace('["0"]', "[cpu]"), "utf-8")
         runs = Runs(folder, cluster, given.seconds)
         local, ratio = _offline(runs, given.rounds)
+        _parts(runs, given.rounds, local)
         share = _server(runs, local)
     met = "met" if min(ratio, share) >= GOAL else "missed"
     print(f"goal: {GOAL} of local; Offline {ratio:.3f}, Server {share:.3f}: {met}")
@@ -110,6 +128,24 @@ def _offline(runs: Runs, rounds: int) -> tuple[float, float]:
     local = paired.Spread.of(rates[None]).median
     ratios = [rate / alone for rate, alone in zip(rates["raw"], rates[None], strict=True)]
     return local, paired.Spread.of(ratios).median
+
+
+def _parts(runs: Runs, rounds: int, rate: float) -> None:
+    """Print the processor time of a sample that travels, and what bare connections take."""
+    found: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        with runs.started("Offline", "raw") as (process, _):
+            parts = watch(process)
+        engines = parts.pop(ENGINES)
+        for name, ms in {**parts, "together": sum(parts.values()), ENGINES: engines}.items():
+            found.setdefault(name, []).append(ms)
+        with runs.started("Offline", None):
+            time.sleep(START_S)
+            samples = round(rate * SHARE * runs.seconds / len(WAYS)) // BATCH * BATCH
+            for way in WAYS:
+                found.setdefault(f"bare {way}, both ends", []).append(floor_ms(way, samples, rate))
+    rows = [(name, paired.shown(values, ".3f")) for name, values in found.items()]
+    print("\n" + paired.table(("raw", "ms of a core a sample"), rows), flush=True)
 
 
 def _server(runs: Runs, local: float) -> float:

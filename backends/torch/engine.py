@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from msgspec import Meta
 
 from backends.cuda.driver import DEVICES
 from backends.cuda.engine import CudaEngine, open_cuda_engine
 from backends.cuda.errors import OUT_OF_MEMORY, OutOfMemoryError
 from backends.cuda.gpu import open_driver
 from backends.cuda.host_driver import HostDriver
-from backends.cuda.options import CudaOptions
 from backends.interface import FIRST_ROWS
 from backends.ladder import fitting, read_sizes
 from backends.options import read_options
+from backends.torch.libraries import keep_compiled
+from backends.torch.options import Options, options_of, where_of
 from sut.base.errors import ConfigError, EngineError
-from sut.base.files import cache_folder
 from sut.base.onnx_file import check_file
 from sut.base.steps import say_step
 
@@ -41,48 +38,8 @@ if TYPE_CHECKING:
 
 # The first call compiles and chooses algorithms; the second shows that nothing is left to do.
 PREPARING_CALLS = 2
-# What the compiler makes is kept in this folder of the cache. Its own key has the graph, options,
-# versions and the GPU's kind in it; weights are not, because they are frozen in when it is loaded.
-COMPILED = "torch"
 # Memory on failed devices.
 LOST: list[object] = []
-
-
-@dataclass(frozen=True, slots=True)
-class Options(CudaOptions):
-    """Options of the torch backend.
-
-    Attributes:
-        precision: "fp16" and "bf16" convert the weights; "model" leaves them.
-        compile: "inductor" compiles each batch size, with the weights frozen into it; "auto" does
-            so on a GPU.
-        autotune: let the compiler measure more choices; opening takes minutes.
-        tf32: let float32 be multiplied with 10 bits of mantissa.
-        postprocess: "device" chooses a YOLO model's boxes on the device, as part of the model;
-            "auto" does so on a GPU where it can.
-        candidates: of an image, the best ones, that come to the suppression of boxes there.
-    """
-
-    precision: Literal["model", "fp16", "bf16"] = "model"
-    compile: Literal["auto", "inductor", "none"] = "auto"
-    autotune: bool = False
-    tf32: bool = False
-    postprocess: Literal["auto", "worker", "device"] = "auto"
-    candidates: Annotated[int, Meta(ge=1)] = 1000
-
-
-def options_of(options: Mapping[str, OptionValue], device: str) -> Options:
-    """Return the options, checked: see backends.base.check_options."""
-    return read_options(options, Options, _where(device))
-
-
-def compiles(options: Options, device: str) -> bool:
-    """Return whether such an engine compiles its batch sizes."""
-    return options.compile == "inductor" or (options.compile == "auto" and device != "cpu")
-
-
-def _where(device: str) -> str:
-    return f"torch backend, device {device}"
 
 
 def open_engine(spec: EngineSpec) -> CudaEngine:
@@ -92,7 +49,7 @@ def open_engine(spec: EngineSpec) -> CudaEngine:
         ConfigError: the package is missing, or a device or option does not exist or fit.
         EngineError: the file, or a model that does not fit; in one line, with what to do.
     """
-    where, options = _where(spec.device), options_of(spec.options, spec.device)
+    where, options = where_of(spec.device), options_of(spec.options, spec.device)
     sizes = read_sizes(options.graph_sizes, spec.max_batch_size, where)
     say_step("importing torch")
     torch = _import_torch()
@@ -100,11 +57,11 @@ def open_engine(spec: EngineSpec) -> CudaEngine:
     driver = _driver(torch, spec.device)
     driver.use()
     place = torch.device("cpu" if spec.device == "cpu" else f"cuda:{spec.device}")
-    compiled = compiles(options, spec.device)
+    compiled = options.compiles(spec.device)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = options.tf32
     # Trying every algorithm out takes half a second a batch size, for the same speed (ResNet-50).
     torch.backends.cudnn.benchmark = options.autotune
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / COMPILED))
+    keep_compiled()
 
     from backends.torch.compiler import import_ahead  # noqa: PLC0415 - it imports torch
     from backends.torch.model import Loading, load_model  # noqa: PLC0415

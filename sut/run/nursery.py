@@ -32,7 +32,7 @@ from sut.base.steps import say_step
 from sut.base.subprocess_call import last_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from sut.run.birth import Birth
@@ -75,7 +75,7 @@ class Wanted(msgspec.Struct, frozen=True):
     Attributes:
         module: see Birth.
         request: see Birth.
-        variables: of its environment, that differ from those of the nursery.
+        variables: of its environment, that differ from those that the nursery began with.
         gone: variables that it does not have.
     """
 
@@ -83,6 +83,11 @@ class Wanted(msgspec.Struct, frozen=True):
     request: str
     variables: dict[str, str]
     gone: list[str]
+
+    def environment(self, first: Mapping[str, str]) -> dict[str, str]:
+        """Return all of its variables; `first` are those that the nursery began with."""
+        whole = {**first, **self.variables}
+        return {name: text for name, text in whole.items() if name not in self.gone}
 
 
 class Answer(msgspec.Struct, frozen=True):

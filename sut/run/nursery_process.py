@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 import traceback
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -22,7 +23,7 @@ from sut.run import child
 from sut.run.nursery import MOST_BYTES, Answer, Imports, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _STREAMS = 3
 # NVIDIA's driver: /dev/nvidia0, /dev/nvidiactl, a Jetson's /dev/nvmap; on Windows' Linux /dev/dxg.
@@ -31,6 +32,7 @@ _DEVICES = ("/dev/nv", "/dev/dxg")
 
 def main() -> int:
     """Import, then fork until the parent is gone; return the exit code."""
+    first = dict(os.environ)  # imports set some, which a new process does not have
     with socket.socket(fileno=int(sys.argv[1])) as parent:
         imports = msgspec.json.decode(parent.recv(MOST_BYTES), type=Imports)
         problem = _imported(imports) or unfit()
@@ -43,7 +45,8 @@ def main() -> int:
             if not said:
                 return 0
             try:
-                answer = Answer(_forked(msgspec.json.decode(said, type=Wanted), files, parent))
+                wanted = msgspec.json.decode(said, type=Wanted)
+                answer = Answer(_forked(wanted, wanted.environment(first), files, parent))
             except OSError as error:
                 answer = Answer(problem=f"no process could be forked: {error}")
             finally:
@@ -81,7 +84,9 @@ def _imported(imports: Imports) -> str:
     return ""
 
 
-def _forked(wanted: Wanted, files: Sequence[int], parent: socket.socket) -> int:
+def _forked(
+    wanted: Wanted, variables: Mapping[str, str], files: Sequence[int], parent: socket.socket
+) -> int:
     """Fork a process that is an orphan at once, so that our parent adopts it; return its number.
 
     Raises:
@@ -91,7 +96,7 @@ def _forked(wanted: Wanted, files: Sequence[int], parent: socket.socket) -> int:
     try:
         between = os.fork()
         if not between:
-            _between(wanted, files, tell, (parent.fileno(), told))
+            _between(partial(_live, wanted, variables, files), tell, (parent.fileno(), told))
         os.close(tell)
         pid = os.read(told, MOST_BYTES)
         os.waitpid(between, 0)
@@ -102,7 +107,7 @@ def _forked(wanted: Wanted, files: Sequence[int], parent: socket.socket) -> int:
     return int(pid)
 
 
-def _between(wanted: Wanted, files: Sequence[int], tell: int, ours: Sequence[int]) -> NoReturn:
+def _between(live: Callable[[], NoReturn], tell: int, ours: Sequence[int]) -> NoReturn:
     """Fork the process itself, and end: it becomes an orphan."""
     try:
         if not os.fork():
@@ -110,20 +115,19 @@ def _between(wanted: Wanted, files: Sequence[int], tell: int, ours: Sequence[int
             os.write(tell, str(os.getpid()).encode())
             for file in (tell, *ours):
                 os.close(file)
-            _live(wanted, files)
+            live()
     finally:  # whatever happens, no second nursery goes on here
         os._exit(EXIT_FAILED)
 
 
-def _live(wanted: Wanted, files: Sequence[int]) -> NoReturn:
+def _live(wanted: Wanted, variables: Mapping[str, str], files: Sequence[int]) -> NoReturn:
     """Be the process: what it begins with is that of a new one."""
     try:
         for stream, file in enumerate(files):
             os.dup2(file, stream)
             os.close(file)
-        for name in wanted.gone:
-            os.environ.pop(name, None)
-        os.environ.update(wanted.variables)
+        os.environ.clear()
+        os.environ.update(variables)
         if "numpy.random" in sys.modules:  # Python itself seeds its own after a fork
             sys.modules["numpy.random"].seed()
         sys.argv = [wanted.module, wanted.request]

@@ -62,7 +62,7 @@ def test_processes_that_share_a_gpu_are_forked(tmp_path: Path) -> None:
     pytest.importorskip("torch")
 
     done = run_here(
-        "concurrency", "-b", "efficientnet-lite0", "--backend", "torch", "--devices", 0,
+        "concurrency", "-b", "resnet50-synthetic", "--backend", "torch", "--devices", 0,
         "--set", "compile=none", "--processes", 2, "--batches", 16, "--seconds", 1,
         "--out", tmp_path / "out",
     )  # fmt: skip

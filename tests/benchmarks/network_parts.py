@@ -6,6 +6,7 @@ Part of tests.benchmarks.network.
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -67,10 +68,15 @@ def _look() -> Look:
 
 
 def _processes() -> Iterator[tuple[str, Path]]:
-    for process in _PROC.glob("[0-9]*"):
+    """Yield those that this process started, and those that they started."""
+    waiting = [os.getpid()]
+    while waiting:
+        process = _PROC / str(waiting.pop())
         try:
             words = (process / "cmdline").read_text("utf-8").split("\0")
-        except OSError:
+            for children in process.glob("task/*/children"):
+                waiting += map(int, children.read_text("utf-8").split())
+        except OSError:  # it ended
             continue
         for module, side in SIDES.items():
             if module in words:

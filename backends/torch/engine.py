@@ -193,6 +193,9 @@ class TorchKernel:
         """See Kernel."""
         for _ in range(PREPARING_CALLS):
             self.enqueue(batch_size, sources, targets, stream)
+        if self._on_gpu:
+            # A graph has memory of its own: what torch keeps of these calls would come on top.
+            self._torch.cuda.empty_cache()
 
     def enqueue(
         self, batch_size: int, sources: Sequence[int], targets: Sequence[int], stream: int
@@ -301,7 +304,8 @@ def _memory_told_apart(torch: ModuleType, where: str) -> Any:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        line = str(error).splitlines()[0]
+        # torch goes on with all that it holds, and what it would do about it.
+        line = str(error).splitlines()[0].partition(" Including ")[0]
         raise OutOfMemoryError(
             f"{where}: {line} Lower max_batch_size, slots or instances.", OUT_OF_MEMORY
         ) from error

@@ -48,6 +48,7 @@ class OnnxModule(nn.Module):  # type: ignore[misc]  # torch may be absent, then 
         self._outputs = [value.name for value in graph.output]
         nodes = _in_order(graph, {*self._inputs, *held}, path)
         self._steps = [_Step(node, held, path) for node in nodes]
+        self._drop_unread()
         # Found by torch, which moves and converts what they hold.
         lstms = (step.run for step in self._steps if isinstance(step.run, Lstm))
         self._lstms = nn.ModuleList(lstms)
@@ -56,6 +57,14 @@ class OnnxModule(nn.Module):  # type: ignore[misc]  # torch may be absent, then 
         for number, name in enumerate(name for name in held if name in read):
             self._names[name] = f"constant_{number}"  # ONNX names may have dots, torch's may not
             self.register_buffer(self._names[name], torch.from_numpy(np.array(held[name])))
+
+    def _drop_unread(self) -> None:
+        """Tell each step which values nobody reads after it: they would take all the memory."""
+        kept = {*self._outputs, ""}
+        for step in reversed(self._steps):
+            named = {*step.inputs, *step.outputs}
+            step.last_of = sorted(named - kept)
+            kept |= named
 
     def take(self, names: Sequence[str]) -> None:
         """Take the inputs in the order of these names, all of them, from now on."""
@@ -69,14 +78,23 @@ class OnnxModule(nn.Module):  # type: ignore[misc]  # torch may be absent, then 
         for step in self._steps:
             found = step.run([values[name] for name in step.inputs], step.attributes)
             answers = (found,) if isinstance(found, torch.Tensor) else found
-            values |= zip(
-                step.outputs, answers, strict=False
-            )  # an LSTM may have more than are read
+            # An LSTM may have more than are read.
+            values |= zip(step.outputs, answers, strict=False)
+            for name in step.last_of:
+                values.pop(name, None)
         return tuple(values[name] for name in self._outputs)
 
 
 class _Step:
-    """One node."""
+    """One node.
+
+    Attributes:
+        inputs: names of what it reads.
+        outputs: names of what it makes.
+        attributes: of the node.
+        run: computes it.
+        last_of: names of what no later node reads.
+    """
 
     def __init__(self, node: onnx.NodeProto, held: Mapping[str, Array], path: str) -> None:
         known = [*OPERATORS, LSTM]
@@ -88,6 +106,7 @@ class _Step:
                 "use another backend."
             )
         self.outputs = list(node.output)
+        self.last_of: list[str] = []
         self.attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         if node.op_type == LSTM:
             self.run: Operator = Lstm(node, self.attributes, held, path)

@@ -62,9 +62,13 @@ def unfit(proc: Path = Path("/proc/self")) -> str:
     Args:
         proc: its folder.
     """
-    others = sum(1 for _ in (proc / "task").iterdir()) - 1
-    if others:
-        return f"threads that the imports started ({others}) do not survive a fork"
+    names = [
+        (task / "comm").read_text("utf-8", "replace").strip()
+        for task in (proc / "task").iterdir()
+        if task.name != str(os.getpid())
+    ]
+    if names:
+        return f"threads that the imports started ({', '.join(names)}) do not survive a fork"
     opened = {os.readlink(file) for file in (proc / "fd").iterdir() if file.is_symlink()}
     devices = sorted(name for name in opened if name.startswith(_DEVICES))
     if devices:

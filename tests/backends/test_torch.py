@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,12 +40,16 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 import onnxruntime  # noqa: E402 - after the check that torch is there
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from backends.onnxruntime.precision import convert  # noqa: E402
+from backends.torch.onnx_module import OnnxModule  # noqa: E402
 from backends.torch.script import save_script as save_onnx_as_script  # noqa: E402
 from data.convert import tft, yolo11  # noqa: E402
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
 
@@ -368,6 +374,39 @@ def test_the_order_in_a_file_does_not_matter(tmp_path: Path) -> None:
     found = answers_of(spec_of(save(proto, tmp_path), tensor), samples)
 
     np.testing.assert_array_equal(found, want)
+
+
+class Alive(TorchDispatchMode):  # type: ignore[misc]  # torch may be absent, then it has no types
+    """Counts the tensors that operators made, and that still live when the next one runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: list[weakref.ref[object]] = []
+        self.most = 0
+
+    def __torch_dispatch__(
+        self, call: Callable[..., object], types: object, args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:  # fmt: skip
+        self.most = max(self.most, sum(made() is not None for made in self._made))
+        found = call(*args, **(kwargs or {}))
+        self._made.append(weakref.ref(found))
+        return found
+
+
+def test_a_value_is_gone_when_nobody_reads_it_any_more(tmp_path: Path) -> None:
+    # The first value is read again by the last node; of all others one is there at a time.
+    names = ["first", *(f"v{k}" for k in range(8)), "last"]
+    chain = [helper.make_node("Relu", [a], [b]) for a, b in pairwise(["x", *names])]
+    nodes = [*chain, helper.make_node("Add", ["first", "last"], ["y"])]
+    path = save(model(nodes, [floats("x", "N", 4)], [floats("y", "N", 4)], {}), tmp_path)
+    module = OnnxModule(path)
+
+    with Alive() as alive:
+        (found,) = module(torch.ones(2, 4))
+
+    assert found.tolist() == [[2.0] * 4] * 2
+    assert alive.most <= 3  # the first, what a node reads, and what the one before made
 
 
 def test_a_model_made_fp16_answers_almost_as_before(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from backends.base import open_engine
 from backends.device_memory import free_bytes, has_own_memory, take
-from sut.base.errors import EXIT_FAILED
+from sut.base.errors import EXIT_FAILED, SutError
 from sut.base.resident import reset_peak, resident
 from sut.base.steps import heard_by
 from sut.config.settings import Lent, Limits  # msgspec reads the annotations
@@ -166,10 +166,14 @@ def act(text: bytes, parent: Parent) -> int:
 def _told(error: Exception, device: str) -> dict[str, object]:
     text = str(error).strip()
     line = text.splitlines()[0] if text else ""
-    said = f"{type(error).__name__}: {line}" if line else type(error).__name__
+    named = f"device {device}"
+    if isinstance(error, SutError) and named in line:
+        said = line
+    else:
+        said = ": ".join(filter(None, (named, type(error).__name__, line)))
     return {
         "kind": kind_of(error),
-        "message": f"device {device}: {said}",
+        "message": said,
         "traceback": traceback.format_exc(),
     }
 

@@ -265,7 +265,7 @@ class TryGroup:
             why = self._is_gone(device)
             if why is not None:
                 outcome, message = replace(outcome, kind=Kind.VANISHED), f"{why}; {message}"
-        if message and not message.startswith("device "):
+        if message and f"device {device}" not in message:
             message = f"device {device}: {message}"
         return replace(outcome, message=message, seconds=time.monotonic() - self._start_s)
 

@@ -72,7 +72,8 @@ def _graphs(task: Task, facts: Mapping[str, str]) -> str:
     harness = task.plan.harness
     if harness.backend not in _GRAPHS or CPU in harness.devices:
         return ""
-    return f"Enabled, batches {facts['batch_sizes']}" if facts.get("batch_sizes") else "Disabled"
+    captured = facts.get("cuda_graphs") == "True"
+    return f"Enabled, batches {facts['batch_sizes']}" if captured else "Disabled"
 
 
 def _count(rule: Rule, *, is_open: bool) -> str:

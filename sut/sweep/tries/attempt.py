@@ -18,6 +18,7 @@ import numpy as np
 
 from backends.base import open_engine
 from backends.device_memory import free_bytes, has_own_memory, take
+from backends.ladder import sizes_text
 from sut.base.errors import EXIT_FAILED, SutError
 from sut.base.resident import reset_peak, resident
 from sut.base.steps import heard_by
@@ -156,7 +157,9 @@ def act(text: bytes, parent: Parent) -> int:
         child.log(traceback.format_exc())
         parent.tell("done", **_told(error, request.device))
         return EXIT_FAILED
-    facts = {name: str(value) for name, value in attempt.engine.facts.items()}
+    engine = attempt.engine
+    facts = {name: str(value) for name, value in engine.facts.items()}
+    facts["batch_sizes"] = sizes_text(engine.sizes)
     facts[PROCESS] = parent.how
     parent.tell("done", kind=Kind.OK, figures=figures, facts=facts)
     attempt.engine.close()

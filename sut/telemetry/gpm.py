@@ -5,20 +5,25 @@ Two samples of the GPU's counters give the averages between them.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_DRAM = "dram_percent"
 # Fields of Reading by NVML's number of the metric (nvml.h, nvmlGpmMetricId_t). All are percent.
 # No metric counts issue slots: only nsys and ncu see those.
 METRICS: Mapping[int, str] = {
     2: "sm_percent",  # NVML_GPM_METRIC_SM_UTIL
     3: "sm_occupancy_percent",  # NVML_GPM_METRIC_SM_OCCUPANCY
     5: "tensor_percent",  # NVML_GPM_METRIC_ANY_TENSOR_UTIL
-    10: "dram_percent",  # NVML_GPM_METRIC_DRAM_BW_UTIL
+    10: _DRAM,  # NVML_GPM_METRIC_DRAM_BW_UTIL
 }
 SOURCE = "NVML GPM"
+# A reading covers so many calls. An H200 renews its counters ten times a second, as we ask: between
+# two calls they had stood still in one reading of ten, and moved twice in another.
+SPAN = 3
 _VERSION = 1  # NVML_GPM_METRICS_GET_VERSION
 _NEEDS = "NVML's GPM needs a Hopper GPU or later"
 
@@ -41,7 +46,7 @@ class Gpm:
     def __init__(self, nvml: Asks, handle: object) -> None:
         self._nvml = nvml
         self._handle = handle
-        self._before: object = None
+        self._samples: deque[object] = deque()  # the oldest first
         self._spare: object = None
         support = nvml.ask("nvmlGpmQueryDeviceSupport", handle)
         has = support is not None and bool(support.isSupportedDevice)
@@ -49,10 +54,10 @@ class Gpm:
         self.why_not = "" if has else _NEEDS
 
     def read(self) -> dict[str, float]:
-        """Return the average of each metric since the last call, in percent.
+        """Return the average of each metric since SPAN calls ago, in percent.
 
-        One that this GPU does not report is absent, and so are all in the first call. NVML asks for
-        100 ms or more between two calls.
+        One that this GPU does not report is absent. So are all in the first call, and while the
+        counters stand still. NVML asks for 100 ms or more between two calls.
         """
         if self.source is None:
             return {}
@@ -60,8 +65,11 @@ class Gpm:
         if sample is None or self._nvml.ask("nvmlGpmSampleGet", self._handle, sample) is None:
             self._spare = sample
             return {}
-        before, self._before, self._spare = self._before, sample, self._before
-        return {} if before is None else self._between(before, sample)
+        self._samples.append(sample)
+        found = {} if len(self._samples) == 1 else self._between(self._samples[0], sample)
+        self._spare = self._samples.popleft() if len(self._samples) > SPAN else None
+        # Even an idle GPU moves something, so none at all is no reading.
+        return {} if found.get(_DRAM) == 0 else found
 
     def _between(self, before: object, after: object) -> dict[str, float]:
         wanted = self._nvml.ask("c_nvmlGpmMetricsGet_t")

@@ -10,13 +10,14 @@ import pytest
 
 from sut.telemetry.dcgm import Dcgm, parsed
 from sut.telemetry.figures import figures
-from sut.telemetry.gpm import METRICS, SOURCE, Gpm
+from sut.telemetry.gpm import METRICS, SOURCE, SPAN, Gpm
 from sut.telemetry.nvml import Nvml, NvmlMeter
 from tests.sut.helpers.waiting import wait_until
 from tests.sut.telemetry.fake_nvml import NOT_SUPPORTED, FakeNvml
 from tests.sut.telemetry.readings import WINDOW, reading
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 SM, OCCUPANCY, TENSOR, DRAM = METRICS
@@ -25,9 +26,9 @@ SM, OCCUPANCY, TENSOR, DRAM = METRICS
 class Hopper(FakeNvml):
     """A GPU with GPM whose counters grow by 2 % of the time for metric 2, and so on."""
 
-    def __init__(self, missing: int | None = None) -> None:
+    def __init__(self, missing: int | None = None, counters: Sequence[int] = ()) -> None:
         super().__init__()
-        self.missing = missing
+        self.missing, self.counters = missing, counters
         self.alive = 0
         self.samples = 0
 
@@ -41,6 +42,7 @@ class Hopper(FakeNvml):
     def nvmlGpmSampleGet(self, handle: int, sample: SimpleNamespace) -> SimpleNamespace:
         self.samples += 1
         sample.number = self.samples
+        sample.counter = self.counters[self.samples] if self.counters else self.samples
         return sample
 
     def c_nvmlGpmMetricsGet_t(self) -> SimpleNamespace:
@@ -49,7 +51,9 @@ class Hopper(FakeNvml):
     def nvmlGpmMetricsGet(self, asked: SimpleNamespace) -> SimpleNamespace:
         assert asked.version == 1
         for metric in asked.metrics[: asked.numMetrics]:
-            metric.value = metric.metricId * (asked.sample2.number - asked.sample1.number)
+            calls = asked.sample2.number - asked.sample1.number
+            moved = asked.sample2.counter - asked.sample1.counter
+            metric.value = metric.metricId * moved / calls
             if metric.metricId == self.missing:
                 metric.nvmlReturn = NOT_SUPPORTED
         return asked
@@ -66,14 +70,30 @@ def test_gpm_gives_the_averages_between_two_readings_in_percent() -> None:
     assert (second.tensor_percent, second.dram_percent) == (5.0, 10.0)
 
 
-def test_gpm_uses_two_samples_for_ever() -> None:
+def test_gpm_uses_the_same_samples_for_ever() -> None:
     library = Hopper()
     gpm = Gpm(Nvml(library), 0)
 
-    found = [gpm.read() for _ in range(5)]
+    found = [gpm.read() for _ in range(9)]
 
-    assert [one.get("sm_percent") for one in found] == [None, 2.0, 2.0, 2.0, 2.0]
-    assert library.alive == 2
+    assert [one.get("sm_percent") for one in found] == [None, *[2.0] * 8]
+    assert library.alive == SPAN + 1
+
+
+def test_counters_that_are_renewed_as_often_as_they_are_read() -> None:
+    # Between two calls they stand still once and move twice once, as an H200's did.
+    gpm = Gpm(Nvml(Hopper(counters=(0, 1, 2, 3, 4, 4, 6, 7, 8, 9))), 0)
+
+    found = [gpm.read().get("dram_percent") for _ in range(9)]
+
+    assert found[0] is None
+    assert all(value is not None and 5 <= value <= 15 for value in found[1:])
+
+
+def test_counters_that_stand_still_are_no_reading() -> None:
+    gpm = Gpm(Nvml(Hopper(counters=(0, *[1] * 9))), 0)
+
+    assert [gpm.read() for _ in range(6)] == [{}] * 6
 
 
 def test_a_metric_that_the_gpu_does_not_report_is_absent_and_not_zero() -> None:

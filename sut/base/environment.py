@@ -15,7 +15,6 @@ from pathlib import Path
 from sut import __version__
 from sut.base import cgroup, ending
 from sut.base.errors import SutError
-from sut.base.process import parse_cpus
 
 PACKAGES = (
     "mlcommons-loadgen",
@@ -32,9 +31,6 @@ PACKAGES = (
 # CUDA uses the GPU numbers of nvidia-smi and NVML, unless the user sets this variable.
 DEVICE_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 ROOT = Path(__file__).resolve().parents[2]
-# Of one core: AMD's and Intel's servers, and the most of any (IBM's POWER8 and later).
-_HYPERTHREADS = {"x86_64": 2}
-_MOST_HYPERTHREADS = 8
 # git answers within milliseconds, unless its folder is on a server that does not.
 _GIT_S = 10.0
 
@@ -70,24 +66,11 @@ def cores(root: Path = Path("/")) -> int:
     return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 
-def physical_cores(root: Path = Path("/"), machine: str = platform.machine()) -> int:
-    """Return the cores that the calling thread may use; hyperthreads of one count once.
-
-    Some virtual machines show all their CPUs as hyperthreads of one core. More of them than a
-    processor of this kind has are not believed.
-
-    Args:
-        root: of the kernel's files.
-        machine: kind of the processor, as `uname -m` says it.
-    """
-    topology = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
-    most = _HYPERTHREADS.get(machine, _MOST_HYPERTHREADS)
-    found: set[str] = set()
-    for cpu in os.sched_getaffinity(0):
-        siblings = _read(root / topology.format(cpu)) or ""
-        believed = siblings and len(parse_cpus(siblings)) <= most
-        found.add(siblings if believed else str(cpu))
-    return min(cores(), len(found))
+def physical_cores() -> int:
+    """Return the cores that the calling thread may use; hyperthreads of one count once."""
+    topology = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    allowed = os.sched_getaffinity(0)
+    return min(cores(), len({_read(topology.format(cpu)) or str(cpu) for cpu in allowed}))
 
 
 def fingerprint() -> dict[str, object]:
@@ -182,7 +165,7 @@ def _cpu_field(name: str) -> str:
     return ""
 
 
-def _read(path: str | Path) -> str | None:
+def _read(path: str) -> str | None:
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except OSError:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from sut.config.arguments import Arguments
 from sut.sweep.devices import peak
-from sut.sweep.devices.plan import gpu_device, this_cpu
+from sut.sweep.devices.plan import Planner, gpu_device, this_cpu
 from sut.sweep.devices.ways import Device
 from sut.telemetry.meter import Clock, Facts, Link
 
@@ -39,6 +42,18 @@ def test_this_cpu_has_a_name_and_instruction_sets() -> None:
     assert found.product
     assert found.features
     assert int(found.facts["cores"]) >= 1
+
+
+@pytest.mark.parametrize("typed", [{}, {"intra_op_threads": 3}])
+def test_an_engine_alone_does_not_get_the_threads_of_one_of_many(typed: dict[str, int]) -> None:
+    # The benchmark's own settings: an engine for each core, with one thread each.
+    asked = Arguments(
+        benchmark="efficientnet-lite0", scenario="Offline", instances=4, backend_options=typed
+    )
+
+    (point,) = Planner(asked, [this_cpu()], ["fp32"], [1]).points()
+
+    assert point.options.get("intra_op_threads") == typed.get("intra_op_threads")
 
 
 def test_a_gpu_in_the_list_has_its_published_roof_in_every_precision() -> None:

@@ -10,6 +10,7 @@ from sut.base.errors import ConfigError
 from sut.config.settings import CPU
 from sut.sweep.concurrency import act
 from sut.sweep.concurrency.act import Asked
+from sut.sweep.engine_options import options_of_own
 from sut.sweep.task import Task
 from sut.sweep.tries.attempt import TryRequest
 
@@ -105,7 +106,7 @@ class Crowd(Task):
                 act=act.MODULE,
                 arguments=asdict(asked),
                 device=self.device,
-                options={**harness.backend_options, **options},
+                options={**options_of_own(self.plan), **options},
                 slots=inflight,
                 cores=cores if self.device == CPU else None,
             )

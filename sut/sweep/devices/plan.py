@@ -15,6 +15,7 @@ from sut.base.errors import ConfigError, EngineError, SutError
 from sut.config.plan import resolve
 from sut.config.prepare import prepared_samples, resolve_workload
 from sut.sweep.devices.ways import AS_IS, CPU, Device, Way, way
+from sut.sweep.engine_options import options_of_own
 from sut.sweep.plan import in_form
 from sut.telemetry import nvml
 
@@ -25,13 +26,11 @@ if TYPE_CHECKING:
     from data.benchmark import Benchmark
     from data.preprocess import SampleSet
     from sut.config.arguments import Arguments
-    from sut.config.settings import HarnessSettings
     from sut.config.workload import Workload
     from sut.record.table import Value
     from sut.telemetry.meter import Facts
 
 _WITHOUT_FILE = WITHOUT_MODEL | REMOTE
-_THREADS = "intra_op_threads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,20 +167,10 @@ class Planner:
         plan = resolve(self._with(device.name, backend))
         backend = plan.harness.backend
         how = Way(precision, refused=why_none) if why_none else way(backend, device, precision)
-        options = {**self._shared(plan.harness), **how.options}
+        options = {**options_of_own(plan), **how.options}
         if not how.refused:
             check_options(backend, options, device.name)
         return [Point(device, backend, how, batch, options) for batch in self._batches]
-
-    def _shared(self, harness: HarnessSettings) -> dict[str, OptionValue]:
-        """Return the options of a device's only engine.
-
-        A benchmark may give each of many engines one thread; one engine alone has all cores.
-        """
-        found = dict(harness.backend_options)
-        if harness.instances > 1 and _THREADS not in self._arguments.backend_options:
-            found.pop(_THREADS, None)
-        return found
 
     def _backend(self, device: Device) -> tuple[str | None, str]:
         """Return the backend of a device, and why there is none for a GPU."""

@@ -13,6 +13,7 @@ from sut.base.errors import ConfigError
 from sut.base.onnx_file import external_files
 from sut.config.plan import resolve
 from sut.config.prepare import resolve_workload
+from sut.sweep.engine_options import options_of_own
 from sut.sweep.fit.session import INSTANCES
 from sut.sweep.fit.trier import Target
 from sut.sweep.plan import AS_IS, in_precision
@@ -86,7 +87,11 @@ class Planner:
             weights = _weights_bytes(workload)
             for count in instances:
                 harness = replace(
-                    plan.harness, instances=count, devices=(self.device,), chooses_batch=False
+                    plan.harness,
+                    instances=count,
+                    devices=(self.device,),
+                    chooses_batch=False,
+                    backend_options=options_of_own(plan),
                 )
                 target = Target({**point, INSTANCES: count}, workload, harness, weights)
                 found.append(target)

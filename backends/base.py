@@ -288,6 +288,18 @@ def load_libraries(backend: str, options: Mapping[str, OptionValue], device: str
     import_module(FORKABLE[backend]).load_libraries(options, device)
 
 
+def optional_libraries(
+    backend: str, options: Mapping[str, OptionValue], device: str
+) -> tuple[str, ...]:
+    """Return what else such an engine imports later: it may start threads, or touch a device.
+
+    Raises:
+        ConfigError: see check_options.
+    """
+    found: tuple[str, ...] = import_module(FORKABLE[backend]).optional_libraries(options, device)
+    return found
+
+
 def check_options(backend: str, options: Mapping[str, OptionValue], device: str) -> None:
     """Check the options of an engine without opening one; imports no inference library.
 

@@ -1,4 +1,4 @@
-"""Imports torch and its compiler before any engine opens, in a process that forks afterwards.
+"""Imports torch before any engine opens, in a process that forks afterwards.
 
 Touches no device, and starts neither threads nor the processes that compile.
 """
@@ -6,7 +6,6 @@ Touches no device, and starts neither threads nor the processes that compile.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -33,12 +32,14 @@ def load_libraries(options: Mapping[str, OptionValue], device: str) -> None:
         import_module(name)
     if options_of(options, device).compiles(device):
         keep_compiled()
-        with suppress(ImportError):
-            for name in _COMPILER:
-                import_module(name)
     if device.isdecimal():
         import_module("cuda.bindings.driver")
         import_module("cuda.bindings.runtime")
+
+
+def optional_libraries(options: Mapping[str, OptionValue], device: str) -> tuple[str, ...]:
+    """See backends.base.optional_libraries. On a GPU the compiler's import starts a thread."""
+    return _COMPILER if options_of(options, device).compiles(device) else ()
 
 
 def keep_compiled() -> None:

@@ -61,12 +61,14 @@ class Imports:
         device: of the engines.
         options: of the backend.
         modules: others, such as those that its processes run.
+        perhaps: those that it imports only if that starts no thread and opens no device.
     """
 
     backend: str
     device: str
     options: dict[str, str | int | float | bool]
     modules: list[str] = field(default_factory=list)
+    perhaps: list[str] = field(default_factory=list)
 
 
 class Wanted(msgspec.Struct, frozen=True):

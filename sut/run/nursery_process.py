@@ -83,9 +83,29 @@ def _imported(imports: Imports) -> str:
             load_libraries(imports.backend, imports.options, imports.device)
         for module in imports.modules:
             import_module(module)
+        if not unfit() and _is_harmless(imports.perhaps):
+            for module in imports.perhaps:
+                import_module(module)
     except Exception as error:  # noqa: BLE001 - a new process says it in full
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def _is_harmless(modules: Sequence[str]) -> bool:
+    """Return whether a process that imports them may still be forked: another one tries it."""
+    if not modules:
+        return True
+    tries = os.fork()
+    if not tries:
+        code = EXIT_FAILED
+        try:
+            for module in modules:
+                import_module(module)
+            code = EXIT_FAILED if unfit() else 0
+        finally:  # whatever happens, no second nursery goes on here
+            os._exit(code)
+    _, status = os.waitpid(tries, 0)
+    return status == 0
 
 
 def _forked(

@@ -20,6 +20,7 @@ from sut.sweep.devices import text
 from sut.sweep.devices.bench import Bench
 from sut.sweep.devices.plan import Planner, chosen, devices_here
 from sut.sweep.devices.session import TABLE_MD, Session
+from sut.sweep.devices.starts import Starts
 from sut.sweep.devices.timing import RULE
 from sut.sweep.devices.ways import AS_IS, check_precisions
 from sut.sweep.points import EXAMPLE, integers
@@ -109,8 +110,9 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     with (
         out_folder(arguments.out, f"devices-{benchmark}") as folder,
         continuing.claimed(folder, say=say, continues=False),
+        Starts(say) as starts,
     ):
-        bench = Bench(folder, planner.workload, rule, arguments.accuracy_samples)
+        bench = Bench(folder, planner.workload, rule, arguments.accuracy_samples, starts)
         count = len({point.device.name for point in points})
         title = f"{benchmark} on {counted(count, 'device')}"
         say(f"{title}: {counted(len(points), 'row')}; everything is in {folder}")

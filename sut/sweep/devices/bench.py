@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sut.config.workload import Workload
     from sut.record.device_telemetry import DeviceTelemetry
     from sut.sweep.devices.plan import Point
+    from sut.sweep.devices.starts import Starts
     from sut.sweep.steady import Rule
 
 TRIES = "points"
@@ -81,6 +82,7 @@ class Bench:
         workload: of a point.
         rule: how long batches are timed.
         answers: samples whose answers are judged; 0: none.
+        starts: launches the processes.
         layers: whether to ask which layers ran.
     """
 
@@ -88,6 +90,7 @@ class Bench:
     workload: Callable[[Point], Workload]
     rule: Rule
     answers: int
+    starts: Starts
     layers: bool = True
 
     def measure(self, point: Point, repeat: int) -> Once:
@@ -125,10 +128,11 @@ class Bench:
     ) -> Once:
         (out / LOG_FILE).touch()
         times = Times(_OPEN_S, 2 * self.rule.limit_s + _REST_S)
-        neighbours = Neighbours()
+        neighbours = Neighbours(own_s=self.starts.busy_s)
+        launch = self.starts.of(request)
         with (
             Recorder(point.backend, (point.device.name,), out) as recorder,
-            TryGroup([request], MachineLimit(), times, is_gone) as group,
+            TryGroup([request], MachineLimit(), times, is_gone, launch) as group,
         ):
             recorder.follow(group.pids)
             group.start()

@@ -10,7 +10,7 @@ import contextlib
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Self
 
-from backends.base import FORKABLE
+from backends.base import FORKABLE, optional_libraries
 from backends.device_memory import has_own_memory
 from sut.base import descendants
 from sut.run.birth import anew
@@ -39,7 +39,8 @@ def imports_of(
     """
     if backend not in FORKABLE or not has_own_memory(backend, device):
         return None
-    return Imports(backend, device, dict(options), [MODULE, *acts])
+    perhaps = optional_libraries(backend, options, device)
+    return Imports(backend, device, dict(options), [MODULE, *acts], list(perhaps))
 
 
 class WarmStart:

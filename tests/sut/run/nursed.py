@@ -28,6 +28,9 @@ def act(text: bytes, parent: Parent) -> int:
         "seen",
         how=parent.how,
         own={"sid": os.getsid(0), "pid": os.getpid(), "left": left},
+        imported=[
+            name for name in ("imported", "threaded") if f"tests.sut.run.{name}" in sys.modules
+        ],
         random=[random.random(), float(np.random.rand())],
         same={
             "cwd": os.getcwd(),

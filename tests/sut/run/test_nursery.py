@@ -81,6 +81,21 @@ def test_a_forked_process_sees_what_a_new_one_sees(
     assert (tmp_path / LOG_FILE).read_text().count("a line for the log") == 2
 
 
+@pytest.mark.parametrize(
+    ("perhaps", "imported"),
+    [("tests.sut.run.imported", ["imported"]), ("tests.sut.run.threaded", [])],
+)
+def test_what_may_start_threads_is_imported_only_if_it_does_not(
+    tmp_path: Path, perhaps: str, imported: list[str]
+) -> None:
+    with Nursery(Imports("", "cpu", {}, [MODULE], [perhaps])) as nursery:
+        nursery.wait()
+        found = seen(Request(str(tmp_path)), nursery.begin)
+
+    assert found["imported"] == imported
+    assert found["same"]["threads"] == 1
+
+
 def test_forked_processes_have_random_numbers_of_their_own(
     nursery: Nursery, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from data.tasks.other import Raw
 from sut.config.workload import Workload
 from sut.sweep.devices import starts
 from sut.sweep.devices.starts import Starts
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from sut.run.nursery import Imports
 
-WORKLOAD = Workload("b", "b", None, (), None, {}, 1)
+WORKLOAD = Workload("b", "b", None, (), None, Raw(), 1)
 
 
 @dataclass

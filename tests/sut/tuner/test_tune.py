@@ -214,7 +214,7 @@ def test_a_device_that_dies_ends_the_tuning_and_what_was_learnt_is_kept(
     out = tmp_path / "out"
 
     done = program.run(
-        *words(system, out, "--batches", 8, "--set", "fail_at_s@1=1.5", "--probe-s", 6)
+        *words(system, out, "--batches", 8, "--set", "fail_at_s@1=3", "--probe-s", 8)
     )
 
     assert done.code == 1, done.out + done.err

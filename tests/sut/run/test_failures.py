@@ -74,7 +74,7 @@ def test_a_failed_batch_is_named_with_its_device_and_traceback(
     failed: dict[str, Done], name: str
 ) -> None:
     lines = iter(failed[name].err.splitlines())
-    first = next(line for line in lines if not line.startswith(name.split()[0]))  # progress
+    first = next(line for line in lines if line.startswith("sut: "))  # after a line of progress
     rest = list(lines)
 
     assert first.startswith("sut: device cpu")

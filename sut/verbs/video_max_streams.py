@@ -20,6 +20,7 @@ from sut.verbs.options import out_folder
 from sut.video.alone import Ceilings, ceilings
 from sut.video.bottleneck import bottleneck
 from sut.video.flow.play import Stages
+from sut.video.flow.scaling import scaled_by
 from sut.video.flow.seen import NullSink
 from sut.video.hold import TOLERANCE, Goal, Held, judged
 from sut.video.pipeline_file import load_pipeline
@@ -42,6 +43,7 @@ EXAMPLES = """examples:
 RESULT_FILE = "max_streams.json"
 _MOST = 1024
 _ALONE_S = 1.0  # of each stage
+_READS = frozenset({"decode", "CPU"})  # where the readers' work is what stops more
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -174,7 +176,8 @@ class Search:
         count = environment.cores() if clips else 0
         sources = open_sources(clips, count, self.request.decoding)
         with doing("each stage alone"):
-            found = ceilings(self.stages.all, sources, samples, _ALONE_S)
+            scaled = scaled_by(self.request.settings.scale, self.stages.all[0].preparer)
+            found = ceilings(self.stages.all, sources, samples, _ALONE_S, scaled)
         parts = [f"{name} {rate:.1f}" for name, rate in found.frames_per_s.items()]
         self.say(f"each stage alone, frames/s: {', '.join(parts)}")
         return found
@@ -220,6 +223,10 @@ def words(found: dict[str, Any]) -> list[str]:
     if found["bottleneck"] is not None:
         lines.append(f"what stops more: {found['bottleneck']['label']}")
         lines.append(f"  {', '.join(found['bottleneck']['evidence'])}")
+        settings = (found["failing"] or found["best"] or {}).get("settings", {})
+        reads = found["bottleneck"]["label"] in _READS and settings.get("decode") == "cpu"
+        if reads and settings.get("scale") == "steps":
+            lines.append("  --scale decoder leaves less work for each frame: docs/video.md")
     if found["simulated"]:
         lines.append("SIMULATED: a stage only takes time; its answers mean nothing.")
     return lines

@@ -9,6 +9,7 @@ from sut.base.errors import ConfigError
 from sut.verbs.options import add_options, parse_option
 from sut.video.flow.play import PlaySettings
 from sut.video.flow.reader import PACES, Pacing
+from sut.video.flow.scaling import SCALES
 from sut.video.run import Overrides
 from sut.video.sources.choose import DECODES, Decoding
 from sut.video.track.presets import TRACKERS, open_tracker
@@ -80,6 +81,13 @@ def add_flow(parser: argparse.ArgumentParser, *, axes: bool = False) -> None:
     )
     flow.add_argument(
         "--host-threads", type=int, metavar="N", help="that serve the streams (default: one a core)"
+    )
+    flow.add_argument(
+        "--scale",
+        choices=SCALES,
+        default=SCALES[0],
+        help="who makes frames as small as the first model wants them: its own steps, as in an "
+        "accuracy run; or the decoder, with a third of the work (steps)",
     )
 
 
@@ -166,6 +174,7 @@ def settings_of(arguments: argparse.Namespace, streams: int, mux_batch: int) -> 
         lead_s=arguments.lead_s,
         host_threads=arguments.host_threads,
         stall_s=arguments.stall_s,
+        scale=arguments.scale,
     )
 
 

@@ -18,6 +18,7 @@ from sut.base.errors import WorkerError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sut.video.flow.reader import Scaled
     from sut.video.flow.stage import Asked, Stage
     from sut.video.sources.base import Source
 
@@ -44,7 +45,11 @@ class Ceilings:
 
 
 def ceilings(
-    stages: Sequence[Stage], sources: Sequence[Source], samples: Mapping[str, float], seconds: float
+    stages: Sequence[Stage],
+    sources: Sequence[Source],
+    samples: Mapping[str, float],
+    seconds: float,
+    scaled: Scaled = lambda picture: None,
 ) -> Ceilings:
     """Measure every stage alone, one after the other.
 
@@ -53,13 +58,14 @@ def ceilings(
         sources: of the streams; they are closed afterwards. Without any, decoding has no ceiling.
         samples: that a frame has on average for each stage; those with none are left out.
         seconds: for each.
+        scaled: see sut.video.flow.reader.Reader.
 
     Raises:
         SutError: an engine fails, or a clip.
     """
     rates = {stage.name: engine_alone(stage, seconds) for stage in stages}
     by_frame = {name: rates[name] / share for name, share in samples.items() if share > 0}
-    decode = {"decode": decode_alone(sources, seconds)} if sources else {}
+    decode = {"decode": decode_alone(sources, seconds, scaled)} if sources else {}
     return Ceilings({**decode, **by_frame}, rates)
 
 
@@ -96,7 +102,9 @@ def engine_alone(stage: Stage, seconds: float) -> float:
     return _rate(np.sort(np.array(answered_ns)), end_ns)
 
 
-def decode_alone(sources: Sequence[Source], seconds: float) -> float:
+def decode_alone(
+    sources: Sequence[Source], seconds: float, scaled: Scaled = lambda picture: None
+) -> float:
     """Return the frames a second that the decoders of all streams give, RGB pixels included.
 
     Clips that end are played again.
@@ -115,7 +123,8 @@ def decode_alone(sources: Sequence[Source], seconds: float) -> float:
             while not over.is_set():
                 before = counts[place]
                 for picture in source.pictures():
-                    picture.image()
+                    if scaled(picture) is None:
+                        picture.image()
                     counts[place] += 1
                     if over.is_set():
                         break

@@ -11,11 +11,45 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
+    Size = tuple[int, int]  # width and height
+
 NO_IDENTITY = -1  # of a box that no tracker has seen
+
+
+class Pixels:
+    """The pixels of a frame: [H, W, 3] uint8, RGB, upright. Nobody writes into them.
+
+    They are made when somebody first asks: one thread at a time does.
+
+    Args:
+        size: width and height.
+        make: returns them.
+    """
+
+    __slots__ = ("_found", "_make", "size")
+
+    def __init__(self, size: Size, make: Callable[[], NDArray[np.uint8]]) -> None:
+        self.size = size
+        self._make: Callable[[], NDArray[np.uint8]] | None = make
+        self._found: NDArray[np.uint8] | None = None
+
+    @classmethod
+    def of(cls, image: NDArray[np.uint8]) -> Pixels:
+        """Return those of an image."""
+        pixels = cls((image.shape[1], image.shape[0]), lambda: image)
+        pixels.image()
+        return pixels
+
+    def image(self) -> NDArray[np.uint8]:
+        """Return them."""
+        if self._found is None:
+            assert self._make is not None, "it goes when they are made"
+            self._found, self._make = self._make(), None  # which holds the decoder's memory
+        return self._found
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +61,22 @@ class Frame:
         number: its place in the stream, from 0; a clip that is played again counts on.
         pts_s: its time in the clip, in seconds.
         due_ns: when a camera would have delivered it, on the clock of `time.monotonic_ns`.
-        image: [H, W, 3] uint8, RGB, upright. Nobody writes into it.
+        pixels: of it.
+        small: [h, w, 3] uint8: the frame as the decoder scaled it for the first stage; None: it
+            did not.
     """
 
     stream: int
     number: int
     pts_s: float
     due_ns: int
-    image: NDArray[np.uint8]
+    pixels: Pixels
+    small: NDArray[np.uint8] | None = None
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """[H, W, 3] uint8, RGB, upright."""
+        return self.pixels.image()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +126,13 @@ class Tracker(Protocol):
     One object for each stream. Only one thread at a time calls it.
     """
 
-    def update(self, boxes: Boxes | None, image: NDArray[np.uint8]) -> Boxes:
+    def update(self, boxes: Boxes | None, pixels: Pixels) -> Boxes:
         """Take the next frame of the stream and return its objects, with identities.
 
         Args:
             boxes: what the detector found; None for a frame without inference, in which the tracker
                 itself says where the objects are.
-            image: the frame, [H, W, 3] uint8, RGB. Not written to.
+            pixels: of the frame.
         """
 
     def describe(self) -> Mapping[str, object]:

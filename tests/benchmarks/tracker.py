@@ -21,7 +21,7 @@ import numpy as np
 from sut.base.errors import ConfigError
 from sut.video.track.interval import is_inferred
 from sut.video.track.presets import TRACKERS, open_tracker
-from sut.video.types import Boxes, boxes_of
+from sut.video.types import Boxes, Pixels, boxes_of
 from tests.benchmarks import paired
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ BOUND_MS = 1.0  # of max_perf with 50 objects
 def main(frames: int = 300) -> None:
     """Print the table."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    image = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    pixels = Pixels.of(np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8))
     print(f"{paired.machine()}\n{paired.command('tests.benchmarks.tracker')}")
     rows = []
     names = [name for name in TRACKERS if is_here(name)]
     for count in OBJECTS:
-        times = measured(names, count, frames, image)
+        times = measured(names, count, frames, pixels)
         for name in dict.fromkeys(name for name, _ in times):
             inferred, skipped = times[name, True], times[name, False]
             rows.append([name, str(count), *figures(inferred), *figures(skipped)])
@@ -55,7 +55,7 @@ def measured(
     names: Sequence[str],
     count: int,
     frames: int,
-    image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
+    pixels: Pixels,
 ) -> dict[tuple[str, bool], list[float]]:
     """Return processor times in ms, by tracker and whether the frame was inferred."""
     trackers = {name: open_tracker(name, 30) for name in names}
@@ -65,7 +65,7 @@ def measured(
         boxes = walk.boxes(number) if is_inferred(number, 1) else None
         for name, tracker in trackers.items():
             start_ns = time.process_time_ns()
-            tracker.update(boxes, image)
+            tracker.update(boxes, pixels)
             times[name, boxes is not None].append(1e-6 * (time.process_time_ns() - start_ns))
     return times
 

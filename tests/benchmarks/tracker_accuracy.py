@@ -21,7 +21,7 @@ from sut.video.accuracy.precision import mean_average_precision
 from sut.video.accuracy.tracks import Tracks, read_tracks
 from sut.video.track.interval import is_inferred
 from sut.video.track.presets import open_tracker
-from sut.video.types import Boxes, boxes_of
+from sut.video.types import Boxes, Pixels, boxes_of
 from tests.benchmarks import paired
 
 SEQUENCES = ("TUD-Campus", "TUD-Stadtmitte")
@@ -29,7 +29,7 @@ TRACKERS = ("max_perf", "sort", "perf", "ocsort", "accuracy")
 INTERVALS = (0, 1, 3, 10)
 RATE = 25.0
 OFF_PX, MISSED, FALSE = 2.0, 0.05, 0.2
-IMAGE = np.zeros((480, 640, 3), np.uint8)
+IMAGE = Pixels.of(np.zeros((480, 640, 3), np.uint8))
 
 
 def main() -> int:

@@ -21,6 +21,7 @@ from sut.record.trace import Window
 from sut.video.flow.flight import PartNames
 from sut.video.flow.reader import Pacing
 from sut.video.flow.records import StreamRecord
+from sut.video.flow.scaling import Scale, scaled_by
 from sut.video.flow.stage import Stage, Work
 from sut.video.flow.stream import Shared, Stream
 from sut.video.sources.base import stalls
@@ -58,6 +59,7 @@ class PlaySettings:
         lead_s: at the beginning, which is not measured.
         host_threads: that serve the streams after their first inference; None: one a core.
         stall_s: how long a source may owe a frame.
+        scale: who makes a frame as small as the first stage wants it.
     """
 
     pacing: Pacing = field(default_factory=Pacing)
@@ -66,6 +68,7 @@ class PlaySettings:
     lead_s: float = 0.0
     host_threads: int | None = None
     stall_s: float = 10.0
+    scale: Scale = "steps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,7 @@ class Play:
             pacing=settings.pacing,
             inferred=partial(is_inferred, interval=settings.interval),
             failed=self._fail,
+            scaled=scaled_by(settings.scale, stages.all[0].preparer),
         )
         self._streams = [
             Stream(number, source, tracker, shared)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from data import steps
 from data.frames import frame as place_of
+from data.frames import letterboxed, resized
 from data.images import sample_of
 from sut.base.errors import ConfigError
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from data.benchmark import Benchmark
     from data.steps import Step
     from sut.video.pipeline_file import Grow
+    from sut.video.types import Frame, Size
 
     Floats = NDArray[np.float32]
 
@@ -62,15 +65,32 @@ class Preparer:
         self._dtype = np.dtype(self._input.dtype)
         self._where = f"{benchmark.file}: preprocess"
 
-    def frame(self, image: NDArray[np.uint8]) -> Fed:
-        """Return a whole frame, [H, W, 3] uint8, as a batch of one.
+    def frame(self, frame: Frame) -> Fed:
+        """Return a whole frame as a batch of one.
 
         Raises:
             ConfigError: the steps do not end in the input's shape.
             DataError: the frame is smaller than a crop of the steps.
         """
-        height, width = image.shape[:2]
-        return self._fed([image], np.array([[0, 0, width, height]], np.float32))
+        width, height = frame.pixels.size
+        image = frame.image if frame.small is None else frame.small
+        region = np.array([[0, 0, width, height]], np.float32)
+        return self._fed([image], region, [(width, height)])
+
+    def scaled_size(self, size: Size) -> Size | None:
+        """Return the size that the steps scale a frame to, before all else; None: they do not.
+
+        A frame of that size already goes through the same steps and is not scaled again.
+        """
+        for step in self._steps:
+            match step:
+                case steps.Letterbox():
+                    return letterboxed(size, step).size
+                case steps.Resize() | steps.ResizeShorter():
+                    return resized(size, step)
+                case steps.CenterCrop():
+                    return None
+        return None
 
     def crops(self, image: NDArray[np.uint8], xyxy: Floats, grow: Grow) -> Fed:
         """Return the parts of a frame in boxes, which are grown first.
@@ -88,9 +108,11 @@ class Preparer:
         parts = [_cut(image, *corner) for corner in corners.tolist()]
         regions = corners.astype(np.float32)
         regions[:, 2:] -= regions[:, :2]
-        return self._fed(parts, regions)
+        return self._fed(parts, regions, [(part.shape[1], part.shape[0]) for part in parts])
 
-    def _fed(self, parts: Sequence[NDArray[np.uint8]], regions: Floats) -> Fed:
+    def _fed(
+        self, parts: Sequence[NDArray[np.uint8]], regions: Floats, sizes: Sequence[Size]
+    ) -> Fed:
         samples = np.empty((len(parts), *self._input.shape), self._dtype)
         places = np.empty((len(parts), 4), np.float32)
         for row, part in enumerate(parts):
@@ -103,7 +125,7 @@ class Preparer:
                     f"{list(self._input.shape)}. End the steps in a resize of that size."
                 )
             samples[row] = made
-            places[row] = _place(part.shape[1], part.shape[0], self._steps)
+            places[row] = _place(*sizes[row], self._steps)
         return Fed(samples, places, regions)
 
 

@@ -13,16 +13,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sut.base.errors import SutError
-from sut.video.types import Frame
+from sut.video.types import Frame, Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from sut.video.flow.records import StreamRecord
     from sut.video.sources.base import Picture, Source
 
     # Takes a frame and the time at which its decoding began.
     Take = Callable[[Frame, int], None]
+    # Returns a picture as small as the first stage wants it, made by the decoder; None: it is not.
+    Scaled = Callable[[Picture], NDArray[np.uint8] | None]
 
 Pace = Literal["free", "live"]
 PACES: tuple[Pace, ...] = ("free", "live")
@@ -57,16 +62,19 @@ class Reader:
         pacing: when frames are due.
         take: what becomes of a frame; it may take as long as it needs to make the first input.
         ended: called once, at the end of the stream.
+        scaled: makes a frame of the first stage's size, by the decoder, where that may be.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a stream gives its reader
         self,
         source: Source,
         record: StreamRecord,
         pacing: Pacing,
         take: Take,
         ended: Callable[[], None],
+        scaled: Scaled = lambda picture: None,
     ) -> None:
+        self._scaled = scaled
         self._source, self._record, self._pacing = source, record, pacing
         self._take, self._ended = take, ended
         self._room = threading.Semaphore(pacing.depth)
@@ -164,8 +172,13 @@ class Reader:
         if not has_room and not self._room.acquire(blocking=False):
             record.dropped_full += 1
             return
-        image = picture.image()
-        self._take(Frame(record.stream, number, at_s, due_ns, image), max(began_ns, due_ns))
+        if picture.size is None:
+            pixels = Pixels.of(picture.image())
+        else:
+            pixels = Pixels(picture.size, picture.image)
+        small = self._scaled(picture)
+        frame = Frame(record.stream, number, at_s, due_ns, pixels, small)
+        self._take(frame, max(began_ns, due_ns))
 
     def _due_ns(self, number: int, at_s: float | None) -> int:
         """Return when a frame is due; without its time in the clip, when it is expected."""

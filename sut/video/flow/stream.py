@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sut.video.flow.reader import Pacing
+    from sut.video.flow.reader import Pacing, Scaled
     from sut.video.flow.seen import Sink
     from sut.video.flow.stage import Asked, Stage
     from sut.video.sources.base import Source
@@ -62,6 +62,7 @@ class Shared:
         pacing: when frames are due.
         inferred: says whether the k-th frame that a stream takes is inferred.
         failed: hears what an act of a stream raised, on any thread.
+        scaled: makes a frame of the first stage's size, by the decoder; see Reader.
     """
 
     stages: Sequence[Stage]
@@ -71,6 +72,7 @@ class Shared:
     pacing: Pacing
     inferred: Callable[[int], bool]
     failed: Callable[[Exception], None]
+    scaled: Scaled
 
 
 class Stream:
@@ -89,7 +91,9 @@ class Stream:
         """Nothing of it is under way any more."""
         self._shared, self._tracker = shared, tracker
         self._strand = Strand(shared.pool, shared.failed)
-        self.reader = Reader(source, self.record, shared.pacing, self._take, self._ended)
+        self.reader = Reader(
+            source, self.record, shared.pacing, self._take, self._ended, shared.scaled
+        )
         self._untracked: deque[Flight] = deque()  # in order; the reader adds, the strand takes
         self._answers: dict[Flight, Asked | None] = {}  # of those that wait for earlier ones
         self._unsunk: deque[Flight] = deque()
@@ -114,6 +118,8 @@ class Stream:
         shared, names, record = self._shared, self._shared.names, self.record
         stage = shared.stages[0]
         flight = Flight(frame, len(names.all), inferred=shared.inferred(record.taken))
+        if flight.inferred and frame.small is None:
+            frame.pixels.image()  # a part of decoding, on this thread
         flight.mark(names.index(SOURCE), began_ns)
         flight.mark(names.index(DECODE), time.monotonic_ns())
         record.taken += 1
@@ -123,7 +129,7 @@ class Stream:
             return
         record.inferred += 1
         try:
-            flight.fed = stage.preparer.frame(frame.image)
+            flight.fed = stage.preparer.frame(frame)
         except Exception as error:
             shared.failed(error)
             raise
@@ -177,9 +183,9 @@ class Stream:
     def _update(self, frame: Frame, boxes: Boxes | None) -> Boxes:
         """Return a frame's objects; the tracker predicts the frames that were dropped before it."""
         for _ in range(min(frame.number - self._due, _MOST_PREDICTED)):
-            self._tracker.update(None, frame.image)  # else all objects would seem to move faster
+            self._tracker.update(None, frame.pixels)  # else all objects would seem to move faster
         self._due = frame.number + 1
-        return self._tracker.update(boxes, frame.image)
+        return self._tracker.update(boxes, frame.pixels)
 
     def _next(self, flight: Flight, place: int, query: Asked) -> None:
         """A later stage is through with the crops of a frame."""

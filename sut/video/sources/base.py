@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from sut.video.types import Size
+
 NETWORK_RATE = 30.0  # frames/s of a stream that does not say its own
 
 
@@ -23,7 +25,10 @@ class Picture:
 
     Attributes:
         pts_s: its time in the clip, in seconds, from 0 at the first frame; it never goes back.
-        image: makes [H, W, 3] uint8, RGB, upright; called once at most, before the next picture.
+        image: makes [H, W, 3] uint8, RGB, upright; called once at most, and before the next picture
+            unless there is a size.
+        size: width and height, upright, of a picture that waits for `image`; None: it does not.
+        scaled: makes the same picture of another size in one step, [h, w, 3]; None: it cannot.
         came_ns: when it came over a network, on time.monotonic_ns(); None: it was there before.
         due_ns: when it would have come had nothing held it back; None: when it came.
     """
@@ -32,6 +37,8 @@ class Picture:
     image: Callable[[], NDArray[np.uint8]]
     came_ns: int | None = None
     due_ns: int | None = None
+    size: Size | None = None
+    scaled: Callable[[Size], NDArray[np.uint8]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sut.video.types import Size
+
 _RATES_AGREE = 0.001
 _FULL_TURN, _QUARTER_TURN = 360, 90
 _END_S = 1.0  # the sound of a stream may be longer than its frames
@@ -78,7 +80,8 @@ class Clip:
                     last_s = max(pts_s - first_s, last_s)
                     count += 1
                     due_ns = arrivals.due_ns(last_s, came_ns) if clocked and came_ns else None
-                    yield Picture(last_s, _Upright(frame, self.facts.rotation), came_ns, due_ns)
+                    made = _Upright(frame, self.facts.rotation)
+                    yield Picture(last_s, made, came_ns, due_ns, made.size, made.scaled)
             length_s = container.duration and container.duration / self._av.time_base
         except self._av.error.ExitError as error:  # PyAV's timeout
             raise DataError(stalls(self._name, self._stall_s)) from error
@@ -187,8 +190,26 @@ class _Upright:
         self._frame = frame
         self._turns = rotation // _QUARTER_TURN
 
+    @property
+    def size(self) -> Size:
+        """Width and height, upright."""
+        return self._turned((self._frame.width, self._frame.height))
+
     def __call__(self) -> NDArray[np.uint8]:
-        image: NDArray[np.uint8] = self._frame.to_ndarray(format="rgb24")
+        return self._upright(self._frame.to_ndarray(format="rgb24"))
+
+    def scaled(self, size: Size) -> NDArray[np.uint8]:
+        """Return the frame of this size: FFmpeg scales YUV, and makes RGB of few pixels only."""
+        width, height = self._turned(size)
+        shrinks = width <= self._frame.width and height <= self._frame.height
+        how = "AREA" if shrinks else "BILINEAR"
+        small = self._frame.reformat(width, height, "rgb24", interpolation=how)
+        return self._upright(small.to_ndarray())
+
+    def _turned(self, size: Size) -> Size:
+        return (size[1], size[0]) if self._turns % 2 else size
+
+    def _upright(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
 
 

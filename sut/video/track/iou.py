@@ -19,6 +19,8 @@ from sut.video.types import NO_IDENTITY, Boxes, no_boxes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from sut.video.types import Pixels
+
     Integers = NDArray[np.int64]
     Rows = NDArray[np.intp]
 
@@ -105,7 +107,7 @@ class IouTracker:
             "parameters": asdict(self._parameters),
         }
 
-    def update(self, boxes: Boxes | None, image: NDArray[np.uint8]) -> Boxes:
+    def update(self, boxes: Boxes | None, pixels: Pixels) -> Boxes:
         """See sut.video.types.Tracker; a box that may not begin an object has no identity."""
         known = self._objects
         known.age += 1
@@ -114,7 +116,7 @@ class IouTracker:
             shown = ~known.lost
             there = known.boxes.take(shown)
             moved = Boxes(known.predicted()[shown], there.score, there.label, there.identity)
-            return inside(moved, image)
+            return inside(moved, pixels.size)
         rows, columns = self._matches(boxes, self._parameters.least_overlap / self._since)
         self._since = 0
         identity = np.full(len(boxes), NO_IDENTITY, np.int64)

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 from sut.video.types import no_boxes
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from sut.video.types import Boxes
+    from sut.video.types import Boxes, Pixels
 
 
 class NoTracker:
     """Passes boxes on. Nobody knows of any object in a frame without inference."""
 
-    def update(self, boxes: Boxes | None, image: NDArray[np.uint8]) -> Boxes:
+    def update(self, boxes: Boxes | None, pixels: Pixels) -> Boxes:
         """See sut.video.types.Tracker."""
         return no_boxes() if boxes is None else boxes
 

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sut.video.types import Boxes
+    from sut.video.types import Boxes, Size
 
     Corners = NDArray[np.floating]
 
@@ -38,14 +38,14 @@ def areas(boxes: Corners) -> Corners:
     return found
 
 
-def inside(boxes: Boxes, image: NDArray[np.uint8]) -> Boxes:
+def inside(boxes: Boxes, size: Size) -> Boxes:
     """Return what the frame shows of the boxes; a box outside the frame is left out.
 
     Args:
         boxes: as a tracker predicts them.
-        image: [H, W, 3].
+        size: width and height of the frame.
     """
-    height, width = image.shape[:2]
+    width, height = size
     edges = np.array([width, height, width, height], np.float32)
     cut = replace(boxes, xyxy=np.clip(boxes.xyxy, np.float32(0), edges))
     return cut.take(areas(cut.xyxy) > 0)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sut.video.track.parameters import Plain
+    from sut.video.types import Pixels
 
 ALGORITHMS = {
     "sort": "SORTTracker",
@@ -85,15 +86,15 @@ class PackageTracker:
         """See sut.video.types.Tracker."""
         return self._described
 
-    def update(self, boxes: Boxes | None, image: NDArray[np.uint8]) -> Boxes:
+    def update(self, boxes: Boxes | None, pixels: Pixels) -> Boxes:
         """See sut.video.types.Tracker; a box that is no object yet has no identity."""
         self._number += 1
         if boxes is None:
-            return inside(self._predicted(), image)
+            return inside(self._predicted(), pixels.size)
         found = self._tracker.update(
             self._detections(xyxy=boxes.xyxy, confidence=boxes.score, class_id=boxes.label),
             # It reads the camera's movement from shades of grey, so RGB serves as well as BGR.
-            frame=image if self._sees_images else None,
+            frame=pixels.image() if self._sees_images else None,
             timestamp=self._number / self._frame_rate,
         )
         self._shown = _ours(found)

@@ -75,3 +75,23 @@ def test_more_than_most_are_not_tried() -> None:
     assert (found["streams"], found["failing_streams"]) == (20, 21)
     assert found["knife_edge"] is False
     assert "more are not tried (--most)" in "\n".join(words(found))
+
+
+@pytest.mark.parametrize(
+    ("label", "settings", "is_told"),
+    [
+        ("decode", {"decode": "cpu", "scale": "steps"}, True),
+        ("CPU", {"decode": "cpu", "scale": "steps"}, True),
+        ("decode", {"decode": "cpu", "scale": "decoder"}, False),
+        ("decode", {"decode": "nvdec", "scale": "steps"}, False),
+        ("inference: person", {"decode": "cpu", "scale": "steps"}, False),
+    ],
+)
+def test_where_readers_stop_more_streams_less_work_for_them_is_told(
+    label: str, settings: dict[str, str], is_told: bool
+) -> None:
+    _, found = search(13)
+    found |= {"bottleneck": {"label": label, "evidence": ["busy"]}, "best": None}
+    found["failing"] = {"settings": settings}
+
+    assert ("--scale decoder" in "\n".join(words(found))) is is_told

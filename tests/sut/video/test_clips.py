@@ -16,7 +16,7 @@ from sut.video.clips.write import write_clip
 from sut.video.track.interval import is_inferred
 from sut.video.track.overlap import overlaps
 from sut.video.track.presets import open_tracker
-from sut.video.types import Boxes, boxes_of
+from sut.video.types import Boxes, Pixels, boxes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,7 +131,7 @@ def test_max_perf_gives_each_object_of_the_clip_one_identity(clip: Path, interva
 
     for number, image in enumerate(decoded(clip)):
         is_seen = is_inferred(number, interval)
-        found = tracker.update(seen(image, SCENE) if is_seen else None, image)
+        found = tracker.update(seen(image, SCENE) if is_seen else None, Pixels.of(image))
         if is_seen:
             truth = SCENE.boxes(number)
             np.testing.assert_array_equal(found.xyxy, truth.xyxy)

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from msgspec import structs
+from PIL import Image
 
 from data.benchmark import load_benchmark
+from data.images import sample_of
+from data.schema import InputTensor
+from data.steps import CenterCrop, Letterbox, Resize, ResizeShorter, Step
 from data.tasks.base import Frames
 from sut.base.errors import ConfigError
 from sut.video.flow.prepare import Preparer, grown
 from sut.video.pipeline_file import Grow
+from sut.video.types import Frame, Pixels
 from tests.sut.video.made import CROP, HEIGHT, WIDTH, picture, write_models
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 
 @pytest.fixture
@@ -63,4 +76,49 @@ def test_steps_that_miss_the_inputs_shape_are_refused(tmp_path: Path) -> None:
     preparer = Preparer(load_benchmark(str(tmp_path / "boxes.yaml")))
 
     with pytest.raises(ConfigError, match="End the steps in a resize"):
-        preparer.frame(np.zeros((HEIGHT + 1, WIDTH, 3), np.uint8))
+        preparer.frame(frame_of(np.zeros((HEIGHT + 1, WIDTH, 3), np.uint8)))
+
+
+SHRINK: Sequence[tuple[Step, tuple[int, int]]] = [
+    (Resize(8, 12), (12, 8)),
+    (ResizeShorter(10), (20, 10)),
+    (Letterbox(16, 16), (16, 8)),
+    (Letterbox(16, 16, place="corner"), (16, 8)),
+]
+
+
+@pytest.mark.parametrize(("step", "size"), SHRINK)
+def test_a_frame_that_the_decoder_scaled_passes_the_same_steps(
+    step: Step, size: tuple[int, int]
+) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (20, 40, 3), np.uint8)
+    other = np.random.default_rng(2).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    preparer = with_steps(step, CenterCrop(8, 8))
+
+    own = preparer.frame(frame_of(image))
+    given = preparer.frame(replace(frame_of(image), small=other))
+
+    assert preparer.scaled_size((40, 20)) == size
+    np.testing.assert_array_equal(given.places, own.places)
+    np.testing.assert_array_equal(given.regions, own.regions)
+    inside = sample_of(
+        Image.fromarray(other), [step, CenterCrop(8, 8)], "NHWC", np.dtype(np.uint8), ""
+    )
+    np.testing.assert_array_equal(given.samples[0], inside)
+    if not isinstance(step, Letterbox):  # nobody scaled the other image again
+        x, y = (size[0] - 8) // 2, (size[1] - 8) // 2
+        np.testing.assert_array_equal(given.samples[0], other[y : y + 8, x : x + 8])
+
+
+def test_a_crop_before_all_else_is_not_left_to_the_decoder() -> None:
+    assert with_steps(CenterCrop(8, 8), Resize(8, 8)).scaled_size((40, 20)) is None
+
+
+def frame_of(image: NDArray[np.uint8]) -> Frame:
+    return Frame(0, 0, 0.0, 0, Pixels.of(image))
+
+
+def with_steps(*steps: Step) -> Preparer:
+    benchmark = load_benchmark("pedestrian")
+    tensor = InputTensor("x", (8, 8, 3), "uint8", "NHWC")
+    return Preparer(structs.replace(benchmark, input=tensor, preprocess=steps))

@@ -12,7 +12,7 @@ from sut.video.drawing import Drawer
 from sut.video.flow.seen import Seen
 from sut.video.pipeline_file import load_pipeline
 from sut.video.sinks import open_sink
-from sut.video.types import Boxes, Frame, no_boxes
+from sut.video.types import Boxes, Frame, Pixels, no_boxes
 from tests.sut.video.made import detect, write_pipeline
 
 if TYPE_CHECKING:
@@ -38,7 +38,10 @@ def seen(stream: int, number: int, *, grey: int, has_box: bool = True) -> Seen:
         np.array([BOX], np.float32), np.array([0.9], np.float32), np.array([1]), np.array([0])
     )
     return Seen(
-        Frame(stream, number, number / 25, 0, image), True, one if has_box else no_boxes(), {}
+        Frame(stream, number, number / 25, 0, Pixels.of(image)),
+        True,
+        one if has_box else no_boxes(),
+        {},
     )
 
 

@@ -8,11 +8,11 @@ import pytest
 from sut.base.errors import ConfigError
 from sut.video.track.interval import is_inferred
 from sut.video.track.presets import open_tracker
-from sut.video.types import Boxes, boxes_of, no_boxes
+from sut.video.types import Boxes, Pixels, boxes_of, no_boxes
 
 pytest.importorskip("trackers", reason="the package trackers is not installed")
 
-IMAGE = np.random.default_rng(0).integers(0, 255, (360, 640, 3), np.uint8)
+IMAGE = Pixels.of(np.random.default_rng(0).integers(0, 255, (360, 640, 3), np.uint8))
 NAMES = ["perf", "accuracy", "sort", "ocsort"]
 
 

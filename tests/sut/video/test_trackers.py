@@ -13,14 +13,14 @@ from sut.base.errors import ConfigError
 from sut.video.track.interval import inferred_frames, is_inferred
 from sut.video.track.overlap import overlaps
 from sut.video.track.presets import open_tracker
-from sut.video.types import Boxes, boxes_of, no_boxes
+from sut.video.types import Boxes, Pixels, boxes_of, no_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sut.video.types import Tracker
 
-IMAGE = np.zeros((360, 640, 3), np.uint8)
+IMAGE = Pixels.of(np.zeros((360, 640, 3), np.uint8))
 
 
 def boxes(*places: Sequence[float], label: int = 0, score: float = 0.9) -> Boxes:

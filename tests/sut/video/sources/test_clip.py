@@ -101,6 +101,27 @@ def test_a_rotated_clip_is_upright(tmp_path: Path, rotation: int) -> None:
     assert (clip.facts.height, clip.facts.width) == images[0].shape[:2]
 
 
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_the_decoder_scales_an_upright_frame(tmp_path: Path, rotation: int) -> None:
+    path = write(tmp_path / "clip.mp4", (64, 48), codec="mpeg4", rotation=rotation)
+
+    picture = next(Clip(str(path)).pictures())
+
+    assert picture.size is not None
+    assert picture.scaled is not None
+    width, height = picture.size
+    small = picture.scaled((width // 2, height // 4))
+    whole = picture.scaled(picture.size)
+    image = picture.image()
+    assert image.shape == (height, width, 3)
+    np.testing.assert_array_equal(whole, image)
+    assert small.shape == (height // 4, width // 2, 3)
+    means = image.reshape(height // 4, 4, width // 2, 2, 3).mean(axis=(1, 3))
+    # Noise, of whose colours YUV halves the places; upside down it would not be alike at all.
+    assert np.corrcoef(small.ravel(), means.ravel())[0, 1] > 0.7
+    assert abs(np.corrcoef(small[::-1].ravel(), means.ravel())[0, 1]) < 0.2
+
+
 def test_a_file_that_is_cut_off_gives_its_frames_and_says_so(tmp_path: Path) -> None:
     whole = write(tmp_path / "whole.mp4", (64, 48), codec="mpeg4").read_bytes()
     # The index of an mp4 lies at its end here, so the middle is what can go missing.

@@ -181,6 +181,10 @@ class Clip:
             self.notes.append(line)
 
 
+# Left to itself, FFmpeg starts a thread a core for each frame, and each stream has its own reader.
+_SCALERS = 1
+
+
 class _Upright:
     """Makes the RGB pixels of a frame of FFmpeg."""
 
@@ -196,14 +200,15 @@ class _Upright:
         return self._turned((self._frame.width, self._frame.height))
 
     def __call__(self) -> NDArray[np.uint8]:
-        return self._upright(self._frame.to_ndarray(format="rgb24"))
+        whole = self._frame.reformat(format="rgb24", threads=_SCALERS)
+        return self._upright(whole.to_ndarray())
 
     def scaled(self, size: Size) -> NDArray[np.uint8]:
         """Return the frame of this size: FFmpeg scales YUV, and makes RGB of few pixels only."""
         width, height = self._turned(size)
         shrinks = width <= self._frame.width and height <= self._frame.height
         how = "AREA" if shrinks else "BILINEAR"
-        small = self._frame.reformat(width, height, "rgb24", interpolation=how)
+        small = self._frame.reformat(width, height, "rgb24", interpolation=how, threads=_SCALERS)
         return self._upright(small.to_ndarray())
 
     def _turned(self, size: Size) -> Size:

@@ -80,7 +80,10 @@ def add_flow(parser: argparse.ArgumentParser, *, axes: bool = False) -> None:
         help=f"frames of a stream under way at most ({_LEAST_DEPTH}, or more for few streams)",
     )
     flow.add_argument(
-        "--host-threads", type=int, metavar="N", help="that serve the streams (default: one a core)"
+        "--host-threads",
+        type=int,
+        metavar="N",
+        help="that serve the streams (default: one; a core each for crops and drawings)",
     )
     flow.add_argument(
         "--scale",

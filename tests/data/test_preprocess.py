@@ -14,7 +14,7 @@ from PIL import Image
 
 from data import steps
 from data.content import READ_BYTES
-from data.images import read_sample
+from data.images import read_sample, sample_of
 from data.preprocess import SampleSet, prepare
 from data.sample_file import Part, Rows, find_samples, make_samples
 from sut.base.errors import ConfigError, DataError
@@ -120,6 +120,25 @@ def test_integers_are_rounded_and_cut_to_their_range(
 
     assert sample.dtype == dtype
     assert sample[0, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+@pytest.mark.parametrize(("mean", "std"), [(0.1, 0.3), ((123.675, 116.28, 103.53), (58.0, 57, 57))])
+def test_every_channel_is_that_of_the_formula_to_the_bit(
+    layout: str, dtype: str, mean: float | tuple[float, ...], std: float | tuple[float, ...]
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    normalize = steps.Normalize(mean, std)
+
+    found = sample_of(Image.fromarray(pixels), (normalize,), layout, np.dtype(dtype), "here")
+
+    means, stds = np.asarray(mean, np.float32), np.asarray(std, np.float32)
+    formula = (pixels.astype(np.float32) - means) / stds
+    if dtype == "int8":
+        formula = np.clip(np.rint(formula), -128, 127)
+    wanted = formula.astype(dtype)
+    np.testing.assert_array_equal(found, wanted.transpose(2, 0, 1) if layout == "NCHW" else wanted)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "I;16", "LA"])

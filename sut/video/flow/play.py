@@ -22,6 +22,7 @@ from sut.video.flow.flight import PartNames
 from sut.video.flow.reader import Pacing
 from sut.video.flow.records import StreamRecord
 from sut.video.flow.scaling import Scale, scaled_by
+from sut.video.flow.seen import NullSink
 from sut.video.flow.stage import Stage, Work
 from sut.video.flow.stream import Shared, Stream
 from sut.video.sources.base import stalls
@@ -57,7 +58,8 @@ class PlaySettings:
         interval: frames without inference after each one with it.
         duration_s: after which no frame is taken; None: to the end of the clips.
         lead_s: at the beginning, which is not measured.
-        host_threads: that serve the streams after their first inference; None: one a core.
+        host_threads: that serve the streams after their first inference; None: one, or one
+            a core where crops or a sink make pixels.
         stall_s: how long a source may owe a frame.
         scale: who makes a frame as small as the first stage wants it.
     """
@@ -153,7 +155,9 @@ class Play:
         self._stages, self._settings = stages, settings
         self._error: Exception | None = None
         self._names = PartNames.of([stage.name for stage in stages.all])
-        self._threads = settings.host_threads or cores()
+        # Without pixels all that these threads do is Python's, which one thread at a time may do.
+        makes_pixels = len(stages.all) > 1 or not isinstance(sink, NullSink)
+        self._threads = settings.host_threads or (cores() if makes_pixels else 1)
         self._pool = ThreadPoolExecutor(self._threads, "host")
         shared = Shared(
             stages=stages.all,

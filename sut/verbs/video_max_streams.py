@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sut.base import environment
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
-from sut.base.process import before_others, prefer_short_pauses
+from sut.base.process import before_others, collect_new_alone
 from sut.base.ticker import doing, ticking
 from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RunFolder
 from sut.tuner.max_streams import Edge, Tried, find_edge
@@ -89,7 +89,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         say(f"{pipeline.spec.name}: the most streams at {goal.fps:g} frames/s; {path}")
         folder.write_yaml(CONFIG_FILE, configuration(request, command))
         before_others()
-        prefer_short_pauses()
+        collect_new_alone()
         recorder = recorder_of(plans, path, decoding)
         with ticking("working", say), recorder, Stages(plans) as stages:
             search = Search(stages, request, goal, arguments.most, say, recorder.so_far)

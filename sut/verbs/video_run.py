@@ -12,7 +12,7 @@ import msgspec
 
 from sut.base import environment
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
-from sut.base.process import before_others, prefer_short_pauses
+from sut.base.process import before_others, collect_new_alone
 from sut.base.ticker import ticking
 from sut.record.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RunFolder
 from sut.record.table import TABLE_FILE
@@ -110,7 +110,7 @@ def run_in(
     truths = read_truths(arguments.truth, clips, request.tracker) if arguments.truth else None
     rate = request.rate or first_rate(clips, request.decoding)  # names a bad clip before models
     before_others()
-    prefer_short_pauses()
+    collect_new_alone()
     folder.write_yaml(CONFIG_FILE, configuration(request, command))
     recorder = recorder_of(request.plans, folder.path, request.decoding)
     with recorder, Stages(request.plans) as stages:

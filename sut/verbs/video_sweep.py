@@ -11,7 +11,7 @@ import yaml
 
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
 from sut.base.files import write_whole
-from sut.base.process import before_others, prefer_short_pauses
+from sut.base.process import before_others, collect_new_alone
 from sut.base.ticker import doing
 from sut.record.run_folder import CONFIG_FILE
 from sut.record.table import encode
@@ -95,7 +95,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     with continuing.claimed(folder, fresh=arguments.fresh, say=say):
         say(f"{pipeline.spec.name}: {len(sweep.points)} plays; {folder}")
         before_others()
-        prefer_short_pauses()
+        collect_new_alone()
         whole = Sweeping(sweep, folder, command, say).run()
     say(f"Table: {folder / TABLE_JSON}; sut report {folder} draws it")
     if arguments.json:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from sut.base.errors import DataError
-from sut.base.process import before_others, prefer_short_pauses
+from sut.base.process import before_others, collect_new_alone
 from sut.video.alone import ceilings
 from sut.video.clips.people import film, find_people
 from sut.video.clips.synthetic import Scene
@@ -73,7 +73,7 @@ def main() -> int:
     print(paired.machine())
     print(f"command: {paired.command(MODULE)}", flush=True)
     before_others()
-    prefer_short_pauses()
+    collect_new_alone()
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -142,7 +142,9 @@ class Bench:
             return None
         path = self._typed.found / FIT_FILE
         rows = read_fit(path.read_bytes(), str(path)).rows
-        return next((r for r in rows if str(r.point.get("resolution")) == place.resolution), None)
+        # A row names height and width: 224x224.
+        at = f"{place.resolution}x{place.resolution}"
+        return next((row for row in rows if row.point.get("resolution") == at), None)
 
     def _planner(self, place: Place, instances: tuple[int, ...]) -> Planner:
         own = self._typed

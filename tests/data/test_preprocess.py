@@ -141,6 +141,20 @@ def test_every_channel_is_that_of_the_formula_to_the_bit(
     np.testing.assert_array_equal(found, wanted.transpose(2, 0, 1) if layout == "NCHW" else wanted)
 
 
+@pytest.mark.parametrize(("dtype", "shape"), [("float32", (3, 5, 7)), ("int8", (3, 5, 7))])
+def test_a_sample_is_made_in_its_room_where_that_is_of_float32(
+    dtype: str, shape: tuple[int, ...]
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    room = np.full(shape, -1, dtype)
+
+    found = sample_of(Image.fromarray(pixels), (), "NCHW", np.dtype(dtype), "here", room)
+    again = sample_of(Image.fromarray(pixels), (), "NCHW", np.dtype(dtype), "here")
+
+    assert (found is room) == (dtype == "float32")
+    np.testing.assert_array_equal(found, again)
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "I;16", "LA"])
 def test_every_mode_of_image_becomes_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / ("image.jpg" if mode == "CMYK" else "image.png")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sut.video.types import Frame
 
 SOURCE, DECODE = "source", "decode"
+HAND_OVER = "hand-over"  # from the reader to the streams; from another process it takes a while
 SINK_WAIT, SINK = "sink wait", "sink"
 TRACK = "track"
 # Parts of each stage: its input is made, waits for its batch, is inferred, and its answer waits for
@@ -33,6 +34,8 @@ _OF_STAGE = ("prepare", "queue", "infer", "wait", "read")
 @dataclass(frozen=True, slots=True)
 class PartNames:
     """The parts of a pipeline's frames, in the order in which they follow each other.
+
+    But the hand-over, which comes last here, follows the first stage's prepare.
 
     Attributes:
         stages: names of the stages.
@@ -49,7 +52,7 @@ class PartNames:
         for place, stage in enumerate(stages):
             parts += [f"{stage} {part}" for part in _OF_STAGE]
             parts += [] if place else [TRACK]
-        return cls(tuple(stages), (*parts, SINK_WAIT, SINK))
+        return cls(tuple(stages), (*parts, SINK_WAIT, SINK, HAND_OVER))
 
     def index(self, name: str) -> int:
         """Return the place of a part that belongs to no stage."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +19,13 @@ from sut.record.trace import Window
 from sut.video.flow.flight import PartNames
 from sut.video.flow.reader import Pacing
 from sut.video.flow.records import StreamRecord
-from sut.video.flow.scaling import Scale, scaled_by
+from sut.video.flow.scaling import Scale
 from sut.video.flow.seen import NullSink
 from sut.video.flow.stage import Stage, Work
+from sut.video.flow.strand import Threads
 from sut.video.flow.stream import Shared, Stream
+from sut.video.flow.taking import FirstInput, Taking
 from sut.video.sources.base import stalls
-from sut.video.track.interval import is_inferred
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,8 +33,10 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from sut.serve.dispatcher import Failure
+    from sut.video.flow.reader import FrameReader
     from sut.video.flow.seen import Sink
     from sut.video.flow.stage import StagePlan
+    from sut.video.flow.taking import Hands
     from sut.video.sources.base import Source
     from sut.video.types import Tracker
 
@@ -157,17 +158,17 @@ class Play:
         self._names = PartNames.of([stage.name for stage in stages.all])
         # Without pixels all that these threads do is Python's, which one thread at a time may do.
         makes_pixels = len(stages.all) > 1 or not isinstance(sink, NullSink)
-        self._threads = settings.host_threads or (cores() if makes_pixels else 1)
-        self._pool = ThreadPoolExecutor(self._threads, "host")
+        self._host_threads = settings.host_threads or (cores() if makes_pixels else 1)
+        self._threads = Threads(self._host_threads, "host")
+        plan = stages.all[0].plan
+        self._first = FirstInput(plan.benchmark, settings.interval, settings.scale)
         shared = Shared(
             stages=stages.all,
             names=self._names,
-            pool=self._pool,
+            threads=self._threads,
             sink=sink,
-            pacing=settings.pacing,
-            inferred=partial(is_inferred, interval=settings.interval),
+            reads=self._reads,
             failed=self._fail,
-            scaled=scaled_by(settings.scale, stages.all[0].preparer),
         )
         self._streams = [
             Stream(number, source, tracker, shared)
@@ -205,8 +206,12 @@ class Play:
             window=window,
             work=work,
             cpu_s=cpu_s,
-            host_threads=self._threads,
+            host_threads=self._host_threads,
         )
+
+    def _reads(self, source: Source, record: StreamRecord, hands: Hands) -> FrameReader:
+        """Return a reader on a thread of this process."""
+        return Taking(source, record, self._settings.pacing, self._first, hands).reader
 
     def _watch(
         self,
@@ -251,8 +256,8 @@ class Play:
         for stage in self._stages.all:
             stage.look()
         for stream in self._streams:
-            since_ns = stream.reader.waits_since_ns
-            if since_ns is None or stream.done.is_set():
+            since_ns = stream.record.waits_since_ns
+            if not since_ns or stream.done.is_set():
                 continue
             if now_ns - since_ns > self._settings.stall_s * 1e9:
                 stream.abandon(stalls(stream.record.clip.name, self._settings.stall_s))
@@ -281,7 +286,7 @@ class Play:
         for stream in self._streams:
             if not stream.abandoned:
                 stream.reader.join(_END_S)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def _fail(self, error: Exception) -> None:
         self._error = self._error or error

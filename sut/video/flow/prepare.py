@@ -19,8 +19,6 @@ from data.images import sample_of
 from sut.base.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from backends.base import Array
@@ -62,20 +60,30 @@ class Preparer:
     def __init__(self, benchmark: Benchmark) -> None:
         (self._input,) = benchmark.inputs
         self._steps = benchmark.preprocess
-        self._dtype = np.dtype(self._input.dtype)
+        self.dtype = np.dtype(self._input.dtype)
+        self.shape: tuple[int, ...] = (1, *self._input.shape)
+        """Of a batch of one."""
         self._where = f"{benchmark.file}: preprocess"
 
-    def frame(self, frame: Frame) -> Fed:
+    def whole(self, samples: Array, size: Size) -> Fed:
+        """Return the sample of a whole frame of `size`: [1, *input shape], made before."""
+        return Fed(samples, *_whole(size, self._steps))
+
+    def frame(self, frame: Frame, out: Array | None = None) -> Fed:
         """Return a whole frame as a batch of one.
+
+        Args:
+            frame: its pixels are there, or are made.
+            out: [1, *input shape], where it is made; None: in new memory.
 
         Raises:
             ConfigError: the steps do not end in the input's shape.
             DataError: the frame is smaller than a crop of the steps.
         """
-        width, height = frame.pixels.size
         image = frame.image if frame.small is None else frame.small
-        region = np.array([[0, 0, width, height]], np.float32)
-        return self._fed([image], region, [(width, height)])
+        samples = np.empty(self.shape, self.dtype) if out is None else out
+        self._make(image, samples[0])
+        return self.whole(samples, frame.pixels.size)
 
     def scaled_size(self, size: Size) -> Size | None:
         """Return the size that the steps scale a frame to, before all else; None: they do not.
@@ -108,25 +116,37 @@ class Preparer:
         parts = [_cut(image, *corner) for corner in corners.tolist()]
         regions = corners.astype(np.float32)
         regions[:, 2:] -= regions[:, :2]
-        return self._fed(parts, regions, [(part.shape[1], part.shape[0]) for part in parts])
-
-    def _fed(
-        self, parts: Sequence[NDArray[np.uint8]], regions: Floats, sizes: Sequence[Size]
-    ) -> Fed:
-        samples = np.empty((len(parts), *self._input.shape), self._dtype)
+        samples = np.empty((len(parts), *self._input.shape), self.dtype)
         places = np.empty((len(parts), 4), np.float32)
         for row, part in enumerate(parts):
-            made = sample_of(
-                Image.fromarray(part), self._steps, self._input.layout, self._dtype, self._where
-            )
-            if made.shape != self._input.shape:
-                raise ConfigError(
-                    f"{self._where} makes {list(made.shape)} of a frame; expected input.shape "
-                    f"{list(self._input.shape)}. End the steps in a resize of that size."
-                )
-            samples[row] = made
-            places[row] = _place(*sizes[row], self._steps)
+            self._make(part, samples[row])
+            places[row] = _place(part.shape[1], part.shape[0], self._steps)
         return Fed(samples, places, regions)
+
+    def _make(self, part: NDArray[np.uint8], room: Array) -> None:
+        """Make the sample of an image, [H, W, 3], in its room."""
+        made = sample_of(
+            Image.fromarray(part), self._steps, self._input.layout, self.dtype, self._where, room
+        )
+        if made is room:
+            return
+        if made.shape != self._input.shape:
+            raise ConfigError(
+                f"{self._where} makes {list(made.shape)} of a frame; expected input.shape "
+                f"{list(self._input.shape)}. End the steps in a resize of that size."
+            )
+        room[...] = made
+
+
+@cache
+def _whole(size: Size, steps: tuple[Step, ...]) -> tuple[Floats, Floats]:
+    """Return places and regions of a whole frame; nobody writes into them."""
+    width, height = size
+    places = np.array([_place(width, height, steps)], np.float32)
+    regions = np.array([[0, 0, width, height]], np.float32)
+    for kept in (places, regions):
+        kept.setflags(write=False)
+    return places, regions
 
 
 @cache

@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from sut.base.errors import SutError
 from sut.video.types import Frame, Pixels
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sut.video.flow.records import StreamRecord
     from sut.video.sources.base import Picture, Source
 
     # Takes a frame and the time at which its decoding began.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Pace = Literal["free", "live"]
 PACES: tuple[Pace, ...] = ("free", "live")
-_LOOK_S = 0.05
+_LOOK_S = 0.05  # a sleeper looks so often whether it is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,39 @@ class Pacing:
     frames: int | None = None
 
 
+class Record(Protocol):
+    """What a reader writes down; see sut.video.flow.records.StreamRecord for what it means."""
+
+    stream: int
+    decoded: int
+    taken: int
+    inferred: int
+    dropped_full: int
+    dropped_late: int
+    passes: int
+    waits_since_ns: int
+    problem: str | None
+    notes: list[str]
+
+
+class FrameReader(Protocol):
+    """What a stream asks of whoever reads its frames. Any thread."""
+
+    def start(self, origin_ns: int) -> None:
+        """Begin; the first frame is due at `origin_ns` at a live pace."""
+
+    def stop(self) -> None:
+        """Take no more frames."""
+
+    def release(self) -> None:
+        """A frame came through: there is room for another."""
+
+    def join(self, limit_s: float) -> None:
+        """Wait for its end, so long at most."""
+
+
 class Reader:
-    """One stream's reader.
+    """One stream's reader on a thread of this process. See FrameReader.
 
     Args:
         source: it is read and closed here.
@@ -68,7 +99,7 @@ class Reader:
     def __init__(  # noqa: PLR0913 - what a stream gives its reader
         self,
         source: Source,
-        record: StreamRecord,
+        record: Record,
         pacing: Pacing,
         take: Take,
         ended: Callable[[], None],
@@ -77,33 +108,37 @@ class Reader:
         self._scaled = scaled
         self._source, self._record, self._pacing = source, record, pacing
         self._take, self._ended = take, ended
-        self._room = threading.Semaphore(pacing.depth)
+        self._room = _Room(pacing.depth)
         self._stop = threading.Event()
         self._live = pacing.pace == "live" and not source.facts.live
         self._rate = pacing.rate or source.facts.rate
-        self.waits_since_ns: int | None = None
-        """Since when the source owes a frame; None: it does not."""
         self._thread = threading.Thread(
             target=self._run, name=f"stream {record.stream}", daemon=True
         )
 
     def start(self, origin_ns: int) -> None:
-        """Begin; the first frame is due at `origin_ns` at a live pace."""
+        """See FrameReader."""
         self._origin_ns = origin_ns
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no more frames. Any thread."""
-        self._stop.set()
-        self._room.release()  # of whoever waits for room
+        """See FrameReader."""
+        if not self._stop.is_set():
+            self._stop.set()
+            self._room.add()  # for a reader that waits for it
 
     def release(self) -> None:
-        """A frame came through: there is room for another. Any thread."""
-        self._room.release()
+        """See FrameReader."""
+        self._room.add()
 
     def join(self, limit_s: float) -> None:
-        """Wait for the thread, so long at most."""
+        """See FrameReader."""
         self._thread.join(limit_s)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
 
     def _run(self) -> None:
         try:
@@ -131,23 +166,22 @@ class Reader:
 
     def _pictures(self) -> Iterator[tuple[Picture, int, bool]]:
         """Yield each picture with the time at which its decoding began, when there may be room."""
-        pictures = self._source.pictures()
+        pictures, record = self._source.pictures(), self._record
         count = 0
         while not self._stop.is_set() and count != self._pacing.frames:
             has_room = False
             if self._live:
-                self._sleep_until(self._due_ns(self._record.decoded, None))
+                self._sleep_until(self._due_ns(record.decoded, None))
             elif not self._source.facts.live:
-                self._room.acquire()
-                has_room = True
+                has_room = self._room.take(waits=True)
             if self._stop.is_set():
                 return
-            began_ns = self.waits_since_ns = time.monotonic_ns()
+            began_ns = record.waits_since_ns = time.monotonic_ns()
             picture = next(pictures, None)
-            self.waits_since_ns = None
+            record.waits_since_ns = 0
             if picture is None or self._stop.is_set():  # FFmpeg flushes one after a silence
                 if has_room:
-                    self._room.release()
+                    self._room.add()
                 return
             count += 1
             yield picture, began_ns, has_room
@@ -169,7 +203,7 @@ class Reader:
             if late_ns * self._rate > self._pacing.depth * 1e9:
                 record.dropped_late += 1
                 return
-        if not has_room and not self._room.acquire(blocking=False):
+        if not has_room and not self._room.take(waits=False):
             record.dropped_full += 1
             return
         if picture.size is None:
@@ -187,6 +221,25 @@ class Reader:
         return self._origin_ns + int(at_s * 1e9)
 
     def _sleep_until(self, at_ns: int) -> None:
-        while (left_ns := at_ns - time.monotonic_ns()) > 0:
-            if self._stop.wait(left_ns / 1e9):
-                return
+        while (left_ns := at_ns - time.monotonic_ns()) > 0 and not self._stop.is_set():
+            time.sleep(min(left_ns / 1e9, _LOOK_S))  # to wait for the event takes twice as long
+
+
+class _Room:
+    """Places for frames. A queue of C, because a Semaphore is of Python and takes much longer."""
+
+    def __init__(self, places: int) -> None:
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(places):
+            self._free.put(None)
+
+    def add(self) -> None:
+        self._free.put(None)
+
+    def take(self, *, waits: bool) -> bool:
+        """Take a place, and wait for one if need be; return whether there was one."""
+        try:
+            self._free.get(waits)
+        except Empty:
+            return False
+        return True

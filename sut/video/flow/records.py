@@ -33,6 +33,7 @@ class StreamRecord:
         left_out: crops that were not made, by stage: boxes too small, or too many.
         boxes: of the first stage after the tracker.
         passes: how often the clip ended.
+        waits_since_ns: since when the source owes a frame; 0: it does not.
         problem: why the stream ended before its time; None: it did not.
         notes: what was wrong with its clip, and yet it went on.
         ended_ns: when its last frame came through; 0: it goes on.
@@ -51,6 +52,7 @@ class StreamRecord:
     left_out: dict[str, int] = field(default_factory=dict)
     boxes: int = 0
     passes: int = 0
+    waits_since_ns: int = 0
     problem: str | None = None
     notes: list[str] = field(default_factory=list)
     ended_ns: int = 0

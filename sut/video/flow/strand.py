@@ -1,4 +1,4 @@
-"""Work in order on the threads of a pool: what is posted to a strand runs one act after the other.
+"""Work in order on a few threads: what is posted to a strand runs one act after the other.
 
 So the state of a stream needs no lock, and a few threads serve any number of streams. Knows nothing
 of what the acts do.
@@ -6,28 +6,60 @@ of what the acts do.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import deque
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Executor
 
     Act = Callable[[], None]
 
 
-class Strand:
-    """Acts of one stream. Any thread may post; one thread of the pool at a time runs them.
+class Threads:
+    """Threads that run acts; unlike those of an Executor, nobody can wait for one.
+
+    An Executor's future, with its lock and condition, takes longer than a short act.
 
     Args:
-        pool: its threads are shared with other strands; each act waits for its turn among theirs.
-        failed: called on the pool's thread with what an act raised; the acts behind it still run.
+        count: of threads.
+        name: of them.
     """
 
-    def __init__(self, pool: Executor, failed: Callable[[Exception], None]) -> None:
-        self._pool = pool
+    def __init__(self, count: int, name: str) -> None:
+        self._acts: SimpleQueue[Act | None] = SimpleQueue()
+        self._closed = False
+        self._count = count
+        for number in range(count):
+            threading.Thread(target=self._run, name=f"{name} {number}", daemon=True).start()
+
+    def submit(self, act: Act) -> None:
+        """Run `act`, which raises nothing, when a thread is free; returns at once."""
+        self._acts.put(act)
+
+    def close(self) -> None:
+        """End the threads after what they run now; acts that wait are not run."""
+        self._closed = True
+        for _ in range(self._count):
+            self._acts.put(None)
+
+    def _run(self) -> None:
+        get = self._acts.get
+        while (act := get()) is not None and not self._closed:
+            act()
+
+
+class Strand:
+    """Acts of one stream. Any thread may post; one of the threads at a time runs them.
+
+    Args:
+        threads: shared with other strands; each act waits for its turn among theirs.
+        failed: called on such a thread with what an act raised; the acts behind it still run.
+    """
+
+    def __init__(self, threads: Threads, failed: Callable[[Exception], None]) -> None:
+        self._threads = threads
         self._failed = failed
         self._acts: deque[Act] = deque()
         self._lock = threading.Lock()
@@ -40,7 +72,7 @@ class Strand:
             if self._runs:
                 return
             self._runs = True
-        self._submit()
+        self._threads.submit(self._one)
 
     def _one(self) -> None:
         act = self._acts.popleft()
@@ -52,8 +84,4 @@ class Strand:
             if not self._acts:
                 self._runs = False
                 return
-        self._submit()
-
-    def _submit(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the pool is closed: nobody waits any more
-            self._pool.submit(self._one)
+        self._threads.submit(self._one)

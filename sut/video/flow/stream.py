@@ -1,7 +1,7 @@
 """One stream: its frames pass the stages in order, and come to tracker and sink in order.
 
-The reader's thread makes the input of the first stage; all that follows runs on the stream's
-strand. Frames may overtake each other on the engines; they wait for each other here.
+A reader makes the input of the first stage (see sut.video.flow.taking); all that follows runs on
+the stream's strand. Frames may overtake each other on the engines; they wait for each other here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from sut.video.flow.flight import (
     DECODE,
+    HAND_OVER,
     INFER,
     PREPARE,
     QUEUE,
@@ -29,20 +30,21 @@ from sut.video.flow.flight import (
     Flight,
     PartNames,
 )
-from sut.video.flow.reader import Reader
 from sut.video.flow.records import StreamRecord
 from sut.video.flow.seen import Seen
 from sut.video.flow.strand import Strand
+from sut.video.flow.taking import Hands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Executor
 
     from numpy.typing import NDArray
 
-    from sut.video.flow.reader import Pacing, Scaled
+    from sut.video.flow.reader import FrameReader
     from sut.video.flow.seen import Sink
     from sut.video.flow.stage import Asked, Stage
+    from sut.video.flow.strand import Threads
+    from sut.video.flow.taking import Ready
     from sut.video.sources.base import Source
     from sut.video.types import Boxes, Frame, Tracker
 
@@ -57,22 +59,18 @@ class Shared:
     Attributes:
         stages: in the pipeline's order; open.
         names: of the parts of a frame's time.
-        pool: of the threads that serve the streams.
+        threads: that serve the streams.
         sink: gets every frame.
-        pacing: when frames are due.
-        inferred: says whether the k-th frame that a stream takes is inferred.
+        reads: returns the reader of a source.
         failed: hears what an act of a stream raised, on any thread.
-        scaled: makes a frame of the first stage's size, by the decoder; see Reader.
     """
 
     stages: Sequence[Stage]
     names: PartNames
-    pool: Executor
+    threads: Threads
     sink: Sink
-    pacing: Pacing
-    inferred: Callable[[int], bool]
+    reads: Callable[[Source, StreamRecord, Hands], FrameReader]
     failed: Callable[[Exception], None]
-    scaled: Scaled
 
 
 class Stream:
@@ -90,10 +88,9 @@ class Stream:
         self.done = threading.Event()
         """Nothing of it is under way any more."""
         self._shared, self._tracker = shared, tracker
-        self._strand = Strand(shared.pool, shared.failed)
-        self.reader = Reader(
-            source, self.record, shared.pacing, self._take, self._ended, shared.scaled
-        )
+        self._strand = Strand(shared.threads, shared.failed)
+        hands = Hands(self._arrive, self._ended, shared.failed)
+        self.reader = shared.reads(source, self.record, hands)
         self._untracked: deque[Flight] = deque()  # in order; the reader adds, the strand takes
         self._answers: dict[Flight, Asked | None] = {}  # of those that wait for earlier ones
         self._unsunk: deque[Flight] = deque()
@@ -110,31 +107,23 @@ class Stream:
         self.reader.stop()
         self._strand.post(self._no_more)
 
-    # the reader's thread
+    # the reader's thread, or the one that hears of other processes
 
-    def _take(self, frame: Frame, began_ns: int) -> None:
+    def _arrive(self, ready: Ready) -> None:
         if self.abandoned:
             return
-        shared, names, record = self._shared, self._shared.names, self.record
-        stage = shared.stages[0]
-        flight = Flight(frame, len(names.all), inferred=shared.inferred(record.taken))
-        if flight.inferred and frame.small is None:
-            frame.pixels.image()  # a part of decoding, on this thread
-        flight.mark(names.index(SOURCE), began_ns)
-        flight.mark(names.index(DECODE), time.monotonic_ns())
-        record.taken += 1
+        shared, names, inferred = self._shared, self._shared.names, ready.fed is not None
+        flight = Flight(ready.frame, len(names.all), inferred=inferred)
+        flight.mark(names.index(SOURCE), ready.began_ns)
+        flight.mark(names.index(DECODE), ready.decoded_ns)
+        flight.mark(names.of_stage(0, PREPARE), ready.prepared_ns)
+        flight.mark(names.index(HAND_OVER), time.monotonic_ns())
         self._untracked.append(flight)
-        if not flight.inferred:
+        if ready.fed is None:
             self._strand.post(partial(self._ready, flight, None))
             return
-        record.inferred += 1
-        try:
-            flight.fed = stage.preparer.frame(frame)
-        except Exception as error:
-            shared.failed(error)
-            raise
-        flight.mark(names.of_stage(0, PREPARE), time.monotonic_ns())
-        stage.ask(flight.fed.samples, partial(self._answered, flight, 0))
+        flight.fed = ready.fed
+        shared.stages[0].ask(ready.fed.samples, partial(self._answered, flight, 0))
 
     def _ended(self) -> None:
         self._strand.post(self._no_more)

@@ -122,3 +122,22 @@ def with_steps(*steps: Step) -> Preparer:
     benchmark = load_benchmark("pedestrian")
     tensor = InputTensor("x", (8, 8, 3), "uint8", "NHWC")
     return Preparer(structs.replace(benchmark, input=tensor, preprocess=steps))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_the_input_of_a_frame_is_made_where_it_shall_lie(tmp_path: Path, dtype: str) -> None:
+    write_models(tmp_path)
+    benchmark = load_benchmark(str(tmp_path / "boxes.yaml"))
+    assert isinstance(benchmark.input, InputTensor)
+    preparer = Preparer(
+        structs.replace(benchmark, input=structs.replace(benchmark.input, dtype=dtype))
+    )
+    frame = frame_of(picture([(1, 2, 9, 10, 255, 1)]))
+    room = np.full(preparer.shape, 7, preparer.dtype)
+
+    fed, elsewhere = preparer.frame(frame, room), preparer.frame(frame)
+
+    assert fed.samples is room
+    assert room.dtype == dtype
+    np.testing.assert_array_equal(room, elsewhere.samples)
+    assert fed.regions.tolist() == [[0, 0, WIDTH, HEIGHT]]

@@ -88,4 +88,4 @@ def test_a_frame_that_comes_after_the_stop_is_neither_taken_nor_counted() -> Non
     assert ended.is_set()
     assert [frame.number for frame in taken] == [0, 1, 2]
     assert record.decoded == 3
-    assert reader.waits_since_ns is None
+    assert record.waits_since_ns == 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 
-from sut.video.flow.strand import Strand
+from sut.video.flow.strand import Strand, Threads
 
 
 def test_acts_of_a_strand_run_in_order_and_one_at_a_time() -> None:
@@ -20,8 +20,8 @@ def test_acts_of_a_strand_run_in_order_and_one_at_a_time() -> None:
         seen.append(number)
         inside.release()
 
-    with ThreadPoolExecutor(4) as pool:
-        strand = Strand(pool, lambda error: overlaps.append(-1))
+    with closing(Threads(4, "test")) as threads:
+        strand = Strand(threads, lambda error: overlaps.append(-1))
         for number in range(200):
             strand.post(partial(act, number))
         over = threading.Event()
@@ -39,10 +39,30 @@ def test_a_failed_act_is_reported_and_the_next_one_runs() -> None:
     def fails() -> None:
         raise ValueError("no")
 
-    with ThreadPoolExecutor(1) as pool:
-        strand = Strand(pool, failed.append)
+    with closing(Threads(1, "test")) as threads:
+        strand = Strand(threads, failed.append)
         strand.post(fails)
         strand.post(over.set)
         assert over.wait(10)
 
     assert [str(error) for error in failed] == ["no"]
+
+
+def test_acts_that_wait_when_the_threads_are_closed_are_not_run() -> None:
+    begun, goes_on, ran = threading.Event(), threading.Event(), list[int]()
+    threads = Threads(1, "test")
+    last = threading.Event()
+
+    def holds() -> None:
+        begun.set()
+        goes_on.wait(10)
+        last.set()
+
+    threads.submit(holds)
+    threads.submit(partial(ran.append, 1))
+    assert begun.wait(10)
+    threads.close()
+    goes_on.set()
+
+    assert last.wait(10), "what runs is run to its end"
+    assert ran == []

@@ -1,4 +1,4 @@
-"""An ONNX file as a torch module; `operators` and `lstm` say what its nodes compute.
+"""An ONNX file as a torch module; `operators`, `image_operators`, `lstm`: what its nodes compute.
 
 Knows no device, precision or batch.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from backends.base import Array
-    from backends.torch.operators import Operator
+    from backends.torch.image_operators import Operator
 
 CONSTANT, SPLIT = "Constant", "Split"
 

@@ -1,68 +1,24 @@
 """What each ONNX operator computes, in torch: only those of the networks that are measured here.
 
-One function an operator: its inputs and attributes, as https://onnx.ai/onnx/operators says. Knows
-no graph.
+One function an operator: its inputs and attributes, as https://onnx.ai/onnx/operators says. Those
+that know height and width are in image_operators. Knows no graph.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from onnx import helper
 from torch.nn import functional
 
-from sut.base.errors import EngineError
+from backends.torch import image_operators
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import TypeAlias
 
-    Attributes = Mapping[str, Any]
-    Answers: TypeAlias = torch.Tensor | Sequence[torch.Tensor]
-    Operator = Callable[[Sequence[torch.Tensor], Attributes], Answers]
-
-
-def _conv(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Tensor:
-    x, weight = inputs[:2]
-    stride, dilation = _pair(attributes, "strides"), _pair(attributes, "dilations")
-    reach = [(size - 1) * step + 1 for size, step in zip(weight.shape[2:], dilation, strict=True)]
-    x, padding = _padded(x, attributes, reach, stride, 0.0)
-    bias = inputs[2] if len(inputs) > 2 else None  # noqa: PLR2004 - the third is the bias
-    groups = attributes.get("group", 1)
-    return functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
-
-
-def _max_pool(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Tensor:
-    kernel, stride = list(attributes["kernel_shape"]), _pair(attributes, "strides")
-    x, padding = _padded(inputs[0], attributes, kernel, stride, float("-inf"))
-    return functional.max_pool2d(x, kernel, stride, padding, _pair(attributes, "dilations"))
-
-
-def _padded(
-    x: torch.Tensor,
-    attributes: Attributes,
-    reach: Sequence[int],
-    stride: Sequence[int],
-    fill: float,
-) -> tuple[torch.Tensor, list[int]]:
-    """Return `x` and the padding to ask torch for; padded here where the sides differ."""
-    pads = list(attributes.get("pads", (0, 0, 0, 0)))
-    same = attributes.get("auto_pad", b"NOTSET").decode()
-    if same.startswith("SAME"):
-        missing = [
-            max(0, (-(-size // step) - 1) * step + window - size)
-            for size, step, window in zip(x.shape[2:], stride, reach, strict=True)
-        ]
-        small, large = [n // 2 for n in missing], [n - n // 2 for n in missing]
-        pads = [*small, *large] if same == "SAME_UPPER" else [*large, *small]
-    top, left, bottom, right = pads
-    if (top, left) == (bottom, right) and all(
-        2 * p <= r for p, r in zip(pads, reach, strict=False)
-    ):
-        return x, [top, left]
-    return functional.pad(x, (left, right, top, bottom), value=fill), [0, 0]
+    from backends.torch.image_operators import Answers, Attributes, Operator
 
 
 def _clip(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Tensor:
@@ -125,25 +81,6 @@ def _reshape(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Te
     return x.reshape([size or x.shape[axis] for axis, size in enumerate(shape)])
 
 
-def _resize(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Tensor:
-    x = inputs[0]
-    size = attributes.get("sizes") or [
-        int(n * scale) for n, scale in zip(x.shape, attributes["scales"], strict=True)
-    ]
-    mode = attributes.get("mode", b"nearest").decode()
-    whole = all(new % old == 0 for new, old in zip(size, x.shape, strict=True))
-    how = (
-        attributes.get("coordinate_transformation_mode", b"half_pixel").decode(),
-        attributes.get("nearest_mode", b"round_prefer_floor").decode(),
-    )
-    if mode != "nearest" or not whole or how not in REPEATS:
-        raise EngineError(
-            f"Resize in mode {mode}, {how[0]}, {how[1]}, from {list(x.shape)} to {size}; the torch "
-            "backend repeats rows and columns, and does no more"
-        )
-    return functional.interpolate(x, size[2:])
-
-
 def _slice(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Tensor:
     x, starts = inputs[0], attributes["starts"]
     axes = attributes.get("axes", range(len(starts)))
@@ -204,6 +141,10 @@ def _elu(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Tensor
     return functional.elu(inputs[0], attributes.get("alpha", 1.0))
 
 
+def _leaky_relu(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Tensor:
+    return functional.leaky_relu(inputs[0], attributes.get("alpha", 0.01))
+
+
 def _selu(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Tensor:
     gamma = attributes.get("gamma", SELU_GAMMA)
     bent = functional.elu(inputs[0], attributes.get("alpha", SELU_ALPHA))
@@ -217,16 +158,12 @@ def _layer_norm(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch
     return functional.layer_norm(x, shape, scale, bias, attributes.get("epsilon", 1e-5))
 
 
-def _pair(attributes: Attributes, name: str) -> list[int]:
-    return list(attributes.get(name, (1, 1)))
-
-
 # Inputs from the second on that must be constants: torch takes them as numbers, not as tensors.
 FIXED: Mapping[str, Sequence[str]] = {
+    **image_operators.FIXED,
     "ReduceMean": ("axes",),
     "ReduceSum": ("axes",),
     "Reshape": ("shape",),
-    "Resize": ("roi", "scales", "sizes"),
     "Slice": ("starts", "ends", "axes", "steps"),
     "Split": ("split",),
     "Squeeze": ("axes",),
@@ -234,15 +171,13 @@ FIXED: Mapping[str, Sequence[str]] = {
 }
 # Defaults of Selu.
 SELU_ALPHA, SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
-# Ways of Resize that repeat rows and columns when they become a whole number of times as many.
-REPEATS = {("asymmetric", "floor"), ("half_pixel", "round_prefer_floor")}
 OPERATORS: Mapping[str, Operator] = {
+    **image_operators.OPERATORS,
     "Add": lambda inputs, _: inputs[0] + inputs[1],
     "ArgMax": _arg_max,
     "Cast": _cast,
     "Clip": _clip,
     "Concat": _concat,
-    "Conv": _conv,
     "Div": _divide,
     "Elu": _elu,
     "Flatten": _flatten,
@@ -251,14 +186,13 @@ OPERATORS: Mapping[str, Operator] = {
     "GlobalAveragePool": _mean,
     "Identity": lambda inputs, _: inputs[0],
     "LayerNormalization": _layer_norm,
+    "LeakyRelu": _leaky_relu,
     "MatMul": lambda inputs, _: inputs[0] @ inputs[1],
-    "MaxPool": _max_pool,
     "Mul": lambda inputs, _: inputs[0] * inputs[1],
     "ReduceMean": _reduce(torch.mean),
     "ReduceSum": _reduce(torch.sum),
     "Relu": lambda inputs, _: torch.relu(inputs[0]),
     "Reshape": _reshape,
-    "Resize": _resize,
     "Selu": _selu,
     "Sigmoid": lambda inputs, _: torch.sigmoid(inputs[0]),
     "Slice": _slice,

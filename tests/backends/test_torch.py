@@ -6,7 +6,7 @@ import weakref
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -471,6 +471,44 @@ def forecaster_cases() -> dict[str, tuple[list[NodeProto], dict[str, Array]]]:
     }  # fmt: skip
 
 
+# Cases of operators that name their axes only from version 18 of ONNX's operators on.
+OF_SOME_AXES = {"Pad of one axis", "Resize, linear, half_pixel", "Resize, linear, align_corners"}
+
+
+def image_cases() -> dict[str, tuple[list[NodeProto], dict[str, Array]]]:
+    """Return the same as operator_cases, of networks that see images."""
+    node = helper.make_node
+    random = np.random.default_rng(9)
+    norm = {name: random.uniform(0.5, 2, 4).astype(np.float32) for name in ("s", "b", "m", "v")}
+    pads = {"pads": np.array([0, 1, 0, 2, 0, 0, 3, 1], np.int64), "with": np.float32(1.5)}
+    rows = {"pads": np.array([1, 2], np.int64), "rows": np.array([-2], np.int64)}
+    sizes = {"sizes": np.array([9, 4], np.int64)}
+    pooled: dict[str, Any] = {"kernel_shape": [3, 2], "strides": [2, 1]}
+    cases: dict[str, tuple[list[NodeProto], dict[str, Any]]] = {
+        "AveragePool": ([node("AveragePool", ["x"], ["y"], **pooled)], {}),
+        "AveragePool, padded": (
+            [node("AveragePool", ["x"], ["y"], pads=[1, 1, 1, 1], **pooled)], {},
+        ),
+        "AveragePool, padded unevenly": (
+            [node("AveragePool", ["x"], ["y"], pads=[0, 1, 1, 0], count_include_pad=1, **pooled)],
+            {},
+        ),
+        "BatchNormalization": (
+            [node("BatchNormalization", ["x", *norm], ["y"], epsilon=1e-3)], norm,
+        ),
+        "LeakyRelu": ([node("LeakyRelu", ["x"], ["y"], alpha=0.2)], {}),
+        "Pad": ([node("Pad", ["x", *pads], ["y"])], pads),
+        "Pad of one axis": ([node("Pad", ["x", "pads", "", "rows"], ["y"])], rows),
+    }  # fmt: skip
+    for place in ("half_pixel", "align_corners"):
+        made = node(
+            "Resize", ["x", "", "", "sizes"], ["y"],
+            axes=[2, 3], mode="linear", coordinate_transformation_mode=place,
+        )  # fmt: skip
+        cases[f"Resize, linear, {place}"] = ([made], sizes)
+    return cases
+
+
 def operator_cases() -> dict[str, tuple[list[NodeProto], dict[str, Array]]]:
     """Return nodes from x [N, 4, 6, 5] to y, one operator in each case, and their constants."""
     node = helper.make_node
@@ -486,6 +524,7 @@ def operator_cases() -> dict[str, tuple[list[NodeProto], dict[str, Array]]]:
     held = numpy_helper.from_array(np.array([2.5], np.float32))
     return {
         **forecaster_cases(),
+        **image_cases(),
         "Concat": ([node("Concat", ["x", "x"], ["y"], axis=-1)], {}),
         "Constant": ([node("Constant", [], ["c"], value=held), node("Mul", ["x", "c"], ["y"])], {}),
         "Constant of a number": (
@@ -509,7 +548,10 @@ def operator_cases() -> dict[str, tuple[list[NodeProto], dict[str, Array]]]:
 def test_an_operator_computes_what_onnx_runtime_computes(tmp_path: Path, case: str) -> None:
     nodes, constants = operator_cases()[case]
     open_axes = floats("y", "N", *["?"] * RANKS.get(case, 3))
-    path = save(model(nodes, [floats("x", "N", 4, 6, 5)], [open_axes], constants), tmp_path)
+    proto = model(nodes, [floats("x", "N", 4, 6, 5)], [open_axes], constants)
+    if case in OF_SOME_AXES:
+        proto.opset_import[0].version = 18
+    path = save(proto, tmp_path)
     samples = np.random.default_rng(6).standard_normal((3, 4, 6, 5)).astype(np.float32)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
@@ -627,12 +669,29 @@ def test_a_shape_that_is_computed_while_the_model_runs_is_refused(tmp_path: Path
         open_engine(spec_of(save(proto, tmp_path), TensorSpec("x", (2,), "float32")))
 
 
-def test_a_resize_that_does_more_than_repeat_is_refused(tmp_path: Path) -> None:
-    node = helper.make_node("Resize", ["x", "", "scales"], ["y"], mode="linear")
-    scales = {"scales": np.array([1, 1, 2, 2], np.float32)}
-    proto = model([node], [floats("x", "N", *SHAPE)], [floats("y", "N", 2, 6, 8)], scales)
+@pytest.mark.parametrize(
+    ("kind", "attributes", "constants", "said"),
+    [
+        ("Resize", {"mode": "cubic"}, {"scales": [1, 1, 2, 2]}, "Resize in mode cubic"),
+        ("Pad", {"mode": "reflect"}, {"pads": [0, 0, 1, 1, 0, 0, 1, 1]}, "Pad in mode reflect"),
+        (
+            "AveragePool",
+            {"kernel_shape": [2, 2], "pads": [0, 0, 1, 1]},
+            {},
+            r"AveragePool that pads \[0, 0, 1, 1\]",
+        ),
+    ],
+)
+def test_what_an_operator_cannot_do_is_refused(
+    tmp_path: Path, kind: str, attributes: Any, constants: dict[str, list[int]], said: str
+) -> None:
+    left_out = [""] if kind == "Resize" else []
+    node = helper.make_node(kind, ["x", *left_out, *constants], ["y"], **attributes)
+    dtype = np.float32 if kind == "Resize" else np.int64
+    held = {name: np.array(value, dtype) for name, value in constants.items()}
+    proto = model([node], [floats("x", "N", *SHAPE)], [floats("y", "N", "?", "?", "?")], held)
 
-    with pytest.raises(EngineError, match=r"Resize in mode linear"):
+    with pytest.raises(EngineError, match=said):
         open_engine(spec_of(save(proto, tmp_path)))
 
 

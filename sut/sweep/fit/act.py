@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from backends.base import Engine, TensorSpec
     from sut.sweep.tries.attempt import Attempt
 
-# The first batch allocates, the second shows that nothing is left to do; the others are timed.
-_FIRST, _TIMED = 2, 3
+# The first batch allocates, the second shows that nothing is left to do; the others are timed. Of
+# batches that take long, one shows as much as three short ones.
+_TIMED, _LONG_S = 3, 1.0
 # Allocators settle within a few batches. Memory that still grows after so many rounds leaks.
 _ROUNDS = 4
 _SETTLED_BYTES = 1_000_000
@@ -35,30 +36,33 @@ def act(attempt: Attempt) -> dict[str, Any]:
     engine.bind(attempt.samples(count))
     rows = [k % count for k in range(batch)]
     attempt.at_barrier()
-    for _ in range(_FIRST):
-        _run(engine, rows)
+    _run(engine, rows)
     start_s = time.monotonic()
-    grown = _run_on(engine, rows)
+    _run(engine, rows)
+    batch_s = max(time.monotonic() - start_s, 1e-6)
+    timed = min(_TIMED, max(1, int(_LONG_S / batch_s)))
+    start_s = time.monotonic()
+    grown = _run_on(engine, rows, timed)
     seconds = time.monotonic() - start_s
     for _ in range(_ROUNDS - 1):
         if grown > _SETTLED_BYTES:
-            grown = _run_on(engine, rows)
+            grown = _run_on(engine, rows, timed)
     memory = resident()
     assert memory is not None, "this process lives"
     return {
         "opening": attempt.opening,
         "private_peak_bytes": memory.private_peak,
-        "grown_bytes_per_batch": grown // _TIMED if grown > _SETTLED_BYTES else 0,
+        "grown_bytes_per_batch": grown // timed if grown > _SETTLED_BYTES else 0,
         "device": dict(engine.memory_bytes()) if isinstance(engine, WeighedEngine) else {},
         "io_bytes": _size(engine.inputs) + _size(engine.outputs),
-        "samples_per_s": batch * _slots(engine) * _TIMED / seconds,
+        "samples_per_s": batch * _slots(engine) * timed / seconds,
     }
 
 
-def _run_on(engine: Engine, rows: Sequence[int]) -> int:
-    """Run some batches; return by how much the peak of this process's memory grew, in bytes."""
+def _run_on(engine: Engine, rows: Sequence[int], batches: int) -> int:
+    """Run so many batches; return by how much the peak of this process's memory grew, in bytes."""
     before = resident()
-    for _ in range(_TIMED):
+    for _ in range(batches):
         _run(engine, rows)
     after = resident()
     assert before is not None, "this process lives"

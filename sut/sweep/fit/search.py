@@ -52,6 +52,7 @@ class Search:
         self._aim = aim
         self._model = model
         self._in_bracket = 0
+        self._guessed = 0  # times in a row that the model's batch fitted, without a bracket
         self._fitting = {0}
         self.fails: int | None = None  # the smallest that does not
         self.refused: str | None = None  # why the model says that a batch is not worth a try
@@ -70,6 +71,7 @@ class Search:
                 self.fails = None
             return
         self._fitting.discard(batch)
+        self._guessed = 0
         if batch > self.fits:
             self.fails = batch if self.fails is None else min(self.fails, batch)
 
@@ -110,10 +112,14 @@ class Search:
             batch = guess or 1
         elif guess is None:
             batch = 2 * low
-        elif guess > low:
-            batch = min(guess, _JUMP * low)
-        else:  # it fits more than the model says
-            batch = low + max(1, int(2 * low * self._aim.tolerance))
+        elif guess > _JUMP * low:
+            batch = _JUMP * low
+        else:
+            # More fits than the model says if its batch fitted before. Allocators do with less as
+            # memory becomes scarce, so its next guess is too low again: the steps grow.
+            step = max(guess - low, int(2 * low * self._aim.tolerance), 1)
+            batch = low + step * 2**self._guessed
+            self._guessed += 1
         return min(batch, self._aim.most)
 
     def _refusal(self, batch: int) -> str | None:

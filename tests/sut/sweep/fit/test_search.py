@@ -68,6 +68,23 @@ def test_a_model_spares_tries() -> None:
     assert len(with_model.tried) <= 12 < len(without.tried)
 
 
+class Sparing(Memory):
+    """A device whose allocator takes less for a sample when it must: the model says too little."""
+
+    def needs(self, batch: int) -> int:
+        roomy, tight = CONTEXT + SAMPLE * batch, 10 * CONTEXT + 5 * MB * batch
+        return roomy if roomy < 0.8 * self.limit else tight
+
+
+def test_a_model_that_says_too_little_is_left_behind_in_growing_steps() -> None:
+    memory = Sparing(150_000 * MB)
+    found = memory.search()
+    edge = memory.edge()
+    assert edge * 0.98 <= found.fits <= edge
+    near = [batch for batch in memory.tried if batch > 0.75 * edge]
+    assert len(near) <= 8, "batches near the edge take longest"
+
+
 def test_nothing_far_above_the_limit_is_tried_once_the_model_knows() -> None:
     memory = Memory(80_000 * MB, rough=2)
     memory.search()

@@ -161,6 +161,7 @@ def _layer_norm(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch
 # Inputs from the second on that must be constants: torch takes them as numbers, not as tensors.
 FIXED: Mapping[str, Sequence[str]] = {
     **image_operators.FIXED,
+    "ReduceMax": ("axes",),
     "ReduceMean": ("axes",),
     "ReduceSum": ("axes",),
     "Reshape": ("shape",),
@@ -173,6 +174,7 @@ FIXED: Mapping[str, Sequence[str]] = {
 SELU_ALPHA, SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 OPERATORS: Mapping[str, Operator] = {
     **image_operators.OPERATORS,
+    "Abs": lambda inputs, _: torch.abs(inputs[0]),
     "Add": lambda inputs, _: inputs[0] + inputs[1],
     "ArgMax": _arg_max,
     "Cast": _cast,
@@ -187,8 +189,11 @@ OPERATORS: Mapping[str, Operator] = {
     "Identity": lambda inputs, _: inputs[0],
     "LayerNormalization": _layer_norm,
     "LeakyRelu": _leaky_relu,
+    "Less": lambda inputs, _: inputs[0] < inputs[1],
     "MatMul": lambda inputs, _: inputs[0] @ inputs[1],
     "Mul": lambda inputs, _: inputs[0] * inputs[1],
+    "Neg": lambda inputs, _: -inputs[0],
+    "ReduceMax": _reduce(torch.amax),
     "ReduceMean": _reduce(torch.mean),
     "ReduceSum": _reduce(torch.sum),
     "Relu": lambda inputs, _: torch.relu(inputs[0]),

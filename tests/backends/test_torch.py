@@ -423,7 +423,7 @@ def test_a_model_made_fp16_answers_almost_as_before(tmp_path: Path) -> None:
 
 
 # Axes after the batch of an operator's y, where it has others than x.
-RANKS = {"Reshape": 2, "ReduceMean": 2, "Squeeze": 1, "Unsqueeze": 5}
+RANKS = {"Reshape": 2, "ReduceMax": 1, "ReduceMean": 2, "Squeeze": 1, "Unsqueeze": 5}
 
 
 def forecaster_cases() -> dict[str, tuple[list[NodeProto], dict[str, Array]]]:
@@ -493,6 +493,12 @@ def image_cases() -> dict[str, tuple[list[NodeProto], dict[str, Array]]]:
             [node("AveragePool", ["x"], ["y"], pads=[0, 1, 1, 0], count_include_pad=1, **pooled)],
             {},
         ),
+        "Abs, Neg": ([node("Abs", ["x"], ["a"]), node("Neg", ["a"], ["y"])], {}),
+        "Less": (
+            [node("Less", ["x", "s"], ["less"]), node("Cast", ["less"], ["y"], to=1)],
+            {"s": np.float32(0.3)},
+        ),
+        "ReduceMax": ([node("ReduceMax", ["x"], ["y"], axes=[1, 3], keepdims=0)], {}),
         "BatchNormalization": (
             [node("BatchNormalization", ["x", *norm], ["y"], epsilon=1e-3)], norm,
         ),

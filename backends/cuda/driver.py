@@ -36,10 +36,12 @@ class Driver(Protocol):
     Attributes:
         where: the device, for messages.
         node: its NUMA node; None if unknown.
+        context: the CUDA context as libraries take it: a CUcontext as an integer.
     """
 
     where: str
     node: int | None
+    context: int
 
     def use(self) -> None:
         """Make this the device of the calling thread. Call it first in every new thread."""
@@ -107,6 +109,9 @@ class Driver(Protocol):
     def deliver(self, parcel: Parcel, stream: Stream) -> None:
         """Copy an output of the model to pinned memory, and note when."""
 
+    def shrink(self, whole: Raster, small: Raster, stream: Stream) -> None:
+        """Make a picture of another size: each pixel is the mean of the area that it covers."""
+
     def run(self, enqueue: Callable[[], None], stream: Stream) -> None:
         """Call what enqueues work of a library on the stream; the host runs it in the stream."""
 
@@ -158,3 +163,17 @@ class Parcel(NamedTuple):
     size: int
     begun_at: int = 0
     done_at: int = 0
+
+
+class Raster(NamedTuple):
+    """A picture: pixels of three bytes, row by row without gaps.
+
+    Attributes:
+        address: of the first pixel.
+        width: in pixels.
+        height: likewise.
+    """
+
+    address: int
+    width: int
+    height: int

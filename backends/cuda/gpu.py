@@ -14,6 +14,7 @@ from backends.cuda.driver import DELIVER_BYTES, DEVICES, Parcel
 from backends.cuda.errors import failure
 from backends.cuda.order import gather_blocks
 from backends.cuda.ptx import PTX, THREADS, UNIT_BYTES
+from backends.cuda.shrink_ptx import SHRINK
 from sut.base.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from backends.base import OptionValue
-    from backends.cuda.driver import Errand, Event, Graph, Stream
+    from backends.cuda.driver import Errand, Event, Graph, Raster, Stream
 
 # Unused streams by device and urgency. Libraries keep a workspace for every stream that they ever
 # saw, so new streams for each engine would fill the device.
 IDLE_STREAMS: dict[tuple[int, bool], list[Stream]] = {}
 # Our kernels by device: loaded once, and kept as long as the process.
-FUNCTIONS: dict[int, tuple[int, ...]] = {}
+FUNCTIONS: dict[tuple[int, bytes], tuple[int, ...]] = {}
 
 
 def open_driver(device: str) -> CudaDriver:
@@ -70,25 +71,25 @@ class CudaDriver:
         self.where = f"device {index}"
         self._calls = Calls()
         self._call("cudaSetDevice", index)
-        self._context = int(self._driver_call("cuCtxGetCurrent"))
+        self.context = int(self._driver_call("cuCtxGetCurrent"))
         self._properties = self._call("cudaGetDeviceProperties", index)
         self._bus = self._call("cudaDeviceGetPCIBusId", 20, index).split(b"\0")[0].decode().lower()
         self.node = _node_of(self._bus)
-        self._gather, self._deliver, self._fail_now = self._functions()
+        names = (b"gather_rows", b"deliver", b"fail_now")
+        self._gather, self._deliver, self._fail_now = self._functions(PTX, *names)
 
-    def _functions(self) -> tuple[int, ...]:
+    def _functions(self, ptx: bytes, *names: bytes) -> tuple[int, ...]:
         with DEVICES:
-            found = FUNCTIONS.get(self.index)
+            found = FUNCTIONS.get((self.index, ptx))
             if found is None:
-                module = self._driver_call("cuModuleLoadData", PTX)
-                names = (b"gather_rows", b"deliver", b"fail_now")
+                module = self._driver_call("cuModuleLoadData", ptx)
                 get = partial(self._driver_call, "cuModuleGetFunction", module)
-                found = FUNCTIONS[self.index] = tuple(int(get(name)) for name in names)
+                found = FUNCTIONS[self.index, ptx] = tuple(int(get(name)) for name in names)
         return found
 
     def use(self) -> None:
         """See Driver."""
-        error = self._calls.set_context(self._context)
+        error = self._calls.set_context(self.context)
         if error:
             raise self._failure("cuCtxSetCurrent", error)
 
@@ -231,6 +232,15 @@ class CudaDriver:
         error = self._calls.launch_kernel(function, *sizes, stream, arguments.address, None)
         if error:
             raise self._failure("cuLaunchKernel", error)
+
+    def shrink(self, whole: Raster, small: Raster, stream: Stream) -> None:
+        """See Driver. A thread makes a pixel."""
+        (function,) = self._functions(SHRINK, b"shrink")
+        arguments = Arguments(
+            c_uint64(whole.address), c_uint32(whole.width), c_uint32(whole.height),
+            c_uint64(small.address), c_uint32(small.width), c_uint32(small.height),
+        )  # fmt: skip
+        self._launch(function, -(-small.width * small.height // THREADS), arguments, stream)
 
     def run(self, enqueue: Callable[[], None], stream: Stream) -> None:
         """See Driver."""

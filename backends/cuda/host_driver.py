@@ -15,14 +15,19 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from backends.cuda.errors import failure
+from backends.cuda.pinned import pinned_bytes
 from backends.cuda.ptx import UNIT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from backends.base import OptionValue
-    from backends.cuda.driver import Errand, Parcel
+    from backends.cuda.driver import Errand, Parcel, Raster
 
     Work = Callable[[], None]
 
@@ -55,6 +60,7 @@ class HostDriver:
     """
 
     node: int | None = None
+    context = 0
 
     def __init__(self, where: str = "device cpu", memory_bytes: int = 1 << 40) -> None:
         self.where = where
@@ -194,6 +200,17 @@ class HostDriver:
 
         self._enqueue("cuLaunchKernel", copy_units, stream)
 
+    def shrink(self, whole: Raster, small: Raster, stream: HostStream) -> None:
+        """See Driver."""
+
+        def average() -> None:
+            down = _shares(whole.height, small.height)
+            across = _shares(whole.width, small.width)
+            means = np.einsum("ry,yxc,kx->rkc", down, _pixels(whole), across, optimize=True)
+            _pixels(small)[:] = np.rint(means)
+
+        self._enqueue("cuLaunchKernel", average, stream)
+
     def run(self, enqueue: Callable[[], None], stream: HostStream) -> None:
         """See Driver."""
         self._enqueue("enqueue", enqueue, stream)
@@ -259,6 +276,22 @@ def _stamp(at: int) -> None:
     """Write the time to an address; 0 is none."""
     if at:
         ctypes.c_uint64.from_address(at).value = time.monotonic_ns()
+
+
+def _pixels(raster: Raster) -> NDArray[np.uint8]:
+    """Return the pixels of a picture, [H, W, 3]."""
+    pixels = pinned_bytes(raster.address, raster.height * raster.width * 3)
+    return pixels.reshape(raster.height, raster.width, 3)
+
+
+def _shares(old: int, new: int) -> NDArray[np.float64]:
+    """Return the share of each of `old` pixels in a row in each of `new`, [new, old]."""
+    edges = np.arange(new + 1) * (old / new)
+    pixels = np.arange(old)
+    low = np.maximum(edges[:-1, None], pixels)
+    high = np.minimum(edges[1:, None], pixels + 1)
+    shares: NDArray[np.float64] = np.maximum(high - low, 0) * (new / old)
+    return shares
 
 
 def _map(size: int, blocks: dict[int, mmap.mmap]) -> int:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from backends.base import Array
+    from numpy.typing import NDArray
 
 
-def pinned_bytes(address: int, size: int) -> Array:
+def pinned_bytes(address: int, size: int) -> NDArray[np.uint8]:
     """Return host memory as [size] uint8. It is borrowed: the address must outlive the array."""
     return np.frombuffer(memoryview((ctypes.c_uint8 * size).from_address(address)), np.uint8)

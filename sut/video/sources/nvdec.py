@@ -1,27 +1,33 @@
 """Clips decoded by NVDEC, the decoder of a GPU, through PyNvVideoCodec.
 
-NVDEC also makes the RGB pixels; they come to the host, where a benchmark's steps resize them. PyAV
-says what the clip is. Source of the calls: NVIDIA's SDK documentation of PyNvVideoCodec 2.2,
-ThreadedDecoder.
+NVDEC's frames become RGB on the GPU and stay there; as many pixels come to the host as somebody
+wants. PyAV says what the clip is. Source of the calls: NVIDIA's documentation of PyNvVideoCodec
+2.2, ThreadedDecoder.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sut.base.errors import ConfigError, DataError
+from backends.cuda.gpu import open_driver
+from sut.base.errors import ConfigError, DataError, SutError
 from sut.video.sources.address import is_network
 from sut.video.sources.base import Picture
 from sut.video.sources.clip import Clip
+from sut.video.sources.surfaces import Surfaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+    from sut.video.sources.surfaces import Surface
+    from sut.video.types import Size
 
 MODULE = "PyNvVideoCodec"
 _AHEAD = 8  # frames that its own thread decodes ahead
@@ -56,22 +62,25 @@ class Nvdec:
         self.facts = replace(clip.facts, decoder=decoder)
         self.notes: list[str] = []
         self._device = device
+        self._turns = self.facts.rotation // _QUARTER_TURN
+        self._size = _turned((self.facts.width, self.facts.height), self._turns)
+        self._surfaces: Surfaces | None = None
+        self._decoder: Any = None
 
     def pictures(self) -> Iterator[Picture]:
         """See Source. Frames are as far apart as the clip's rate says."""
         facts, count = self.facts, 0
         try:
-            decoder = self._library.ThreadedDecoder(
-                facts.name,
-                _AHEAD,
-                gpu_id=self._device,
-                use_device_memory=False,
-                output_color_type=self._library.OutputColorType.RGB,
-            )
+            decoder, surfaces = self._ready()
             while frames := decoder.get_batch_frames(1):
-                yield Picture(count / facts.rate, _Pixels(frames[0], facts.rotation))
+                surface = surfaces.keep(self._address(frames[0], count))
+                upright = _Upright(surface, self._turns)
+                size = (facts.width, facts.height)
+                at_s = count / facts.rate
+                yield Picture(at_s, upright, size=size, scaled=upright.scaled)
                 count += 1
-            decoder.end()
+        except SutError:
+            raise
         except Exception as error:  # the library raises plain exceptions of its own
             raise DataError(f"{facts.name}: frame {count}: {MODULE}: {error}") from error
         if not count:
@@ -82,17 +91,68 @@ class Nvdec:
                 self.notes.append(note)
 
     def close(self) -> None:
-        """See Source: a decoder lives as long as its pictures."""
+        """See Source. Frames that are still in use stay."""
+        decoder, self._decoder = self._decoder, None
+        if decoder is not None:
+            with suppress(Exception):  # one that failed may fail again, and its stream is named
+                decoder.end()
+        if self._surfaces is not None:
+            self._surfaces.close()
+
+    def _ready(self) -> tuple[Any, Surfaces]:
+        """Return the decoder at the clip's first frame. It is made once: that takes 0.1 s."""
+        if self._surfaces is None:
+            driver = open_driver(str(self._device))
+            self._surfaces = Surfaces(driver, self._size)
+            self._context, self._stream = driver.context, driver.number(self._surfaces.stream)
+        if self._decoder is not None:
+            self._decoder.reconfigure_decoder(self.facts.name)
+        else:
+            self._decoder = self._library.ThreadedDecoder(
+                self.facts.name,
+                _AHEAD,
+                gpu_id=self._device,
+                cuda_context=self._context,
+                cuda_stream=self._stream,
+                use_device_memory=True,
+                output_color_type=self._library.OutputColorType.RGB,
+            )
+        return self._decoder, self._surfaces
+
+    def _address(self, frame: Any, number: int) -> int:
+        """Return where a frame's pixels are, row by row without gaps.
+
+        Raises:
+            DataError: they are not.
+        """
+        width, height = self._size
+        found, expected = frame.framesize(), width * height * 3
+        if found != expected:
+            raise DataError(
+                f"{self.facts.name}: frame {number}: {MODULE} gives {found} bytes; expected "
+                f"{expected}, RGB of {width} x {height}. Use --decode cpu."
+            )
+        return int(frame.GetPtrToPlane(0))
 
 
-class _Pixels:
-    """Takes the RGB pixels of a decoded frame; the decoder uses its memory again afterwards."""
+class _Upright:
+    """Brings the RGB pixels of a decoded frame to the host, turned upright."""
 
-    __slots__ = ("_frame", "_turns")
+    __slots__ = ("_surface", "_turns")
 
-    def __init__(self, frame: Any, rotation: int) -> None:
-        self._frame, self._turns = frame, rotation // _QUARTER_TURN
+    def __init__(self, surface: Surface, turns: int) -> None:
+        self._surface, self._turns = surface, turns
 
     def __call__(self) -> NDArray[np.uint8]:
-        image: NDArray[np.uint8] = np.array(np.from_dlpack(self._frame))
+        return self._upright(self._surface.whole())
+
+    def scaled(self, size: Size) -> NDArray[np.uint8]:
+        """Return the frame of this size: the GPU makes it, and only that comes to the host."""
+        return self._upright(self._surface.scaled(_turned(size, self._turns)))
+
+    def _upright(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+
+
+def _turned(size: Size, turns: int) -> Size:
+    return (size[1], size[0]) if turns % 2 else size

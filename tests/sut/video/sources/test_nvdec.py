@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -10,64 +11,159 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backends.cuda.host_driver import HostDriver, HostStream
 from sut.base.errors import ConfigError, DataError
+from sut.video.sources import nvdec
+from sut.video.sources.base import Picture
 from sut.video.sources.nvdec import MODULE, Nvdec
+from tests.backends.shrinking import shrunk
 from tests.sut.video.sources.test_clip import COUNT, RATE, pixels, write
 
 pytest.importorskip("av")
 SIZE = (64, 48)
 
 
+class Decoded:
+    """A frame on the device."""
+
+    def __init__(self, memory: np.ndarray, spare: int = 0) -> None:
+        self._memory, self._spare = memory, spare
+
+    def framesize(self) -> int:
+        return self._memory.nbytes + self._spare
+
+    def GetPtrToPlane(self, plane: int) -> int:
+        assert plane == 0
+        return int(self._memory.ctypes.data)
+
+
+class Gpu(HostDriver):
+    """The host as a GPU; its streams can be given to a library."""
+
+    def number(self, stream: HostStream) -> Any:
+        return stream
+
+
 class Decoder:
-    """Gives the frames that `write` wrote, one at a time, in the same memory."""
+    """Gives the frames that `write` wrote, one at a time, in two blocks of memory in turn."""
 
     made: list[dict[str, Any]] = []  # noqa: RUF012 - what it was made with
+    again: list[str] = []  # noqa: RUF012 - what it was given to begin anew
+    driver: Gpu
 
     def __init__(self, path: str, buffer_size: int, **options: Any) -> None:
         self.made.append({"path": path, **options})
-        self._memory = np.empty((SIZE[1], SIZE[0], 3), np.uint8)
-        self._next, self._fails = 0, "broken" in path
+        self._stream = options["cuda_stream"]
+        self._memory = np.empty((2, SIZE[1], SIZE[0], 3), np.uint8)
+        self._next, self._path = 0, path
 
-    def get_batch_frames(self, count: int) -> list[np.ndarray]:
+    def get_batch_frames(self, count: int) -> list[Decoded]:
         assert count == 1
-        if self._fails and self._next == 2:
+        if "broken" in self._path and self._next == 2:
             raise RuntimeError("NVDEC lost the stream")
         if self._next == COUNT:
             return []
-        self._memory[:] = pixels(self._next, SIZE)
+        memory = self._memory[self._next % 2]
+        write_pixels = partial(np.copyto, memory, pixels(self._next, SIZE))
+        self.driver.run(write_pixels, self._stream)
         self._next += 1
-        return [self._memory]
+        return [Decoded(memory, spare="padded" in self._path)]
+
+    def reconfigure_decoder(self, path: str) -> None:
+        self.again.append(path)
+        self._next = 0
 
     def end(self) -> None:
         """Nothing to free."""
 
 
 @pytest.fixture
-def library(monkeypatch: pytest.MonkeyPatch) -> None:
+def driver(monkeypatch: pytest.MonkeyPatch) -> HostDriver:
+    """Return the host as a GPU, and have the library at hand."""
+    Decoder.made.clear()
+    Decoder.again.clear()
     module = ModuleType(MODULE)
     vars(module).update(
         ThreadedDecoder=Decoder, OutputColorType=SimpleNamespace(RGB="rgb"), __version__="2.2.4"
     )
     monkeypatch.setitem(sys.modules, MODULE, module)
+    Decoder.driver = Gpu()
+    monkeypatch.setattr(nvdec, "open_driver", lambda device: Decoder.driver)
+    return Decoder.driver
 
 
-@pytest.mark.usefixtures("library")
-def test_frames_come_to_the_host_in_rgb_and_keep_their_pixels(tmp_path: Path) -> None:
+def test_frames_keep_their_pixels_on_the_device_until_they_are_asked_for(
+    tmp_path: Path, driver: HostDriver
+) -> None:
     source = Nvdec(str(write(tmp_path / "clip.mp4", SIZE, codec="mpeg4")), device=3)
 
-    found = [(picture.pts_s, picture.image()) for picture in source.pictures()]
+    pictures = list(source.pictures())
 
-    assert Decoder.made[-1]["gpu_id"] == 3
-    assert Decoder.made[-1]["use_device_memory"] is False
-    assert Decoder.made[-1]["output_color_type"] == "rgb"
-    assert [pts_s for pts_s, _ in found] == [k / RATE for k in range(COUNT)]
-    for number, (_, image) in enumerate(found):  # although the decoder's memory is one
-        np.testing.assert_array_equal(image, pixels(number, SIZE))
+    (options,) = Decoder.made
+    assert (options["gpu_id"], options["output_color_type"]) == (3, "rgb")
+    assert options["use_device_memory"] is True
+    assert [picture.pts_s for picture in pictures] == [k / RATE for k in range(COUNT)]
+    for number in reversed(range(COUNT)):  # although the decoder's memory is that of two frames
+        np.testing.assert_array_equal(pictures[number].image(), pixels(number, SIZE))
+        assert pictures[number].size == SIZE
     assert source.facts.decoder == "NVDEC of GPU 3, PyNvVideoCodec 2.2.4"
     assert source.notes == []
+    source.close()
+    assert driver.allocated_bytes() >= COUNT * 64 * 48 * 3
+    del pictures
+    assert (driver.allocated_bytes(), driver.pinned_bytes(), driver.handles()) == (0, 0, 0)
 
 
-@pytest.mark.usefixtures("library")
+def test_memory_is_that_of_the_frames_in_use(tmp_path: Path, driver: HostDriver) -> None:
+    source = Nvdec(str(write(tmp_path / "clip.mp4", SIZE, codec="mpeg4")))
+
+    means = [picture.image().mean() for picture in source.pictures()]
+
+    assert means == [pixels(number, SIZE).mean() for number in range(COUNT)]
+    assert driver.allocated_bytes() <= 2 * 64 * 48 * 3
+    source.close()
+
+
+@pytest.mark.usefixtures("driver")
+def test_a_second_pass_has_the_same_decoder(tmp_path: Path) -> None:
+    path = str(write(tmp_path / "clip.mp4", SIZE, codec="mpeg4"))
+    source = Nvdec(path)
+
+    passes = [[picture.image() for picture in source.pictures()] for _ in range(3)]
+
+    assert (len(Decoder.made), Decoder.again) == (1, [path, path])
+    np.testing.assert_array_equal(passes[2], passes[0])
+    source.close()
+
+
+@pytest.mark.usefixtures("driver")
+@pytest.mark.parametrize("rotation", [0, 90, 180])
+def test_the_gpu_scales_an_upright_frame(tmp_path: Path, rotation: int) -> None:
+    path = str(write(tmp_path / "clip.mp4", SIZE, codec="mpeg4", rotation=rotation))
+    source = Nvdec(path)
+    first = next(iter(source.pictures()))
+
+    assert first.size is not None
+    assert first.scaled is not None
+    wanted = first.size[0] // 4, first.size[1] // 4
+    small = first.scaled(wanted)
+
+    whole = first.image()
+    assert small.shape == (wanted[1], wanted[0], 3)
+    blocks = whole.reshape(wanted[1], 4, wanted[0], 4, 3)
+    np.testing.assert_allclose(small, blocks.mean((1, 3)), atol=0.51)
+    source.close()
+
+
+@pytest.mark.usefixtures("driver")
+def test_rows_with_gaps_are_refused(tmp_path: Path) -> None:
+    source = Nvdec(str(write(tmp_path / "padded.mp4", SIZE, codec="mpeg4")))
+
+    with pytest.raises(DataError, match=r"frame 0: PyNvVideoCodec gives 9217 bytes; expected 9216"):
+        list(source.pictures())
+
+
+@pytest.mark.usefixtures("driver")
 def test_a_decoder_that_fails_names_the_frame(tmp_path: Path) -> None:
     source = Nvdec(str(write(tmp_path / "broken.mp4", SIZE, codec="mpeg4")))
 
@@ -75,7 +171,7 @@ def test_a_decoder_that_fails_names_the_frame(tmp_path: Path) -> None:
         list(source.pictures())
 
 
-@pytest.mark.usefixtures("library")
+@pytest.mark.usefixtures("driver")
 def test_an_address_is_refused() -> None:
     with pytest.raises(ConfigError, match="use --decode cpu"):
         Nvdec("rtsp://camera/1")
@@ -95,3 +191,25 @@ def test_a_gpu_decodes_a_clip_as_the_cpu_does(tmp_path: Path) -> None:
     for one, other in zip(on_gpu, on_cpu, strict=True):
         # Both convert YUV to RGB with roundings, and perhaps matrices, of their own.
         assert np.abs(one.astype(int) - other).mean() < 8
+
+
+@pytest.mark.gpu
+def test_a_gpu_scales_a_clip_and_begins_it_anew(tmp_path: Path) -> None:
+    pytest.importorskip(MODULE)
+    source = Nvdec(str(write(tmp_path / "clip.mp4", (320, 240), codec="libx264")))
+
+    passes = [[both(picture) for picture in source.pictures()] for _ in range(3)]
+
+    assert [len(one) for one in passes] == [COUNT] * 3
+    host = HostDriver()
+    for one in passes:
+        for (whole, small), (first, _) in zip(one, passes[0], strict=True):
+            np.testing.assert_array_equal(whole, first)
+            assert np.abs(small.astype(int) - shrunk(host, whole, (75, 56))).max() <= 1
+    source.close()
+
+
+def both(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+    """Return a whole picture, and a small one."""
+    assert picture.scaled is not None
+    return picture.image(), picture.scaled((75, 56))

@@ -91,7 +91,7 @@ def _pad(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Tensor
         before[axis], after[axis] = pads[place], pads[place + len(axes)]
     # torch begins with the last axis.
     sides = [n for axis in reversed(range(x.dim())) for n in (before[axis], after[axis])]
-    return functional.pad(x, sides, value=_number(attributes.get("constant_value", 0.0)))
+    return functional.pad(x, sides, value=constant(attributes.get("constant_value", 0.0)))
 
 
 def _resize(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Tensor:
@@ -130,9 +130,9 @@ def _pair(attributes: Attributes, name: str) -> list[int]:
     return list(attributes.get(name, (1, 1)))
 
 
-def _number(value: Any) -> float:
-    """Return a constant that may be written as a list of one."""
-    return float(value[0] if isinstance(value, list) else value)
+def constant(value: Any) -> Any:
+    """Return a number that may be written as a list of one; None stays None."""
+    return value[0] if isinstance(value, list) else value
 
 
 # Ways of Resize that repeat rows and columns when they become a whole number of times as many.

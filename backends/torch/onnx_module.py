@@ -16,7 +16,8 @@ from torch import nn
 
 from backends.base import TensorSpec
 from backends.torch.lstm import LSTM, Lstm
-from backends.torch.operators import FIXED, OPERATORS
+from backends.torch.norms import folded
+from backends.torch.operators import FIXED, NUMBERS, OPERATORS
 from sut.base.errors import EngineError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class OnnxModule(nn.Module):  # type: ignore[misc]  # torch may be absent, then 
         self.declared_outputs = [_tensor(value) for value in graph.output]
         self._inputs = [value.name for value in inputs]
         self._outputs = [value.name for value in graph.output]
-        nodes = _in_order(graph, {*self._inputs, *held}, path)
+        nodes = folded(_in_order(graph, {*self._inputs, *held}, path), held, self._outputs)
         self._steps = [_Step(node, held, path) for node in nodes]
         self._drop_unread()
         # Found by torch, which moves and converts what they hold.
@@ -114,6 +115,8 @@ class _Step:
             return
         self.run = OPERATORS[node.op_type]
         names = FIXED.get(node.op_type, ())
+        if node.op_type in NUMBERS and all(not name or name in held for name in node.input[1:]):
+            names = NUMBERS[node.op_type]
         first = 1 if names else len(node.input)
         self.inputs = list(node.input[:first])
         for name, source in zip(names, node.input[first:], strict=False):

@@ -14,6 +14,7 @@ from onnx import helper
 from torch.nn import functional
 
 from backends.torch import image_operators
+from backends.torch.image_operators import constant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,8 +26,8 @@ def _clip(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Tenso
     low, high = ([*inputs[1:], None, None])[:2]
     return torch.clamp(
         inputs[0],
-        attributes.get("min") if low is None else low.to(inputs[0].dtype),
-        attributes.get("max") if high is None else high.to(inputs[0].dtype),
+        constant(attributes.get("min")) if low is None else low.to(inputs[0].dtype),
+        constant(attributes.get("max")) if high is None else high.to(inputs[0].dtype),
     )
 
 
@@ -170,6 +171,8 @@ FIXED: Mapping[str, Sequence[str]] = {
     "Squeeze": ("axes",),
     "Unsqueeze": ("axes",),
 }
+# Likewise, where they are constants: the compiler joins an operator with numbers to the one before.
+NUMBERS: Mapping[str, Sequence[str]] = {"Clip": ("min", "max")}
 # Defaults of Selu.
 SELU_ALPHA, SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 OPERATORS: Mapping[str, Operator] = {

@@ -619,6 +619,27 @@ def test_a_whole_forecaster_answers_as_onnx_runtime_does(
     engine.close()
 
 
+def test_a_compiled_clip_behind_a_convolution_answers_the_same(tmp_path: Path) -> None:
+    bounds = {"low": np.float32(-0.5), "high": np.array([0.75], np.float32)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("Clip", ["c", *bounds], ["y"]),
+    ]
+    weights = np.random.default_rng(2).standard_normal((3, 4, 1, 1)).astype(np.float32)
+    path = save(
+        model(nodes, [floats("x", "N", 4, 6, 5)], [floats("y", "N", 3, 6, 5)],
+              {"w": weights, **bounds}),
+        tmp_path,
+    )  # fmt: skip
+    tensor = TensorSpec("x", (4, 6, 5), "float32")
+    samples = np.random.default_rng(6).standard_normal((3, 4, 6, 5)).astype(np.float32)
+    want = np.clip(np.einsum("oc,nchw->nohw", weights[..., 0, 0], samples), -0.5, 0.75)
+
+    found = answers_of(spec_of(path, tensor, compile="inductor", graph_sizes="3"), samples)
+
+    np.testing.assert_allclose(found, want, atol=1e-5)
+
+
 def test_a_compiled_lstm_stays_whole_and_answers_the_same(tmp_path: Path) -> None:
     nodes, constants = forecaster_cases()["LSTM with states"]
     open_axes = floats("y", "N", "?", "?", "?")

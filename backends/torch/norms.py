@@ -53,13 +53,15 @@ def _is_constant(conv: NodeProto, norm: NodeProto, held: Mapping[str, Array]) ->
 def _joined(conv: NodeProto, norm: NodeProto, held: MutableMapping[str, Array]) -> NodeProto:
     """Return the convolution that does both: (w x + b - mean) scale / sqrt(variance) + offset."""
     weight = held[conv.input[1]]
-    bias = next((held[name] for name in conv.input[2:] if name), np.zeros(1))
+    named = [name for name in conv.input[2:] if name]
+    bias = held[named[0]].astype(np.float64) if named else np.zeros(1)
     scale, offset, mean, variance = (held[name].astype(np.float64) for name in norm.input[1:])
     epsilon = next((a.f for a in norm.attribute if a.name == "epsilon"), 1e-5)
     factor = scale / np.sqrt(variance + epsilon)
     names = [f"{norm.output[0]}/{what}" for what in ("weight", "bias")]
     channels = (-1, *[1] * (weight.ndim - 1))
-    held[names[0]] = (weight * factor.reshape(channels)).astype(weight.dtype)
+    scaled = weight.astype(np.float64) * factor.reshape(channels)
+    held[names[0]] = scaled.astype(weight.dtype)
     held[names[1]] = ((bias - mean) * factor + offset).astype(weight.dtype)
     joined = helper.make_node(CONV, [conv.input[0], *names], [norm.output[0]], name=conv.name)
     joined.attribute.extend(conv.attribute)

@@ -15,6 +15,7 @@ from tests.backends.models import floats, model
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
     from onnx import NodeProto
 
     from backends.base import Array
@@ -38,14 +39,14 @@ def norm(source: str, target: str) -> NodeProto:
 
 def answers(
     nodes: Sequence[NodeProto], held: Mapping[str, Array], outputs: Sequence[str]
-) -> list[Array]:
+) -> list[NDArray[np.float32]]:
     declared = [floats(name, "N", "?", "?", "?") for name in outputs]
     proto = model(nodes, [X], declared, held)
     session = onnxruntime.InferenceSession(
         proto.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     x = np.random.default_rng(5).standard_normal((2, 4, 6, 5)).astype(np.float32)
-    found: list[Array] = session.run(None, {"x": x})
+    found: list[NDArray[np.float32]] = session.run(None, {"x": x})
     return found
 
 

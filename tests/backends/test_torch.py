@@ -620,7 +620,10 @@ def test_a_whole_forecaster_answers_as_onnx_runtime_does(
 
 
 def test_a_compiled_clip_behind_a_convolution_answers_the_same(tmp_path: Path) -> None:
-    bounds = {"low": np.float32(-0.5), "high": np.array([0.75], np.float32)}
+    bounds: dict[str, Array] = {
+        "low": np.array(-0.5, np.float32),
+        "high": np.array([0.75], np.float32),
+    }
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["c"]),
         helper.make_node("Clip", ["c", *bounds], ["y"]),
@@ -637,7 +640,7 @@ def test_a_compiled_clip_behind_a_convolution_answers_the_same(tmp_path: Path) -
 
     found = answers_of(spec_of(path, tensor, compile="inductor", graph_sizes="3"), samples)
 
-    np.testing.assert_allclose(found, want, atol=1e-5)
+    np.testing.assert_allclose(found.astype(np.float32), want, atol=1e-5)
 
 
 def test_a_compiled_lstm_stays_whole_and_answers_the_same(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ It knows no codec, no model and no stage.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -105,7 +105,7 @@ class Boxes:
 
     def with_identity(self, identity: NDArray[np.int64]) -> Boxes:
         """Return the same boxes as these objects; [N] int64."""
-        return replace(self, identity=identity)
+        return Boxes(self.xyxy, self.score, self.label, identity)
 
 
 def boxes_of(
@@ -124,7 +124,12 @@ class Tracker(Protocol):
     """Gives the objects of one stream their identities; it sees every frame, in order.
 
     One object for each stream. Only one thread at a time calls it.
+
+    Attributes:
+        sees_pixels: it looks at the pixels of frames, as long as `update` runs.
     """
+
+    sees_pixels: bool
 
     def update(self, boxes: Boxes | None, pixels: Pixels) -> Boxes:
         """Take the next frame of the stream and return its objects, with identities.

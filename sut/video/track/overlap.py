@@ -24,10 +24,11 @@ def overlaps(one: Corners, other: Corners) -> Corners:
     """
     low = np.maximum(one[:, None, :2], other[None, :, :2])
     high = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    width, height = np.moveaxis(np.maximum(high - low, 0), 2, 0)
-    both = width * height
+    sides = np.maximum(high - low, 0)
+    both = sides[:, :, 0] * sides[:, :, 1]
     union = areas(one)[:, None] + areas(other)[None] - both
-    shares: Corners = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+    shares: Corners = np.zeros(both.shape, both.dtype)
+    np.divide(both, union, out=shares, where=union > 0)
     return shares
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +18,16 @@ from sut.verbs import console
 from sut.verbs import video_options as options
 from sut.verbs.console import counted
 from sut.verbs.options import out_folder
-from sut.video.alone import Ceilings, ceilings
-from sut.video.bottleneck import bottleneck
+from sut.video.alone import Ceilings, ceilings, decode_alone
+from sut.video.bottleneck import INTERPRETER, READERS_INTERPRETER, bottleneck
+from sut.video.flow.apart.readers import ReaderProcesses
 from sut.video.flow.play import Stages
-from sut.video.flow.scaling import scaled_by
 from sut.video.flow.seen import NullSink
 from sut.video.hold import TOLERANCE, Goal, Held, judged
 from sut.video.pipeline_file import load_pipeline
 from sut.video.run import VideoRequest, configuration, play, recorder_of, stage_plans
 from sut.video.sources.address import is_network
-from sut.video.sources.choose import clips_of, first_rate, open_sources
+from sut.video.sources.choose import clips_of, first_rate, names_of, open_each
 
 if TYPE_CHECKING:
     import argparse
@@ -91,8 +92,22 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         before_others()
         collect_new_alone()
         recorder = recorder_of(plans, path, decoding)
-        with ticking("working", say), recorder, Stages(plans) as stages:
-            search = Search(stages, request, goal, arguments.most, say, recorder.so_far)
+        with (
+            ticking("working", say),
+            recorder,
+            ReaderProcesses() as processes,
+            Stages(plans) as stages,
+        ):
+            search = Search(
+                stages,
+                request,
+                goal,
+                arguments.most,
+                say,
+                recorder.so_far,
+                processes,
+                partial(options.readers_of, arguments),
+            )
             found = search.run(arguments.start)
         folder.free_reserve()
         folder.write_json(ENVIRONMENT_FILE, environment.fingerprint())
@@ -102,6 +117,11 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     else:
         print("\n".join(words(found)))
     return EXIT_VALID if found["streams"] else EXIT_INVALID
+
+
+def _no_processes(streams: int) -> int:
+    """Return that threads read."""
+    return 0
 
 
 @dataclass(slots=True)
@@ -115,6 +135,8 @@ class Search:
         most: streams that are tried at most.
         say: hears a line for each number.
         devices: says what devices reported in a window; None: nobody does.
+        processes: read the streams.
+        readers: says how many of them read so many streams.
         tried: all that was tried, in order.
         results: the last result of each number.
     """
@@ -125,6 +147,8 @@ class Search:
     most: int
     say: Say
     devices: Devices | None = None
+    processes: ReaderProcesses = field(default_factory=ReaderProcesses)
+    readers: Callable[[int], int] = _no_processes
     tried: list[Held] = field(default_factory=list)
     results: dict[int, dict[str, Any]] = field(default_factory=dict)
 
@@ -147,9 +171,10 @@ class Search:
         return self._measure(streams)
 
     def _measure(self, streams: int) -> Held:
-        request = replace(self.request, streams=streams)
+        settings = replace(self.request.settings, readers=self.readers(streams))
+        request = replace(self.request, streams=streams, settings=settings)
         with doing(f"{streams} streams", request.settings.duration_s):
-            _, result = play(self.stages, request, NullSink(), self.devices)
+            _, result = play(self.stages, request, NullSink(), self.devices, self.processes)
         held = judged(result, self.goal)
         self.results[streams] = result
         self.tried.append(held)
@@ -173,14 +198,24 @@ class Search:
         samples = {name: stage["samples"] / frames for name, stage in figures["stages"].items()}
         # A network's frames come at the rate of their sender, not of a decoder.
         clips = [clip for clip in clips_of(self.request.sources) if not is_network(clip)]
-        count = environment.cores() if clips else 0
-        sources = open_sources(clips, count, self.request.decoding)
         with doing("each stage alone"):
-            scaled = scaled_by(self.request.settings.scale, self.stages.all[0].preparer)
-            found = ceilings(self.stages.all, sources, samples, _ALONE_S, scaled)
+            decode = self._decode_alone(clips) if clips else None
+            found = ceilings(self.stages.all, decode, samples, _ALONE_S)
         parts = [f"{name} {rate:.1f}" for name, rate in found.frames_per_s.items()]
         self.say(f"each stage alone, frames/s: {', '.join(parts)}")
         return found
+
+    def _decode_alone(self, clips: Sequence[str]) -> float:
+        """Return the frames a second of a decoder a core, where those of many streams are."""
+        cores, how = environment.cores(), self.request.decoding
+        settings, plan = self.request.settings, self.stages.all[0].plan
+        scaling = plan.benchmark, settings.scale, _ALONE_S
+        names, count = names_of(clips, cores), min(cores, self.readers(self.most))
+        if not count:
+            return decode_alone(open_each(names, how), *scaling)
+        self.processes.open([partial(open_each, names[k::count], how) for k in range(count)])
+        rates: list[float] = self.processes.call(count, decode_alone, *scaling)
+        return sum(rates)
 
     def _result(self, edge: Edge, alone: Ceilings | None, *, knife_edge: bool) -> dict[str, Any]:
         failing = None if edge.failing is None else self.results.get(edge.failing.streams)
@@ -225,11 +260,23 @@ def words(found: dict[str, Any]) -> list[str]:
         lines.append(f"  {', '.join(found['bottleneck']['evidence'])}")
         settings = (found["failing"] or found["best"] or {}).get("settings", {})
         reads = found["bottleneck"]["label"] in _READS and settings.get("decode") == "cpu"
+        lines += _remedies(found["bottleneck"]["label"], settings.get("readers", 0))
         if reads and settings.get("scale") == "steps":
             lines.append("  --scale decoder leaves less work for each frame: docs/video.md")
     if found["simulated"]:
         lines.append("SIMULATED: a stage only takes time; its answers mean nothing.")
     return lines
+
+
+def _remedies(label: str, readers: int) -> list[str]:
+    """Return what to do where an interpreter is what stops more."""
+    more = {
+        READERS_INTERPRETER: f"more than {readers} processes may read: --readers",
+        INTERPRETER: "--readers N lets N processes read and decode"
+        if not readers
+        else "a lighter tracker and more frames without inference leave it less to do",
+    }
+    return [f"  {more[label]}: docs/video.md"] if label in more else []
 
 
 def _tried(held: Held) -> Tried:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from sut.base import environment
 from sut.base.errors import ConfigError
 from sut.verbs.options import add_options, parse_option
-from sut.video.flow.play import PlaySettings
 from sut.video.flow.reader import PACES, Pacing
 from sut.video.flow.scaling import SCALES
+from sut.video.flow.settings import PlaySettings, reader_processes
 from sut.video.run import Overrides
 from sut.video.sources.choose import DECODES, Decoding
 from sut.video.track.presets import TRACKERS, open_tracker
@@ -86,6 +87,13 @@ def add_flow(parser: argparse.ArgumentParser, *, axes: bool = False) -> None:
         help="that serve the streams (default: one; a core each for crops and drawings)",
     )
     flow.add_argument(
+        "--readers",
+        type=int,
+        metavar="N",
+        help="processes that read and decode; 0: threads of this one do (default: from 8 streams "
+        "and 4 cores on one for 8 streams, else 0)",
+    )
+    flow.add_argument(
         "--scale",
         choices=SCALES,
         default=SCALES[0],
@@ -158,7 +166,7 @@ def settings_of(arguments: argparse.Namespace, streams: int, mux_batch: int) -> 
     Raises:
         ConfigError: a value is out of range, or two do not fit.
     """
-    _at_least(arguments, {"interval": 0, "depth": 1, "host_threads": 1})
+    _at_least(arguments, {"interval": 0, "depth": 1, "host_threads": 1, "readers": 0})
     _above_zero(arguments, ("fps", "duration_s"))
     if arguments.loop and arguments.duration_s is None:
         raise ConfigError("--loop never ends; expected --duration-s beside it.")
@@ -178,7 +186,13 @@ def settings_of(arguments: argparse.Namespace, streams: int, mux_batch: int) -> 
         host_threads=arguments.host_threads,
         stall_s=arguments.stall_s,
         scale=arguments.scale,
+        readers=readers_of(arguments, streams),
     )
+
+
+def readers_of(arguments: argparse.Namespace, streams: int) -> int:
+    """Return how many processes read so many streams."""
+    return reader_processes(arguments.readers, streams, environment.cores())
 
 
 def check_goal(arguments: argparse.Namespace) -> None:

@@ -21,6 +21,7 @@ from sut.verbs import video_options as options
 from sut.verbs.console import counted
 from sut.verbs.options import out_folder
 from sut.video.accuracy.of_play import TrackKeeper, accuracy_of, read_truths
+from sut.video.flow.apart.readers import ReaderProcesses
 from sut.video.flow.play import Stages
 from sut.video.pipeline_file import load_pipeline
 from sut.video.run import (
@@ -113,12 +114,14 @@ def run_in(
     collect_new_alone()
     folder.write_yaml(CONFIG_FILE, configuration(request, command))
     recorder = recorder_of(request.plans, folder.path, request.decoding)
-    with recorder, Stages(request.plans) as stages:
+    processes = ReaderProcesses(request.settings.readers)
+    with recorder, processes, Stages(request.plans) as stages:
         specs = request.pipeline.spec.stages
         sink = open_sink(arguments.sink, folder.path, specs, request.streams, rate)
         keeper = TrackKeeper(sink, folder.path if arguments.tracks else None)
         keeps = arguments.tracks or truths is not None
-        played, result = play(stages, request, keeper if keeps else sink, recorder.finish)
+        frames_to = keeper if keeps else sink
+        played, result = play(stages, request, frames_to, recorder.finish, processes)
     folder.free_reserve()
     if truths is not None:
         result["truth"] = [str(path) for path in arguments.truth]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from sut.sweep.files import TABLE_JSON, machine
 from sut.sweep.points import combinations, integers
 from sut.verbs import console, continuing
 from sut.verbs import video_options as options
+from sut.video.flow.apart.readers import ReaderProcesses
 from sut.video.flow.play import Stages
 from sut.video.flow.seen import NullSink
 from sut.video.pipeline_file import load_pipeline
@@ -50,8 +52,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sut.record.table import Row, Value
+    from sut.video.flow.play import Played
     from sut.video.pipeline_file import Pipeline
-    from sut.video.run import Devices, Overrides
+    from sut.video.run import Overrides
     from sut.video.sources.choose import Decoding
 
     Say = Callable[[str], None]
@@ -180,14 +183,17 @@ class Sweeping:
         missing = [point for point in self._sweep.points if self._kept(point, device) is None]
         if not missing:
             for point in self._sweep.points:
-                self._take(point, device, None, requests[0])
+                self._take(point, device, requests[0])
             return
         folder = self._folder if device is None else self._folder / f"device-{device}"
         folder.mkdir(exist_ok=True)
         recorder = recorder_of(plans, folder, self._sweep.decoding)
-        with recorder, Stages(plans) as stages:
+        with recorder, ReaderProcesses() as processes, Stages(plans) as stages:
+            plays = partial(
+                play, stages, sink=NullSink(), devices=recorder.so_far, processes=processes
+            )
             for point, request in zip(self._sweep.points, requests, strict=True):
-                self._take(point, device, stages, request, recorder.so_far)
+                self._take(point, device, request, plays)
 
     def _request(self, point: Mapping[str, Value], plans: Any) -> VideoRequest:
         sweep, streams = self._sweep, int(point[STREAMS])
@@ -223,9 +229,8 @@ class Sweeping:
         self,
         point: Mapping[str, Value],
         device: str | None,
-        stages: Stages | None,
         request: VideoRequest,
-        devices: Devices | None = None,
+        plays: Callable[[VideoRequest], tuple[Played, dict[str, object]]] | None = None,
     ) -> None:
         """Add a row: of a play that is kept, or of a new one."""
         more: dict[str, Value] = {} if device is None else {DEVICE: device}
@@ -233,9 +238,9 @@ class Sweeping:
         if kept is not None:
             self._results.append(kept)
             self._rows.append(row_of(kept, more, tuple(kept["windows"])))
-        elif stages is not None:
+        elif plays is not None:
             with doing(_name(point, device), request.settings.duration_s):
-                played, result = play(stages, request, NullSink(), devices)
+                played, result = plays(request)
             result["windows"] = list(windows_of(played))
             self._keep(point, device, result)
             self._results.append(result)

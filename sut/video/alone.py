@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sut.base.errors import WorkerError
+from sut.video.flow.prepare import Preparer
+from sut.video.flow.scaling import scaled_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sut.video.flow.reader import Scaled
+    from data.benchmark import Benchmark
+    from sut.video.flow.scaling import Scale
     from sut.video.flow.stage import Asked, Stage
     from sut.video.sources.base import Source
 
@@ -46,27 +49,24 @@ class Ceilings:
 
 def ceilings(
     stages: Sequence[Stage],
-    sources: Sequence[Source],
+    decode: float | None,
     samples: Mapping[str, float],
     seconds: float,
-    scaled: Scaled = lambda picture: None,
 ) -> Ceilings:
     """Measure every stage alone, one after the other.
 
     Args:
         stages: open, and nothing runs on them.
-        sources: of the streams; they are closed afterwards. Without any, decoding has no ceiling.
+        decode: frames a second of the decoders; see `decode_alone`. None: they have no ceiling.
         samples: that a frame has on average for each stage; those with none are left out.
         seconds: for each.
-        scaled: see sut.video.flow.reader.Reader.
 
     Raises:
-        SutError: an engine fails, or a clip.
+        SutError: an engine fails.
     """
     rates = {stage.name: engine_alone(stage, seconds) for stage in stages}
     by_frame = {name: rates[name] / share for name, share in samples.items() if share > 0}
-    decode = {"decode": decode_alone(sources, seconds, scaled)} if sources else {}
-    return Ceilings({**decode, **by_frame}, rates)
+    return Ceilings({**({"decode": decode} if decode else {}), **by_frame}, rates)
 
 
 def engine_alone(stage: Stage, seconds: float) -> float:
@@ -103,15 +103,22 @@ def engine_alone(stage: Stage, seconds: float) -> float:
 
 
 def decode_alone(
-    sources: Sequence[Source], seconds: float, scaled: Scaled = lambda picture: None
+    sources: Sequence[Source], benchmark: Benchmark, scale: Scale, seconds: float
 ) -> float:
     """Return the frames a second that the decoders of all streams give, RGB pixels included.
 
-    Clips that end are played again.
+    Clips that end are played again. A process of readers may call it.
+
+    Args:
+        sources: of the streams; they are closed afterwards.
+        benchmark: of the first stage.
+        scale: who makes frames as small as it wants them.
+        seconds: how long.
 
     Raises:
         SutError: a clip cannot be decoded.
     """
+    scaled = scaled_by(scale, Preparer(benchmark))
     counts = [0] * len(sources)
     errors: list[Exception] = []
     begin = threading.Barrier(len(sources) + 1)

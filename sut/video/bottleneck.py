@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _BUSY = 0.85  # of its time: more is not to be had beside other threads
 _NEAR = 0.8  # of its ceiling alone
 _FULL = 0.9  # of the cores
+_TAKEN = 0.5  # of the looks: measured where more streams do not hold; 0.2 to 0.45 where they do
+INTERPRETER, READERS_INTERPRETER = "interpreter", "readers' interpreter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class Bottleneck:
     """What held a play back.
 
     Attributes:
-        label: `decode`, `mux`, `inference: STAGE`, `tracker`, `host`, or `CPU`.
+        label: `decode`, `mux`, `inference: STAGE`, `tracker`, `host`, `interpreter`, `readers'
+            interpreter`, or `CPU`.
         evidence: shares of time and of ceilings, each in words.
     """
 
@@ -36,9 +39,10 @@ def bottleneck(
 ) -> Bottleneck:
     """Return what held a play back.
 
-    A stage whose engines were busy all the time did. Else the readers or the host threads that
-    were; a busy stage on the CPU may wait for cores, which the evidence shows. Where nobody was
-    busy, frames waited for batches to fill, or the lowest ceiling is named.
+    A stage whose engines were busy all the time did. Else Python's interpreter, if threads mostly
+    found it taken while cores were free: whoever waits for it seems busy, too. Else the readers or
+    the host threads that were busy; a busy stage on the CPU may wait for cores, which the evidence
+    shows. Where nobody was busy, frames waited for batches to fill, or the lowest ceiling is named.
 
     Args:
         figures: of the play; see sut.video.figures.
@@ -60,7 +64,13 @@ def bottleneck(
         evidence += [
             f"{name} alone {rate:.1f} frames/s" for name, rate in ceilings.frames_per_s.items()
         ]
+    locks = _interpreters(figures)
+    evidence += [f"{name} found taken {share:.0%}" for name, share in locks.items()]
     busiest = max(shares, key=lambda name: shares[name])
+    infers = busiest.startswith("inference") and shares[busiest] >= _BUSY
+    taken = max(locks, key=lambda name: locks[name], default="")
+    if taken and locks[taken] >= _TAKEN and used < _FULL and not infers:
+        return Bottleneck(taken, tuple(evidence))
     if shares[busiest] >= _BUSY:
         return Bottleneck(busiest, tuple(evidence))
     if used >= _FULL:
@@ -71,6 +81,15 @@ def bottleneck(
         slowest = ceilings.slowest
         busiest = slowest if slowest == "decode" else f"inference: {slowest}"
     return Bottleneck(busiest, tuple(evidence))
+
+
+def _interpreters(figures: Mapping[str, Any]) -> dict[str, float]:
+    """Return how often each interpreter was found taken; see sut.video.flow.interpreter."""
+    found = {
+        INTERPRETER: figures.get("interpreter_share"),
+        READERS_INTERPRETER: figures.get("readers_interpreter_share"),
+    }
+    return {name: share for name, share in found.items() if share is not None}
 
 
 def _host_name(figures: Mapping[str, Any]) -> str:

@@ -110,6 +110,8 @@ def figures(played: Played, stages: Sequence[Stage]) -> dict[str, object]:
         "stages": {stage.name: _stage(stage, played.work[stage.name], seconds) for stage in stages},
         "host_share": _host_share(frames, played),
         "reader_share": _reader_share(frames, played),
+        "interpreter_share": played.lock_share,
+        "readers_interpreter_share": played.readers_lock_share,
     }
     return found
 

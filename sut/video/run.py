@@ -6,6 +6,7 @@ Knows no command line; a play of one number of streams is `sut.video.flow.play`.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,12 @@ from sut.record import trace
 from sut.telemetry.recorder import Recorder
 from sut.video.devices import device_figures
 from sut.video.figures import figures, frames_of, rate_of
-from sut.video.flow.play import Play, PlaySettings, Stages
+from sut.video.flow.play import Play, Stages
+from sut.video.flow.settings import PlaySettings
 from sut.video.flow.stage import StagePlan, facts_of
 from sut.video.progress import Progress
 from sut.video.sources.address import without_passwords
-from sut.video.sources.choose import Decoding, clips_of, open_sources
+from sut.video.sources.choose import Decoding, clips_of, names_of, open_each, open_sources
 from sut.video.track.presets import open_tracker
 
 if TYPE_CHECKING:
@@ -33,10 +35,12 @@ if TYPE_CHECKING:
 
     from backends.base import OptionValue
     from sut.telemetry.recorder import Seen
+    from sut.video.flow.apart.readers import ReaderProcesses
     from sut.video.flow.play import Played
     from sut.video.flow.records import StreamRecord
     from sut.video.flow.seen import Sink
     from sut.video.pipeline_file import Pipeline, StageSpec
+    from sut.video.sources.base import Source
 
     # From a window and its number of frames to what devices reported in it.
     Devices = Callable[[trace.Window, int], Seen]
@@ -140,6 +144,7 @@ def play(
     request: VideoRequest,
     sink: Sink,
     devices: Devices | None = None,
+    processes: ReaderProcesses | None = None,
 ) -> tuple[Played, dict[str, object]]:
     """Run the streams once through open stages.
 
@@ -148,6 +153,7 @@ def play(
         request: what runs.
         sink: gets the frames; it is closed.
         devices: says what devices reported in a window, with so many frames.
+        processes: read the streams where `settings.readers` asks for them.
 
     Returns:
         What was measured, and the result as plain values.
@@ -156,18 +162,20 @@ def play(
         SutError: a clip cannot be opened, an engine failed, or the pipeline itself.
     """
     clips = clips_of(request.sources)
-    sources = open_sources(clips, request.streams, request.decoding)
+    if not request.settings.readers:
+        processes = None
+    sources = _open(clips, request, processes)
     trackers = [open_tracker(request.tracker, request.rate or s.facts.rate) for s in sources]
     described = dict(trackers[0].describe())
     reset_peak()
     streams = list(zip(sources, trackers, strict=True))
     try:
-        played = Play(stages, request.settings, streams, sink).run(Progress())
+        played = Play(stages, request.settings, streams, sink, processes).run(Progress())
     finally:
         files = sink.close()
     memory = resident()
     found = figures(played, stages.all)
-    found["memory_bytes"] = None if memory is None else memory.peak
+    found["memory_bytes"] = None if memory is None else memory.peak + played.readers_bytes
     told = () if devices is None else _add_devices(devices, request, played, found)
     result = {
         "schema": 1,
@@ -184,6 +192,20 @@ def play(
         "files": files,
     }
     return played, result
+
+
+def _open(
+    clips: Sequence[str], request: VideoRequest, processes: ReaderProcesses | None
+) -> list[Source]:
+    """Open the sources of a play, here or where they are read."""
+    streams = request.streams
+    if processes is None:
+        return open_sources(clips, streams, request.decoding)
+    count = min(streams, request.settings.readers)
+    names = names_of(clips, streams)
+    return processes.open(
+        [partial(open_each, names[k::count], request.decoding) for k in range(count)]
+    )
 
 
 def recorder_of(plans: Sequence[StagePlan], folder: Path, decoding: Decoding) -> Recorder:

@@ -19,13 +19,14 @@ import yaml
 
 from sut.base.errors import DataError
 from sut.base.process import before_others, collect_new_alone
-from sut.video.alone import ceilings
+from sut.video.alone import ceilings, decode_alone
 from sut.video.clips.people import film, find_people
 from sut.video.clips.synthetic import Scene
 from sut.video.clips.write import write_clip
-from sut.video.flow.play import PlaySettings, Stages
+from sut.video.flow.play import Stages
 from sut.video.flow.reader import Pacing
 from sut.video.flow.seen import NullSink
+from sut.video.flow.settings import PlaySettings
 from sut.video.pipeline_file import load_pipeline
 from sut.video.run import Overrides, VideoRequest, play, stage_plans
 from sut.video.sources.choose import Decoding, open_sources
@@ -127,7 +128,8 @@ def _pairs(name: str, clip: str, rounds: int, seconds: float) -> list[Pair]:
 def _slowest(stages: Opened, clip: str, samples: dict[str, float], seconds: float) -> float:
     """Return the frames a second of the slowest stage alone."""
     sources = open_sources([clip], STREAMS, Decoding())
-    found = ceilings(stages.all, sources, samples, seconds)
+    decode = decode_alone(sources, stages.all[0].plan.benchmark, "steps", seconds)
+    found = ceilings(stages.all, decode, samples, seconds)
     return found.frames_per_s[found.slowest]
 
 

@@ -68,12 +68,12 @@ class Answer(NamedTuple):
     responses: Responses
 
 
-def frame(kind: Kind, body: bytes) -> bytes:
+def frame(kind: IntEnum, body: bytes) -> bytes:
     """Return a frame."""
     return _HEAD.pack(len(body) + 1, kind) + body
 
 
-def pack_object(kind: Kind, value: object) -> bytes:
+def pack_object(kind: IntEnum, value: object) -> bytes:
     """Return a frame with a pickled object, for control messages."""
     return frame(kind, pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
 

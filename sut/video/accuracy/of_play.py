@@ -34,6 +34,7 @@ class TrackKeeper:
     def __init__(self, sink: Sink, folder: Path | None) -> None:
         self._sink, self._folder = sink, folder
         self._frames: defaultdict[int, dict[int, Boxes]] = defaultdict(dict)
+        self.sees_pixels = sink.sees_pixels
 
     def frame(self, seen: Seen) -> None:
         """See Sink."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,62 +16,34 @@ from sut.base.environment import cores
 from sut.base.errors import SutError, WorkerError
 from sut.base.ticker import doing
 from sut.record.trace import Window
+from sut.video.flow.apart.wire import Pixels
 from sut.video.flow.flight import PartNames
-from sut.video.flow.reader import Pacing
+from sut.video.flow.interpreter import LockWatch
 from sut.video.flow.records import StreamRecord
-from sut.video.flow.scaling import Scale
-from sut.video.flow.seen import NullSink
 from sut.video.flow.stage import Stage, Work
 from sut.video.flow.strand import Threads
 from sut.video.flow.stream import Shared, Stream
-from sut.video.flow.taking import FirstInput, Taking
+from sut.video.flow.taking import FirstInput, Near, Readers
 from sut.video.sources.base import stalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
-    from typing import TypeAlias
 
     from sut.serve.dispatcher import Failure
-    from sut.video.flow.reader import FrameReader
+    from sut.video.flow.apart.readers import ReaderProcesses
+    from sut.video.flow.interpreter import Looks
     from sut.video.flow.seen import Sink
+    from sut.video.flow.settings import PlaySettings
     from sut.video.flow.stage import StagePlan
-    from sut.video.flow.taking import Hands
     from sut.video.sources.base import Source
     from sut.video.types import Tracker
-
-    # The processor's time in s, and the stages' work, by name.
-    Taken: TypeAlias = tuple[float, dict[str, Work]]
 
 _LOOK_S = 0.02
 _USER = 11  # of the fields of /proc/PID/stat behind the name
 _START_NS = 20_000_000  # until the first frame is due: all readers have begun by then
 _DRAIN_S = 10.0
 _END_S = 1.0  # for a reader to see that it is over
-
-
-@dataclass(frozen=True, slots=True)
-class PlaySettings:
-    """How streams run.
-
-    Attributes:
-        pacing: when frames are due.
-        interval: frames without inference after each one with it.
-        duration_s: after which no frame is taken; None: to the end of the clips.
-        lead_s: at the beginning, which is not measured.
-        host_threads: that serve the streams after their first inference; None: one, or one
-            a core where crops or a sink make pixels.
-        stall_s: how long a source may owe a frame.
-        scale: who makes a frame as small as the first stage wants it.
-    """
-
-    pacing: Pacing = field(default_factory=Pacing)
-    interval: int = 0
-    duration_s: float | None = None
-    lead_s: float = 0.0
-    host_threads: int | None = None
-    stall_s: float = 10.0
-    scale: Scale = "steps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +55,13 @@ class Played:
         names: of the parts of a frame's time.
         window: the measured time.
         work: what each stage did, by its name.
-        cpu_s: the processor's time of this process and its engines, in the window.
+        cpu_s: the processor's time of this process, its engines and its readers, in the window.
         host_threads: that served the streams.
+        lock_share: of the looks at which a thread waited for this process's interpreter; None: not
+            known. See sut.video.flow.interpreter.
+        readers_lock_share: likewise, of the process of readers that has the largest; None: not
+            known, or there are none.
+        readers_bytes: that processes of readers had in RAM at most.
     """
 
     records: Sequence[StreamRecord]
@@ -93,6 +70,19 @@ class Played:
     work: dict[str, Work]
     cpu_s: float
     host_threads: int
+    lock_share: float | None = None
+    readers_lock_share: float | None = None
+    readers_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What was measured up to some time, but the work of the stages: that since the last time."""
+
+    cpu_s: float
+    work: dict[str, Work]
+    looks: Looks
+    readers_looks: Sequence[Looks]
 
 
 class Stages:
@@ -144,6 +134,7 @@ class Play:
         settings: how the streams run.
         streams: the source and the tracker of each; the sources are closed by the end.
         sink: gets the frames; the caller closes it.
+        processes: have opened the sources and read them; None: threads of this process do.
     """
 
     def __init__(
@@ -152,22 +143,30 @@ class Play:
         settings: PlaySettings,
         streams: Sequence[tuple[Source, Tracker]],
         sink: Sink,
+        processes: ReaderProcesses | None = None,
     ) -> None:
         self._stages, self._settings = stages, settings
         self._error: Exception | None = None
+        self._lock = LockWatch()
         self._names = PartNames.of([stage.name for stage in stages.all])
         # Without pixels all that these threads do is Python's, which one thread at a time may do.
-        makes_pixels = len(stages.all) > 1 or not isinstance(sink, NullSink)
+        makes_pixels = len(stages.all) > 1 or sink.sees_pixels
         self._host_threads = settings.host_threads or (cores() if makes_pixels else 1)
         self._threads = Threads(self._host_threads, "host")
-        plan = stages.all[0].plan
-        self._first = FirstInput(plan.benchmark, settings.interval, settings.scale)
+        benchmark = stages.all[0].plan.benchmark
+        first = FirstInput(benchmark, settings.interval, settings.scale)
+        if processes is None:
+            self._readers: Readers = Near(settings.pacing, first)
+        else:
+            wanted = _wanted(stages.all, sink, [tracker for _, tracker in streams])
+            sources = [source for source, _ in streams]
+            self._readers = processes.play(sources, settings, first, wanted)
         shared = Shared(
             stages=stages.all,
             names=self._names,
             threads=self._threads,
             sink=sink,
-            reads=self._reads,
+            reads=self._readers.reads,
             failed=self._fail,
         )
         self._streams = [
@@ -191,35 +190,40 @@ class Play:
         start_ns = origin_ns + int(self._settings.lead_s * 1e9)
         duration_s = self._settings.duration_s
         end_ns = None if duration_s is None else origin_ns + int(duration_s * 1e9)
+        self._lock.start()
         before = self._taken()
         for stream in self._streams:
             stream.reader.start(origin_ns)
         try:
-            cpu_s, work = self._watch(before, (start_ns, end_ns), look)
+            first, last = self._watch(before, (start_ns, end_ns), look)
+            readers_bytes = self._readers.memory_bytes()
         finally:
             self._end()
         last_ns = max(stream.record.ended_ns for stream in self._streams)
         window = Window(start_ns, last_ns if end_ns is None else min(end_ns, last_ns))
+        shares = [
+            now.share_since(then)
+            for then, now in zip(first.readers_looks, last.readers_looks, strict=True)
+        ]
         return Played(
             records=[stream.record for stream in self._streams],
             names=self._names,
             window=window,
-            work=work,
-            cpu_s=cpu_s,
+            work=last.work,
+            cpu_s=last.cpu_s - first.cpu_s,
             host_threads=self._host_threads,
+            lock_share=last.looks.share_since(first.looks),
+            readers_lock_share=max((s for s in shares if s is not None), default=None),
+            readers_bytes=readers_bytes,
         )
-
-    def _reads(self, source: Source, record: StreamRecord, hands: Hands) -> FrameReader:
-        """Return a reader on a thread of this process."""
-        return Taking(source, record, self._settings.pacing, self._first, hands).reader
 
     def _watch(
         self,
-        at_start: Taken,
+        at_start: _Taken,
         window: tuple[int, int | None],
         look: Callable[[Sequence[StreamRecord]], None] | None,
-    ) -> Taken:
-        """Wait for the last stream; return the processor's time and the stages' work in the window.
+    ) -> tuple[_Taken, _Taken]:
+        """Wait for the last stream; return what was measured at the window's start and end.
 
         Raises:
             SutError: see `run`.
@@ -244,15 +248,15 @@ class Play:
                 look([stream.record for stream in self._streams])
             time.sleep(_LOOK_S)
         self._check()
-        cpu_s, work = ended or self._taken()
-        return cpu_s - at_start[0], work
+        return at_start, ended or self._taken()
 
-    def _taken(self) -> Taken:
-        """Return the processor's time so far, and the stages' work since the last call."""
-        return self._cpu_s(), {stage.name: stage.taken_work() for stage in self._stages.all}
+    def _taken(self) -> _Taken:
+        work = {stage.name: stage.taken_work() for stage in self._stages.all}
+        return _Taken(self._cpu_s(), work, self._lock.looks, self._readers.looks())
 
     def _look(self, now_ns: int) -> None:
         self._check()
+        self._readers.look(now_ns)
         for stage in self._stages.all:
             stage.look()
         for stream in self._streams:
@@ -283,19 +287,32 @@ class Play:
 
     def _end(self) -> None:
         self._stop()
+        self._lock.stop()
         for stream in self._streams:
             if not stream.abandoned:
                 stream.reader.join(_END_S)
+        self._readers.close()
         self._threads.close()
 
     def _fail(self, error: Exception) -> None:
         self._error = self._error or error
 
     def _cpu_s(self) -> float:
-        """Return the processor's time of this process and of engines in their own, in s."""
+        """Return the processor's time of this process, and of engines and readers apart, in s."""
         times = os.times()
         apart = [fact["pid"] for stage in self._stages.all for fact in stage.facts if "pid" in fact]
-        return times.user + times.system + sum(_cpu_of(int(pid)) for pid in apart)
+        pids = [*map(int, apart), *self._readers.pids]
+        return times.user + times.system + sum(map(_cpu_of, pids))
+
+
+def _wanted(stages: Sequence[Stage], sink: Sink, trackers: Sequence[Tracker]) -> Pixels:
+    """Return of which frames somebody wants the pixels."""
+    if sink.sees_pixels or any(tracker.sees_pixels for tracker in trackers):
+        return Pixels.ALL
+    crops = [stage.plan.spec.crops for stage in stages]
+    if any(crop is not None and crop.frames == "all" for crop in crops):
+        return Pixels.ALL
+    return Pixels.INFERRED if len(stages) > 1 else Pixels.NONE
 
 
 def _cpu_of(pid: int) -> float:

@@ -84,6 +84,19 @@ class FrameReader(Protocol):
         """Wait for its end, so long at most."""
 
 
+class Room(Protocol):
+    """Places for frames of a stream that are under way."""
+
+    def take(self, *, waits: bool) -> bool:
+        """Take a place, and wait for one if need be; return whether there was one."""
+
+    def add(self) -> None:
+        """A place is free again."""
+
+    def end(self) -> None:
+        """Nobody shall wait any more."""
+
+
 class Reader:
     """One stream's reader on a thread of this process. See FrameReader.
 
@@ -94,6 +107,7 @@ class Reader:
         take: what becomes of a frame; it may take as long as it needs to make the first input.
         ended: called once, at the end of the stream.
         scaled: makes a frame of the first stage's size, by the decoder, where that may be.
+        room: for its frames; None: of its own.
     """
 
     def __init__(  # noqa: PLR0913 - what a stream gives its reader
@@ -104,11 +118,12 @@ class Reader:
         take: Take,
         ended: Callable[[], None],
         scaled: Scaled = lambda picture: None,
+        room: Room | None = None,
     ) -> None:
         self._scaled = scaled
         self._source, self._record, self._pacing = source, record, pacing
         self._take, self._ended = take, ended
-        self._room = _Room(pacing.depth)
+        self._room: Room = room or _Room(pacing.depth)
         self._stop = threading.Event()
         self._live = pacing.pace == "live" and not source.facts.live
         self._rate = pacing.rate or source.facts.rate
@@ -125,7 +140,7 @@ class Reader:
         """See FrameReader."""
         if not self._stop.is_set():
             self._stop.set()
-            self._room.add()  # for a reader that waits for it
+            self._room.end()
 
     def release(self) -> None:
         """See FrameReader."""
@@ -226,7 +241,7 @@ class Reader:
 
 
 class _Room:
-    """Places for frames. A queue of C, because a Semaphore is of Python and takes much longer."""
+    """See Room. A queue of C, because a Semaphore is of Python and takes much longer."""
 
     def __init__(self, places: int) -> None:
         self._free: SimpleQueue[None] = SimpleQueue()
@@ -236,8 +251,10 @@ class _Room:
     def add(self) -> None:
         self._free.put(None)
 
+    def end(self) -> None:
+        self._free.put(None)  # for a reader that waits
+
     def take(self, *, waits: bool) -> bool:
-        """Take a place, and wait for one if need be; return whether there was one."""
         try:
             self._free.get(waits)
         except Empty:

@@ -32,8 +32,14 @@ class Seen:
 class Sink(Protocol):
     """Gets every frame that came through; those of a stream in order, by one thread at a time.
 
-    Frames of different streams come at the same time.
+    Frames of different streams come at the same time. Pixels are those of the frame until `frame`
+    returns: a reader's process then uses their memory again.
+
+    Attributes:
+        sees_pixels: it looks at the pixels of frames.
     """
+
+    sees_pixels: bool
 
     def frame(self, seen: Seen) -> None:
         """Take a frame; the pipeline waits for it."""
@@ -44,6 +50,8 @@ class Sink(Protocol):
 
 class NullSink:
     """Throws every frame away: the pipeline without a picture."""
+
+    sees_pixels = False
 
     def frame(self, seen: Seen) -> None:
         """See Sink."""

@@ -16,15 +16,17 @@ from sut.video.flow.scaling import scaled_by
 from sut.video.track.interval import is_inferred
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from backends.base import Array
     from data.benchmark import Benchmark
+    from sut.video.flow.interpreter import Looks
     from sut.video.flow.prepare import Fed
-    from sut.video.flow.reader import Pacing, Record
+    from sut.video.flow.reader import FrameReader, Pacing, Record, Room
+    from sut.video.flow.records import StreamRecord
     from sut.video.flow.scaling import Scale
     from sut.video.sources.base import Picture, Source
     from sut.video.types import Frame
@@ -79,6 +81,61 @@ class Hands:
     failed: Callable[[Exception], None]
 
 
+class Readers(Protocol):
+    """Where the streams of one play are read."""
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """Of processes that they have for themselves."""
+
+    def reads(self, source: Source, record: StreamRecord, hands: Hands) -> FrameReader:
+        """Return the reader of a stream."""
+
+    def looks(self) -> Sequence[Looks]:
+        """Return what the watches of their processes' interpreters saw so far."""
+
+    def memory_bytes(self) -> int:
+        """Return the most that their processes had in RAM, frames left out."""
+
+    def look(self, now_ns: int) -> None:
+        """Bring the records up to date, and give up what does not go on; called now and then."""
+
+    def close(self) -> None:
+        """All streams are at their end, or nobody waits for them any more."""
+
+
+class Near:
+    """Readers on threads of this process. See Readers.
+
+    Args:
+        pacing: when frames are due.
+        first: what is made of them.
+    """
+
+    pids: Sequence[int] = ()
+
+    def __init__(self, pacing: Pacing, first: FirstInput) -> None:
+        self._pacing, self._first = pacing, first
+
+    def reads(self, source: Source, record: StreamRecord, hands: Hands) -> FrameReader:
+        """See Readers."""
+        return Taking(source, record, self._pacing, self._first, hands).reader
+
+    def looks(self) -> Sequence[Looks]:
+        """See Readers."""
+        return ()
+
+    def memory_bytes(self) -> int:
+        """See Readers."""
+        return 0
+
+    def look(self, now_ns: int) -> None:
+        """See Readers: they write into the records themselves."""
+
+    def close(self) -> None:
+        """See Readers."""
+
+
 class Rooms(Protocol):
     """Where the frames of a stream lie until they are through."""
 
@@ -112,6 +169,7 @@ class Taking:
         first: what is made of them.
         hands: who gets them.
         rooms: where they lie; None: in memory of their own.
+        room: how many may be under way; None: as `pacing` says.
     """
 
     def __init__(  # noqa: PLR0913 - what a stream gives its reader
@@ -122,13 +180,14 @@ class Taking:
         first: FirstInput,
         hands: Hands,
         rooms: Rooms | None = None,
+        room: Room | None = None,
     ) -> None:
         self._record, self._hands = record, hands
         self._rooms: Rooms = rooms or _OwnMemory()
         self._interval = first.interval
         self._preparer = Preparer(first.benchmark)
         self._by_decoder = scaled_by(first.scale, self._preparer)
-        self.reader = Reader(source, record, pacing, self._take, hands.ended, self._scaled)
+        self.reader = Reader(source, record, pacing, self._take, hands.ended, self._scaled, room)
 
     def _is_inferred(self) -> bool:
         """Say whether the next frame that is taken is."""

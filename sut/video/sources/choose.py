@@ -78,7 +78,27 @@ def open_sources(clips: Sequence[str], streams: int, how: Decoding) -> list[Sour
         ConfigError: a clip cannot be opened, or no address.
         DataError: a clip cannot be decoded into memory.
     """
-    names = [clips[stream % len(clips)] for stream in range(streams)]
+    opened = open_each(names_of(clips, streams), how)
+    absent = [source for source in opened if isinstance(source, Absent)]
+    if absent and len(absent) == len(opened):
+        for source in opened:
+            source.close()
+        raise absent[0].error
+    return opened
+
+
+def names_of(clips: Sequence[str], streams: int) -> list[str]:
+    """Return the clip of each stream."""
+    return [clips[stream % len(clips)] for stream in range(streams)]
+
+
+def open_each(names: Sequence[str], how: Decoding) -> list[Source]:
+    """Open a source for each name; an address that cannot be opened is a stream that says so.
+
+    Raises:
+        ConfigError: a clip cannot be opened.
+        DataError: a clip cannot be decoded into memory.
+    """
     reached = _reach([name for name in names if is_network(name)], how)
     kept: dict[str, Frames] = {}
     opened: list[Source] = []
@@ -90,9 +110,6 @@ def open_sources(clips: Sequence[str], streams: int, how: Decoding) -> list[Sour
             if name not in kept:
                 kept[name] = decoded(open_source(name, how), how.memory_bytes)
             opened.append(kept[name].again())
-        absent = [source for source in opened if isinstance(source, Absent)]
-        if absent and len(absent) == len(opened):
-            raise absent[0].error
     except BaseException:
         for source in (*opened, *reached):
             source.close()

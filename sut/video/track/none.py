@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 class NoTracker:
     """Passes boxes on. Nobody knows of any object in a frame without inference."""
 
+    sees_pixels = False
+
     def update(self, boxes: Boxes | None, pixels: Pixels) -> Boxes:
         """See sut.video.types.Tracker."""
         return no_boxes() if boxes is None else boxes

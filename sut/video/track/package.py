@@ -76,7 +76,7 @@ class PackageTracker:
             "package": f"trackers {metadata.version('trackers')}",
             "parameters": chosen,
         }
-        self._sees_images = algorithm in _SEES_IMAGES
+        self.sees_pixels = algorithm in _SEES_IMAGES
         self._frame_rate = frame_rate
         self._number = -1
         self._shown = no_boxes()
@@ -94,7 +94,7 @@ class PackageTracker:
         found = self._tracker.update(
             self._detections(xyxy=boxes.xyxy, confidence=boxes.score, class_id=boxes.label),
             # It reads the camera's movement from shades of grey, so RGB serves as well as BGR.
-            frame=pixels.image() if self._sees_images else None,
+            frame=pixels.image() if self.sees_pixels else None,
             timestamp=self._number / self._frame_rate,
         )
         self._shown = _ours(found)

@@ -47,12 +47,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return str(folder / "sim.yaml"), str(clip)
 
 
+@pytest.mark.parametrize("readers", [0, 2])
 def test_a_run_writes_all_that_repeats_it_and_says_that_it_is_simulated(
-    made: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    made: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], readers: int
 ) -> None:
     pipeline, clip = made
     out = tmp_path / "out"
     words = ["--source", clip, "--streams", "2", "--sink", "mosaic", "--tracker", "max_perf"]
+    words += ["--readers", str(readers)]
 
     code = main(["video", "run", pipeline, *words, "--out", str(out), "--json"])
     result = json.loads(capsys.readouterr().out)
@@ -64,6 +66,7 @@ def test_a_run_writes_all_that_repeats_it_and_says_that_it_is_simulated(
     }  # fmt: skip
     assert result == json.loads((out / "video.json").read_text("utf-8"))
     assert result["simulated"] is True
+    assert result["settings"]["readers"] == readers
     figures = result["figures"]
     assert figures["delivered"] == 2 * COUNT
     assert figures["crops"] == {"face": 4 * COUNT}
@@ -86,6 +89,7 @@ def test_a_run_writes_all_that_repeats_it_and_says_that_it_is_simulated(
         (["--tracker", "max-perf"], "max_perf"),
         (["--source", "nowhere.mp4"], "nowhere.mp4: no such file"),
         (["--mux-batch", "0"], "--mux-batch is 0"),
+        (["--readers", "-1"], "--readers is -1; expected 0 or more"),
         (["--decode", "nvdec"], "PyNvVideoCodec does not load"),
     ],
 )
@@ -113,6 +117,7 @@ def test_max_streams_says_what_does_not_hold_and_why(
     out = tmp_path / "out"
     # The person stage gives no more than 800 frames a second, in batches of four.
     words = ["--fps", "2000", "--hold-s", "0.2", "--lead-s", "0", "--out", str(out), "--json"]
+    words += ["--readers", "1"]
 
     code = main(["video", "max-streams", pipeline, "--source", clip, *words])
     found = json.loads(capsys.readouterr().out)
@@ -125,6 +130,7 @@ def test_max_streams_says_what_does_not_hold_and_why(
     assert "of 2000 frames/s" in tried["why_not"][0]
     assert found["bottleneck"]["label"]
     assert found["ceilings"]["frames_per_s"]["person"] < 900
+    assert found["ceilings"]["frames_per_s"]["decode"] > 0
 
 
 @pytest.mark.parametrize(
@@ -152,6 +158,7 @@ def test_a_sweep_has_a_row_for_each_play_and_goes_on_where_it_stopped(
     pipeline, clip = made
     out = tmp_path / "out"
     words = ["video", "sweep", pipeline, "--source", clip, "--out", str(out), "--intervals", "0,1"]
+    words += ["--readers", "1"]
 
     first = main([*words, "--json"])
     kept = out / "points" / "max_perf-interval-1-streams-1" / "video.json"

@@ -95,3 +95,21 @@ def test_where_readers_stop_more_streams_less_work_for_them_is_told(
     found["failing"] = {"settings": settings}
 
     assert ("--scale decoder" in "\n".join(words(found))) is is_told
+
+
+@pytest.mark.parametrize(
+    ("label", "readers", "told"),
+    [
+        ("interpreter", 0, "--readers N lets"),
+        ("interpreter", 2, "a lighter tracker"),
+        ("readers' interpreter", 2, "more than 2 processes"),
+    ],
+)
+def test_where_an_interpreter_stops_more_streams_what_helps_is_told(
+    label: str, readers: int, told: str
+) -> None:
+    _, found = search(13)
+    found |= {"bottleneck": {"label": label, "evidence": ["busy"]}, "best": None}
+    found["failing"] = {"settings": {"decode": "cpu", "scale": "decoder", "readers": readers}}
+
+    assert told in "\n".join(words(found))

@@ -201,6 +201,8 @@ def _classifier() -> onnx.ModelProto:
 class Keeping:
     """A sink that keeps what it gets, by stream."""
 
+    sees_pixels = False
+
     def __init__(self) -> None:
         self.seen: dict[int, list[Seen]] = defaultdict(list)
 

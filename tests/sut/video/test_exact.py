@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 from sut.video.clips.rig import write_rig
 from sut.video.clips.synthetic import Scene
 from sut.video.clips.write import write_clip
-from sut.video.flow.play import Play, PlaySettings, Stages
+from sut.video.flow.apart.readers import ReaderProcesses
+from sut.video.flow.play import Play, Stages
+from sut.video.flow.settings import PlaySettings
 from sut.video.pipeline_file import load_pipeline
 from sut.video.run import Overrides, stage_plans
-from sut.video.sources.clip import Clip
+from sut.video.sources.choose import Decoding, open_each
 from sut.video.track.interval import is_inferred
 from sut.video.track.presets import open_tracker
 from tests.sut.video.made import Keeping
@@ -40,6 +43,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def processes() -> Iterator[ReaderProcesses]:
+    with ReaderProcesses(2) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
 def stages(clip: Path) -> Iterator[Stages]:
     pipeline = load_pipeline(str(write_rig(SCENE, clip)[0]))
     plans = stage_plans(pipeline, Overrides(backend="onnxruntime"))
@@ -47,14 +56,21 @@ def stages(clip: Path) -> Iterator[Stages]:
         yield opened
 
 
+@pytest.mark.parametrize("readers", [0, 1, 2])
 @pytest.mark.parametrize("interval", [0, 3])
 def test_detections_identities_and_crops_of_the_clip_are_exact(
-    clip: Path, stages: Stages, interval: int
+    clip: Path, stages: Stages, processes: ReaderProcesses, interval: int, readers: int
 ) -> None:
     sink = Keeping()
+    opens = [
+        partial(open_each, [str(clip)] * (STREAMS // (readers or 1)), Decoding())
+        for _ in range(readers or 1)
+    ]
 
-    streams = [(Clip(str(clip)), open_tracker("max_perf", 30)) for _ in range(STREAMS)]
-    Play(stages, PlaySettings(interval=interval), streams, sink).run()
+    sources = processes.open(opens) if readers else opens[0]()
+    streams = [(source, open_tracker("max_perf", 30)) for source in sources]
+    settings = PlaySettings(interval=interval)
+    Play(stages, settings, streams, sink, processes if readers else None).run()
 
     for stream in range(STREAMS):
         frames = sink.seen[stream]

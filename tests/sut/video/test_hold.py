@@ -84,6 +84,11 @@ def figures(**changes: Any) -> dict[str, Any]:
         ({"host_share": 0.9}, "host"),
         ({"host_share": 0.9, "parts": {"track": 30.0}}, "tracker"),
         ({"cpu_cores": 3.9}, "CPU"),
+        ({"interpreter_share": 0.6, "reader_share": 0.95}, "interpreter"),
+        ({"interpreter_share": 0.6, "readers_interpreter_share": 0.7}, "readers' interpreter"),
+        ({"interpreter_share": 0.6, "see": 0.97}, "inference: see"),
+        ({"interpreter_share": 0.6, "cpu_cores": 3.9}, "CPU"),
+        ({"interpreter_share": None, "reader_share": 0.95}, "decode"),
         ({"parts": {"see queue": 40.0}}, "mux"),
     ],
 )

@@ -17,8 +17,9 @@ import pytest
 
 from sut.serve.batcher import BatcherSettings
 from sut.serve.policy import MIN_WAIT_NS, Policy, WorkerLimits
-from sut.video.flow.play import Play, PlaySettings, Stages
+from sut.video.flow.play import Play, Stages
 from sut.video.flow.reader import Pacing
+from sut.video.flow.settings import PlaySettings
 from sut.video.flow.stage import Stage
 from sut.video.pipeline_file import load_pipeline
 from sut.video.run import Overrides, stage_plans

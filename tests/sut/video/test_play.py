@@ -13,8 +13,9 @@ import pytest
 
 from sut.base.errors import ConfigError, DataError, WorkerError
 from sut.video.figures import figures, frames_of, unaccounted_ms
-from sut.video.flow.play import Play, Played, PlaySettings, Stages
+from sut.video.flow.play import Play, Played, Stages
 from sut.video.flow.reader import Pacing
+from sut.video.flow.settings import PlaySettings
 from sut.video.run import findings
 from sut.video.sources.memory import Frames
 from sut.video.track.interval import inferred_frames
@@ -50,6 +51,8 @@ STREAMS, FRAMES = 3, 20
 
 class Counting:
     """A tracker that counts its frames; what was found is what is there."""
+
+    sees_pixels = False
 
     def __init__(self) -> None:
         self.frames = 0

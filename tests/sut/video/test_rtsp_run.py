@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 PATHS = ("clip", "leaves", "stalls", "404", "mute", "locked")
 
 
+@pytest.mark.parametrize("readers", ["0", "2"])
 def test_streams_that_go_wrong_are_named_and_the_others_come_to_their_end(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], readers: str
 ) -> None:
     path = write_pipeline(tmp_path, [detect(pretend={"boxes": 1})])
     out = tmp_path / "out"
@@ -30,7 +31,8 @@ def test_streams_that_go_wrong_are_named_and_the_others_come_to_their_end(
         addresses = [server.address(path, USER) for path in PATHS]
         sources = [word for address in addresses for word in ("--source", address)]
         words = ["--streams", "6", "--stall-s", "0.4", "--backend", "null", "--depth", "30"]
-        code = main(["video", "run", str(path), *sources, *words, "--out", str(out)])
+        words += ["--readers", readers, "--out", str(out)]
+        code = main(["video", "run", str(path), *sources, *words])
 
     assert code == 3
     result = json.loads((out / "video.json").read_text("utf-8"))

@@ -1,0 +1,206 @@
+"""The process of readers: opens its streams' sources, reads them, and leaves frames in memory.
+
+Started as `python -m sut.video.flow.apart.process SOCKET MEMORY FOLDER`, two descriptors and where
+clips are named from. It ends when
+the socket does, so it cannot outlive the process that started it. Knows no engine and no stream
+beyond its reader.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import socket
+import sys
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sut.base.process import collect_new_alone
+from sut.base.resident import reset_peak
+from sut.serve.workers.failures import describe
+from sut.serve.workers.wire import Reader as Messages
+from sut.serve.workers.wire import pack_object
+from sut.video.flow.apart.memory import COUNTS, Memory
+from sut.video.flow.apart.rooms import Room, Rooms
+from sut.video.flow.apart.wire import Ended, Handed, Kind, Opened, Played, pack_frame, unpack_room
+from sut.video.flow.interpreter import LockWatch
+from sut.video.flow.taking import Hands, Taking
+from sut.video.sources.absent import Absent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sut.video.flow.apart.wire import Opens
+    from sut.video.flow.taking import Ready
+    from sut.video.sources.base import Source
+
+_BEAT_S = 0.25
+
+
+def _count(place: int) -> Any:
+    def get(record: SharedRecord) -> int:
+        return record.counts[place]
+
+    def put(record: SharedRecord, value: int) -> None:
+        record.counts[place] = value
+
+    return property(get, put)
+
+
+class SharedRecord:
+    """See sut.video.flow.reader.Record; the counts lie in memory that this process shares.
+
+    Args:
+        stream: its number in the play.
+        counts: see Memory.
+    """
+
+    decoded, taken, inferred, dropped_full, dropped_late, passes, waits_since_ns = (
+        _count(COUNTS.index(name)) for name in COUNTS[:7]
+    )
+
+    def __init__(self, stream: int, counts: memoryview) -> None:
+        self.stream, self.counts = stream, counts
+        self.problem: str | None = None
+        self.notes: list[str] = []
+
+
+class Process:
+    """All that the process does, on its main thread but for the readers' own.
+
+    Args:
+        sock: to the process that started it.
+        file: the descriptor of the memory.
+    """
+
+    def __init__(self, sock: socket.socket, file: int) -> None:
+        self._sock, self._file = sock, file
+        self._sending = threading.Lock()
+        self._sources: Sequence[Source] = ()
+        self._memory: Memory | None = None
+        self._takings: list[Taking] = []
+        self._rooms: list[Room] = []
+        self._watch = LockWatch()
+        self._acts: dict[int, Callable[[Any], None]] = {
+            Kind.OPEN: self._open,
+            Kind.CALL: self._call,
+            Kind.PLAY: self._play,
+            Kind.START: lambda start: self._takings[start[0]].reader.start(start[1]),
+            Kind.STOP: lambda stream: self._takings[stream].reader.stop(),
+            Kind.END: self._end,
+        }
+
+    def run(self) -> None:
+        """Work until the other end closes the socket."""
+        messages = Messages(self._sock)
+        self._watch.start()
+        with contextlib.suppress(EOFError, ConnectionError):
+            while True:
+                if self._memory is not None:
+                    self._memory.beat_ns = time.monotonic_ns()
+                    self._memory.looks = self._watch.looks
+                with contextlib.suppress(TimeoutError):
+                    for kind, body in messages.receive(limit_s=_BEAT_S):
+                        if kind == Kind.ROOM:
+                            self._rooms[unpack_room(body)].wake()
+                        else:
+                            self._acts[kind](pickle.loads(body))
+
+    def _send(self, message: bytes) -> None:
+        with self._sending, contextlib.suppress(OSError):  # the other end is gone, and so are we
+            self._sock.sendall(message)
+
+    def _answer(self, function: Callable[[], object]) -> None:
+        try:
+            answer = pack_object(Kind.ANSWER, function())
+        except Exception as error:  # noqa: BLE001 - raised again in the other process
+            answer = pack_object(Kind.RAISED, describe(error))
+        self._send(answer)
+
+    def _open(self, opens: Opens) -> None:
+        for source in self._sources:
+            source.close()  # of streams that were opened and never played
+        self._sources = ()
+        reset_peak()
+
+        def opened() -> list[Opened]:
+            self._sources = opens()
+            collect_new_alone()
+            return [
+                Opened(s.facts, str(s.error) if isinstance(s, Absent) else None)
+                for s in self._sources
+            ]
+
+        self._answer(opened)
+
+    def _call(self, call: tuple[Callable[..., object], tuple[object, ...]]) -> None:
+        function, arguments = call
+        self._answer(partial(function, self._sources, *arguments))
+        self._sources = ()
+
+    def _play(self, played: Played) -> None:
+        memory = self._memory = Memory(self._file, played.layout)
+        self._takings, self._rooms = [], []
+        for place, (stream, source) in enumerate(zip(played.streams, self._sources, strict=True)):
+            record = SharedRecord(stream, memory.counts(place))
+            room = Room(record.counts, played.pacing.depth)
+            rooms = Rooms(memory, place, played.pixels, source.facts.name)
+            hands = Hands(
+                partial(self._hand, place, record, rooms),
+                partial(self._ended, place, record),
+                self._failed,
+            )
+            taking = Taking(source, record, played.pacing, played.first, hands, rooms, room)
+            self._rooms.append(room)
+            self._takings.append(taking)
+        self._sources = ()  # their readers close them
+
+    def _hand(self, place: int, record: SharedRecord, rooms: Rooms, ready: Ready) -> None:
+        frame = ready.frame
+        handed = Handed(
+            place,
+            frame.number,
+            record.taken - 1,
+            *frame.pixels.size,
+            ready.fed is not None,
+            rooms.pixels.wanted(inferred=ready.fed is not None),
+            frame.pts_s,
+            frame.due_ns,
+            ready.began_ns,
+            ready.decoded_ns,
+            ready.prepared_ns,
+        )
+        self._send(pack_frame(handed))
+
+    def _ended(self, place: int, record: SharedRecord) -> None:
+        self._send(pack_object(Kind.ENDED, Ended(place, record.problem, record.notes)))
+
+    def _failed(self, error: Exception) -> None:
+        self._send(pack_object(Kind.FAILED, describe(error)))
+
+    def _end(self, limit_s: float) -> None:
+        """Let the readers end; answer whether all of them did."""
+        end_s = time.monotonic() + limit_s
+        for taking in self._takings:
+            taking.reader.stop()
+        alive = [taking.reader for taking in self._takings if taking.reader.is_alive]
+        for reader in alive:
+            reader.join(max(0.0, end_s - time.monotonic()))
+        over = not any(reader.is_alive for reader in alive)
+        self._takings, self._rooms, self._memory = [], [], None
+        self._answer(lambda: over)
+
+
+def main() -> None:
+    """Serve the socket of the command line."""
+    with socket.socket(fileno=int(sys.argv[1])) as sock:
+        os.chdir(sys.argv[3])  # clips are named from there
+        Process(sock, int(sys.argv[2])).run()
+    os._exit(0)  # a decoder may hold a thread for good
+
+
+if __name__ == "__main__":
+    main()

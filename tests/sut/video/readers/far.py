@@ -1,0 +1,88 @@
+"""Sources for processes of readers, which find them here by name."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sut.base.errors import ConfigError, DataError
+from sut.video.sources.absent import Absent
+from tests.sut.video.made import HEIGHT, WIDTH, frames, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sut.video.sources.base import Picture, Source
+    from sut.video.sources.memory import Frames
+
+
+def walks(count: int, *streams: int) -> list[Source]:
+    """Return a walk of each stream."""
+    return [frames(walk(count, stream)) for stream in streams]
+
+
+class Wrong:
+    """A source that ends in an error, or in silence, after some frames."""
+
+    def __init__(self, good: Frames, *, stalls: bool) -> None:
+        self.facts, self.notes = good.facts, good.notes
+        self._good, self._stalls = good, stalls
+
+    def pictures(self) -> Iterator[Picture]:
+        yield from self._good.pictures()
+        if self._stalls:
+            threading.Event().wait()
+        self.notes.append("made: 2 packets are damaged")
+        raise DataError("made: frame 3: damaged.")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def breaks_and_stalls(good: int) -> list[Source]:
+    """Return a source that breaks after 3 frames, one that stalls after 2, and one of `good`."""
+    return [
+        Wrong(frames(walk(3)), stalls=False),
+        Wrong(frames(walk(2)), stalls=True),
+        frames(walk(good)),
+    ]
+
+
+def odd() -> list[Source]:
+    """Return frames that no step makes as large as the model wants them."""
+    return [frames([np.zeros((HEIGHT + 1, WIDTH - 3, 3), np.uint8)] * 3)]
+
+
+def growing() -> list[Source]:
+    """Return a clip whose second frame is larger than it promised."""
+    source = frames([*walk(2), *walk(1)])
+    small = replace(source.facts, width=WIDTH // 2)
+    source.facts = small
+    return [source]
+
+
+def camera(count: int) -> list[Source]:
+    """Return a source that cannot be made to wait."""
+    source = frames(walk(count))
+    source.facts = replace(source.facts, live=True)
+    return [source]
+
+
+def nobody_there(reached: int) -> list[Source]:
+    """Return an address that could not be opened, and streams that could."""
+    absent = Absent("rtsp://u:secret@cam/1", ConfigError("--source rtsp://u:***@cam/1: no answer."))
+    return [absent, *walks(4, *range(reached))]
+
+
+def fails() -> list[Source]:
+    """Raise what nobody wrote a message for."""
+    raise KeyError("made")
+
+
+def count_of(sources: Sequence[Source], more: int) -> tuple[int, int]:
+    """Return the number of sources, with some more, and the process."""
+    return len(sources) + more, os.getpid()

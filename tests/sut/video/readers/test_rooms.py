@@ -1,0 +1,114 @@
+"""Rooms for frames in shared memory, and how many processes read: without any process."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from sut.video.flow.apart.memory import COUNTS, Layout, Memory
+from sut.video.flow.apart.rooms import RELEASED, Room
+from sut.video.flow.apart.wire import Handed, Pixels, pack_frame, unpack_frame
+from sut.video.flow.interpreter import Looks
+from sut.video.flow.settings import reader_processes
+
+
+def mapped(layout: Layout) -> tuple[Memory, Memory]:
+    """Return a memory as two processes map it."""
+    file = os.memfd_create("test")
+    try:
+        os.ftruncate(file, layout.size)
+        return Memory(file, layout), Memory(file, layout)
+    finally:
+        os.close(file)
+
+
+def test_what_one_side_writes_the_other_reads_and_no_two_rooms_overlap() -> None:
+    layout = Layout((1, 3, 5, 7), "float32", 3, (0, 4 * 2 * 3))
+    ours, theirs = mapped(layout)
+
+    for stream in range(2):
+        for taken in range(3):
+            ours.input(stream, taken)[:] = 10 * stream + taken
+    for taken in range(3):
+        ours.pixels(1, taken, (4, 2))[:] = 100 + taken
+    ours.counts(1)[0], ours.beat_ns, ours.looks = 7, 9, Looks(5, 2)
+
+    for stream in range(2):
+        for taken in range(3):
+            assert np.unique(theirs.input(stream, taken)).tolist() == [10 * stream + taken]
+    assert theirs.input(1, 4) is theirs.input(1, 1), "the fourth frame takes the first one's room"
+    assert theirs.pixels(1, 2, (4, 2)).shape == (2, 4, 3)
+    assert [np.unique(theirs.pixels(1, k, (4, 2))).tolist() for k in range(3)] == [
+        [100], [101], [102],
+    ]  # fmt: skip
+    assert (theirs.counts(1)[0], theirs.beat_ns, theirs.looks) == (7, 9, (5, 2))
+    ours.clear()
+    assert theirs.counts(1).tolist() == [0] * len(COUNTS)
+
+
+def test_a_room_is_free_again_when_the_other_process_has_counted_its_frame() -> None:
+    counts = memoryview(bytearray(8 * len(COUNTS))).cast("q")
+    room = Room(counts, 2)
+
+    assert room.take(waits=True)
+    assert room.take(waits=False)
+    assert not room.take(waits=False)
+    counts[RELEASED] += 1
+    assert room.take(waits=False)
+    room.add()  # it was not used
+    assert room.take(waits=False)
+    assert not room.take(waits=False)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_who_waits_for_room_gets_it_or_is_told_that_it_is_over(ends: bool) -> None:
+    counts = memoryview(bytearray(8 * len(COUNTS))).cast("q")
+    room, got = Room(counts, 1), list[bool]()
+    assert room.take(waits=True)
+
+    waits = threading.Thread(target=lambda: got.append(room.take(waits=True)))
+    waits.start()
+    if ends:
+        room.end()
+    else:
+        counts[RELEASED] += 1
+        room.wake()
+    waits.join(10)
+
+    assert got == [not ends]
+
+
+def test_a_frame_travels_as_it_is() -> None:
+    sent = Handed(3, 2**40, 7, 1920, 1080, True, False, 1.5, -1, 2**60, 3, 4)
+
+    got = unpack_frame(memoryview(pack_frame(sent))[5:])
+
+    assert got == sent
+
+
+def test_pixels_travel_only_of_frames_whose_pixels_are_wanted() -> None:
+    wanted = [(p.wanted(inferred=True), p.wanted(inferred=False)) for p in Pixels]
+
+    assert wanted == [(False, False), (True, False), (True, True)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "streams", "cores", "expected"),
+    [
+        (None, 100, 2, 0),
+        (None, 7, 16, 0),
+        (None, 8, 16, 1),
+        (None, 25, 16, 4),
+        (None, 200, 16, 8),
+        (0, 100, 64, 0),
+        (3, 2, 1, 2),
+        (3, 25, 2, 3),
+    ],
+)
+def test_processes_are_as_many_as_streams_and_cores_want(
+    wanted: int | None, streams: int, cores: int, expected: int
+) -> None:
+    assert reader_processes(wanted, streams, cores) == expected

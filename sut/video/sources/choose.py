@@ -105,7 +105,9 @@ def open_each(names: Sequence[str], how: Decoding) -> list[Source]:
     try:
         for name in names:
             if how.decode != "memory":
-                opened.append(reached.pop(0) if is_network(name) else open_source(name, how))
+                opened.append(
+                    reached.pop(0) if is_network(name) else open_source(name, how, begin=True)
+                )
                 continue
             if name not in kept:
                 kept[name] = decoded(open_source(name, how), how.memory_bytes)
@@ -132,8 +134,13 @@ def _reach(addresses: Sequence[str], how: Decoding) -> list[Source]:
         return list(pool.map(reach, addresses))
 
 
-def open_source(name: str, how: Decoding) -> Source:
+def open_source(name: str, how: Decoding, *, begin: bool = False) -> Source:
     """Open one clip.
+
+    Args:
+        name: of the clip.
+        how: it is decoded.
+        begin: with a decoder whose making takes long: its first frame is soon due.
 
     Raises:
         ConfigError: it cannot be opened.
@@ -144,7 +151,7 @@ def open_source(name: str, how: Decoding) -> Source:
     if how.decode == "nvdec":
         from sut.video.sources.nvdec import Nvdec  # noqa: PLC0415 - an extra
 
-        return Nvdec(name, how.device)
+        return Nvdec(name, how.device, begin=begin)
     return Clip(name, how.threads, how.stall_s)
 
 

@@ -40,12 +40,13 @@ class Nvdec:
     Args:
         name: a path.
         device: a number of CUDA.
+        begin: make the decoder at once, which takes 0.1 s, and have its first frames decoded.
 
     Raises:
         ConfigError: PyNvVideoCodec does not load, or the clip cannot be opened.
     """
 
-    def __init__(self, name: str, device: int = 0) -> None:
+    def __init__(self, name: str, device: int = 0, *, begin: bool = False) -> None:
         if is_network(name):
             raise ConfigError(f"--decode nvdec: {name} comes over a network; use --decode cpu.")
         try:
@@ -66,6 +67,15 @@ class Nvdec:
         self._size = _turned((self.facts.width, self.facts.height), self._turns)
         self._surfaces: Surfaces | None = None
         self._decoder: Any = None
+        self._begun = False  # the decoder has given frames
+        if begin:
+            try:
+                self._make()
+            except SutError:
+                raise
+            except Exception as error:  # the library raises plain exceptions of its own
+                self.close()
+                raise ConfigError(f"--decode nvdec: {name}: {MODULE}: {error}") from error
 
     def pictures(self) -> Iterator[Picture]:
         """See Source. Frames are as far apart as the clip's rate says."""
@@ -100,24 +110,27 @@ class Nvdec:
             self._surfaces.close()
 
     def _ready(self) -> tuple[Any, Surfaces]:
-        """Return the decoder at the clip's first frame. It is made once: that takes 0.1 s."""
-        if self._surfaces is None:
-            driver = open_driver(str(self._device))
-            self._surfaces = Surfaces(driver, self._size)
-            self._context, self._stream = driver.context, driver.number(self._surfaces.stream)
-        if self._decoder is not None:
+        """Return the decoder at the clip's first frame; it is made once."""
+        if self._decoder is None:
+            self._make()
+        elif self._begun:
             self._decoder.reconfigure_decoder(self.facts.name)
-        else:
-            self._decoder = self._library.ThreadedDecoder(
-                self.facts.name,
-                _AHEAD,
-                gpu_id=self._device,
-                cuda_context=self._context,
-                cuda_stream=self._stream,
-                use_device_memory=True,
-                output_color_type=self._library.OutputColorType.RGB,
-            )
+        self._begun = True
+        assert self._surfaces is not None, "the decoder needs its stream"
         return self._decoder, self._surfaces
+
+    def _make(self) -> None:
+        driver = open_driver(str(self._device))
+        self._surfaces = Surfaces(driver, self._size)
+        self._decoder = self._library.ThreadedDecoder(
+            self.facts.name,
+            _AHEAD,
+            gpu_id=self._device,
+            cuda_context=driver.context,
+            cuda_stream=driver.number(self._surfaces.stream),
+            use_device_memory=True,
+            output_color_type=self._library.OutputColorType.RGB,
+        )
 
     def _address(self, frame: Any, number: int) -> int:
         """Return where a frame's pixels are, row by row without gaps.

@@ -15,6 +15,7 @@ from backends.cuda.host_driver import HostDriver, HostStream
 from sut.base.errors import ConfigError, DataError
 from sut.video.sources import nvdec
 from sut.video.sources.base import Picture
+from sut.video.sources.choose import Decoding, open_source, open_sources
 from sut.video.sources.nvdec import MODULE, Nvdec
 from tests.backends.shrinking import shrunk
 from tests.sut.video.sources.test_clip import COUNT, RATE, pixels, write
@@ -161,6 +162,35 @@ def test_rows_with_gaps_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"frame 0: PyNvVideoCodec gives 9217 bytes; expected 9216"):
         list(source.pictures())
+
+
+@pytest.mark.usefixtures("driver")
+def test_a_source_of_a_play_has_its_decoder_before_the_first_frame_is_due(tmp_path: Path) -> None:
+    path = str(write(tmp_path / "clip.mp4", SIZE, codec="mpeg4"))
+    open_source(path, Decoding("nvdec")).close()
+    assert not Decoder.made, "nobody plays it"
+
+    (source,) = open_sources([path], 1, Decoding("nvdec"))
+
+    assert len(Decoder.made) == 1
+    assert len(list(source.pictures())) == len(list(source.pictures())) == COUNT
+    assert (len(Decoder.made), Decoder.again) == (1, [path])
+    source.close()
+
+
+def test_a_decoder_that_cannot_be_made_is_said_and_leaves_nothing(
+    tmp_path: Path, driver: HostDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("no NVDEC here")
+
+    monkeypatch.setattr(sys.modules[MODULE], "ThreadedDecoder", fails)
+    path = str(write(tmp_path / "clip.mp4", SIZE, codec="mpeg4"))
+
+    with pytest.raises(ConfigError, match=r"clip\.mp4: PyNvVideoCodec: no NVDEC here"):
+        open_sources([path], 1, Decoding("nvdec"))
+
+    assert driver.handles() == 0
 
 
 @pytest.mark.usefixtures("driver")

@@ -249,8 +249,9 @@ bench-doors: $(DEV) ## Compare LoadGen's Server at the dispatcher with the same 
 soak-serve: $(DEV) ## Load sut serve with clients of all kinds and watch its memory; ARGS="--minutes 60"
 	@$(BIN)/python -m tests.benchmarks.http_soak $(ARGS)
 
-bench-video: $(DEV) $(VIDEO) ## Compare a pipeline over four streams with its slowest stage alone; ARGS="--rounds 5"
+bench-video: $(DEV) $(VIDEO) ## Compare a pipeline with its slowest stage alone, and readers in processes with threads; ARGS="--rounds 5"
 	@$(BIN)/python -m tests.benchmarks.video $(ARGS)
+	@$(BIN)/python -m tests.benchmarks.video_readers $(ARGS)
 
 chaos-cluster: $(DEV) ## Break nodes, cables and processes under runs on a cluster (root); ARGS="--runs 100"
 	@$(BIN)/python -m tests.benchmarks.chaos_cluster $(ARGS)

@@ -91,7 +91,7 @@ def add_flow(parser: argparse.ArgumentParser, *, axes: bool = False) -> None:
         type=int,
         metavar="N",
         help="processes that read and decode; 0: threads of this one do (default: from 8 streams "
-        "and 4 cores on one for 8 streams, else 0)",
+        "and 4 cores on one for 8 streams with --decode cpu, else 0)",
     )
     flow.add_argument(
         "--scale",
@@ -191,7 +191,12 @@ def settings_of(arguments: argparse.Namespace, streams: int, mux_batch: int) -> 
 
 
 def readers_of(arguments: argparse.Namespace, streams: int) -> int:
-    """Return how many processes read so many streams."""
+    """Return how many processes read so many streams.
+
+    Unless the user says so, none where each would need a context of CUDA, or memory for all clips.
+    """
+    if arguments.readers is None and arguments.decode != "cpu":
+        return 0
     return reader_processes(arguments.readers, streams, environment.cores())
 
 

@@ -105,6 +105,7 @@ def figures(played: Played, stages: Sequence[Stage]) -> dict[str, object]:
         "latency_max_ms": float(latencies[-1]) / _MS if len(latencies) else None,
         **_counts(played.records),
         "cpu_cores": played.cpu_s / seconds if seconds > 0 else 0.0,
+        "readers_cpu_cores": played.readers_cpu_s / seconds if seconds > 0 else 0.0,
         "parts_ms": parts(frames, played.names.all),
         "unaccounted_max_ms": unaccounted_ms(frames),
         "stages": {stage.name: _stage(stage, played.work[stage.name], seconds) for stage in stages},

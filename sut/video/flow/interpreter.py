@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from sut.base.process import precise_timers
 
-_EVERY_S = 0.01
+_EVERY_S = 0.02
 # To wake a core of a virtual machine from idle takes 0.1 ms, and what holds the lock without others
 # in its way mostly lets go before.
 _LATE_NS = 200_000

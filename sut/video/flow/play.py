@@ -57,6 +57,7 @@ class Played:
         work: what each stage did, by its name.
         cpu_s: the processor's time of this process, its engines and its readers, in the window.
         host_threads: that served the streams.
+        readers_cpu_s: the part of `cpu_s` that processes of readers took.
         lock_share: of the looks at which a thread waited for this process's interpreter; None: not
             known. See sut.video.flow.interpreter.
         readers_lock_share: likewise, of the process of readers that has the largest; None: not
@@ -70,6 +71,7 @@ class Played:
     work: dict[str, Work]
     cpu_s: float
     host_threads: int
+    readers_cpu_s: float = 0.0
     lock_share: float | None = None
     readers_lock_share: float | None = None
     readers_bytes: int = 0
@@ -80,6 +82,7 @@ class _Taken:
     """What was measured up to some time, but the work of the stages: that since the last time."""
 
     cpu_s: float
+    readers_cpu_s: float
     work: dict[str, Work]
     looks: Looks
     readers_looks: Sequence[Looks]
@@ -212,6 +215,7 @@ class Play:
             work=last.work,
             cpu_s=last.cpu_s - first.cpu_s,
             host_threads=self._host_threads,
+            readers_cpu_s=max(0.0, last.readers_cpu_s - first.readers_cpu_s),
             lock_share=last.looks.share_since(first.looks),
             readers_lock_share=max((s for s in shares if s is not None), default=None),
             readers_bytes=readers_bytes,
@@ -252,7 +256,9 @@ class Play:
 
     def _taken(self) -> _Taken:
         work = {stage.name: stage.taken_work() for stage in self._stages.all}
-        return _Taken(self._cpu_s(), work, self._lock.looks, self._readers.looks())
+        of_readers = sum(map(_cpu_of, self._readers.pids))
+        looks = self._lock.looks, self._readers.looks()
+        return _Taken(self._cpu_s() + of_readers, of_readers, work, *looks)
 
     def _look(self, now_ns: int) -> None:
         self._check()
@@ -298,11 +304,10 @@ class Play:
         self._error = self._error or error
 
     def _cpu_s(self) -> float:
-        """Return the processor's time of this process, and of engines and readers apart, in s."""
+        """Return the processor's time of this process and of engines in their own, in s."""
         times = os.times()
         apart = [fact["pid"] for stage in self._stages.all for fact in stage.facts if "pid" in fact]
-        pids = [*map(int, apart), *self._readers.pids]
-        return times.user + times.system + sum(map(_cpu_of, pids))
+        return times.user + times.system + sum(_cpu_of(int(pid)) for pid in apart)
 
 
 def _wanted(stages: Sequence[Stage], sink: Sink, trackers: Sequence[Tracker]) -> Pixels:

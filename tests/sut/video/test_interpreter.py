@@ -33,11 +33,11 @@ def busy(act: Callable[[], object], threads: int) -> Iterator[None]:
 
 
 def seen() -> float:
-    """Return the share of looks at which the watch waited, of thirty."""
+    """Return the share of looks at which the watch waited, of fifteen."""
     watch = LockWatch()
     watch.start()
     end_s = time.monotonic() + 20
-    while watch.looks.all < 30 and time.monotonic() < end_s:
+    while watch.looks.all < 15 and time.monotonic() < end_s:
         time.sleep(0.01)
     watch.stop()
     share = watch.looks.share_since(Looks())

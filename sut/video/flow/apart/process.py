@@ -107,7 +107,15 @@ class Process:
                         if kind == Kind.ROOM:
                             self._rooms[unpack_room(body)].wake()
                         else:
-                            self._acts[kind](pickle.loads(body))
+                            self._act(kind, bytes(body))
+
+    def _act(self, kind: int, body: bytes) -> None:
+        try:
+            value = pickle.loads(body)
+        except Exception as error:  # noqa: BLE001 - what cannot be found here is said there
+            self._send(pack_object(Kind.RAISED, describe(error)))
+        else:
+            self._acts[kind](value)
 
     def _send(self, message: bytes) -> None:
         with self._sending, contextlib.suppress(OSError):  # the other end is gone, and so are we
@@ -121,9 +129,7 @@ class Process:
         self._send(answer)
 
     def _open(self, opens: Opens) -> None:
-        for source in self._sources:
-            source.close()  # of streams that were opened and never played
-        self._sources = ()
+        self._close()
         reset_peak()
 
         def opened() -> list[Opened]:
@@ -156,7 +162,12 @@ class Process:
             taking = Taking(source, record, played.pacing, played.first, hands, rooms, room)
             self._rooms.append(room)
             self._takings.append(taking)
-        self._sources = ()  # their readers close them
+
+    def _close(self) -> None:
+        """Close the sources; those that were read are closed already, and others never began."""
+        for source in self._sources:
+            source.close()
+        self._sources = ()
 
     def _hand(self, place: int, record: SharedRecord, rooms: Rooms, ready: Ready) -> None:
         frame = ready.frame
@@ -190,6 +201,8 @@ class Process:
         for reader in alive:
             reader.join(max(0.0, end_s - time.monotonic()))
         over = not any(reader.is_alive for reader in alive)
+        if over:
+            self._close()
         self._takings, self._rooms, self._memory = [], [], None
         self._answer(lambda: over)
 

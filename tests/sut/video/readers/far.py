@@ -86,3 +86,20 @@ def fails() -> list[Source]:
 def count_of(sources: Sequence[Source], more: int) -> tuple[int, int]:
     """Return the number of sources, with some more, and the process."""
     return len(sources) + more, os.getpid()
+
+
+class OnlyHere:
+    """What travels and is not found where it comes."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return only_in, (os.getpid(),)
+
+    def __call__(self) -> list[Source]:
+        return []
+
+
+def only_in(process: int) -> OnlyHere:
+    """Return one in the process where it was made."""
+    if os.getpid() != process:
+        raise LookupError("made: not here")
+    return OnlyHere()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -284,6 +284,11 @@ def test_what_opening_raises_is_raised_here(processes: ReaderProcesses) -> None:
         processes.open([far.fails])
 
 
+def test_what_cannot_be_found_there_is_said_here(processes: ReaderProcesses) -> None:
+    with pytest.raises(WorkerError, match="LookupError: made: not here"):
+        processes.open([far.OnlyHere()])
+
+
 def test_pixels_lie_in_shared_memory_where_a_sink_looks_at_them(
     processes: ReaderProcesses, stages: Stages
 ) -> None:
@@ -335,4 +340,4 @@ def test_a_play_takes_the_processes_time_and_memory_into_account(
     assert ran.played.readers_bytes > 10_000_000
     assert ran.found["readers_interpreter_share"] is not None
     assert 0 <= ran.found["readers_interpreter_share"] <= 1
-    assert replace(ran.played, readers_bytes=0).cpu_s == ran.played.cpu_s > 0
+    assert 0 < ran.found["readers_cpu_cores"] < ran.found["cpu_cores"]

@@ -151,6 +151,7 @@ class Play:
         self._stages, self._settings = stages, settings
         self._error: Exception | None = None
         self._lock = LockWatch()
+        self._cpu_seen_s: dict[int, float] = {}
         self._names = PartNames.of([stage.name for stage in stages.all])
         # Without pixels all that these threads do is Python's, which one thread at a time may do.
         makes_pixels = len(stages.all) > 1 or sink.sees_pixels
@@ -256,7 +257,7 @@ class Play:
 
     def _taken(self) -> _Taken:
         work = {stage.name: stage.taken_work() for stage in self._stages.all}
-        of_readers = sum(map(_cpu_of, self._readers.pids))
+        of_readers = self._cpu_of(self._readers.pids)
         looks = self._lock.looks, self._readers.looks()
         return _Taken(self._cpu_s() + of_readers, of_readers, work, *looks)
 
@@ -307,7 +308,13 @@ class Play:
         """Return the processor's time of this process and of engines in their own, in s."""
         times = os.times()
         apart = [fact["pid"] for stage in self._stages.all for fact in stage.facts if "pid" in fact]
-        return times.user + times.system + sum(_cpu_of(int(pid)) for pid in apart)
+        return times.user + times.system + self._cpu_of([int(pid) for pid in apart])
+
+    def _cpu_of(self, pids: Sequence[int]) -> float:
+        """Return the processor's time of processes in s; of one that ended, what was last seen."""
+        for pid in pids:
+            self._cpu_seen_s[pid] = max(self._cpu_seen_s.get(pid, 0.0), _cpu_of(pid))
+        return sum(self._cpu_seen_s[pid] for pid in pids)
 
 
 def _wanted(stages: Sequence[Stage], sink: Sink, trackers: Sequence[Tracker]) -> Pixels:

@@ -6,12 +6,13 @@ import os
 import signal
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from sut.base.errors import ConfigError, WorkerError
 from sut.video.figures import figures, frames_of, unaccounted_ms
+from sut.video.flow.apart.memory import Layout
 from sut.video.flow.apart.readers import ReaderProcesses
 from sut.video.flow.play import Play, Played, Stages
 from sut.video.flow.reader import Pacing
@@ -341,3 +342,24 @@ def test_a_play_takes_the_processes_time_and_memory_into_account(
     assert ran.found["readers_interpreter_share"] is not None
     assert 0 <= ran.found["readers_interpreter_share"] <= 1
     assert 0 < ran.found["readers_cpu_cores"] < ran.found["cpu_cores"]
+
+
+def test_a_process_that_does_not_move_is_given_up_and_says_so() -> None:
+    heard: list[str] = []
+
+    class Hearing:
+        lost = heard.append
+
+    with ReaderProcesses(1) as started:
+        (link,) = started._links
+        memory = link.memory(Layout((1, 3), "float32", 1, (0,)))
+        link.streams = cast("Any", [Hearing()])
+        now_ns = memory.beat_ns
+
+        link.look(now_ns + 9_000_000_000, memory, stall_s=10.0)
+        moved = link.lost.is_set()
+        link.look(now_ns + 11_000_000_000, memory, stall_s=10.0)
+
+        assert link.lost.wait(10)
+    assert not moved
+    assert heard == [f"(pid {link.pid}) has not moved for 10 s and was killed"]

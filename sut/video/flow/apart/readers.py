@@ -55,7 +55,11 @@ class ReaderProcesses:
     def __enter__(self) -> ReaderProcesses:
         """Start the first ones, and do not wait for them."""
         self._thread.start()
-        self._start(self._first)
+        try:
+            self._start(self._first)
+        except BaseException:
+            self._close()
+            raise
         return self
 
     def __exit__(
@@ -65,6 +69,9 @@ class ReaderProcesses:
         trace: TracebackType | None,
     ) -> None:
         """End them."""
+        self._close()
+
+    def _close(self) -> None:
         self._closed = True
         for link in self._links:
             link.close()

@@ -89,7 +89,7 @@ class Process:
             Kind.CALL: self._call,
             Kind.PLAY: self._play,
             Kind.START: lambda start: self._takings[start[0]].reader.start(start[1]),
-            Kind.STOP: lambda stream: self._takings[stream].reader.stop(),
+            Kind.STOP: self._stop,
             Kind.END: self._end,
         }
 
@@ -105,7 +105,7 @@ class Process:
                 with contextlib.suppress(TimeoutError):
                     for kind, body in messages.receive(limit_s=_BEAT_S):
                         if kind == Kind.ROOM:
-                            self._rooms[unpack_room(body)].wake()
+                            self._wake(unpack_room(body))
                         else:
                             self._act(kind, bytes(body))
 
@@ -162,6 +162,15 @@ class Process:
             taking = Taking(source, record, played.pacing, played.first, hands, rooms, room)
             self._rooms.append(room)
             self._takings.append(taking)
+
+    def _stop(self, stream: int) -> None:
+        for taking in self._takings[stream : stream + 1]:
+            taking.reader.stop()
+
+    def _wake(self, stream: int) -> None:
+        """Let a stream's reader look for room; a frame may come through after the play's end."""
+        for room in self._rooms[stream : stream + 1]:
+            room.wake()
 
     def _close(self) -> None:
         """Close the sources; those that were read are closed already, and others never began."""

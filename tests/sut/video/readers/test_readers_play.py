@@ -14,6 +14,7 @@ from sut.base.errors import ConfigError, WorkerError
 from sut.video.figures import figures, frames_of, unaccounted_ms
 from sut.video.flow.apart.memory import Layout
 from sut.video.flow.apart.readers import ReaderProcesses
+from sut.video.flow.apart.wire import Kind
 from sut.video.flow.play import Play, Played, Stages
 from sut.video.flow.reader import Pacing
 from sut.video.flow.settings import PlaySettings
@@ -163,9 +164,9 @@ def test_a_free_pace_waits_for_room_and_a_camera_does_not(
 
 
 def test_a_clip_that_is_played_again_counts_on(processes: ReaderProcesses, stages: Stages) -> None:
-    settings = PlaySettings(Pacing(loop=True), duration_s=0.2)
+    settings = PlaySettings(Pacing(loop=True), duration_s=0.3)
 
-    ran = run(processes, stages, [partial(far.walks, 5, 0)], settings)
+    ran = run(processes, stages, [partial(far.walks, 2, 0)], settings)
 
     (record,) = ran.records
     assert record.passes >= 2
@@ -222,10 +223,12 @@ def test_a_lost_process_ends_its_streams_by_name_and_the_others_go_on(
 
 def test_a_play_whose_only_process_is_lost_ends(processes: ReaderProcesses, stages: Stages) -> None:
     settings = PlaySettings(Pacing(loop=True), duration_s=30)
+    hit: list[int] = []
 
     def look(records: Sequence[StreamRecord]) -> None:
-        if records[0].delivered > 2:
+        if records[0].delivered > 2 and not hit:
             os.kill(pid, signal.SIGKILL)
+            hit.append(pid)
 
     processes.open([partial(far.walks, 3, 0)])
     pid = processes.call(1, far.count_of, 0)[0][1]
@@ -278,6 +281,18 @@ def test_an_address_that_does_not_open_is_a_stream_unless_none_does(
     assert ran.records[1].delivered == 4
     with pytest.raises(ConfigError, match="no answer"):
         processes.open([partial(far.nobody_there, 0)] * 2)
+
+
+def test_a_word_of_a_stream_that_is_over_does_no_harm(processes: ReaderProcesses) -> None:
+    processes.open([partial(far.walks, 3, 0)])
+    before = processes.call(1, far.count_of, 0)[0][1]
+
+    link = processes._links[0]
+    link.say_room(7)
+    link.send(Kind.STOP, 7)
+
+    processes.open([partial(far.walks, 3, 0)])
+    assert processes.call(1, far.count_of, 0)[0][1] == before
 
 
 def test_what_opening_raises_is_raised_here(processes: ReaderProcesses) -> None:

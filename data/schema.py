@@ -20,7 +20,7 @@ from data.dataset_schema import (
 )
 from data.harness_defaults import HarnessDefaults
 from data.series import series_of
-from data.steps import Color, Exif, Normalize, Step
+from data.steps import Color, Exif, Normalization, Normalize, Step
 from data.strict_yaml import Positive, PositiveFloat, Sha256, StrictStruct, Text
 from data.tasks import (
     DEFAULT,
@@ -123,12 +123,26 @@ class InputTensor(StrictStruct, frozen=True):
         shape: sizes without the batch axis; none for one number a sample.
         dtype: of one element.
         layout: of an image's axes, after preprocessing. None if the input is not an image.
+        normalize: what the model does first to uint8 pixels. The model's file takes floats;
+            data.model writes the nodes in front of it. None: the file takes `dtype` itself.
     """
 
     name: Text
     shape: tuple[Positive, ...]
     dtype: Literal["float32", "float16", "uint8", "int8", "int32", "int64", "bool"] = "float32"
     layout: Literal["NCHW", "NHWC"] | None = None
+    normalize: Normalization | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse to normalise in the model what are no pixels."""
+        if self.normalize is None:
+            return
+        if self.dtype != "uint8" or self.layout is None:
+            raise ValueError(
+                f"input.normalize: is of pixels, but the input is {self.dtype}, layout "
+                f"{self.layout or 'none'}; expected uint8 and a layout"
+            )
+        self.normalize.check_channels(self.shape[0 if self.layout == "NCHW" else -1])
 
 
 DatasetOptions = BuiltinData | ImagenetData | FolderData | CocoData | ArraysData | SyntheticData
@@ -253,6 +267,12 @@ class BenchmarkSpec(StrictStruct, frozen=True, kw_only=True):
         if any(isinstance(step, Normalize) for step in self.preprocess[:-1]):
             raise ValueError(
                 "preprocess: normalize is not the last step; expected it once and last"
+            )
+        last = self.preprocess[-1] if self.preprocess else None
+        if isinstance(last, Normalize) and any(tensor.normalize for tensor in self.inputs):
+            raise ValueError(
+                "preprocess: normalize, but the model normalises (input.normalize); expected one "
+                "of them"
             )
         if any(isinstance(step, Exif) for step in self.preprocess[1:]):
             raise ValueError("preprocess: exif is not the first step; expected it once and first")

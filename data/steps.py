@@ -64,8 +64,8 @@ class Color(StrictStruct, frozen=True, tag_field="step", tag="color"):
     order: Literal["RGB", "BGR", "L"]
 
 
-class Normalize(StrictStruct, frozen=True, tag_field="step", tag="normalize"):
-    """Compute (x - mean) / std in float32 on x in 0..255: one number, or one a channel."""
+class Normalization(StrictStruct, frozen=True):
+    """(x - mean) / std in float32 on x in 0..255: one number, or one a channel."""
 
     mean: float | tuple[float, ...] = 0.0
     std: PositiveFloat | tuple[PositiveFloat, ...] = 1.0
@@ -82,6 +82,10 @@ class Normalize(StrictStruct, frozen=True, tag_field="step", tag="normalize"):
                     f"normalize: {name} has {len(value)} numbers; expected 1, or one for each of "
                     f"{channels} channels"
                 )
+
+
+class Normalize(Normalization, frozen=True, tag_field="step", tag="normalize"):
+    """Normalise; always the last step."""
 
 
 class Exif(StrictStruct, frozen=True, tag_field="step", tag="exif"):

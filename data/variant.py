@@ -1,6 +1,7 @@
-"""A benchmark at another resolution, or with a made model in another precision.
+"""A benchmark at another resolution, with a made model in another precision, or fed with pixels.
 
-Nobody has data sets for these: samples are synthetic, and the name says that it is another one.
+Nobody has data sets for the first two: samples are synthetic, and the name says that it is another
+one. Pixels are the same samples before they are normalised, and give the same answers.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import numpy as np
 
-from data.benchmark import Benchmark
-from data.dataset_schema import SyntheticData
+from data.benchmark import Benchmark, load_benchmark
+from data.dataset_schema import ArraysData, SyntheticData
 from data.model import check_side
 from data.schema import InputTensor, MadeModel
+from data.steps import Normalization, Normalize
 from sut.base.errors import ConfigError
 from sut.base.onnx_file import declared_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from data.schema import ModelSource
 
 # Rows and columns of an image in a sample's shape, by layout.
@@ -29,7 +33,74 @@ _IMAGE_AXES = 3
 # Samples are kept on disk and in memory; a batch takes them more than once.
 _MOST_BYTES, _LEAST_SAMPLES = 256 << 20, 4
 _MOST_PIXELS = 16_384
+_WHITE = 255.0
 _SIZE = re.compile(r"([0-9]+)(?:x([0-9]+))?")
+
+
+def load_variant(
+    name_or_path: str,
+    *,
+    resolution: str | None = None,
+    pixels: bool | None = None,
+    model: Path | None = None,
+) -> Benchmark:
+    """Load a benchmark, as a command line asks for it.
+
+    Args:
+        name_or_path: see data.benchmark.load_benchmark.
+        resolution: see `at_resolution`; None: its own.
+        pixels: see `in_pixels`.
+        model: the user's own file instead of the benchmark's; None: the benchmark's.
+
+    Raises:
+        ConfigError: no such benchmark, a mistake in it, or it cannot be varied so.
+        DataError: the model file is missing or damaged.
+    """
+    benchmark = load_benchmark(name_or_path)
+    if resolution is not None:
+        benchmark = at_resolution(benchmark, resolution, model)
+    return in_pixels(benchmark) if pixels else benchmark
+
+
+def in_pixels(benchmark: Benchmark) -> Benchmark:
+    """Return the benchmark whose samples stay 8-bit pixels, which its model normalises itself.
+
+    Synthetic images are floats from 0 to 1, and become pixels by 255. It keeps its name: answers
+    and rules are the same.
+
+    Raises:
+        ConfigError: its samples are not made of pixels.
+    """
+    image = benchmark.inputs[0]
+    if image.normalize is not None:
+        return benchmark
+    reason = _no_pixels(benchmark)
+    if reason:
+        raise ConfigError(f"--pixels: {benchmark.name}: {reason}. Leave --pixels out.")
+    steps = tuple(step for step in benchmark.preprocess if not isinstance(step, Normalize))
+    normalize = Normalization()
+    if isinstance(benchmark.dataset, SyntheticData):
+        normalize = Normalization(std=_WHITE)
+    elif len(steps) < len(benchmark.preprocess):
+        last = benchmark.preprocess[-1]
+        assert isinstance(last, Normalize), "the schema has it nowhere else"
+        normalize = Normalization(last.mean, last.std)
+    tensor = msgspec.structs.replace(image, dtype="uint8", normalize=normalize)
+    return _changed(benchmark, {"input": tensor, "preprocess": steps})
+
+
+def _no_pixels(benchmark: Benchmark) -> str | None:
+    """Return why the samples of a benchmark are not made of pixels; None: they are."""
+    tensor, dataset = benchmark.inputs[0], benchmark.dataset
+    if len(benchmark.inputs) > 1:
+        return f"it has {len(benchmark.inputs)} inputs; expected one, an image"
+    if isinstance(dataset, ArraysData):
+        return "its samples are arrays, ready for the model; expected a data set of images"
+    if tensor.layout is None:
+        return f'its input "{tensor.name}" has no layout, so it is no image'
+    if not tensor.dtype.startswith("float"):
+        return f'its input "{tensor.name}" is {tensor.dtype} already, not normalised floats'
+    return None
 
 
 def parse_resolution(text: str) -> tuple[int, int]:
@@ -89,7 +160,9 @@ def in_dtype(benchmark: Benchmark, dtype: Literal["float32", "float16"]) -> Benc
         raise ConfigError(f"{benchmark.name}: its model is not made, so it cannot be made {dtype}.")
     if made.dtype == dtype:
         return benchmark
-    tensor = msgspec.structs.replace(benchmark.inputs[0], dtype=dtype)
+    tensor = benchmark.inputs[0]
+    if tensor.normalize is None:  # else it is fed with pixels, whatever the model computes in
+        tensor = msgspec.structs.replace(tensor, dtype=dtype)
     source = msgspec.structs.replace(made, dtype=dtype)
     return _variant(benchmark, dtype, tensor, (source,))
 
@@ -117,6 +190,11 @@ def _variant(
         "dataset": SyntheticData(count=count),
         "performance_sample_count": count,
     }
+    return _changed(benchmark, changed)
+
+
+def _changed(benchmark: Benchmark, changed: Mapping[str, object]) -> Benchmark:
+    """Return a benchmark with other fields, checked as its file is."""
     kept = {name: getattr(benchmark, name) for name in Benchmark.__struct_fields__}
     return Benchmark(**{**kept, **changed})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from sut.base.errors import DataError, EngineError
 from sut.base.files import is_full
 from sut.base.onnx_file import load_whole, precision_of
+from sut.base.onnx_pixels import attach, detach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from backends.base import Array, Arrays
+    from sut.base.onnx_pixels import Normalizing
     from sut.base.progress import Progress
 
 # Since this opset, quantized and dequantized values may be float16 (ONNX, QuantizeLinear).
@@ -84,6 +86,17 @@ class Calibration:
     read: Callable[[int], Arrays]
     method: str = "minmax"
 
+    def of(self, normalizing: Normalizing | None) -> Calibration:
+        """Return the same for a model that takes its samples normalised."""
+        if normalizing is None:
+            return self
+
+        def read(index: int) -> Arrays:
+            sample = self.read(index)
+            return {**sample, normalizing.name: normalizing.of(sample[normalizing.name])}
+
+        return replace(self, read=read)
+
 
 def convert(
     source: Path,
@@ -113,12 +126,14 @@ def convert(
             "Name the fp32 model, or use this one as it is with --model."
         )
     try:
-        with _quiet():
+        with _quiet(), _of_floats(source) as (plain, normalizing):
             if form == "fp16":
-                _to_fp16(source, target)
+                _to_fp16(plain, target)
             else:
                 assert calibration is not None, f"{form} is calibrated"
-                _to_int8(source, target, form, calibration, progress)
+                _to_int8(plain, target, form, calibration.of(normalizing), progress)
+            if normalizing is not None:
+                _attach(target, normalizing)
     except (EngineError, DataError):
         raise
     except Exception as error:  # the tools raise whatever comes, without a common base
@@ -136,6 +151,30 @@ def graph_precision(path: Path) -> str:
     if any(node.op_type in {"QuantizeLinear", "DequantizeLinear"} for node in graph.node):
         return "int8"
     return precision_of(str(path), "float32")
+
+
+@contextlib.contextmanager
+def _of_floats(source: Path) -> Iterator[tuple[Path, Normalizing | None]]:
+    """Yield the model without the nodes that normalise pixels, which stay float32; and those."""
+    model = load_whole(source)
+    normalizing = detach(model)
+    if normalizing is None:
+        yield source, None
+        return
+    import onnx  # noqa: PLC0415 - slow to import
+
+    with TemporaryDirectory(prefix="sut-pixels-") as folder:
+        plain = Path(folder) / source.name
+        onnx.save(model, str(plain))
+        yield plain, normalizing
+
+
+def _attach(path: Path, normalizing: Normalizing) -> None:
+    import onnx  # noqa: PLC0415 - slow to import
+
+    model = onnx.load(str(path))
+    attach(model, normalizing)
+    onnx.save(model, str(path))
 
 
 def _to_fp16(source: Path, target: Path) -> None:

@@ -135,7 +135,9 @@ def load_model(path: str, spec: EngineSpec, device: torch.device, how: Loading) 
     else:
         fed, names, order = spec.inputs, [], None
     dtype = how.dtype or _floating(model)
-    if how.dtype is not None and form != "torch.export":
+    if how.dtype is not None and isinstance(model, OnnxModule):
+        model.compute_in(how.dtype)
+    elif how.dtype is not None and form != "torch.export":
         model = model.to(how.dtype)
     _channels_last(model)
     wrapped = Wrapped(model, dtype, order, how.boxes)

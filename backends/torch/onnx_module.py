@@ -19,12 +19,13 @@ from backends.torch.lstm import LSTM, Lstm
 from backends.torch.norms import folded
 from backends.torch.operators import FIXED, NUMBERS, OPERATORS
 from sut.base.errors import EngineError
+from sut.base.onnx_pixels import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from backends.base import Array
-    from backends.torch.image_operators import Operator
+    from backends.torch.image_operators import Attributes, Operator
 
 CONSTANT, SPLIT = "Constant", "Split"
 
@@ -70,6 +71,16 @@ class OnnxModule(nn.Module):  # type: ignore[misc]  # torch may be absent, then 
     def take(self, names: Sequence[str]) -> None:
         """Take the inputs in the order of these names, all of them, from now on."""
         self._inputs = list(names)
+
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """Compute in another floating type; pixels are normalised in float32 all the same."""
+        own = {name: getattr(self, held) for name, held in self._names.items() if OWN in name}
+        self.to(dtype)
+        for name, tensor in own.items():
+            setattr(self, self._names[name], tensor)
+        steps = [step for step in self._steps if OWN in step.outputs[0]]
+        if steps:
+            steps[-1].round_to(dtype)
 
     def forward(self, *batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return every output for a batch of each input."""
@@ -130,6 +141,17 @@ class _Step:
                 self.attributes[name] = held[source].tolist()
         if node.op_type == SPLIT:
             self.attributes.setdefault("num_outputs", len(node.output))
+
+    def round_to(self, dtype: torch.dtype) -> None:
+        """Return the same in another type."""
+        run = self.run
+
+        def rounded(inputs: Sequence[torch.Tensor], attributes: Attributes) -> torch.Tensor:
+            found = run(inputs, attributes)
+            assert isinstance(found, torch.Tensor), "a normalisation has one output"
+            return found.to(dtype)
+
+        self.run = rounded
 
 
 def _in_order(graph: onnx.GraphProto, given: set[str], path: str) -> list[onnx.NodeProto]:

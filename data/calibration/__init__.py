@@ -17,7 +17,7 @@ import numpy as np
 
 from data.dataset_schema import ImagenetData
 from data.datasets import list_samples
-from data.preprocess import MAKERS
+from data.preprocess import MAKERS, encoded_steps
 from sut.base.errors import DataError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def of_list(benchmark: Benchmark, data_dir: Path | None, source: str) -> Calibra
             f"or use --calibration {SAMPLES}."
         )
     names = [by_name[name] for name in wanted]
-    steps = msgspec.json.encode((MAKERS, benchmark.preprocess, benchmark.input))
+    steps = msgspec.json.encode(MAKERS) + encoded_steps(benchmark)
     tensor = benchmark.inputs[0]  # an image is the only one
     dtype = np.dtype(tensor.dtype)
 

@@ -33,6 +33,7 @@ class Arguments:
     backend: str | None = None
     model: Path | None = None
     resolution: str | None = None
+    pixels: bool | None = None
     data: Path | None = None
     user_conf: Path | None = None
     strict_conf: bool = False

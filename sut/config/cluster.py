@@ -122,6 +122,7 @@ class Remote:
         benchmark: its name, or the absolute path of its file.
         definition: SHA-256 of the benchmark's definition.
         resolution: another size of its images, or None.
+        pixels: samples are 8-bit pixels; see data.variant.in_pixels.
         model: absolute path of the user's own model, or None.
         data: absolute path of data instead of the benchmark's, or None.
         travel: how samples travel to the nodes with each query; None: they are there already.
@@ -133,6 +134,7 @@ class Remote:
     benchmark: str
     definition: str
     resolution: str | None = None
+    pixels: bool | None = None
     model: str | None = None
     data: str | None = None
     travel: Travel | None = None
@@ -186,6 +188,7 @@ def remote_of(cluster: Cluster, arguments: Arguments, benchmark: Benchmark) -> R
         benchmark=name if known else str(benchmark.file),
         definition=definition_sha256(benchmark),
         resolution=arguments.resolution,
+        pixels=arguments.pixels,
         model=_absolute(arguments.model),
         data=_absolute(arguments.data),
         travel=arguments.network,

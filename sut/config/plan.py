@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backends.base import PREPARES_SIZES, WITHOUT_MODEL
-from data.benchmark import benchmark_names, load_benchmark
+from data.benchmark import benchmark_names
 from data.tasks import judge_of
-from data.variant import at_resolution
+from data.variant import load_variant
 from scenarios import scenario
 from scenarios.rounds import round_settings, rules
 from sut.base.errors import ConfigError
@@ -143,9 +143,12 @@ def resolve(arguments: Arguments) -> Plan:
     Raises:
         ConfigError: a file or a value is wrong, with the file and line or the option.
     """
-    benchmark = load_benchmark(arguments.benchmark)
-    if arguments.resolution is not None:
-        benchmark = at_resolution(benchmark, arguments.resolution, arguments.model)
+    benchmark = load_variant(
+        arguments.benchmark,
+        resolution=arguments.resolution,
+        pixels=arguments.pixels,
+        model=arguments.model,
+    )
     asked = scenario(arguments.scenario)
     rules(arguments.round, asked.name)
     asked.check(arguments.load)

@@ -33,23 +33,27 @@ class Runs(NamedTuple):
         devices: all of them, in any order.
         model: the name of the file given as --model; empty: the benchmark's own.
         cluster: the name of the file given as --cluster; empty: the devices are in this machine.
+        pixels: samples are 8-bit pixels, as --pixels says.
     """
 
     backend: str
     devices: Sequence[str]
     model: str
     cluster: str = ""
+    pixels: bool = False
 
     @classmethod
     def of(cls, arguments: Arguments, backend: str, devices: Sequence[str]) -> Self:
         """Return what a command line runs on its backend and devices."""
         files = (arguments.model, arguments.cluster)
-        return cls(backend, devices, *("" if file is None else file.name for file in files))
+        model, cluster = ("" if file is None else file.name for file in files)
+        return cls(backend, devices, model, cluster, bool(arguments.pixels))
 
     def __str__(self) -> str:
         model = f", model {self.model}" if self.model else ""
         cluster = f", cluster {self.cluster}" if self.cluster else ""
-        return f"backend {self.backend}, devices {','.join(self.devices)}{model}{cluster}"
+        pixels = ", samples as pixels" if self.pixels else ""
+        return f"backend {self.backend}, devices {','.join(self.devices)}{model}{cluster}{pixels}"
 
 
 class Tuned(StrictStruct, frozen=True):
@@ -63,6 +67,7 @@ class Tuned(StrictStruct, frozen=True):
         harness: the settings.
         model: see Runs; None in an entry of an older version, which holds for any.
         cluster: see Runs; None: none.
+        pixels: see Runs; None: no.
         target_qps: the rate that was written into user.conf with them; None: none was.
         found: where the proof is, in words.
     """
@@ -74,19 +79,22 @@ class Tuned(StrictStruct, frozen=True):
     harness: HarnessDefaults
     model: str | None = None
     cluster: str | None = None
+    pixels: bool | None = None
     target_qps: float | None = None
     found: str = ""
 
     def is_for(self, runs: Runs) -> bool:
         """Say whether it was found with this backend, on these devices, for this model."""
         same = (self.backend, self.cluster or "") == (runs.backend, runs.cluster)
+        same = same and bool(self.pixels) == runs.pixels
         same = same and sorted(self.devices) == sorted(runs.devices)
         return same and self.model in {None, runs.model}
 
     @property
     def runs(self) -> Runs:
         """What it was found for."""
-        return Runs(self.backend, self.devices, self.model or "", self.cluster or "")
+        where = self.cluster or ""
+        return Runs(self.backend, self.devices, self.model or "", where, bool(self.pixels))
 
 
 class Unkeyed(StrictStruct, frozen=True):

@@ -25,7 +25,11 @@ _OPTIONS = {
 def harness_section(plan: Plan) -> dict[str, object]:
     """Return the plan, as it is known before the samples and LoadGen's keys."""
     return {
-        "benchmark": {"name": plan.benchmark.name, "file": str(plan.benchmark.file)},
+        "benchmark": {
+            "name": plan.benchmark.name,
+            "file": str(plan.benchmark.file),
+            "input_dtypes": [tensor.dtype for tensor in plan.benchmark.inputs],
+        },
         "scenario": plan.scenario,
         "round": plan.arguments.round,
         "system": plan.system,

@@ -173,6 +173,7 @@ def _facts(order: Order, ran: Ran, parts: Mapping[str, Part]) -> list[tuple[str,
 def _given(order: Order) -> str:
     """Return the options that name model and data; their folders are this machine's own."""
     given = (" --model FILE" if order.model else "") + (" --data DIR" if order.data else "")
+    given += " --pixels" if order.pixels else ""
     return given + (f" --cluster FILE --network {order.network}" if order.network else "")
 
 

@@ -48,6 +48,7 @@ class Order:
         fast: runs too short to be VALID, which only prove the layout.
         small_data: state the round's counts although the data set is smaller.
         model: a model file, or None for the benchmark's.
+        pixels: samples are 8-bit pixels; see data.variant.in_pixels.
         data: a data folder, or None.
         user_conf: a file, or None for the system's.
         min_duration_s: of each performance run; None: the round's.
@@ -71,6 +72,7 @@ class Order:
     fast: bool = False
     small_data: bool = False
     model: Path | None = None
+    pixels: bool | None = None
     data: Path | None = None
     user_conf: Path | None = None
     min_duration_s: float | None = None

@@ -131,6 +131,7 @@ class ScenarioRuns:
                 mode="accuracy" if part == ACCURACY else "performance",
                 system=str(order.system_folder),
                 model=order.model,
+                pixels=order.pixels,
                 data=order.data,
                 user_conf=file or order.user_conf,
                 load=Load(min_duration_s=order.min_duration_s),
@@ -188,6 +189,7 @@ class ScenarioRuns:
             "model": None if order.model is None else str(order.model.absolute()),
             "data": None if order.data is None else str(order.data.absolute()),
             "network": order.network,
+            "pixels": order.pixels,
         }
         begun = any(self.done(name) for name in (PERFORMANCE, ACCURACY, *TESTS))
         if not path.exists() or not begun:

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.benchmark import load_benchmark
 from data.rounds import LATEST
+from data.variant import load_variant
 from scenarios import scenario
 from sut.base.errors import EXIT_INVALID, EXIT_VALID
 from sut.base.ticker import ticking
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stands-for", metavar="MODEL", help="the round's benchmark whose rules apply"
     )
-    add_options(parser, "--model", "--data", "--user-conf")
+    add_options(parser, "--model", "--pixels", "--data", "--user-conf")
     parser.add_argument(
         "--min-duration-s", type=float, metavar="S", help="shortest run (default: the round's)"
     )
@@ -100,7 +100,7 @@ def _report(audit: Audit, folder: Path, *, as_json: bool) -> None:
 
 def _order(arguments: argparse.Namespace, command: str) -> Order:
     round_ = runnable_round(arguments.round)
-    benchmark = load_benchmark(arguments.benchmark)
+    benchmark = load_variant(arguments.benchmark, pixels=arguments.pixels)
     folder = system_folder(arguments.system or DEFAULT_SYSTEM)
     return Order(
         round=round_,
@@ -115,6 +115,7 @@ def _order(arguments: argparse.Namespace, command: str) -> Order:
         tree=arguments.out,
         work=arguments.out,
         model=arguments.model,
+        pixels=arguments.pixels,
         data=arguments.data,
         user_conf=arguments.user_conf,
         min_duration_s=arguments.min_duration_s,

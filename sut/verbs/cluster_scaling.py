@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the action's arguments."""
     parser.epilog = EXAMPLES
     add_benchmark(parser)
-    add_options(parser, "--system", "--backend", "--devices", "--cluster", "--model", "--data")
+    add_options(
+        parser, "--system", "--backend", "--devices", "--cluster", "--model", "--pixels", "--data"
+    )
     add_options(parser, "--max-batch-size", "--slots", "--set")
     parser.add_argument(
         "--steps", metavar="1,2,4", help="numbers of nodes; without a cluster, of devices (1, 2, "

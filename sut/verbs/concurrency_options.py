@@ -52,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `sut concurrency`."""
     what = parser.add_argument_group("what")
     add_benchmark(what)
-    add_options(what, "--system", "--backend", "--devices", "--model", "--data", "--set")
+    add_options(
+        what, "--system", "--backend", "--devices", "--model", "--pixels", "--data", "--set"
+    )
     what.add_argument(
         "--out",
         type=Path,

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     what = parser.add_argument_group("what")
     add_benchmark(what)
-    add_options(what, "--model", "--data", "--system", "--backend")
+    add_options(what, "--model", "--pixels", "--data", "--system", "--backend")
     what.add_argument(
         "--devices",
         metavar="cpu,0",

@@ -55,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     what = parser.add_argument_group("what")
     add_benchmark(what)
-    add_options(what, "--system", "--backend", "--model", "--devices", "--slots", "--set")
+    add_options(
+        what, "--system", "--backend", "--model", "--pixels", "--devices", "--slots", "--set"
+    )
     what.add_argument(
         "--out", type=Path, metavar="DIR", help="folder (default: runs/fit-SYSTEM-BENCHMARK-DEVICE)"
     )

@@ -80,7 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"streams of the first try ({_FIRST_GUESS})",
     )
-    add_options(parser, "--system", "--backend", "--model", "--data", "--devices", "--workers")
+    add_options(
+        parser, "--system", "--backend", "--model", "--pixels", "--data", "--devices", "--workers"
+    )
     add_options(parser, "--instances")
     parser.add_argument(
         "--max-batch-size",

@@ -55,6 +55,12 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--system": {"metavar": "NAME", "help": "a system in user_confs/, or the path of its folder"},
     "--backend": {"metavar": "NAME", "help": f"inference backend: {', '.join(BACKENDS)}"},
     "--model": {"type": Path, "metavar": "FILE", "help": "your own model"},
+    "--pixels": {
+        "action": "store_const",
+        "const": True,
+        "help": "samples stay 8-bit pixels, a quarter of float32; the model's first nodes "
+        "normalise them: docs/pixels.md",
+    },
     "--data": {"type": Path, "metavar": "DIR", "help": "folder or .npz of the data set"},
     "--user-conf": {
         "type": Path,
@@ -113,6 +119,7 @@ _SAME_NAME = (
     "system",
     "backend",
     "model",
+    "pixels",
     "data",
     "user_conf",
     "strict_conf",

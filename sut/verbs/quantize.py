@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from backends.onnxruntime.precision import FORMS, METHODS
-from data.benchmark import load_benchmark
 from data.calibration import LISTS, SOURCES, default_source
+from data.variant import load_variant
 from sut.base.errors import EXIT_VALID, ConfigError
 from sut.base.progress import show_progress
 from sut.config.prepare import resolve_workload
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for the model and the calibration samples."""
     add_benchmark(parser)
-    add_options(parser, "--model", "--data")
+    add_options(parser, "--model", "--pixels", "--data")
     parser.add_argument(
         "--calibration",
         metavar="LIST",
@@ -74,7 +74,7 @@ def read_source(arguments: argparse.Namespace) -> Source:
     Raises:
         SutError: one of them does not exist.
     """
-    benchmark = load_benchmark(arguments.benchmark)
+    benchmark = load_variant(arguments.benchmark, pixels=arguments.pixels)
     if arguments.method not in METHODS:
         raise ConfigError(f'--method: "{arguments.method}"; expected one of {", ".join(METHODS)}.')
     calibration = arguments.calibration or default_source(benchmark)

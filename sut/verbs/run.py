@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--round", default="current", help="MLPerf's rules: current or v0.5 (default: current)"
     )
-    add_options(what, "--model", "--data")
+    add_options(what, "--model", "--pixels", "--data")
     what.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/TIME-...)")
     load = parser.add_argument_group("LoadGen")
     add_options(load, "--user-conf")

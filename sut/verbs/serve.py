@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.epilog = EXAMPLES
     add_benchmark(parser)
-    add_options(parser, "--model")
+    add_options(parser, "--model", "--pixels")
     door = parser.add_argument_group("clients")
     door.add_argument("--host", default="127.0.0.1", help="to listen on (default: 127.0.0.1)")
     door.add_argument(

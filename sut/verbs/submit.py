@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.benchmark import load_benchmark
 from data.rounds import LATEST
+from data.variant import load_variant
 from scenarios import scenario
 from sut.base.errors import EXIT_INVALID, EXIT_VALID, ConfigError
 from sut.config.system import DEFAULT_SYSTEM, system_folder
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="the round's benchmark to compare with; closed: one of the benchmark's names",
     )
-    add_options(parser, "--model", "--data", "--user-conf", "--cluster", "--network")
+    add_options(parser, "--model", "--pixels", "--data", "--user-conf", "--cluster", "--network")
     parser.add_argument(
         "--fast",
         action="store_true",
@@ -118,7 +118,7 @@ def _figure(metric: Metric | None) -> str:
 def _order(arguments: argparse.Namespace, command: str) -> Order:
     round_ = runnable_round(arguments.round)
     _check_options(arguments)
-    benchmark = load_benchmark(arguments.benchmark)
+    benchmark = load_variant(arguments.benchmark, pixels=arguments.pixels)
     rules = rules_for(round_, benchmark, arguments.division, arguments.stands_for)
     name = arguments.system or DEFAULT_SYSTEM
     folder = system_folder(name)
@@ -140,6 +140,7 @@ def _order(arguments: argparse.Namespace, command: str) -> Order:
         fast=arguments.fast,
         small_data=arguments.small_data,
         model=arguments.model,
+        pixels=arguments.pixels,
         data=arguments.data,
         user_conf=arguments.user_conf,
         command=command,

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fresh, --dry-run and --json: docs/study.md",
     )
     add_benchmark(what, required=False)
-    add_options(what, "--system", "--model", "--data", "--cluster")
+    add_options(what, "--system", "--model", "--pixels", "--data", "--cluster")
     what.add_argument(
         "--out", type=Path, metavar="DIR", help="folder (default: runs/sweep-SYSTEM-BENCHMARK-LOAD)"
     )

@@ -163,6 +163,7 @@ def _keep(answer: Answer, plan: Plan, folder: Path, say: Say) -> None:
         harness=answer.candidate.harness(),
         model=runs.model,
         cluster=runs.cluster or None,
+        pixels=runs.pixels or None,
         target_qps=answer.target_qps,
         found=found,
     )

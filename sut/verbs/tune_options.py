@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what")
     add_benchmark(what)
     what.add_argument("-s", "--scenario", required=True, help="one of LoadGen's scenarios")
-    add_options(what, "--system", "--backend", "--model", "--data", "--devices", "--cluster")
+    add_options(
+        what, "--system", "--backend", "--model", "--pixels", "--data", "--devices", "--cluster"
+    )
     what.add_argument(
         "--round", default="current", help="MLPerf's rules: current or v0.5 (default: current)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +15,20 @@ from onnx import TensorProto, helper
 from backends.base import EngineSpec, TensorSpec, open_engine
 from backends.onnxruntime.precision import FORMS, METHODS, Calibration, convert, graph_precision
 from sut.base.errors import EngineError
+from sut.base.onnx_pixels import Normalizing, attach
 from tests.backends.models import floats, model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from backends.base import Array
 
     Floats = NDArray[np.float32]
 
 SHAPE = (3, 8, 8)
 CLASSES = 10
 INPUT = TensorSpec("x", SHAPE, "float32")
+STD = np.array(58.4, np.float32)
 CALIBRATED = [form for form, spec in FORMS.items() if spec.calibrated]
 
 
@@ -82,8 +87,8 @@ def calibrated_on(samples: Floats, method: str = "minmax") -> Calibration:
     return Calibration(len(samples), lambda index: {"x": samples[index]}, method)
 
 
-def answers(path: Path, samples: Floats, form: str = "fp16") -> Floats:
-    spec = EngineSpec("onnxruntime", str(path), (INPUT,), None, 12, options=FORMS[form].options)
+def answers(path: Path, samples: Array, form: str = "fp16", fed: TensorSpec = INPUT) -> Floats:
+    spec = EngineSpec("onnxruntime", str(path), (fed,), None, 12, options=FORMS[form].options)
     engine = open_engine(spec)
     engine.bind({"x": samples})
     (found,) = engine.infer(range(len(samples)))
@@ -240,3 +245,25 @@ def test_the_tools_of_onnx_runtime_are_kept_off_the_screen(
 
     assert capfd.readouterr() == ("", "")
     assert (logging.getLogger().handlers, logging.getLogger().level) == (handlers, level)
+
+
+def calibration_of(samples: Array) -> Calibration:
+    return Calibration(len(samples), lambda index: {"x": samples[index]})
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_model_of_pixels_answers_as_its_form_does_when_fed_with_floats(
+    form: str, source: Path, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(9).integers(0, 256, (8, *SHAPE), np.uint8)
+    normalizing = Normalizing("x", np.float32(123.68) * np.ones((3, 1, 1), np.float32), STD)
+    of_pixels, plain = onnx.load(source), normalizing.of(pixels)
+    attach(of_pixels, normalizing)
+    onnx.save(of_pixels, tmp_path / "pixels.onnx")
+
+    for name, path, fed in (("a", source, plain), ("b", tmp_path / "pixels.onnx", pixels)):
+        convert(path, tmp_path / f"{name}.onnx", form, calibration_of(fed))
+
+    spec = replace(INPUT, dtype="uint8")
+    found = answers(tmp_path / "b.onnx", pixels, form, spec)
+    np.testing.assert_array_equal(found, answers(tmp_path / "a.onnx", plain, form))

@@ -40,6 +40,7 @@ from backends.tensorrt.profiles import Profile, check_profiles, one_profile, par
 from backends.tensorrt.progress import TOTAL, Phases
 from data.convert import tft
 from sut.base.errors import ConfigError, EngineError
+from sut.base.onnx_pixels import Normalizing, attach
 from tests.backends.conformance import SeveralInputsTestCase, SlotsTestCase, SpawnTestCase
 from tests.backends.fake_tensorrt import FakePlan, library
 from tests.backends.models import (
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from backends.tensorrt.library import Library
 
 INPUT = TensorSpec("x", SHAPE, "float32")
+MEAN, STD = np.full((SHAPE[0], 1, 1), 123.68, np.float32), np.full((), 58.4, np.float32)
 
 NOTE = Note(
     library="tensorrt",
@@ -443,6 +445,24 @@ def test_fp16_for_turing_builds(rtx: Library, tmp_path: Path) -> None:
     half = linear(dtype=np.float16)
     request = request_for(tmp_path, half, sm=75, precision="fp16")
     spec = replace(request.spec, inputs=(replace(INPUT, dtype="float16"),))
+
+    plan = make_plan(replace(request, spec=spec), rtx)
+
+    assert plan.note is not None
+    assert plan.note.layers == {"fp16": 1}
+
+
+def test_a_model_that_normalises_pixels_builds(rtx: Library, tmp_path: Path) -> None:
+    """TensorRT takes uint8 only where a cast reads it."""
+    half = linear(dtype=np.float16)
+    attach(
+        half,
+        Normalizing(
+            "x", np.full((SHAPE[0], 1, 1), 123.68, np.float32), np.full((), 58.4, np.float32)
+        ),
+    )
+    request = request_for(tmp_path, half, sm=75, precision="fp16")
+    spec = replace(request.spec, inputs=(replace(INPUT, dtype="uint8"),))
 
     plan = make_plan(replace(request, spec=spec), rtx)
 

@@ -13,6 +13,7 @@ import pytest
 
 from backends.base import EngineSpec, TensorSpec, WeighedEngine, open_engine
 from sut.base.errors import ConfigError, EngineError
+from sut.base.onnx_pixels import Normalizing, attach
 from sut.base.steps import heard_by
 from tests.backends.conformance import (
     SeveralInputsTestCase,
@@ -783,3 +784,28 @@ def test_an_option_that_does_not_fit_is_refused(
 def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises((EngineError, ConfigError), match="device 0: "):
         open_engine(replace(spec_of(save(linear(), tmp_path)), device="0"))
+
+
+@pytest.mark.parametrize("precision", ["model", "fp16", "bf16"])
+def test_pixels_are_normalised_in_float32_whatever_the_model_computes_in(
+    tmp_path: Path, precision: str
+) -> None:
+    mean = np.linspace(100, 130, SHAPE[0], dtype=np.float32)[:, None, None]
+    normalizing = Normalizing("x", mean, np.full((), 58.4, np.float32))
+    passing = model(
+        [helper.make_node("Identity", ["x"], ["y"]), helper.make_node("MatMul", ["y", "w"], ["z"])],
+        [floats("x", "N", *SHAPE)],
+        [floats("y", "N", *SHAPE), floats("z", "N", *SHAPE)],
+        {"w": np.eye(SHAPE[-1], dtype=np.float32)},
+    )
+    attach(passing, normalizing)
+    pixels = np.random.default_rng(4).integers(0, 256, (CAP, *SHAPE), np.uint8)
+    fed = replace(INPUT, dtype="uint8")
+    engine = open_engine(spec_of(save(passing, tmp_path), fed, precision=precision))
+
+    _, found = engine.infer_arrays({"x": pixels})
+
+    exact = torch.from_numpy(normalizing.of(pixels))
+    kind = {"model": exact.dtype, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+    np.testing.assert_array_equal(found.astype(np.float32), exact.to(kind).float().numpy())
+    engine.close()

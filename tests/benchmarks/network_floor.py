@@ -22,7 +22,6 @@ from sut.serve.network.channel import PieceChannel, Travelling
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-SAMPLE_BYTES = 3 * 224 * 224 * 4
 LIBRARY, ROWS, BATCH = 20, 64, 4
 ANSWER, HEAD = bytes(100), bytes(37)
 MS = 1e3
@@ -143,24 +142,25 @@ def _fill(sock: socket.socket, room: memoryview) -> None:
         room = room[sock.recv_into(room) :]
 
 
-WAYS: dict[str, type[OverZmq | OverTcp]] = {"ZeroMQ": OverZmq, "TCP": OverTcp}
+BARE: dict[str, type[OverZmq | OverTcp]] = {"ZeroMQ": OverZmq, "TCP": OverTcp}
 
 
-def floor_ms(way: str, samples: int, rate: float) -> float:
+def floor_ms(way: str, samples: int, rate: float, sample_bytes: int) -> float:
     """Let samples travel; return the processor time of both ends, in ms a sample.
 
     Args:
-        way: a key of WAYS.
+        way: a key of BARE.
         samples: a multiple of BATCH, above ROWS.
         rate: that the node answers, in samples/s.
+        sample_bytes: of each.
     """
     here, there = multiprocessing.Pipe()
     spawn = multiprocessing.get_context("spawn")
-    node = spawn.Process(target=_node, args=(there, way, samples, rate), daemon=True)
+    node = spawn.Process(target=_node, args=(there, way, samples, rate, sample_bytes), daemon=True)
     node.start()
     there.close()  # so that its end is noticed
-    library = [memoryview(os.urandom(SAMPLE_BYTES)) for _ in range(LIBRARY)]
-    with WAYS[way]() as end:
+    library = [memoryview(os.urandom(sample_bytes)) for _ in range(LIBRARY)]
+    with BARE[way]() as end:
         end.connect(here.recv())
         used_s = 0.0
         for sent in range(samples):
@@ -178,11 +178,11 @@ def floor_ms(way: str, samples: int, rate: float) -> float:
     return found
 
 
-def _node(pipe: Connection, way: str, samples: int, rate: float) -> None:
-    block = memoryview(bytearray(ROWS * SAMPLE_BYTES))
-    rows = [block[k * SAMPLE_BYTES : (k + 1) * SAMPLE_BYTES] for k in range(ROWS)]
+def _node(pipe: Connection, way: str, samples: int, rate: float, sample_bytes: int) -> None:
+    block = memoryview(bytearray(ROWS * sample_bytes))
+    rows = [block[k * sample_bytes : (k + 1) * sample_bytes] for k in range(ROWS)]
     used_s, due_s = 0.0, time.monotonic()
-    with WAYS[way]() as end:
+    with BARE[way]() as end:
         pipe.send(end.port())
         for received in range(samples):
             if received == ROWS:

@@ -11,8 +11,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.benchmarks.network_floor import SAMPLE_BYTES
-
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator, Mapping
@@ -34,7 +32,7 @@ class Look(NamedTuple):
     used_ns: Mapping[tuple[str, int], int]
 
 
-def watch(run: subprocess.Popen[str]) -> dict[str, float]:
+def watch(run: subprocess.Popen[str], sample_bytes: int) -> dict[str, float]:
     """Look at a run over loopback until it ends; return ms of a core a sample, by part.
 
     Threads of LoadGen's process that a run without a network has as well are in "QDL: Python".
@@ -46,7 +44,7 @@ def watch(run: subprocess.Popen[str]) -> dict[str, float]:
     begin, end = looks[0].bytes, looks[-1].bytes
     within = [look for look in looks if FIRST < (look.bytes - begin) / (end - begin) < LAST]
     first, last = within[0], within[-1]
-    samples = (last.bytes - first.bytes) / SAMPLE_BYTES
+    samples = (last.bytes - first.bytes) / sample_bytes
     found: dict[str, float] = {}
     for (part, thread), used_ns in last.used_ns.items():
         grown_ms = (used_ns - first.used_ns.get((part, thread), 0)) / NS_PER_MS

@@ -167,12 +167,24 @@ def shown(values: list[float], form: str) -> str:
 
 def arguments(module: str, text: str | None, *, rounds: int, seconds: float) -> argparse.Namespace:
     """Read `--rounds` and `--seconds` of a benchmark; the values given are the defaults."""
+    return parsed(parser(module, text, rounds=rounds, seconds=seconds))
+
+
+def parser(
+    module: str, text: str | None, *, rounds: int, seconds: float
+) -> argparse.ArgumentParser:
+    """Return the parser of `arguments`, for a benchmark with more options."""
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=text)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--rounds", type=int, default=rounds, metavar="N")
     parser.add_argument(
         "--seconds", type=float, default=seconds, help=f"of each measurement ({seconds:g})"
     )
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the command line, and refuse what measures nothing."""
     given = parser.parse_args()
     if given.rounds < 1 or given.seconds <= 0:
         parser.error("--rounds must be 1 or more, --seconds above 0")

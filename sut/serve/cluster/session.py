@@ -17,9 +17,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backends.base import WITHOUT_MODEL
-from data.benchmark import load_benchmark
 from data.preprocess import prepare
-from data.variant import at_resolution
+from data.variant import load_variant
 from sut.base.errors import ConfigError, WorkerError
 from sut.config.cluster import definition_sha256
 from sut.config.prepare import resolve_workload
@@ -187,9 +186,9 @@ class Session:
                     f"{', '.join(offer.devices)}."
                 )
         model, data = (None if path is None else Path(path) for path in (remote.model, remote.data))
-        benchmark = load_benchmark(remote.benchmark)
-        if remote.resolution is not None:
-            benchmark = at_resolution(benchmark, remote.resolution, model)
+        benchmark = load_variant(
+            remote.benchmark, resolution=remote.resolution, pixels=remote.pixels, model=model
+        )
         found = definition_sha256(benchmark)
         same(node, f"the definition of benchmark {benchmark.name}", found, remote.definition)
         workload = resolve_workload(benchmark, harness.backend, model)

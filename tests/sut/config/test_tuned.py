@@ -163,6 +163,18 @@ def test_what_was_tuned_for_another_model_is_not_applied(system: Path) -> None:
     assert (same.harness.max_batch_size, same.notes()) == (45, [])
 
 
+def test_what_was_tuned_with_pixels_is_for_pixels_alone(system: Path) -> None:
+    keep(system, pixels=True)
+    asked = Arguments("resnet50", "Server", system=str(system))
+
+    plan, same = resolve(asked), resolve(replace(asked, pixels=True))
+
+    assert plan.harness.max_batch_size == 26
+    assert "devices 0,1, samples as pixels" in plan.notes()[0]
+    assert (same.harness.max_batch_size, same.notes()) == (45, [])
+    assert same.benchmark.inputs[0].dtype == "uint8"
+
+
 def test_an_entry_that_names_no_model_holds_for_all(system: Path) -> None:
     keep(system, model=None)
 

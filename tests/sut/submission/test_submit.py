@@ -191,6 +191,27 @@ def test_a_part_that_was_interrupted_is_run_again_and_the_rest_is_kept(
     assert "Results=1" in done.out
 
 
+def test_pixels_answer_the_same_and_the_tree_says_so(
+    submitted: Submitted, program: Program, own_yaml: Path, tmp_path: Path
+) -> None:
+    done = program.run(*words(own_yaml, tmp_path / "t", "-s", "Offline", "--pixels"), cwd=tmp_path)
+
+    assert done.code == 3
+    placed = tmp_path / "t" / "open" / "Acme" / "results" / "default" / "own" / "Offline"
+    measured = json.loads((placed / "measurements.json").read_text("utf-8"))
+    assert measured["input_data_types"] == "uint8"
+    assert " --pixels" in (placed / "README.md").read_text("utf-8")
+    logs = [
+        folder / "accuracy" / "mlperf_log_accuracy.json"
+        for folder in (placed, submitted.results / "Offline")
+    ]
+    pixels, floats = (
+        sorted((one["qsl_idx"], one["data"]) for one in json.loads(log.read_text("utf-8")))
+        for log in logs
+    )
+    assert pixels == floats
+
+
 def test_two_submitters_and_two_benchmarks_share_a_tree(
     submitted: Submitted, program: Program, own_yaml: Path, tmp_path: Path
 ) -> None:

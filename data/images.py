@@ -79,7 +79,7 @@ def sample_of(  # noqa: PLR0913 - an image, four facts of its benchmark, and whe
     if pixels.ndim == 2:  # noqa: PLR2004 - grey images come without an axis of channels
         pixels = pixels[:, :, None]
     if dtype == pixels.dtype and not any(isinstance(step, steps_.Normalize) for step in steps):
-        return pixels if layout != "NCHW" else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        return np.array(pixels.transpose(2, 0, 1) if layout == "NCHW" else pixels, order="C")
     means, stds = (
         np.broadcast_to(np.asarray(of, np.float32), pixels.shape[2]) for of in (mean, std)
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from data.benchmark import benchmark_names, load_benchmark
+from data.dataset_schema import ArraysData, SyntheticData
 from data.strict_yaml import StrictStruct, Text, load_strict
 from sut.base.errors import ConfigError
 from sut.config.arguments import Travel
@@ -175,7 +176,8 @@ def remote_of(cluster: Cluster, arguments: Arguments, benchmark: Benchmark) -> R
     Raises:
         ConfigError: its samples are no images, which were to travel.
     """
-    if arguments.network == "jpeg" and not benchmark.preprocess:
+    made = isinstance(benchmark.dataset, ArraysData | SyntheticData)
+    if arguments.network == "jpeg" and made:
         raise ConfigError(
             f"--network jpeg: the samples of {benchmark.name} are no images. Use --network raw, or "
             "lossless."

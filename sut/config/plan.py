@@ -254,7 +254,10 @@ def _of_scenario(asked: Scenario, backend: str, devices: Sequence[str]) -> dict[
 def _most_batch(benchmark: Benchmark) -> int:
     """Return the largest batch that warm-up may choose: a power of two of samples that fit."""
     inputs = benchmark.inputs
-    sample_bytes = sum(math.prod(x.shape) * np.dtype(x.dtype).itemsize for x in inputs)
+    # Pixels become floats on the device.
+    dtypes = ["float32" if tensor.normalize else tensor.dtype for tensor in inputs]
+    pairs = zip(inputs, dtypes, strict=True)
+    sample_bytes = sum(math.prod(x.shape) * np.dtype(dtype).itemsize for x, dtype in pairs)
     fitting = max(1, _MOST_BATCH_BYTES // sample_bytes)
     return min(MOST_BATCH, 1 << (fitting.bit_length() - 1))
 

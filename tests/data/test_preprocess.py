@@ -41,6 +41,14 @@ def test_without_steps_the_pixels_are_the_sample(gradient: Path) -> None:
     assert sample[1].tolist() == [[0, 1, 0], [1, 1, 0], [2, 1, 0], [3, 1, 0]]
 
 
+def test_pixels_can_be_written_to_and_lie_in_order(gradient: Path) -> None:
+    for layout in ("NHWC", "NCHW"):
+        sample = read_sample(gradient, (), layout, UINT8)
+
+        assert sample.flags.writeable
+        assert sample.flags.c_contiguous
+
+
 def test_nchw_puts_channels_first(gradient: Path) -> None:
     sample = read_sample(gradient, (), "NCHW", FLOAT32)
 

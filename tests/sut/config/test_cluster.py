@@ -175,7 +175,7 @@ def test_a_definition_has_one_hash_wherever_its_file_lies(tmp_path: Path) -> Non
 def test_nodes_hear_that_samples_are_pixels_which_are_another_definition(tmp_path: Path) -> None:
     file = tmp_path / "cluster.yaml"
     file.write_text('nodes: [{name: alpha, address: "127.0.0.1:7700", devices: [cpu]}]', "utf-8")
-    asked = Arguments("efficientnet-lite0", "Offline", cluster=file, network="raw")
+    asked = Arguments("efficientnet-lite0", "Offline", cluster=file, network="jpeg")
 
     floats, pixels = (resolve(replace(asked, pixels=on)).harness.remote for on in (None, True))
 

@@ -116,6 +116,15 @@ def test_warm_up_tries_no_batch_of_more_than_256_mib(files: Files, side: int, mo
     assert plan.harness.max_batch_size == most
 
 
+def test_pixels_which_become_floats_make_no_larger_batch_fit(files: Files) -> None:
+    files.benchmark["input"] = {"name": "x", "shape": [3, 800, 800], "layout": "NCHW"}
+
+    plan = files.resolve("Server", max_batch_size="auto", pixels=True)
+
+    assert plan.benchmark.inputs[0].dtype == "uint8"
+    assert plan.harness.max_batch_size == 32
+
+
 def test_a_batch_is_closed_late_unless_a_delay_is_given(files: Files) -> None:
     assert files.resolve().harness.max_queue_delay_ns is None
     assert files.resolve(max_queue_delay_us=2000).harness.max_queue_delay_ns == 2_000_000

@@ -17,11 +17,12 @@ import yaml
 from sut.base.errors import EXIT_BAD_INPUT, ConfigError, DataError, SutError
 from sut.base.files import held, not_writable
 from sut.record import result as results
+from sut.record.journal import JOURNAL_FILE
 from sut.record.trace import EMPTY
 from sut.record.trace_reader import TraceReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -101,6 +102,7 @@ class RunFolder:
         self._made: list[Path] = []  # folders that did not exist before, innermost first
         self._hold = contextlib.ExitStack()
         self.problems: list[str] = []  # what could not be written
+        self.keeps = False  # whether something was measured that an interrupt must not remove
 
     def __enter__(self) -> Self:
         """Make the folder, claim it, and test that it can be written."""
@@ -131,11 +133,12 @@ class RunFolder:
     ) -> None:
         """Remove the files after bad input; after a failure keep them, marked as failed.
 
-        A Ctrl-C is an exception only as long as nothing is measured.
+        A Ctrl-C is an exception only as long as nothing is measured, and nothing was given to
+        `keep`.
         """
         self.free_reserve()
         refused = isinstance(error, SutError) and error.exit_code == EXIT_BAD_INPUT
-        if refused or isinstance(error, KeyboardInterrupt):
+        if refused or (isinstance(error, KeyboardInterrupt) and not self.keeps):
             self._undo()
         elif error is not None and not (self.path / SUMMARY_FILE).exists():
             self._mark_failed()
@@ -149,6 +152,12 @@ class RunFolder:
         """Say how much room the disk has, for a message about a damaged file."""
         free = shutil.disk_usage(self.path).free
         return f"The logs are kept in {self.path}, whose disk has {free / 1e6:,.1f} MB left."
+
+    def keep(self, measured: Mapping[str, object]) -> None:
+        """Append a part of what a search measures to journal.jsonl: whatever ends it, it stays."""
+        with (self.path / JOURNAL_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(measured, ensure_ascii=False) + "\n")
+        self.keeps = True
 
     def write_json(self, name: str, value: object) -> None:
         """Write a JSON file in one step: the whole file, or nothing."""

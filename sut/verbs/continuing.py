@@ -10,6 +10,7 @@ from sut.base.errors import ConfigError
 from sut.base.files import held, make_folder
 from sut.base.ticker import ticking
 from sut.config.prepare import resolve_workload
+from sut.record.journal import JOURNAL_FILE
 
 if TYPE_CHECKING:
     import argparse
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sut.config.plan import Plan
+    from sut.record.run_folder import RunFolder
 
 # Options that never change what is measured.
 _FREE = frozenset({"out", "fresh", "dry_run", "json", "debug"})
@@ -68,6 +70,17 @@ def claimed(
             more = "; the same command continues" if continues else ""
             say(f"What was measured is in {folder}{more}.")
             raise
+
+
+@contextmanager
+def keeping(folder: RunFolder, say: Callable[[str], None]) -> Iterator[None]:
+    """Say at an interrupt where the parts of a search are that `folder` keeps."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if folder.keeps:
+            say(f"What was measured is in {folder.path / JOURNAL_FILE}.")
+        raise
 
 
 def settings(

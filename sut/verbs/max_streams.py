@@ -27,16 +27,18 @@ from sut.sweep.steady import Rule
 from sut.sweep.task import Task
 from sut.tuner.max_streams import Edge, Tried, find_edge, percentile_ns
 from sut.verbs import console
+from sut.verbs.continuing import keeping
 from sut.verbs.options import add_benchmark, add_options, as_arguments, out_folder
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sut.config.settings import HarnessSettings
     from sut.config.workload import Workload
 
     Send = Callable[[int], list[int]]
+    Keep = Callable[[Mapping[str, object]], None]
 
 EXAMPLES = """examples:
   sut max-streams -b resnet50 --system r740_4xt4 --interval-ms 50
@@ -108,10 +110,11 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         plan.benchmark, plan.harness.backend, plan.arguments.model, plan.arguments.data
     )
 
-    def measure(send: Send, streams: int) -> Tried:
+    def measure(send: Send, keep: Keep, streams: int) -> Tried:
         with doing(f"{streams} streams"):
             reached_ns = percentile_ns(send(streams), arguments.percentile / _PERCENT)
         tried = Tried(streams, reached_ns, reached_ns <= bound_ms * MS)
+        keep(_plain(tried))
         verdict = "fits" if tried.fits else "does not fit"
         say(f"  {streams} streams: {_shown(reached_ns)} of {bound_ms:g} ms, {verdict}")
         return tried
@@ -119,10 +122,10 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     name = f"{plan.benchmark.name}-max-streams"
     drain_s = max(_DRAIN_INTERVALS * arguments.interval_ms / MS_PER_S, _LEAST_DRAIN_S)
     with out_folder(arguments.out, name) as out, RunFolder(out) as folder:
-        with Keeper() as keeper, ticking("working", say):
+        with keeping(folder, say), Keeper() as keeper, ticking("working", say):
             runner = Runner(out, keeper, TO_ITS_END, None, drain_s=drain_s)
             send = _sender(arguments, plan, workload, runner)
-            edge = find_edge(partial(measure, send), arguments.start)
+            edge = find_edge(partial(measure, send, folder.keep), arguments.start)
         summary = _summary(arguments, plan, edge, command)
         folder.write_json(SUMMARY_FILE, summary)
     say(_line(edge, arguments.interval_ms))

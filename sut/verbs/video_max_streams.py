@@ -17,6 +17,7 @@ from sut.tuner.max_streams import Edge, Tried, find_edge
 from sut.verbs import console
 from sut.verbs import video_options as options
 from sut.verbs.console import counted
+from sut.verbs.continuing import keeping
 from sut.verbs.options import out_folder
 from sut.video.alone import Ceilings, ceilings, decode_alone
 from sut.video.bottleneck import INTERPRETER, READERS_INTERPRETER, bottleneck
@@ -31,7 +32,7 @@ from sut.video.sources.choose import clips_of, first_rate, names_of, open_each
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sut.video.run import Devices
 
@@ -93,6 +94,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
         collect_new_alone()
         recorder = recorder_of(plans, path, decoding)
         with (
+            keeping(folder, say),
             ticking("working", say),
             recorder,
             ReaderProcesses() as processes,
@@ -107,6 +109,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
                 recorder.so_far,
                 processes,
                 partial(options.readers_of, arguments),
+                folder.keep,
             )
             found = search.run(arguments.start)
         folder.free_reserve()
@@ -124,6 +127,10 @@ def _no_processes(streams: int) -> int:
     return 0
 
 
+def _forget(measured: Mapping[str, object]) -> None:
+    """Keep nothing."""
+
+
 @dataclass(slots=True)
 class Search:
     """The search for the largest number of streams, on stages that stay open.
@@ -137,6 +144,7 @@ class Search:
         devices: says what devices reported in a window; None: nobody does.
         processes: read the streams.
         readers: says how many of them read so many streams.
+        keep: takes the result of each play, and the ceilings.
         tried: all that was tried, in order.
         results: the last result of each number.
     """
@@ -149,6 +157,7 @@ class Search:
     devices: Devices | None = None
     processes: ReaderProcesses = field(default_factory=ReaderProcesses)
     readers: Callable[[int], int] = _no_processes
+    keep: Callable[[Mapping[str, object]], None] = _forget
     tried: list[Held] = field(default_factory=list)
     results: dict[int, dict[str, Any]] = field(default_factory=dict)
 
@@ -176,6 +185,7 @@ class Search:
         with doing(f"{streams} streams", request.settings.duration_s):
             _, result = play(self.stages, request, NullSink(), self.devices, self.processes)
         held = judged(result, self.goal)
+        self.keep({**_plain(held), "result": result})
         self.results[streams] = result
         self.tried.append(held)
         verdict = "holds" if held.holds else f"fails: {'; '.join(held.why_not)}"
@@ -203,6 +213,7 @@ class Search:
             found = ceilings(self.stages.all, decode, samples, _ALONE_S)
         parts = [f"{name} {rate:.1f}" for name, rate in found.frames_per_s.items()]
         self.say(f"each stage alone, frames/s: {', '.join(parts)}")
+        self.keep({"ceilings": asdict(found)})
         return found
 
     def _decode_alone(self, clips: Sequence[str]) -> float:
@@ -234,7 +245,7 @@ class Search:
             "knife_edge": knife_edge,
             "bottleneck": None if why is None else asdict(why),
             "ceilings": None if alone is None else asdict(alone),
-            "tried": [{**asdict(held), "holds": held.holds} for held in self.tried],
+            "tried": [_plain(held) for held in self.tried],
             "best": self.results.get(best),
             "failing": failing,
         }
@@ -277,6 +288,10 @@ def _remedies(label: str, readers: int) -> list[str]:
         else "a lighter tracker and more frames without inference leave it less to do",
     }
     return [f"  {more[label]}: docs/video.md"] if label in more else []
+
+
+def _plain(held: Held) -> dict[str, object]:
+    return {**asdict(held), "holds": held.holds}
 
 
 def _tried(held: Held) -> Tried:

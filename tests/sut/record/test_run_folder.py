@@ -52,6 +52,20 @@ def test_c9_a_signal_before_the_test_leaves_nothing_behind(tmp_path: Path) -> No
     assert folders.contents(tmp_path) == set()
 
 
+def test_an_interrupt_removes_nothing_that_a_search_measured(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with RunFolder(tmp_path / "out") as folder:
+            folder.keep({"streams": 1})
+            folder.keep({"streams": 2})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+
+    kept = (tmp_path / "out" / "journal.jsonl").read_text("utf-8")
+    assert kept == '{"streams": 1}\n{"streams": 2}\n'
+
+
 def test_c3_a_default_folder_that_is_taken_gets_a_suffix(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "now"
 

@@ -59,6 +59,7 @@ def _parts(parts: Mapping[str, Mapping[str, float]]) -> str:
 def _machine(figures: Mapping[str, Any]) -> str:
     parts: Sequence[str | None] = [
         f"{figures['cpu_cores']:.2f} CPU cores",
+        _interpreter(figures),
         _unit(figures.get("memory_bytes"), 1e-6, "MB"),
         _unit(figures.get("power_w"), 1, "W"),
         _unit(figures.get("energy_j_per_frame"), 1, "J a frame"),
@@ -67,6 +68,11 @@ def _machine(figures: Mapping[str, Any]) -> str:
         _unit(figures.get("encoder_percent"), 1, "% encoder"),
     ]
     return ", ".join(part for part in parts if part is not None)
+
+
+def _interpreter(figures: Mapping[str, Any]) -> str | None:
+    share = figures.get("interpreter_share")
+    return None if share is None else f"Python's interpreter found taken in {share:.0%} of the looks"
 
 
 def _accuracy(result: Mapping[str, Any]) -> list[str]:

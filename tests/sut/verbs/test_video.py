@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from sut.cli import main
+from sut.video.words import lines
 from tests.sut.video.sources.test_clip import COUNT, write
 
 pytest.importorskip("av")
@@ -67,6 +68,7 @@ def test_a_run_writes_all_that_repeats_it_and_says_that_it_is_simulated(
     assert result == json.loads((out / "video.json").read_text("utf-8"))
     assert result["simulated"] is True
     assert result["settings"]["readers"] == readers
+    assert "interpreter found taken" in "\n".join(lines(result))
     figures = result["figures"]
     assert figures["delivered"] == 2 * COUNT
     assert figures["crops"] == {"face": 4 * COUNT}

@@ -72,7 +72,9 @@ def _machine(figures: Mapping[str, Any]) -> str:
 
 def _interpreter(figures: Mapping[str, Any]) -> str | None:
     share = figures.get("interpreter_share")
-    return None if share is None else f"Python's interpreter found taken in {share:.0%} of the looks"
+    return (
+        None if share is None else f"Python's interpreter found taken in {share:.0%} of the looks"
+    )
 
 
 def _accuracy(result: Mapping[str, Any]) -> list[str]:

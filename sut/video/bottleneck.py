@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _BUSY = 0.85  # of its time: more is not to be had beside other threads
 _NEAR = 0.8  # of its ceiling alone
 _FULL = 0.9  # of the cores
-_TAKEN = 0.5  # of the looks: measured where more streams do not hold; 0.2 to 0.45 where they do
+_TAKEN = 0.5  # of the looks; from there on hardly one stream more holds: docs/results/video.md
 INTERPRETER, READERS_INTERPRETER = "interpreter", "readers' interpreter"
 
 

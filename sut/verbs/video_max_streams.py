@@ -224,7 +224,8 @@ class Search:
         names, count = names_of(clips, cores), min(cores, self.readers(self.most))
         if not count:
             return decode_alone(open_each(names, how), *scaling)
-        self.processes.open([partial(open_each, names[k::count], how) for k in range(count)])
+        opens = [partial(open_each, names[k::count], how) for k in range(count)]
+        self.processes.open(opens, anew=how.ends_uncleanly)
         rates: list[float] = self.processes.call(count, decode_alone, *scaling)
         return sum(rates)
 

@@ -193,11 +193,13 @@ def settings_of(arguments: argparse.Namespace, streams: int, mux_batch: int) -> 
 def readers_of(arguments: argparse.Namespace, streams: int) -> int:
     """Return how many processes read so many streams.
 
-    Unless the user says so, none where each would need a context of CUDA, or memory for all clips.
+    Unless the user says so, none where each would hold all clips in memory, and at least one for
+    NVDEC: see Decoding.ends_uncleanly.
     """
-    if arguments.readers is None and arguments.decode != "cpu":
+    if arguments.readers is None and arguments.decode == "memory":
         return 0
-    return reader_processes(arguments.readers, streams, environment.cores())
+    wanted = reader_processes(arguments.readers, streams, environment.cores())
+    return max(1, wanted) if arguments.readers is None and arguments.decode == "nvdec" else wanted
 
 
 def check_goal(arguments: argparse.Namespace) -> None:

@@ -203,9 +203,8 @@ def _open(
         return open_sources(clips, streams, request.decoding)
     count = min(streams, request.settings.readers)
     names = names_of(clips, streams)
-    return processes.open(
-        [partial(open_each, names[k::count], request.decoding) for k in range(count)]
-    )
+    opens = [partial(open_each, names[k::count], request.decoding) for k in range(count)]
+    return processes.open(opens, anew=request.decoding.ends_uncleanly)
 
 
 def recorder_of(plans: Sequence[StagePlan], folder: Path, decoding: Decoding) -> Recorder:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
 
+from sut.base import environment
 from sut.tuner.max_streams import Edge
+from sut.verbs import video_options as options
 from sut.verbs.video_max_streams import Search, words
 from sut.video.alone import Ceilings
 from sut.video.hold import Goal, Held
@@ -113,3 +116,26 @@ def test_where_an_interpreter_stops_more_streams_what_helps_is_told(
     found["failing"] = {"settings": {"decode": "cpu", "scale": "decoder", "readers": readers}}
 
     assert told in "\n".join(words(found))
+
+
+@pytest.mark.parametrize(
+    ("typed", "streams", "processes"),
+    [
+        ([], 4, 0),
+        ([], 24, 3),
+        (["--decode", "memory"], 24, 0),
+        (["--decode", "nvdec"], 1, 1),
+        (["--decode", "nvdec"], 24, 3),
+        (["--decode", "nvdec", "--readers", "0"], 24, 0),
+    ],
+)
+def test_processes_read_many_streams_and_those_of_nvdec(
+    monkeypatch: pytest.MonkeyPatch, typed: list[str], streams: int, processes: int
+) -> None:
+    monkeypatch.setattr(environment, "cores", lambda: 16)
+    parser = argparse.ArgumentParser()
+    options.add_pipeline(parser)
+    options.add_flow(parser)
+    arguments = parser.parse_args(["people", "--source", "a.mp4", *typed])
+
+    assert options.readers_of(arguments, streams) == processes

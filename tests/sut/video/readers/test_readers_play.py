@@ -6,6 +6,7 @@ import os
 import signal
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -24,8 +25,8 @@ from tests.sut.video.readers import far
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
+    from sut.video.flow.apart.far import FarSource
     from sut.video.flow.apart.wire import Opens
     from sut.video.flow.records import StreamRecord
     from sut.video.flow.seen import Seen
@@ -95,6 +96,25 @@ def shown(seen: Seen) -> tuple[object, ...]:
     boxes = seen.boxes
     number = seen.frame.number, seen.frame.pts_s, seen.inferred
     return number, boxes.xyxy.tolist(), boxes.score.tolist(), boxes.identity.tolist(), told
+
+
+def test_where_decoders_end_uncleanly_each_play_has_new_processes(stages: Stages) -> None:
+    opens = [partial(far.walks, FRAMES, 0)]
+    with ReaderProcesses(1) as own:
+        pids = []
+        for _ in range(3):
+            (source,) = own.open(opens, anew=True)
+            pids.append(cast("FarSource", source).link.pid)
+            played = Play(
+                stages, PlaySettings(), [(source, open_tracker("none", RATE))], Keeping(), own
+            )
+            assert played.run().records[0].delivered == FRAMES
+            assert all(not Path(f"/proc/{pid}").exists() for pid in pids[:-1])
+        (source,) = own.open(opens)
+        pids.append(cast("FarSource", source).link.pid)
+
+    assert len(set(pids)) == 3
+    assert pids[3] == pids[2]
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -91,7 +91,7 @@ def add_flow(parser: argparse.ArgumentParser, *, axes: bool = False) -> None:
         type=int,
         metavar="N",
         help="processes that read and decode; 0: threads of this one do (default: from 8 streams "
-        "and 4 cores on one for 8 streams with --decode cpu, else 0)",
+        "and 4 cores on, one a stream or a core; with nvdec, one for 8 streams)",
     )
     flow.add_argument(
         "--scale",
@@ -196,10 +196,13 @@ def readers_of(arguments: argparse.Namespace, streams: int) -> int:
     Unless the user says so, none where each would hold all clips in memory, and at least one for
     NVDEC: see Decoding.ends_uncleanly.
     """
-    if arguments.readers is None and arguments.decode == "memory":
+    if arguments.readers is not None:
+        return min(arguments.readers, streams)
+    if arguments.decode == "memory":
         return 0
-    wanted = reader_processes(arguments.readers, streams, environment.cores())
-    return max(1, wanted) if arguments.readers is None and arguments.decode == "nvdec" else wanted
+    on_gpu = arguments.decode == "nvdec"
+    found = reader_processes(streams, environment.cores(), decoded_here=not on_gpu)
+    return max(1, found) if on_gpu else found
 
 
 def check_goal(arguments: argparse.Namespace) -> None:

@@ -122,7 +122,9 @@ def test_where_an_interpreter_stops_more_streams_what_helps_is_told(
     ("typed", "streams", "processes"),
     [
         ([], 4, 0),
-        ([], 24, 3),
+        ([], 24, 16),
+        (["--readers", "3"], 24, 3),
+        (["--readers", "3"], 2, 2),
         (["--decode", "memory"], 24, 0),
         (["--decode", "nvdec"], 1, 1),
         (["--decode", "nvdec"], 24, 3),

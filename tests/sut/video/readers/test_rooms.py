@@ -96,19 +96,18 @@ def test_pixels_travel_only_of_frames_whose_pixels_are_wanted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "streams", "cores", "expected"),
+    ("streams", "cores", "decoded_here", "expected"),
     [
-        (None, 100, 2, 0),
-        (None, 7, 16, 0),
-        (None, 8, 16, 1),
-        (None, 25, 16, 4),
-        (None, 200, 16, 8),
-        (0, 100, 64, 0),
-        (3, 2, 1, 2),
-        (3, 25, 2, 3),
+        (100, 2, True, 0),
+        (7, 16, True, 0),
+        (8, 16, True, 8),
+        (25, 16, True, 16),
+        (8, 16, False, 1),
+        (25, 16, False, 4),
+        (200, 16, False, 16),
     ],
 )
 def test_processes_are_as_many_as_streams_and_cores_want(
-    wanted: int | None, streams: int, cores: int, expected: int
+    streams: int, cores: int, decoded_here: bool, expected: int
 ) -> None:
-    assert reader_processes(wanted, streams, cores) == expected
+    assert reader_processes(streams, cores, decoded_here=decoded_here) == expected

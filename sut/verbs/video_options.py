@@ -196,8 +196,9 @@ def readers_of(arguments: argparse.Namespace, streams: int) -> int:
     Unless the user says so, none where each would hold all clips in memory, and at least one for
     NVDEC: see Decoding.ends_uncleanly.
     """
-    if arguments.readers is not None:
-        return min(arguments.readers, streams)
+    wanted: int | None = arguments.readers
+    if wanted is not None:
+        return min(wanted, streams)
     if arguments.decode == "memory":
         return 0
     on_gpu = arguments.decode == "nvdec"

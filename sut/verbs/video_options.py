@@ -94,6 +94,12 @@ def add_flow(parser: argparse.ArgumentParser, *, axes: bool = False) -> None:
         "and 4 cores on, one a stream or a core; with nvdec, one for 8 streams)",
     )
     flow.add_argument(
+        "--in-step",
+        action="store_true",
+        help="frames of all streams are due at once at a live pace (default: their phases are "
+        "spread, as those of cameras)",
+    )
+    flow.add_argument(
         "--scale",
         choices=SCALES,
         default=SCALES[0],
@@ -187,6 +193,7 @@ def settings_of(arguments: argparse.Namespace, streams: int, mux_batch: int) -> 
         stall_s=arguments.stall_s,
         scale=arguments.scale,
         readers=readers_of(arguments, streams),
+        in_step=arguments.in_step,
     )
 
 

@@ -197,7 +197,7 @@ class Play:
         self._lock.start()
         before = self._taken()
         for stream in self._streams:
-            stream.reader.start(origin_ns)
+            stream.reader.start(origin_ns + self._phase_ns(stream.record))
         try:
             first, last = self._watch(before, (start_ns, end_ns), look)
             readers_bytes = self._readers.memory_bytes()
@@ -221,6 +221,14 @@ class Play:
             readers_lock_share=max((s for s in shares if s is not None), default=None),
             readers_bytes=readers_bytes,
         )
+
+    def _phase_ns(self, record: StreamRecord) -> int:
+        """Return how much later than the first stream's the frames of a stream are due."""
+        settings = self._settings
+        if settings.pacing.pace != "live" or settings.in_step:
+            return 0
+        rate = settings.pacing.rate or record.clip.rate
+        return int(record.stream / len(self._streams) / rate * 1e9)
 
     def _watch(
         self,

@@ -25,6 +25,8 @@ class PlaySettings:
         stall_s: how long a source may owe a frame.
         scale: who makes a frame as small as the first stage wants it.
         readers: processes that read frames; 0: threads of this one do.
+        in_step: frames of all streams are due at once, at a live pace; else their phases are
+            spread over the time between two frames, as those of cameras are.
     """
 
     pacing: Pacing = field(default_factory=Pacing)
@@ -35,6 +37,7 @@ class PlaySettings:
     stall_s: float = 10.0
     scale: Scale = "steps"
     readers: int = 0
+    in_step: bool = False
 
 
 # On an H200's host, which decodes 86 frames/s of 1920x1080 a core, a process of seven or eight

@@ -305,6 +305,24 @@ def test_at_a_live_pace_frames_come_at_their_time(tmp_path: Path) -> None:
     assert (rows[:, 2] >= rows[:, 1]).all()
 
 
+@pytest.mark.parametrize(("in_step", "gap_ns"), [(False, 2_500_000), (True, 0)])
+def test_streams_are_out_of_step_as_cameras_are_unless_asked_for(
+    tmp_path: Path, in_step: bool, gap_ns: int
+) -> None:
+    path = write_pipeline(tmp_path, [detect(pretend={"boxes": 1})])
+    settings = PlaySettings(Pacing("live", 100.0, depth=30), in_step=in_step)
+
+    ran = run(plans(path, "null"), [frames(walk(10, k)) for k in range(4)], settings)
+
+    origins = [
+        {seen.frame.due_ns - seen.frame.number * 10_000_000 for seen in ran.seen[k]}
+        for k in range(4)
+    ]
+    assert all(len(own) == 1 for own in origins)
+    first = min(origins[0])
+    assert [min(own) - first for own in origins] == [k * gap_ns for k in range(4)]
+
+
 def test_a_clip_that_is_played_again_counts_on(tmp_path: Path) -> None:
     path = write_pipeline(tmp_path, [detect(pretend={"boxes": 1})])
     settings = PlaySettings(Pacing(loop=True), duration_s=0.2)

@@ -7,7 +7,6 @@ wants. PyAV says what the clip is. Source of the calls: NVIDIA's documentation o
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -81,8 +80,8 @@ class Nvdec:
         """See Source. Frames are as far apart as the clip's rate says."""
         facts, count = self.facts, 0
         try:
-            decoder, surfaces = self._ready()
-            while frames := decoder.get_batch_frames(1):
+            surfaces = self._ready()
+            while frames := self._decoder.get_batch_frames(1):
                 surface = surfaces.keep(self._address(frames[0], count))
                 upright = _Upright(surface, self._turns)
                 size = (facts.width, facts.height)
@@ -102,22 +101,21 @@ class Nvdec:
 
     def close(self) -> None:
         """See Source. Frames that are still in use stay."""
-        decoder, self._decoder = self._decoder, None
-        if decoder is not None:
-            with suppress(Exception):  # one that failed may fail again, and its stream is named
-                decoder.end()
+        # It goes by itself, before its stream. After `end` in the middle of a clip, a process that
+        # made others crashed (PyNvVideoCodec 2.2.4, H200); after none it had not.
+        self._decoder = None
         if self._surfaces is not None:
             self._surfaces.close()
 
-    def _ready(self) -> tuple[Any, Surfaces]:
-        """Return the decoder at the clip's first frame; it is made once."""
+    def _ready(self) -> Surfaces:
+        """Bring the decoder to the clip's first frame; return the memory of its frames."""
         if self._decoder is None:
             self._make()
         elif self._begun:
             self._decoder.reconfigure_decoder(self.facts.name)
         self._begun = True
         assert self._surfaces is not None, "the decoder needs its stream"
-        return self._decoder, self._surfaces
+        return self._surfaces
 
     def _make(self) -> None:
         driver = open_driver(str(self._device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -75,7 +76,7 @@ class Decoder:
         self._next = 0
 
     def end(self) -> None:
-        """Nothing to free."""
+        raise AssertionError("in the middle of a clip it breaks the process")
 
 
 @pytest.fixture
@@ -135,6 +136,21 @@ def test_a_second_pass_has_the_same_decoder(tmp_path: Path) -> None:
     assert (len(Decoder.made), Decoder.again) == (1, [path, path])
     np.testing.assert_array_equal(passes[2], passes[0])
     source.close()
+
+
+def test_a_source_that_is_closed_in_the_middle_leaves_nothing(
+    tmp_path: Path, driver: HostDriver
+) -> None:
+    source = Nvdec(str(write(tmp_path / "clip.mp4", SIZE, codec="mpeg4")))
+    pictures = source.pictures()
+    next(pictures)
+    del pictures
+
+    decoder = weakref.ref(source._decoder)
+    source.close()
+
+    assert decoder() is None
+    assert (driver.allocated_bytes(), driver.handles()) == (0, 0)
 
 
 @pytest.mark.usefixtures("driver")

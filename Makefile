@@ -224,7 +224,7 @@ bench-start: $(DEV) ## Compare tries that start anew with forked ones; ARGS="--d
 bench-cluster: $(DEV) ## Measure what the wire to nodes on this machine costs; ARGS="--only wire --rounds 5"
 	@$(BIN)/python -m tests.benchmarks.cluster $(ARGS)
 
-bench-network: $(DEV) ## Measure what it costs that samples travel to a node on this machine; ARGS="--rounds 5 --pixels"
+bench-network: $(DEV) ## Measure what it costs that samples travel to a node on this machine; ARGS="--rounds 5 --pixels --server-rounds 3"
 	@$(BIN)/python -m tests.benchmarks.network $(ARGS)
 
 bench-scale: $(DEV) ## Measure what batches, samples and bytes cost LoadGen's machine, and predict 1,000 devices; ARGS="--only growth"

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 MODULE = "tests.benchmarks.network"
 BENCHMARK = "efficientnet-lite0"
-SHARES = (0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
+SHARES = "0.70,0.75,0.80,0.85,0.90,0.95"
 GOAL = 0.95
 START_S = 3.0  # until the engines of a run work
 SHARE = 0.8  # of the time that they work, while bare connections are measured
@@ -138,7 +138,8 @@ def main() -> int:
         local = paired.Spread.of(rates[ALONE]).median
         for way in judged:
             _parts(runs, given.rounds, local, way)
-        held = _server(runs, given.server_rounds, local, [ALONE, *judged])
+        rates_qps = [float(share) * local for share in given.shares.split(",")]
+        held = _server(runs, given.server_rounds, rates_qps, [ALONE, *judged])
     for way in judged:
         ratio = paired.Spread.of(_ratios(rates, way, ALONE)).median
         share = held[way] / held[ALONE] if held[ALONE] else 0.0
@@ -153,6 +154,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pixels", action="store_true", help="compare float32 with pixels")
     parser.add_argument(
         "--server-rounds", type=int, default=1, metavar="N", help="runs of Server at a rate (1)"
+    )
+    parser.add_argument(
+        "--shares", default=SHARES, metavar="S,S", help=f"of Offline's rate, for Server ({SHARES})"
     )
     return paired.parsed(parser)
 
@@ -203,23 +207,23 @@ def _parts(runs: Runs, rounds: int, rate: float, way: Way) -> None:
     print("\n" + paired.table(header, rows), flush=True)
 
 
-def _server(runs: Runs, rounds: int, local: float, ways: Sequence[Way]) -> dict[Way, float]:
+def _server(
+    runs: Runs, rounds: int, rates: Sequence[float], ways: Sequence[Way]
+) -> dict[Way, float]:
     """Print Server; return the highest rate that each way holds in the median, in queries/s."""
     bound_ms = load_benchmark(BENCHMARK).rules("Server").target_latency_ms
     assert bound_ms is not None, "the benchmark has one"
     held = dict.fromkeys(ways, 0.0)
     rows = []
-    for share in SHARES:
+    for qps in rates:
         found: dict[Way, list[float]] = {way: [] for way in ways}
         for _ in range(rounds):
             for way, p99s_ms in found.items():
-                p99s_ms.append(runs.p99_ms(way, share * local))
+                p99s_ms.append(runs.p99_ms(way, qps))
         for way, p99s_ms in found.items():
             if paired.Spread.of(p99s_ms).median <= bound_ms:
-                held[way] = share * local
-        rows.append(
-            [f"{share * local:.1f}", *(paired.shown(p99s, ".1f") for p99s in found.values())]
-        )
+                held[way] = qps
+        rows.append([f"{qps:.1f}", *(paired.shown(p99s, ".1f") for p99s in found.values())])
     header = ("Server, queries/s", *(f"p99 ms, {way.name}" for way in ways))
     print("\n" + paired.table(header, rows), flush=True)
     print(f"bound: {bound_ms} ms")

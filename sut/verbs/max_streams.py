@@ -27,6 +27,7 @@ from sut.sweep.steady import Rule
 from sut.sweep.task import Task
 from sut.tuner.max_streams import Edge, Tried, find_edge, percentile_ns
 from sut.verbs import console
+from sut.verbs.console import counted
 from sut.verbs.continuing import keeping
 from sut.verbs.options import add_benchmark, add_options, as_arguments, out_folder
 
@@ -111,12 +112,12 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     )
 
     def measure(send: Send, keep: Keep, streams: int) -> Tried:
-        with doing(f"{streams} streams"):
+        with doing(counted(streams, "stream")):
             reached_ns = percentile_ns(send(streams), arguments.percentile / _PERCENT)
         tried = Tried(streams, reached_ns, reached_ns <= bound_ms * MS)
         keep(_plain(tried))
         verdict = "fits" if tried.fits else "does not fit"
-        say(f"  {streams} streams: {_shown(reached_ns)} of {bound_ms:g} ms, {verdict}")
+        say(f"  {counted(streams, 'stream')}: {_shown(reached_ns)} of {bound_ms:g} ms, {verdict}")
         return tried
 
     name = f"{plan.benchmark.name}-max-streams"
@@ -204,7 +205,7 @@ def _line(edge: Edge, interval_ms: float) -> str:
     if edge.best is None:
         return "Not even one stream fits. Allow a longer interval or bound, or use a faster engine."
     after = f"; {edge.failing.streams} do not fit" if edge.failing else ""
-    return f"{edge.best.streams} streams every {interval_ms:g} ms{after}. ({GENERATOR})"
+    return f"{counted(edge.best.streams, 'stream')} every {interval_ms:g} ms{after}. ({GENERATOR})"
 
 
 def _shown(ns: float) -> str:

@@ -182,7 +182,7 @@ class Search:
     def _measure(self, streams: int) -> Held:
         settings = replace(self.request.settings, readers=self.readers(streams))
         request = replace(self.request, streams=streams, settings=settings)
-        with doing(f"{streams} streams", request.settings.duration_s):
+        with doing(counted(streams, "stream"), request.settings.duration_s):
             _, result = play(self.stages, request, NullSink(), self.devices, self.processes)
         held = judged(result, self.goal)
         self.keep({**_plain(held), "result": result})
@@ -256,7 +256,8 @@ def words(found: dict[str, Any]) -> list[str]:
     """Return the result of a search as lines for the terminal."""
     goal = found["goal"]
     bound = "" if goal["p99_ms"] is None else f" with p99 within {goal['p99_ms']:g} ms"
-    lines = [f"{found['streams']} streams hold {goal['fps']:g} frames/s{bound}"]
+    holds = "holds" if found["streams"] == 1 else "hold"
+    lines = [f"{counted(found['streams'], 'stream')} {holds} {goal['fps']:g} frames/s{bound}"]
     if found["failing_streams"] is not None:
         failing: Sequence[dict[str, Any]] = [
             held
@@ -264,7 +265,8 @@ def words(found: dict[str, Any]) -> list[str]:
             if held["streams"] == found["failing_streams"] and not held["holds"]
         ]
         why = "; ".join(failing[0]["why_not"]) if failing else "more are not tried (--most)"
-        lines.append(f"{found['failing_streams']} do not: {why}")
+        do_not = "does not" if found["failing_streams"] == 1 else "do not"
+        lines.append(f"{found['failing_streams']} {do_not}: {why}")
     if found["knife_edge"]:
         lines.append("knife-edge: measured again, a side of the edge turned out otherwise; +-1")
     if found["bottleneck"] is not None:

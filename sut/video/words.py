@@ -13,8 +13,9 @@ _SMALL_MS = 0.005  # shorter parts are not shown
 def lines(result: Mapping[str, Any]) -> list[str]:
     """Return the result as lines: streams, latency, stages, parts, findings."""
     figures = result["figures"]
+    several = "" if figures["streams"] == 1 else "s"
     found = [
-        f"{figures['streams']} streams, {figures['fps']:.1f} frames/s in all; a stream "
+        f"{figures['streams']} stream{several}, {figures['fps']:.1f} frames/s in all; a stream "
         f"{figures['fps_per_stream_mean']:.2f} on average, the worst "
         f"{figures['fps_per_stream_worst']:.2f}, p5 {figures['fps_per_stream_p5']:.2f}",
         _latency(figures),

@@ -6,7 +6,6 @@ A thin typed layer. Knows no engine, batch or model.
 from __future__ import annotations
 
 from ctypes import c_uint32, c_uint64
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from backends.cuda.calls import NOT_READY, Arguments, Calls
@@ -18,7 +17,7 @@ from backends.cuda.shrink_ptx import SHRINK
 from sut.base.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
     from backends.base import OptionValue
@@ -79,13 +78,16 @@ class CudaDriver:
         self._gather, self._deliver, self._fail_now = self._functions(PTX, *names)
 
     def _functions(self, ptx: bytes, *names: bytes) -> tuple[int, ...]:
-        with DEVICES:
-            found = FUNCTIONS.get((self.index, ptx))
-            if found is None:
-                module = self._driver_call("cuModuleLoadData", ptx)
-                get = partial(self._driver_call, "cuModuleGetFunction", module)
-                found = FUNCTIONS[self.index, ptx] = tuple(int(get(name)) for name in names)
+        found = FUNCTIONS.get((self.index, ptx))
+        if found is None:  # only then is the lock worth its wait: pictures come here one by one
+            with DEVICES:
+                found = FUNCTIONS.get((self.index, ptx)) or self._load(ptx, names)
+                FUNCTIONS[self.index, ptx] = found
         return found
+
+    def _load(self, ptx: bytes, names: Sequence[bytes]) -> tuple[int, ...]:
+        module = self._driver_call("cuModuleLoadData", ptx)
+        return tuple(int(self._driver_call("cuModuleGetFunction", module, n)) for n in names)
 
     def use(self) -> None:
         """See Driver."""

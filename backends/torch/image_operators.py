@@ -139,6 +139,13 @@ def constant(value: Any) -> Any:
 REPEATS = {("asymmetric", "floor"), ("half_pixel", "round_prefer_floor")}
 # Ways of Resize to place pixels, which torch has for linear interpolation.
 CORNERS = ("half_pixel", "align_corners")
+# Attributes that nothing here looks at, and the value that changes nothing.
+NEUTRAL: Mapping[str, Mapping[str, object]] = {
+    "AveragePool": {"ceil_mode": 0, "dilations": [1, 1]},
+    "BatchNormalization": {"training_mode": 0},
+    "MaxPool": {"ceil_mode": 0},
+    "Resize": {"keep_aspect_ratio_policy": b"stretch"},
+}
 # See operators.
 FIXED: Mapping[str, Sequence[str]] = {
     "Pad": ("pads", "constant_value", "axes"),

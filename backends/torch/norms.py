@@ -40,6 +40,8 @@ def folded(
         conv = makers.get(norm.input[0])
         if conv is None or readers[norm.input[0]] > 1 or not _is_constant(conv, norm, held):
             continue
+        if any(a.name == "training_mode" and a.i for a in norm.attribute):
+            continue  # of the batch's own statistics
         replaced[norm.output[0]] = _joined(conv, norm, held)
         gone.add(conv.output[0])
     return [replaced.get(node.output[0], node) for node in nodes if node.output[0] not in gone]

@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from backends.base import TensorSpec
+from backends.torch.image_operators import NEUTRAL
 from backends.torch.lstm import LSTM, Lstm
 from backends.torch.norms import folded
 from backends.torch.operators import FIXED, NUMBERS, OPERATORS
@@ -124,6 +125,13 @@ class _Step:
             self.run: Operator = Lstm(node, self.attributes, held, path)
             self.inputs = self.run.fed
             return
+        for name, neutral in NEUTRAL.get(node.op_type, {}).items():
+            if self.attributes.get(name, neutral) != neutral:
+                raise EngineError(
+                    f'{path}: node "{node.name}" of type {node.op_type} has {name} '
+                    f"{self.attributes[name]}; the torch backend knows only {neutral}. Export the "
+                    "model with torch.export (.pt2), or use another backend."
+                )
         self.run = OPERATORS[node.op_type]
         names = FIXED.get(node.op_type, ())
         if node.op_type in NUMBERS and all(not name or name in held for name in node.input[1:]):

@@ -101,3 +101,13 @@ def test_weights_that_are_computed_are_not_touched() -> None:
     left = check([doubled, conv, norm("c", "y")], held, ["y"])
 
     assert left == ["Add", "Conv", "BatchNormalization"]
+
+
+def test_a_normalisation_by_the_batch_s_own_statistics_is_kept() -> None:
+    conv = helper.make_node("Conv", ["x", "w"], ["c"])
+    training = norm("c", "y")
+    training.attribute.append(helper.make_attribute("training_mode", 1))
+
+    left = folded([conv, training], constants(w=weights(4, 4, 1, 1)), ["y"])
+
+    assert [node.op_type for node in left] == ["Conv", "BatchNormalization"]

@@ -711,6 +711,13 @@ def test_a_shape_that_is_computed_while_the_model_runs_is_refused(tmp_path: Path
             {},
             r"AveragePool that pads \[0, 0, 1, 1\]",
         ),
+        (
+            "AveragePool",
+            {"kernel_shape": [2, 2], "ceil_mode": 1},
+            {},
+            "of type AveragePool has ceil_mode 1",
+        ),
+        ("MaxPool", {"kernel_shape": [2, 2], "ceil_mode": 1}, {}, "of type MaxPool has ceil_mode"),
     ],
 )
 def test_what_an_operator_cannot_do_is_refused(

@@ -11,7 +11,7 @@ from msgspec import Meta
 from data.strict_yaml import Positive, PositiveFloat, StrictStruct
 from data.tasks.detection.boxes import BoxOptions
 from data.tasks.detection.geometry import Candidates
-from data.tasks.detection.grids import as_rows, centres, split_levels
+from data.tasks.detection.grids import as_rows, centres, split_levels, whole
 from data.tasks.detection.scores import pick
 from sut.base.errors import EngineError
 
@@ -92,20 +92,37 @@ class Anchors(BoxOptions, frozen=True, kw_only=True, tag="anchors"):
 
     def candidates(self, outputs: Outputs, n: int, frames: Frames) -> Iterator[Candidates]:
         """See BoxOptions."""
-        boxes, scores = (self._levels_of(name, outputs, n) for name in ("boxes", "scores"))
-        for row in range(n):
-            found = [
-                self._of(level, differences[row], numbers[row])
-                for level, differences, numbers in zip(self.levels, boxes, scores, strict=True)
-            ]
-            yield Candidates(*(np.concatenate(part) for part in zip(*found, strict=True)))
-
-    def _levels_of(self, name: str, outputs: Outputs, n: int) -> Sequence[Floats]:
         if len(outputs) < len(self.outputs):
             raise EngineError(
                 f"the model has {len(outputs)} outputs; postprocess.outputs names "
                 f"{len(self.outputs)}: {', '.join(self.outputs)}. Correct the list."
             )
+        if self.level_candidates is None and self._is_whole:
+            yield from self._of_whole(outputs, n)
+            return
+        boxes, scores = (self._levels_of(name, outputs, n) for name in ("boxes", "scores"))
+        for row in range(n):
+            found = [
+                self._of(anchors_of(level), differences[row], numbers[row])
+                for level, differences, numbers in zip(self.levels, boxes, scores, strict=True)
+            ]
+            yield Candidates(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether one output has the boxes of all levels, and one their scores."""
+        return all(self.outputs.count(name) == 1 for name in ("boxes", "scores"))
+
+    def _of_whole(self, outputs: Outputs, n: int) -> Iterator[Candidates]:
+        """Give the candidates of all levels at once: of many small arrays calls take the time."""
+        counts = [level.count for level in self.levels]
+        parts = (outputs[self.outputs.index(name)] for name in ("boxes", "scores"))
+        boxes, scores = (whole(part, n, counts).astype(np.float32, copy=False) for part in parts)
+        anchors = anchors_of(*self.levels)
+        for differences, numbers in zip(boxes, scores, strict=True):
+            yield self._of(anchors, differences, numbers)
+
+    def _levels_of(self, name: str, outputs: Outputs, n: int) -> Sequence[Floats]:
         found = [
             output for part, output in zip(self.outputs, outputs, strict=False) if part == name
         ]
@@ -116,7 +133,7 @@ class Anchors(BoxOptions, frozen=True, kw_only=True, tag="anchors"):
             for level, output in zip(self.levels, found, strict=True)
         ]
 
-    def _of(self, level: AnchorLevel, differences: Floats, numbers: Floats) -> Candidates:
+    def _of(self, anchors: Floats, differences: Floats, numbers: Floats) -> Candidates:
         if differences.shape[1] != _BOX:
             raise EngineError(
                 f"the output with boxes has {differences.shape[1]} numbers a candidate; expected 4."
@@ -126,7 +143,7 @@ class Anchors(BoxOptions, frozen=True, kw_only=True, tag="anchors"):
         if self.level_candidates is not None and len(rows) > self.level_candidates:
             best = np.argsort(-scores, kind="stable")[: self.level_candidates]
             rows, classes, scores = rows[best], classes[best], scores[best]
-        return Candidates(self._moved(anchors_of(level)[rows], differences[rows]), classes, scores)
+        return Candidates(self._moved(anchors[rows], differences[rows]), classes, scores)
 
     def _moved(self, anchors: Floats, differences: Floats) -> Floats:
         """Return corners, from anchors as x, y, width, height."""
@@ -140,10 +157,11 @@ class Anchors(BoxOptions, frozen=True, kw_only=True, tag="anchors"):
 
 
 @cache
-def anchors_of(level: AnchorLevel) -> Floats:
-    """Return centre x, y, width and height of a level's anchors in pixels, [count, 4] float32."""
-    points = centres(level.cells, level.step, level.offset)
-    sizes = np.array(level.sizes, np.float32)
-    return np.concatenate(
-        [np.repeat(points, len(sizes), axis=0), np.tile(sizes, (len(points), 1))], axis=1
-    )
+def anchors_of(*levels: AnchorLevel) -> Floats:
+    """Return centre x, y, width and height of levels' anchors in pixels, [count, 4] float32."""
+    found = []
+    for level in levels:
+        points = centres(level.cells, level.step, level.offset)
+        sizes = np.array(level.sizes, np.float32)
+        found += [np.repeat(points, len(sizes), axis=0), np.tile(sizes, (len(points), 1))]
+    return np.concatenate([np.concatenate(found[::2]), np.concatenate(found[1::2])], axis=1)

@@ -76,20 +76,33 @@ def _rows(
     return None
 
 
+def whole(output: NDArray[np.generic], n: int, counts: Sequence[int]) -> NDArray[np.generic]:
+    """Return one output of all levels as [n, candidates, numbers].
+
+    Args:
+        output: of the engine.
+        n: samples.
+        counts: candidates of each level.
+
+    Raises:
+        EngineError: no axis has all candidates.
+    """
+    total = sum(counts)
+    found = _rows(output, n, (0, 0), total, 1)
+    if found is None:
+        raise EngineError(
+            f"an output has shape {list(output.shape)}; expected [{n}, {total}, numbers], with a "
+            f"row for each of {' + '.join(map(str, counts))} candidates. Correct postprocess."
+        )
+    return found
+
+
 def split_levels(
     output: NDArray[np.generic], n: int, counts: Sequence[int]
 ) -> list[NDArray[np.generic]]:
     """Return one output of all levels as one output a level, [n, count, numbers] each.
 
     Raises:
-        EngineError: no axis has all candidates.
+        EngineError: as `whole`.
     """
-    total = sum(counts)
-    whole = _rows(output, n, (0, 0), total, 1)
-    if whole is None:
-        raise EngineError(
-            f"an output has shape {list(output.shape)}; expected [{n}, {total}, numbers], with a "
-            f"row for each of {' + '.join(map(str, counts))} candidates. Correct postprocess."
-        )
-    ends = np.cumsum(counts)[:-1]
-    return np.split(whole, ends, axis=1)
+    return np.split(whole(output, n, counts), np.cumsum(counts)[:-1], axis=1)

@@ -79,15 +79,23 @@ def _above(scores: NDArray[Any], options: BoxOptions, least: np.float32) -> Pick
             rows, classes = rows[kept], classes[kept]
         return Picked(rows, classes, scores[classes, rows])
     if background is not None:
-        scores = np.delete(scores, background, axis=0)
+        scores = _without(scores, background)
     order = _ordered(scores)
-    rows = np.flatnonzero(order.max(axis=0) > _ordered(_rounded_down(least, scores.dtype)))
+    most = order[0] if len(order) == 1 else order.max(axis=0)
+    rows = np.flatnonzero(most > _ordered(_rounded_down(least, scores.dtype)))
     # Of the few that remain: argmax takes five times as long as max.
     classes = order[:, rows].argmax(axis=0)
     best = scores[classes, rows].astype(np.float32)
     if background is not None:
         classes += classes >= background
     return Picked(rows, classes, best)
+
+
+def _without(scores: NDArray[Any], row: int) -> NDArray[Any]:
+    """Return all rows but one; no copy if it is the first or the last."""
+    if row == 0:
+        return scores[1:]
+    return scores[:-1] if row == len(scores) - 1 else np.delete(scores, row, axis=0)
 
 
 def _ordered(scores: NDArray[Any]) -> NDArray[Any]:

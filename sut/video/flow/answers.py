@@ -112,7 +112,7 @@ class Answers:
         label = record[:, 6].astype(np.int64)
         goes_on = record[:, 5] >= self._spec.confidence
         if len(self._kept):
-            goes_on &= np.isin(label, self._kept)
+            goes_on &= (label[:, None] == self._kept).any(axis=1)  # isin takes 20 us
         record, label = record[goes_on], label[goes_on]
         sides: Sequence[Floats] = (
             record[:, 2] * width + left,

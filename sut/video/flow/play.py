@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sut.video.sources.base import Source
     from sut.video.types import Tracker
 
-_LOOK_S = 0.02
+_END_LOOK_S, _LOOK_NS = 0.02, 100_000_000  # to look at all streams takes a millisecond
 _USER = 11  # of the fields of /proc/PID/stat behind the name
 _START_NS = 20_000_000  # until the first frame is due: all readers have begun by then
 _DRAIN_S = 10.0
@@ -242,7 +242,7 @@ class Play:
             SutError: see `run`.
         """
         start_ns, end_ns = window
-        began, ended = not self._settings.lead_s, None
+        began, ended, look_ns = not self._settings.lead_s, None, 0
         while not all(stream.done.is_set() for stream in self._streams):
             now_ns = time.monotonic_ns()
             if not began and now_ns >= start_ns:
@@ -256,10 +256,12 @@ class Play:
                         f"frames are still under way {_DRAIN_S:g} s after the end: "
                         f"{self._under_way()}."
                     )
-            self._look(now_ns)
-            if look is not None:
-                look([stream.record for stream in self._streams])
-            time.sleep(_LOOK_S)
+            if now_ns >= look_ns:
+                look_ns = now_ns + _LOOK_NS
+                self._look(now_ns)
+                if look is not None:
+                    look([stream.record for stream in self._streams])
+            time.sleep(_END_LOOK_S)
         self._check()
         return at_start, ended or self._taken()
 

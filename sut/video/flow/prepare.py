@@ -64,10 +64,14 @@ class Preparer:
         self.shape: tuple[int, ...] = (1, *self._input.shape)
         """Of a batch of one."""
         self._where = f"{benchmark.file}: preprocess"
+        self._wholes: dict[Size, tuple[Floats, Floats]] = {}
 
     def whole(self, samples: Array, size: Size) -> Fed:
         """Return the sample of a whole frame of `size`: [1, *input shape], made before."""
-        return Fed(samples, *_whole(size, self._steps))
+        found = self._wholes.get(size)  # a cache of functions would hash all steps
+        if found is None:
+            found = self._wholes[size] = _whole(size, self._steps)
+        return Fed(samples, *found)
 
     def frame(self, frame: Frame, out: Array | None = None) -> Fed:
         """Return a whole frame as a batch of one.
@@ -138,7 +142,6 @@ class Preparer:
         room[...] = made
 
 
-@cache
 def _whole(size: Size, steps: tuple[Step, ...]) -> tuple[Floats, Floats]:
     """Return places and regions of a whole frame; nobody writes into them."""
     width, height = size

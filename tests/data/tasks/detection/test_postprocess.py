@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -342,6 +342,26 @@ def test_every_layout_of_anchors_gives_the_same_record(change: str) -> None:
             options = Anchors(levels=LEVELS, outputs=("boxes", "boxes", "scores", "scores"))
 
     assert boxes_of(options, *outputs).tolist() == [pytest.approx(ONE_BOX)]
+
+
+@pytest.mark.parametrize("background", [None, 0, 1, 2])
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_all_levels_in_one_output_give_what_they_give_level_by_level(
+    background: int | None, activation: Literal["sigmoid", "softmax"]
+) -> None:
+    random = np.random.default_rng(3)
+    boxes, scores = (random.normal(0, 2, (2, 108, n)).astype(np.float32) for n in (4, 3))
+    common: dict[str, Any] = {
+        "levels": LEVELS, "background": background, "activation": activation, "confidence": 0.6,
+    }  # fmt: skip
+    parts = [both[:, of] for both in (boxes, scores) for of in (slice(100), slice(100, None))]
+
+    whole = boxes_of(Anchors(**common), boxes, scores)
+    by_level = boxes_of(Anchors(**common, outputs=("boxes",) * 2 + ("scores",) * 2), *parts)
+
+    assert len(whole) > 3
+    assert whole.tolist() == by_level.tolist()
+    assert background not in whole[:, 6].tolist()
 
 
 def test_a_level_gives_its_best_candidates_alone() -> None:

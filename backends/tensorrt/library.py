@@ -78,7 +78,7 @@ def load_library(name: str | None = None) -> Library:
         )
     found, reasons = _import([name] if name else list(TITLES))
     if not found:
-        raise ConfigError(f'backend "tensorrt": {"; ".join(reasons)}. {INSTALL}')
+        raise ConfigError(f'backend "tensorrt": {", ".join(reasons)}. {INSTALL}')
     module, *others = found
     library = Library(
         module.__name__, module.__version__, module, tuple(other.__name__ for other in others)

@@ -590,6 +590,7 @@ def test_inputs_with_other_profiles_than_the_first_are_refused(tmp_path: Path) -
 
 
 def test_a_plan_of_several_inputs_is_built_with_a_profile_for_each(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
     rtx = load_library("tensorrt_rtx")
     spec = replace(spec_of(save(three(), tmp_path)), inputs=THREE)
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from backends.base import Array, Arrays, OptionValue
 
+pytest.importorskip("httptools")
+pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 CAP = 6

@@ -23,6 +23,10 @@ import msgspec
 import numpy as np
 import pytest
 
+pytest.importorskip("httptools")
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+
 from backends.base import TensorSpec
 from data.tasks.other import Raw
 from sut.base.errors import ConfigError, WorkerError

@@ -13,6 +13,7 @@ from onnx import helper
 from PIL import Image
 
 from tests.backends.models import floats, model
+from tests.extras import needs_pycocotools
 from tests.sut.helpers import folders
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.sut.helpers.program import Done, Program
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs_pycocotools]
 
 COUNT, WRONG, SIDE, CANDIDATES = 12, 3, 32, 20
 # The one box that the model sees in any image, in pixels of its input: centre and size.

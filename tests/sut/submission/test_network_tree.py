@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+pytest.importorskip("zmq", reason="pyzmq is not installed")
+
 from data.rounds import round_named
 from sut.base.errors import ConfigError
 from sut.submission import network

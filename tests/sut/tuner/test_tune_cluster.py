@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+pytest.importorskip("zmq", reason="pyzmq is not installed")
+
 from sut.config.arguments import Arguments
 from sut.config.plan import resolve
 from tests.sut.helpers.nodes import cluster_file, running_node

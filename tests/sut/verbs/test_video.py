@@ -11,7 +11,7 @@ import yaml
 
 from sut.cli import main
 from sut.video.words import lines
-from tests.sut.video.sources.test_clip import COUNT, write
+from tests.sut.video.clip_file import COUNT, write
 
 pytest.importorskip("av")
 

@@ -14,6 +14,7 @@ from sut.video.accuracy.metrics import TrackAccuracy, judge
 from sut.video.accuracy.precision import mean_average_precision
 from sut.video.accuracy.tracks import Tracks, read_tracks, write_tracks
 from sut.video.types import Boxes
+from tests.extras import needs_pycocotools
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,6 +114,7 @@ def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
 # --- precision of boxes
 
 
+@needs_pycocotools
 def test_the_precision_of_boxes_falls_with_place_class_and_misses() -> None:
     truth = tracks(frame(0, 1), frame(0, 1))
 
@@ -126,6 +128,7 @@ def test_the_precision_of_boxes_falls_with_place_class_and_misses() -> None:
     assert precision(frame(0, 1, label=1), frame(0, 1, label=1)) == pytest.approx(0)
 
 
+@needs_pycocotools
 def test_a_truth_without_classes_takes_boxes_of_any() -> None:
     truth = Tracks({0: frame(0, 1)}, 1, has_labels=False)
 

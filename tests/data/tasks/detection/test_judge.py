@@ -19,6 +19,7 @@ from data.tasks.detection.bootstrap import Precision
 from data.tasks.detection.truth import ImageTruth, TrueBox
 from sut.base.errors import DataError
 from tests.data.tasks.detection import made
+from tests.extras import needs_pycocotools
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,7 @@ def labels_of(path: Path, folder: Path) -> tuple[ImageTruth, ...]:
 
 # What accuracy-coco.py and accuracy-openimages.py of mlcommons/inference (b66003e) print for the
 # files of `made`, with pycocotools 2.0.11.
+@needs_pycocotools
 @pytest.mark.parametrize(
     ("annotations", "line"),
     [(made.COCO, "mAP=33.229%"), (made.OPENIMAGES, "mAP=33.989%")],
@@ -59,6 +61,7 @@ def test_the_line_is_that_of_the_official_script(
     assert 0.05 < low < found.value < high < 1
 
 
+@needs_pycocotools
 def test_weights_of_one_give_the_value_and_weights_count_images(tmp_path: Path) -> None:
     path, log = made.write(tmp_path)
     labels = labels_of(path, tmp_path)
@@ -170,6 +173,7 @@ def test_classes_in_the_place_of_cocos_numbers_are_named() -> None:
     assert "set postprocess.categories to coco80" in found
 
 
+@needs_pycocotools
 def test_one_wrong_order_among_right_boxes_is_counted() -> None:
     answers = {**RIGHT, 3: changed(RIGHT[3], 0, 3, 4, 1, 2, 5, 6)}
 
@@ -185,6 +189,7 @@ MANY_IMAGES = [
 ]
 
 
+@needs_pycocotools
 def test_images_without_any_box_score_nothing() -> None:
     found = judge.score({0: np.empty((0, 7), np.float32)}, MANY_IMAGES)
 
@@ -203,6 +208,7 @@ def test_a_record_that_holds_no_boxes_is_refused(record: bytes, said: str) -> No
         judge.read_answer(record, "log")
 
 
+@needs_pycocotools
 def test_a_box_of_huge_numbers_is_wrong_and_no_error() -> None:
     huge = right(0, IMAGE)
     huge[0, 1:5] = [-3e38, -3e38, 3e38, 3e38]

@@ -6,6 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
+pytest.importorskip("zmq", reason="pyzmq is not installed")
+
 import zmq
 
 from sut.serve.cluster.channel import Channel, Poller

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+pytest.importorskip("zmq", reason="pyzmq is not installed")
+
 from sut.base.standing import STOPPED
 from sut.serve.cluster.channel import Poller
 from sut.serve.cluster.receiver import ClusterReceiver

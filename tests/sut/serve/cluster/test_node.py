@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+pytest.importorskip("zmq", reason="pyzmq is not installed")
+
 import zmq
 
 from sut import __version__

@@ -11,6 +11,9 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 import pytest
+
+pytest.importorskip("zmq", reason="pyzmq is not installed")
+
 import zmq
 
 from sut.base.errors import ConfigError

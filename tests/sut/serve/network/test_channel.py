@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+pytest.importorskip("zmq", reason="pyzmq is not installed")
+
 import zmq
 
 from sut.serve.network.channel import PieceChannel, Travelling, found_sends

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pytest
+
+pytest.importorskip("zmq", reason="pyzmq is not installed")
+
 import zmq
 
 from sut.config.arguments import Arguments

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import pytest
 
+pytest.importorskip("zmq", reason="pyzmq is not installed")
+
 from sut.serve.dispatcher import Outlets
 from sut.serve.network.policy import NodePolicy
 from sut.serve.network.qdl import Library, NetworkNode, QueryDispatchLibrary

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("zmq", reason="pyzmq is not installed")
+
 from sut.cli import main
 from sut.config.cluster import NodeSpec, Remote
 from sut.config.settings import HarnessSettings

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sut.helpers.waiting import wait_until
+from tests.sut.video.clip_file import write
 from tests.sut.video.made import detect, write_pipeline
 
 pytest.importorskip("av")
-from tests.sut.video.sources.test_clip import write
 
 if TYPE_CHECKING:
     from tests.sut.helpers.program import Program, Running

@@ -19,7 +19,7 @@ from sut.video.sources.base import Picture
 from sut.video.sources.choose import Decoding, open_source, open_sources
 from sut.video.sources.nvdec import MODULE, Nvdec
 from tests.backends.shrinking import shrunk
-from tests.sut.video.sources.test_clip import COUNT, RATE, pixels, write
+from tests.sut.video.clip_file import COUNT, RATE, pixels, write
 
 pytest.importorskip("av")
 SIZE = (64, 48)

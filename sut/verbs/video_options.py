@@ -84,7 +84,8 @@ def add_flow(parser: argparse.ArgumentParser, *, axes: bool = False) -> None:
         "--host-threads",
         type=int,
         metavar="N",
-        help="that serve the streams (default: one; a core each for crops and drawings)",
+        help="that serve the streams (default: one; a core each for crops and drawings); where "
+        "processes of readers serve, each has one",
     )
     flow.add_argument(
         "--readers",

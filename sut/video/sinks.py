@@ -72,7 +72,7 @@ class Video:
 class AnnotateSink:
     """Each stream as a video with its boxes: stream-000.mp4 and so on."""
 
-    sees_pixels = True
+    sees_pixels = sees_frames = True
 
     def __init__(self, folder: Path, drawer: Drawer, rate: float) -> None:
         self._folder, self._drawer, self._rate = folder, drawer, rate
@@ -102,7 +102,7 @@ class MosaicSink:
     A picture is written whenever the stream that is ahead has a new frame.
     """
 
-    sees_pixels = True
+    sees_pixels = sees_frames = True
 
     def __init__(self, folder: Path, drawer: Drawer, streams: int, rate: float) -> None:
         columns = math.ceil(math.sqrt(streams))

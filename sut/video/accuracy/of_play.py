@@ -35,6 +35,7 @@ class TrackKeeper:
         self._sink, self._folder = sink, folder
         self._frames: defaultdict[int, dict[int, Boxes]] = defaultdict(dict)
         self.sees_pixels = sink.sees_pixels
+        self.sees_frames = True
 
     def frame(self, seen: Seen) -> None:
         """See Sink."""

@@ -12,18 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sut.base.environment import cores
 from sut.base.errors import SutError, WorkerError
 from sut.base.ticker import doing
 from sut.record.trace import Window
-from sut.video.flow.apart.wire import Pixels
-from sut.video.flow.flight import PartNames
 from sut.video.flow.interpreter import LockWatch
-from sut.video.flow.records import StreamRecord
 from sut.video.flow.stage import Stage, Work
-from sut.video.flow.strand import Threads
-from sut.video.flow.stream import Shared, Stream
-from sut.video.flow.taking import FirstInput, Near, Readers
+from sut.video.flow.streams import streams_of
 from sut.video.sources.base import stalls
 
 if TYPE_CHECKING:
@@ -32,7 +26,9 @@ if TYPE_CHECKING:
 
     from sut.serve.dispatcher import Failure
     from sut.video.flow.apart.readers import ReaderProcesses
+    from sut.video.flow.flight import PartNames
     from sut.video.flow.interpreter import Looks
+    from sut.video.flow.records import StreamRecord
     from sut.video.flow.seen import Sink
     from sut.video.flow.settings import PlaySettings
     from sut.video.flow.stage import StagePlan
@@ -152,31 +148,8 @@ class Play:
         self._error: Exception | None = None
         self._lock = LockWatch()
         self._cpu_seen_s: dict[int, float] = {}
-        self._names = PartNames.of([stage.name for stage in stages.all])
-        # Without pixels all that these threads do is Python's, which one thread at a time may do.
-        makes_pixels = len(stages.all) > 1 or sink.sees_pixels
-        self._host_threads = settings.host_threads or (cores() if makes_pixels else 1)
-        self._threads = Threads(self._host_threads, "host")
-        benchmark = stages.all[0].plan.benchmark
-        first = FirstInput(benchmark, settings.interval, settings.scale)
-        if processes is None:
-            self._readers: Readers = Near(settings.pacing, first)
-        else:
-            wanted = _wanted(stages.all, sink, [tracker for _, tracker in streams])
-            sources = [source for source, _ in streams]
-            self._readers = processes.play(sources, settings, first, wanted)
-        shared = Shared(
-            stages=stages.all,
-            names=self._names,
-            threads=self._threads,
-            sink=sink,
-            reads=self._readers.reads,
-            failed=self._fail,
-        )
-        self._streams = [
-            Stream(number, source, tracker, shared)
-            for number, (source, tracker) in enumerate(streams)
-        ]
+        self._made = streams_of(stages.all, settings, streams, sink, processes, self._fail)
+        self._streams, self._readers = self._made.all, self._made.readers
 
     def run(self, look: Callable[[Sequence[StreamRecord]], None] | None = None) -> Played:
         """Run to the end.
@@ -211,11 +184,11 @@ class Play:
         ]
         return Played(
             records=[stream.record for stream in self._streams],
-            names=self._names,
+            names=self._made.names,
             window=window,
             work=last.work,
             cpu_s=last.cpu_s - first.cpu_s,
-            host_threads=self._host_threads,
+            host_threads=self._made.host_threads,
             readers_cpu_s=max(0.0, last.readers_cpu_s - first.readers_cpu_s),
             lock_share=last.looks.share_since(first.looks),
             readers_lock_share=max((s for s in shares if s is not None), default=None),
@@ -308,8 +281,7 @@ class Play:
         for stream in self._streams:
             if not stream.abandoned:
                 stream.reader.join(_END_S)
-        self._readers.close()
-        self._threads.close()
+        self._made.close()
 
     def _fail(self, error: Exception) -> None:
         self._error = self._error or error
@@ -325,16 +297,6 @@ class Play:
         for pid in pids:
             self._cpu_seen_s[pid] = max(self._cpu_seen_s.get(pid, 0.0), _cpu_of(pid))
         return sum(self._cpu_seen_s[pid] for pid in pids)
-
-
-def _wanted(stages: Sequence[Stage], sink: Sink, trackers: Sequence[Tracker]) -> Pixels:
-    """Return of which frames somebody wants the pixels."""
-    if sink.sees_pixels or any(tracker.sees_pixels for tracker in trackers):
-        return Pixels.ALL
-    crops = [stage.plan.spec.crops for stage in stages]
-    if any(crop is not None and crop.frames == "all" for crop in crops):
-        return Pixels.ALL
-    return Pixels.INFERRED if len(stages) > 1 else Pixels.NONE
 
 
 def _cpu_of(pid: int) -> float:

@@ -37,9 +37,11 @@ class Sink(Protocol):
 
     Attributes:
         sees_pixels: it looks at the pixels of frames.
+        sees_frames: it looks at frames at all.
     """
 
     sees_pixels: bool
+    sees_frames: bool
 
     def frame(self, seen: Seen) -> None:
         """Take a frame; the pipeline waits for it."""
@@ -51,7 +53,7 @@ class Sink(Protocol):
 class NullSink:
     """Throws every frame away: the pipeline without a picture."""
 
-    sees_pixels = False
+    sees_pixels = sees_frames = False
 
     def frame(self, seen: Seen) -> None:
         """See Sink."""

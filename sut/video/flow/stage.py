@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from sut.base.errors import SutError
 from sut.config.settings import Limits
@@ -25,7 +25,7 @@ from sut.video.flow.prepare import Preparer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from backends.base import Array, OptionValue
+    from backends.base import Array, OptionValue, TensorSpec
     from data.benchmark import Benchmark
     from scenarios.base import Capacity
     from sut.config.settings import HarnessSettings
@@ -58,8 +58,38 @@ class StagePlan:
     limits: Limits = field(default_factory=Limits)
 
 
+class Answer(Protocol):
+    """What a stage answered for the samples of one frame.
+
+    Attributes:
+        failed: its engine did; there are no outputs.
+        started_ns: when the first batch with samples of it was taken.
+        ended_ns: when the last one was answered.
+    """
+
+    failed: bool
+    started_ns: int
+    ended_ns: int
+
+    def outputs(self) -> tuple[Array, ...]:
+        """Return one array an output, [samples, ...]."""
+
+
+class FirstStage(Protocol):
+    """The stage that sees whole frames, of this process or of the one that started it.
+
+    Attributes:
+        answers: reads what it answers.
+    """
+
+    answers: Answers
+
+    def ask(self, samples: Array, answered: Callable[[Answer], None]) -> None:
+        """See Stage.ask."""
+
+
 class Asked(GivenQuery):
-    """Samples of one frame, and who hears that they are answered.
+    """Samples of one frame, and who hears that they are answered. See Answer.
 
     Attributes:
         answered: called once on a worker's thread; it returns at once and raises nothing.
@@ -155,6 +185,11 @@ class Stage:
     def max_batch_size(self) -> int:
         """Samples of a full batch, known once it is open."""
         return self.capacity.max_batch_size
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Of the model, known once it is open."""
+        return self._queries.outputs
 
     @property
     def simulated(self) -> bool:

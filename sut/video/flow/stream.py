@@ -30,7 +30,6 @@ from sut.video.flow.flight import (
     Flight,
     PartNames,
 )
-from sut.video.flow.records import StreamRecord
 from sut.video.flow.seen import Seen
 from sut.video.flow.strand import Strand
 from sut.video.flow.taking import Hands
@@ -41,8 +40,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sut.video.flow.reader import FrameReader
+    from sut.video.flow.records import StreamRecord
     from sut.video.flow.seen import Sink
-    from sut.video.flow.stage import Asked, Stage
+    from sut.video.flow.stage import Answer, FirstStage, Stage
     from sut.video.flow.strand import Threads
     from sut.video.flow.taking import Ready
     from sut.video.sources.base import Source
@@ -57,34 +57,40 @@ class Shared:
     """What the streams of a play have in common.
 
     Attributes:
-        stages: in the pipeline's order; open.
+        first: the stage that sees frames.
+        stages: all, in the pipeline's order; open. Those behind the first one see crops.
         names: of the parts of a frame's time.
         threads: that serve the streams.
         sink: gets every frame.
         reads: returns the reader of a source.
         failed: hears what an act of a stream raised, on any thread.
+        over: hears of a stream that nothing is under way of any more.
     """
 
+    first: FirstStage
     stages: Sequence[Stage]
     names: PartNames
     threads: Threads
     sink: Sink
     reads: Callable[[Source, StreamRecord, Hands], FrameReader]
     failed: Callable[[Exception], None]
+    over: Callable[[StreamRecord], None] = lambda record: None
 
 
 class Stream:
     """One stream of a play.
 
     Args:
-        number: of the stream.
+        record: of the stream.
         source: of its frames.
         tracker: of its objects.
         shared: with the other streams.
     """
 
-    def __init__(self, number: int, source: Source, tracker: Tracker, shared: Shared) -> None:
-        self.record = StreamRecord(number, source.facts)
+    def __init__(
+        self, record: StreamRecord, source: Source, tracker: Tracker, shared: Shared
+    ) -> None:
+        self.record = record
         self.done = threading.Event()
         """Nothing of it is under way any more."""
         self._shared, self._tracker = shared, tracker
@@ -92,7 +98,7 @@ class Stream:
         hands = Hands(self._arrive, self._ended, shared.failed)
         self.reader = shared.reads(source, self.record, hands)
         self._untracked: deque[Flight] = deque()  # in order; the reader adds, the strand takes
-        self._answers: dict[Flight, Asked | None] = {}  # of those that wait for earlier ones
+        self._answers: dict[Flight, Answer | None] = {}  # of those that wait for earlier ones
         self._unsunk: deque[Flight] = deque()
         self._complete: set[Flight] = set()
         self._due = 0  # the number of the frame that the tracker expects
@@ -123,14 +129,14 @@ class Stream:
             self._strand.post(partial(self._ready, flight, None))
             return
         flight.fed = ready.fed
-        shared.stages[0].ask(ready.fed.samples, partial(self._answered, flight, 0))
+        shared.first.ask(ready.fed.samples, partial(self._answered, flight, 0))
 
     def _ended(self) -> None:
         self._strand.post(self._no_more)
 
     # a worker's thread
 
-    def _answered(self, flight: Flight, place: int, query: Asked) -> None:
+    def _answered(self, flight: Flight, place: int, query: Answer) -> None:
         act = partial(self._ready, flight) if place == 0 else partial(self._next, flight, place)
         self._strand.post(partial(act, query))
 
@@ -144,15 +150,16 @@ class Stream:
         if not (self._reads or self._untracked or self._unsunk) and not self.done.is_set():
             self.record.ended_ns = time.monotonic_ns()
             self.done.set()
+            self._shared.over(self.record)
 
-    def _ready(self, flight: Flight, query: Asked | None) -> None:
+    def _ready(self, flight: Flight, query: Answer | None) -> None:
         """The first stage is through with a frame; go on with those whose turn it is."""
         self._answers[flight] = query
         while self._untracked and self._untracked[0] in self._answers:
             first = self._untracked.popleft()
             self._track(first, self._answers.pop(first))
 
-    def _track(self, flight: Flight, query: Asked | None) -> None:
+    def _track(self, flight: Flight, query: Answer | None) -> None:
         shared, names = self._shared, self._shared.names
         self._unsunk.append(flight)
         boxes: Boxes | None = None
@@ -162,7 +169,7 @@ class Stream:
             if not self._mark_answered(flight, 0, query):
                 return
             assert flight.fed is not None, "an answered frame was fed"
-            boxes = shared.stages[0].answers.of_frame(query.outputs(), flight.fed)
+            boxes = shared.first.answers.of_frame(query.outputs(), flight.fed)
             flight.mark(names.of_stage(0, READ), time.monotonic_ns())
         flight.fed = None
         flight.tracked = self._update(flight.frame, boxes)
@@ -176,7 +183,7 @@ class Stream:
         self._due = frame.number + 1
         return self._tracker.update(boxes, frame.pixels)
 
-    def _next(self, flight: Flight, place: int, query: Asked) -> None:
+    def _next(self, flight: Flight, place: int, query: Answer) -> None:
         """A later stage is through with the crops of a frame."""
         stage, names = self._shared.stages[place], self._shared.names
         if not self._mark_answered(flight, place, query):
@@ -188,7 +195,7 @@ class Stream:
         flight.mark(names.of_stage(place, READ), time.monotonic_ns())
         self._show(flight, place + 1)
 
-    def _mark_answered(self, flight: Flight, place: int, query: Asked) -> bool:
+    def _mark_answered(self, flight: Flight, place: int, query: Answer) -> bool:
         """Note the times of a query; return False if its engine failed, which ends the frame."""
         if query.failed:
             self._unsunk.remove(flight)

@@ -202,6 +202,7 @@ class Keeping:
     """A sink that keeps what it gets, by stream."""
 
     sees_pixels = False
+    sees_frames = True
 
     def __init__(self) -> None:
         self.seen: dict[int, list[Seen]] = defaultdict(list)

@@ -1,4 +1,7 @@
-"""A stream whose frames are read in another process: what takes the place of source and reader."""
+"""A stream whose frames are read in another process: what takes the place of source and reader.
+
+Its frames are served here; see sut.video.flow.apart.far_stream for one that is served there, too.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sut.video.flow.apart.memory import COUNTS
 from sut.video.flow.apart.rooms import RELEASED, WAITS
-from sut.video.flow.apart.wire import Kind
+from sut.video.flow.apart.wire import Kind, unpack_frame
 from sut.video.flow.taking import Ready
 from sut.video.types import Frame, Pixels
 
@@ -17,13 +20,12 @@ if TYPE_CHECKING:
     from sut.base.errors import SutError
     from sut.video.flow.apart.link import Link
     from sut.video.flow.apart.memory import Memory
-    from sut.video.flow.apart.wire import Ended, Handed
+    from sut.video.flow.apart.wire import Handed, Told
     from sut.video.flow.prepare import Preparer
     from sut.video.flow.records import StreamRecord
     from sut.video.flow.taking import Hands
     from sut.video.sources.base import ClipFacts, Picture
 
-# What is taken, the stream itself counts: frames that a lost process left behind never came.
 _MIRRORED = [
     (name, COUNTS.index(name))
     for name in ("decoded", "dropped_full", "dropped_late", "passes", "waits_since_ns")
@@ -109,10 +111,11 @@ class Far:
 
     # the thread that hears
 
-    def handed(self, frame: Handed) -> None:
+    def framed(self, body: memoryview) -> None:
         """See Hears."""
+        frame = unpack_frame(body)
         record, size = self._record, (frame.width, frame.height)
-        record.taken += 1
+        record.taken += 1  # counted here: frames that a lost process left behind never came
         fed = None
         if frame.inferred:
             record.inferred += 1
@@ -125,10 +128,10 @@ class Far:
         except Exception as error:  # noqa: BLE001 - the play ends with it
             self._hands.failed(error)
 
-    def ended(self, ended: Ended) -> None:
-        """See Hears."""
-        self._record.notes = ended.notes
-        self._end(ended.problem)
+    def told(self, told: Told) -> None:
+        """See Hears: that it is at its end."""
+        self._record.notes = list(told.notes)
+        self._end(told.problem)
 
     def failed(self, error: SutError) -> None:
         """See Hears."""
@@ -149,8 +152,13 @@ class Far:
         self._hands.ended()
 
     def _mirror(self) -> None:
-        for name, place in _MIRRORED:
-            setattr(self._record, name, self._counts[place])
+        mirror(self._record, self._counts)
+
+
+def mirror(record: StreamRecord, counts: memoryview) -> None:
+    """Bring a record up to date with what the process of readers counts."""
+    for name, place in _MIRRORED:
+        setattr(record, name, counts[place])
 
 
 def _pixels_of(memory: Memory, frame: Handed) -> Callable[[], Any]:

@@ -25,12 +25,13 @@ from sut.serve.workers.failures import BAD_INPUT, Raised, one_line
 from sut.serve.workers.wire import Reader as Messages
 from sut.serve.workers.wire import pack_object
 from sut.video.flow.apart.memory import Memory
-from sut.video.flow.apart.wire import Ended, Handed, Kind, pack_room, unpack_frame
+from sut.video.flow.apart.wire import Kind, pack_answered, pack_room, stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sut.video.flow.apart.memory import Layout
+    from sut.video.flow.apart.wire import Answered, Told
 
 MODULE = "sut.video.flow.apart.process"
 _LOOK_S = 0.25
@@ -42,11 +43,11 @@ _SEND_S = 5.0
 class Hears(Protocol):
     """What a stream's reader hears of its process, on the thread that hears all of them."""
 
-    def handed(self, frame: Handed) -> None:
-        """A frame lies in memory."""
+    def framed(self, body: memoryview) -> None:
+        """A frame lies in memory; the message's body says which."""
 
-    def ended(self, ended: Ended) -> None:
-        """The stream is at its end."""
+    def told(self, told: Told) -> None:
+        """Something is new of the stream, or it is at its end."""
 
     def failed(self, error: SutError) -> None:
         """No input can be made of a frame."""
@@ -109,6 +110,10 @@ class Link:
         """Send a message; of a process that is gone the hearing thread knows. Any thread."""
         self._send(pack_object(kind, value))
 
+    def say_answered(self, answered: Answered) -> None:
+        """Say that the answer to a frame lies in memory. Any thread."""
+        self._send(pack_answered(answered))
+
     def say_room(self, stream: int) -> None:
         """Say that a stream that waits for room has some. Any thread."""
         self._send(pack_room(stream))
@@ -157,8 +162,7 @@ class Link:
         try:
             for kind, body in self._messages.receive():
                 if kind == Kind.FRAME:
-                    frame = unpack_frame(body)
-                    self.streams[frame.stream].handed(frame)
+                    self.streams[stream_of(body)].framed(body)
                 else:
                     self._hear(Kind(kind), pickle.loads(body))
         except (EOFError, OSError):
@@ -170,8 +174,8 @@ class Link:
 
     def _hear(self, kind: Kind, said: Any) -> None:
         match kind:
-            case Kind.ENDED:
-                self.streams[said.stream].ended(said)
+            case Kind.TOLD:
+                self.streams[said.stream].told(said)
             case Kind.FAILED:
                 self.streams[0].failed(_error_of(said))
             case Kind.RAISED:

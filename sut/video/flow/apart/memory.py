@@ -6,9 +6,11 @@ room k modulo that number: frames leave in the order in which they came, so it i
 
 from __future__ import annotations
 
+import math
 import mmap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,17 +41,25 @@ class Layout:
         dtype: of it.
         rooms: of each stream.
         pixels: bytes of a whole frame of each stream; 0: none are handed over.
+        answers: shape, with a batch of one, and dtype of each output of the first stage, where they
+            are handed back.
     """
 
     shape: tuple[int, ...]
     dtype: str
     rooms: int
     pixels: tuple[int, ...]
+    answers: tuple[tuple[tuple[int, ...], str], ...] = ()
 
     @property
     def input_bytes(self) -> int:
         """Of the input of one frame, and what fills its last page."""
-        return _paged(int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize)
+        return _paged(_bytes(self.shape, self.dtype))
+
+    @property
+    def answer_bytes(self) -> tuple[int, ...]:
+        """Of each output for one frame, likewise."""
+        return tuple(_paged(_bytes(shape, dtype)) for shape, dtype in self.answers)
 
     @property
     def head_bytes(self) -> int:
@@ -58,9 +68,12 @@ class Layout:
 
     def start(self, stream: int) -> int:
         """Return where the rooms of a stream begin; of the one behind the last, where all end."""
-        before = self.pixels[:stream]
-        of_frames = sum(self.input_bytes + _paged(size) for size in before)
+        of_frames = sum(map(self.room_bytes, range(stream)))
         return self.head_bytes + self.rooms * of_frames
+
+    def room_bytes(self, stream: int) -> int:
+        """Return the size of a room of a stream: input, answer and pixels."""
+        return self.input_bytes + sum(self.answer_bytes) + _paged(self.pixels[stream])
 
     @property
     def size(self) -> int:
@@ -80,11 +93,14 @@ class Memory:
         self.layout = layout
         self._map = mmap.mmap(file, layout.size)
         self._words = memoryview(self._map)[: layout.head_bytes].cast("q")
-        itemsize, count = np.dtype(layout.dtype).itemsize, int(np.prod(layout.shape))
-        assert itemsize * count <= layout.input_bytes, "a page holds what is paged"
-        self._inputs = [
+        parts = [(layout.shape, layout.dtype), *layout.answers]
+        starts = [0, *accumulate((layout.input_bytes, *layout.answer_bytes))]
+        self._arrays: list[list[tuple[Array, ...]]] = [
             [
-                np.frombuffer(self._map, layout.dtype, count, at).reshape(layout.shape)
+                tuple(
+                    self._array(shape, dtype, at + start)
+                    for (shape, dtype), start in zip(parts, starts, strict=False)
+                )
                 for at in self._rooms(stream)
             ]
             for stream in range(len(layout.pixels))
@@ -119,14 +135,23 @@ class Memory:
 
     def input(self, stream: int, taken: int) -> Array:
         """Return the first input of the frame that a stream takes as this one."""
-        return self._inputs[stream][taken % self.layout.rooms]
+        return self._arrays[stream][taken % self.layout.rooms][0]
+
+    def answer(self, stream: int, taken: int) -> tuple[Array, ...]:
+        """Return where the first stage's answer to that frame lies, [1, ...] each."""
+        return self._arrays[stream][taken % self.layout.rooms][1:]
 
     def pixels(self, stream: int, taken: int, size: Size) -> Image:
         """Return the pixels of that frame, [H, W, 3]; they fit."""
-        start = self._rooms(stream)[taken % self.layout.rooms] + self.layout.input_bytes
+        room = self._rooms(stream)[taken % self.layout.rooms]
+        start = room + self.layout.input_bytes + sum(self.layout.answer_bytes)
         width, height = size
-        found = np.frombuffer(self._map, np.uint8, width * height * 3, start)
-        return found.reshape(height, width, 3)
+        found: Image = self._array((height, width, 3), "uint8", start)
+        return found
+
+    def _array(self, shape: tuple[int, ...], dtype: str, start: int) -> Any:
+        found = np.frombuffer(self._map, dtype, math.prod(shape), start)
+        return found.reshape(shape)
 
     def _rooms(self, stream: int) -> range:
         """Return where the rooms of a stream begin."""
@@ -134,8 +159,12 @@ class Memory:
         return range(
             layout.start(stream),
             layout.start(stream + 1),
-            layout.input_bytes + _paged(layout.pixels[stream]),
+            layout.room_bytes(stream),
         )
+
+
+def _bytes(shape: tuple[int, ...], dtype: str) -> int:
+    return math.prod(shape) * np.dtype(dtype).itemsize
 
 
 def _paged(size: int) -> int:

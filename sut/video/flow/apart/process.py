@@ -1,9 +1,8 @@
 """The process of readers: opens its streams' sources, reads them, and leaves frames in memory.
 
 Started as `python -m sut.video.flow.apart.process SOCKET MEMORY FOLDER`, two descriptors and where
-clips are named from. It ends when
-the socket does, so it cannot outlive the process that started it. Knows no engine and no stream
-beyond its reader.
+clips are named from. It ends when the socket does, so it cannot outlive the process that started
+it. Knows no engine. Where it may, it serves its streams, too: see sut.video.flow.apart.serving.
 """
 
 from __future__ import annotations
@@ -25,8 +24,19 @@ from sut.serve.workers.wire import Reader as Messages
 from sut.serve.workers.wire import pack_object
 from sut.video.flow.apart.memory import COUNTS, Memory
 from sut.video.flow.apart.rooms import Room, Rooms
-from sut.video.flow.apart.wire import Ended, Handed, Kind, Opened, Played, pack_frame, unpack_room
+from sut.video.flow.apart.serving import Serving
+from sut.video.flow.apart.wire import (
+    Handed,
+    Kind,
+    Opened,
+    Played,
+    Told,
+    pack_frame,
+    unpack_answered,
+    unpack_room,
+)
 from sut.video.flow.interpreter import LockWatch
+from sut.video.flow.records import StreamRecord
 from sut.video.flow.taking import Hands, Taking
 from sut.video.sources.absent import Absent
 
@@ -34,8 +44,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sut.video.flow.apart.wire import Opens
+    from sut.video.flow.reader import Reader
     from sut.video.flow.taking import Ready
-    from sut.video.sources.base import Source
+    from sut.video.sources.base import ClipFacts, Source
 
 _BEAT_S = 0.25
 
@@ -50,11 +61,12 @@ def _count(place: int) -> Any:
     return property(get, put)
 
 
-class SharedRecord:
-    """See sut.video.flow.reader.Record; the counts lie in memory that this process shares.
+class SharedRecord(StreamRecord):
+    """See StreamRecord; the counts of its reader lie in memory that this process shares.
 
     Args:
         stream: its number in the play.
+        clip: where its frames come from.
         counts: see Memory.
     """
 
@@ -62,10 +74,9 @@ class SharedRecord:
         _count(COUNTS.index(name)) for name in COUNTS[:7]
     )
 
-    def __init__(self, stream: int, counts: memoryview) -> None:
-        self.stream, self.counts = stream, counts
-        self.problem: str | None = None
-        self.notes: list[str] = []
+    def __init__(self, stream: int, clip: ClipFacts, counts: memoryview) -> None:
+        self.counts = counts
+        super().__init__(stream, clip)
 
 
 class Process:
@@ -81,15 +92,18 @@ class Process:
         self._sending = threading.Lock()
         self._sources: Sequence[Source] = ()
         self._memory: Memory | None = None
-        self._takings: list[Taking] = []
+        self._readers: list[Reader] = []
         self._rooms: list[Room] = []
+        self._serving: Serving | None = None
+        self._told_ns = 0
         self._watch = LockWatch()
         self._acts: dict[int, Callable[[Any], None]] = {
             Kind.OPEN: self._open,
             Kind.CALL: self._call,
             Kind.PLAY: self._play,
-            Kind.START: lambda start: self._takings[start[0]].reader.start(start[1]),
+            Kind.START: lambda start: self._readers[start[0]].start(start[1]),
             Kind.STOP: self._stop,
+            Kind.GIVE_UP: self._give_up,
             Kind.END: self._end,
         }
 
@@ -99,15 +113,24 @@ class Process:
         self._watch.start()
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
-                if self._memory is not None:
-                    self._memory.beat_ns = time.monotonic_ns()
-                    self._memory.looks = self._watch.looks
+                self._beat()
                 with contextlib.suppress(TimeoutError):
                     for kind, body in messages.receive(limit_s=_BEAT_S):
                         if kind == Kind.ROOM:
                             self._wake(unpack_room(body))
-                        else:
+                        elif kind != Kind.ANSWERED:
                             self._act(kind, bytes(body))
+                        elif self._serving is not None:  # else of a play that is over
+                            self._serving.answered(unpack_answered(body))
+
+    def _beat(self) -> None:
+        if self._memory is None:
+            return
+        now_ns = self._memory.beat_ns = time.monotonic_ns()
+        self._memory.looks = self._watch.looks
+        if self._serving is not None and now_ns - self._told_ns > _BEAT_S * 1e9:
+            self._told_ns = now_ns
+            self._serving.tell()
 
     def _act(self, kind: int, body: bytes) -> None:
         try:
@@ -148,10 +171,24 @@ class Process:
         self._sources = ()
 
     def _play(self, played: Played) -> None:
+        self._answer(partial(self._begin, played))
+
+    def _begin(self, played: Played) -> None:
         memory = self._memory = Memory(self._file, played.layout)
-        self._takings, self._rooms = [], []
-        for place, (stream, source) in enumerate(zip(played.streams, self._sources, strict=True)):
-            record = SharedRecord(stream, memory.counts(place))
+        self._readers, self._rooms = [], []
+        records = [
+            SharedRecord(stream, source.facts, memory.counts(place))
+            for place, (stream, source) in enumerate(
+                zip(played.streams, self._sources, strict=True)
+            )
+        ]
+        streams = list(zip(self._sources, records, strict=True))
+        if played.serves is not None:
+            outlets = self._send, self._failed
+            self._serving = Serving(played, played.serves, memory, streams, *outlets)
+            self._readers = self._serving.readers
+            return
+        for place, (source, record) in enumerate(streams):
             room = Room(record.counts, played.pacing.depth)
             rooms = Rooms(memory, place, played.pixels, source.facts.name)
             hands = Hands(
@@ -161,11 +198,15 @@ class Process:
             )
             taking = Taking(source, record, played.pacing, played.first, hands, rooms, room)
             self._rooms.append(room)
-            self._takings.append(taking)
+            self._readers.append(taking.reader)
 
     def _stop(self, stream: int) -> None:
-        for taking in self._takings[stream : stream + 1]:
-            taking.reader.stop()
+        for reader in self._readers[stream : stream + 1]:
+            reader.stop()
+
+    def _give_up(self, given: tuple[int, str]) -> None:
+        if self._serving is not None:
+            self._serving.give_up(*given)
 
     def _wake(self, stream: int) -> None:
         """Let a stream's reader look for room; a frame may come through after the play's end."""
@@ -196,7 +237,8 @@ class Process:
         self._send(pack_frame(handed))
 
     def _ended(self, place: int, record: SharedRecord) -> None:
-        self._send(pack_object(Kind.ENDED, Ended(place, record.problem, record.notes)))
+        told = Told(place, problem=record.problem, notes=record.notes)
+        self._send(pack_object(Kind.TOLD, told))
 
     def _failed(self, error: Exception) -> None:
         self._send(pack_object(Kind.FAILED, describe(error)))
@@ -204,15 +246,17 @@ class Process:
     def _end(self, limit_s: float) -> None:
         """Let the readers end; answer whether all of them did."""
         end_s = time.monotonic() + limit_s
-        for taking in self._takings:
-            taking.reader.stop()
-        alive = [taking.reader for taking in self._takings if taking.reader.is_alive]
+        for reader in self._readers:
+            reader.stop()
+        alive = [reader for reader in self._readers if reader.is_alive]
         for reader in alive:
             reader.join(max(0.0, end_s - time.monotonic()))
         over = not any(reader.is_alive for reader in alive)
         if over:
             self._close()
-        self._takings, self._rooms, self._memory = [], [], None
+        if self._serving is not None:
+            self._serving.close()
+        self._readers, self._rooms, self._memory, self._serving = [], [], None, None
         self._answer(lambda: over)
 
 

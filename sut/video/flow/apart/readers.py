@@ -15,6 +15,7 @@ from sut.base.errors import ConfigError, SutError
 from sut.base.resident import resident
 from sut.base.standing import STOPPED_S
 from sut.video.flow.apart.far import Far, FarSource
+from sut.video.flow.apart.far_stream import FarStream
 from sut.video.flow.apart.link import Link
 from sut.video.flow.apart.memory import Layout
 from sut.video.flow.apart.wire import Kind, Opened, Pixels, Played
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    from sut.video.flow.apart.far_stream import Served
     from sut.video.flow.apart.memory import Memory
     from sut.video.flow.apart.wire import Opens
     from sut.video.flow.interpreter import Looks
     from sut.video.flow.reader import FrameReader
     from sut.video.flow.records import StreamRecord
     from sut.video.flow.settings import PlaySettings
+    from sut.video.flow.stage import FirstStage
     from sut.video.flow.taking import FirstInput, Hands
     from sut.video.sources.base import Source
 
@@ -124,7 +127,12 @@ class ReaderProcesses:
         return self._ask(Kind.CALL, [(function, arguments)] * processes)
 
     def play(
-        self, sources: Sequence[Source], settings: PlaySettings, first: FirstInput, pixels: Pixels
+        self,
+        sources: Sequence[Source],
+        settings: PlaySettings,
+        first: FirstInput,
+        pixels: Pixels,
+        served: Served | None = None,
     ) -> FarReaders:
         """Return the readers of a play of sources that `open` gave.
 
@@ -133,6 +141,10 @@ class ReaderProcesses:
             settings: of the play.
             first: what is made of frames.
             pixels: of which frames others want the pixels.
+            served: by whom, where they are read; None: they are served here.
+
+        Raises:
+            SutError: a process cannot begin; of those that are gone their streams hear.
         """
         by_link: dict[Link, list[int]] = {}
         for stream, source in enumerate(sources):
@@ -143,10 +155,19 @@ class ReaderProcesses:
         for link, streams in by_link.items():
             facts = [sources[stream].facts for stream in streams]
             sizes = [f.width * f.height * 3 if pixels is not Pixels.NONE else 0 for f in facts]
-            layout = Layout(preparer.shape, preparer.dtype.name, pacing.depth, tuple(sizes))
+            answers = () if served is None else served.outputs
+            rooms = preparer.shape, preparer.dtype.name, pacing.depth, tuple(sizes), answers
+            layout = Layout(*rooms)
             memories[link] = link.memory(layout)
             link.streams = []
-            link.send(Kind.PLAY, Played(layout, tuple(streams), pacing, first, pixels))
+            serves = None if served is None else served.of(streams)
+            link.send(Kind.PLAY, Played(layout, tuple(streams), pacing, first, pixels, serves))
+        for link in by_link:
+            try:
+                link.answer()
+            except SutError:
+                if not link.lost.is_set():
+                    raise
         return FarReaders(by_link, memories, preparer, settings.stall_s)
 
     def _ask(self, kind: Kind, values: Sequence[object]) -> list[Any]:
@@ -207,7 +228,7 @@ class FarReaders:
     ) -> None:
         self._streams, self._memories, self._preparer = streams, memories, preparer
         self._stall_s = stall_s
-        self._fars: dict[Link, list[Far]] = {link: [] for link in streams}
+        self._fars: dict[Link, list[Far | FarStream]] = {link: [] for link in streams}
 
     @property
     def pids(self) -> Sequence[int]:
@@ -226,12 +247,31 @@ class FarReaders:
     def reads(self, source: Source, record: StreamRecord, hands: Hands) -> FrameReader:
         """See Readers; the streams of a process come in their order."""
         assert isinstance(source, FarSource), "opened by ReaderProcesses"
-        link = source.link
-        mates = partial(_named, self._streams[link])
-        far = Far(source, self._memories[link], record, hands, self._preparer, mates)
+        memory, mates = self._memories[source.link], self._mates(source)
+        far = Far(source, memory, record, hands, self._preparer, mates)
+        self._add(source.link, far)
+        return far
+
+    def stream(
+        self,
+        source: Source,
+        record: StreamRecord,
+        stage: FirstStage,
+        failed: Callable[[Exception], None],
+    ) -> FarStream:
+        """Return a stream that is served where it is read; they come in their order, too."""
+        assert isinstance(source, FarSource), "opened by ReaderProcesses"
+        memory, mates = self._memories[source.link], self._mates(source)
+        far = FarStream(source, memory, record, stage, failed, mates)
+        self._add(source.link, far)
+        return far
+
+    def _mates(self, source: FarSource) -> Callable[[], str]:
+        return partial(_named, self._streams[source.link])
+
+    def _add(self, link: Link, far: Far | FarStream) -> None:
         self._fars[link].append(far)
         link.streams = self._fars[link]
-        return far
 
     def look(self, now_ns: int) -> None:
         """See Readers."""

@@ -12,10 +12,12 @@ from sut.serve.workers.wire import frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sut.video.flow.answers import Answers
     from sut.video.flow.apart.memory import Layout
     from sut.video.flow.reader import Pacing
     from sut.video.flow.taking import FirstInput
     from sut.video.sources.base import ClipFacts, Source
+    from sut.video.types import Tracker
 
     # Opens the sources of a process; it travels, and is called there.
     Opens = Callable[[], Sequence[Source]]
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 # Stream, frame, its place among those that are taken, width, height, inferred, pixels handed over;
 # time in the clip; due, began, decoded, prepared.
 _FRAME = Struct("<IQQIIBBdqqqq")
+_ASK = Struct("<IQ")  # stream, frame as above
+_ANSWERED = Struct("<IQBqq")  # likewise; failed, started, ended
 _STREAM = Struct("<I")
 
 
@@ -37,12 +41,14 @@ class Kind(IntEnum):
     STOP = 4  # a stream
     ROOM = 5  # a stream that waits for room has some; its number, not pickled
     END = 6  # seconds that the readers have
+    ANSWERED = 7  # Answered, not pickled
+    GIVE_UP = 8  # a stream, and why
     # from them
-    ANSWER = 7  # of OPEN, CALL and END
-    RAISED = 8  # in place of it; sut.serve.workers.failures.Raised
-    FRAME = 9  # Handed, not pickled
-    ENDED = 10  # Ended
-    FAILED = 11  # Raised: no input can be made of a frame
+    ANSWER = 9  # of OPEN, CALL, PLAY and END
+    RAISED = 10  # in place of it; sut.serve.workers.failures.Raised
+    FRAME = 11  # not pickled; it begins with its stream: Handed, or an Ask of a stream served there
+    TOLD = 12  # Told
+    FAILED = 13  # Raised: no input can be made of a frame, or no boxes of an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class Played:
         pacing: when frames are due.
         first: what is made of them.
         pixels: of which frames the pixels are handed over, too.
+        serves: what the process needs to serve its streams; None: it only reads them.
     """
 
     layout: Layout
@@ -75,6 +82,22 @@ class Played:
     pacing: Pacing
     first: FirstInput
     pixels: Pixels
+    serves: Serves | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Serves:
+    """What serves streams where they are read; plain data.
+
+    Attributes:
+        stage: the name of the only stage.
+        answers: reads what it answers.
+        trackers: of the streams.
+    """
+
+    stage: str
+    answers: Answers
+    trackers: tuple[Tracker, ...]
 
 
 class Pixels(IntEnum):
@@ -106,12 +129,32 @@ class Handed(NamedTuple):
     prepared_ns: int
 
 
-class Ended(NamedTuple):
-    """A stream that is at its end; see sut.video.flow.records.StreamRecord."""
+class Answered(NamedTuple):
+    """A frame whose answer lies in memory, unless it failed; see Handed and Answer."""
 
     stream: int
-    problem: str | None
-    notes: list[str]
+    taken: int
+    failed: bool
+    started_ns: int
+    ended_ns: int
+
+
+class Told(NamedTuple):
+    """What is new of a stream; see sut.video.flow.records.StreamRecord.
+
+    Attributes:
+        over: it is at its end.
+        rows: of the frames since the last time, where they are served there.
+        boxes: in these frames.
+    """
+
+    stream: int
+    over: bool = True
+    problem: str | None = None
+    notes: Sequence[str] = ()
+    rows: Sequence[tuple[int, ...]] = ()
+    boxes: int = 0
+    ended_ns: int = 0
 
 
 def pack_frame(handed: Handed) -> bytes:
@@ -122,6 +165,32 @@ def pack_frame(handed: Handed) -> bytes:
 def unpack_frame(body: memoryview) -> Handed:
     """Return a frame of its message."""
     return Handed._make(_FRAME.unpack(body))
+
+
+def stream_of(body: memoryview) -> int:
+    """Return the stream of a frame's message."""
+    return int(_STREAM.unpack_from(body)[0])
+
+
+def pack_ask(stream: int, taken: int) -> bytes:
+    """Return the message of a frame whose input lies in memory, and which is served there."""
+    return frame(Kind.FRAME, _ASK.pack(stream, taken))
+
+
+def unpack_ask(body: memoryview) -> tuple[int, int]:
+    """Return stream and frame of that message."""
+    stream, taken = _ASK.unpack(body)
+    return stream, taken
+
+
+def pack_answered(answered: Answered) -> bytes:
+    """Return the message of an answer."""
+    return frame(Kind.ANSWERED, _ANSWERED.pack(*answered))
+
+
+def unpack_answered(body: memoryview) -> Answered:
+    """Return an answer of its message."""
+    return Answered._make(_ANSWERED.unpack(body))
 
 
 def pack_room(stream: int) -> bytes:

@@ -11,13 +11,16 @@ import numpy as np
 
 from sut.base.errors import ConfigError, DataError
 from sut.video.sources.absent import Absent
-from tests.sut.video.made import HEIGHT, WIDTH, frames, walk
+from sut.video.track.presets import open_tracker
+from tests.sut.video.made import HEIGHT, RATE, WIDTH, frames, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sut.video.sources.base import Picture, Source
     from sut.video.sources.memory import Frames
+    from sut.video.types import Boxes, Pixels
 
 
 def walks(count: int, *streams: int) -> list[Source]:
@@ -86,6 +89,43 @@ def fails() -> list[Source]:
 def count_of(sources: Sequence[Source], more: int) -> tuple[int, int]:
     """Return the number of sources, with some more, and the process."""
     return len(sources) + more, os.getpid()
+
+
+class Writes:
+    """A tracker that writes the boxes of each frame into a file, and finds what another one does.
+
+    Args:
+        path: of the file.
+        preset: of the other one.
+        fails_at: the frame at which it raises.
+    """
+
+    sees_pixels = False
+
+    def __init__(self, path: Path, preset: str, fails_at: int = -1) -> None:
+        self._path, self._fails_at = path, fails_at
+        self._tracker = open_tracker(preset, RATE)
+        self._frames = 0
+
+    def update(self, boxes: Boxes | None, pixels: Pixels) -> Boxes:
+        if self._frames == self._fails_at:
+            raise ValueError("made: no more")
+        self._frames += 1
+        found = self._tracker.update(boxes, pixels)
+        with self._path.open("a") as file:
+            told = found.xyxy, found.score, found.label, found.identity
+            file.write(f"{[part.tolist() for part in told]}\n")
+        return found
+
+    def describe(self) -> Mapping[str, object]:
+        return self._tracker.describe()
+
+
+class StaysHere(Writes):
+    """One that does not travel."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("made: stays here")
 
 
 class OnlyHere:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,19 +11,20 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from sut.base.errors import ConfigError, WorkerError
-from sut.video.figures import figures, frames_of, unaccounted_ms
+from sut.video.figures import frames_of, unaccounted_ms
 from sut.video.flow.apart.memory import Layout
 from sut.video.flow.apart.readers import ReaderProcesses
 from sut.video.flow.apart.wire import Kind
-from sut.video.flow.play import Play, Played, Stages
+from sut.video.flow.play import Play, Stages
 from sut.video.flow.reader import Pacing
 from sut.video.flow.settings import PlaySettings
 from sut.video.track.presets import open_tracker
 from tests.sut.video.made import RATE, Keeping, classify, detect, plans, write_pipeline
 from tests.sut.video.readers import far
+from tests.sut.video.readers.ran import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from sut.video.flow.apart.far import FarSource
     from sut.video.flow.apart.wire import Opens
@@ -54,37 +54,6 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
     path = write_pipeline(tmp_path_factory.mktemp("slow"), [detect(pretend={"boxes": 1})])
     with Stages(plans(path, "null", delay_us=20_000), warm_up_s=0.01) as opened:
         yield opened
-
-
-@dataclass
-class Ran:
-    """What one play gave."""
-
-    played: Played
-    seen: dict[int, list[Seen]]
-    found: dict[str, Any]
-
-    @property
-    def records(self) -> Sequence[StreamRecord]:
-        return self.played.records
-
-
-def run(  # noqa: PLR0913 - what tests vary
-    processes: ReaderProcesses | None,
-    stages: Stages,
-    opens: Sequence[Opens],
-    settings: PlaySettings | None = None,
-    tracker: str = "none",
-    look: Callable[[Sequence[StreamRecord]], None] | None = None,
-) -> Ran:
-    if processes is None:
-        sources = [source for open_ in opens for source in open_()]
-    else:
-        sources = processes.open(opens)
-    sink = Keeping()
-    streams = [(source, open_tracker(tracker, RATE)) for source in sources]
-    played = Play(stages, settings or PlaySettings(), streams, sink, processes).run(look)
-    return Ran(played, sink.seen, figures(played, stages.all))
 
 
 def shown(seen: Seen) -> tuple[object, ...]:

@@ -60,17 +60,16 @@ def sample_of(  # noqa: PLR0913 - an image, four facts of its benchmark, and whe
 ) -> NDArray[np.generic]:
     """Return the sample of one upright RGB image, as `read_sample` does.
 
-    It is made in `room`, which is then returned, if that has its shape and is float32.
+    It is made in `room`, which is then returned, if that has its shape, and is float32 or what the
+    sample is.
 
     Raises:
         DataError: it is smaller than its crop; `where` names it.
     """
-    mean: float | tuple[float, ...] = 0.0
-    std: float | tuple[float, ...] = 1.0
     for step in steps:
         match step:
             case steps_.Normalize():
-                mean, std = step.mean, step.std
+                pass
             case steps_.CenterCrop():
                 image = _center_crop(image, step, where)
             case _:
@@ -78,8 +77,36 @@ def sample_of(  # noqa: PLR0913 - an image, four facts of its benchmark, and whe
     pixels = np.asarray(image)
     if pixels.ndim == 2:  # noqa: PLR2004 - grey images come without an axis of channels
         pixels = pixels[:, :, None]
+    return sample_of_pixels(pixels, steps, layout, dtype, room)
+
+
+def sample_of_pixels(
+    pixels: NDArray[np.uint8],
+    steps: Sequence[steps_.Step],
+    layout: str | None,
+    dtype: np.dtype[np.generic],
+    room: NDArray[np.generic] | None = None,
+) -> NDArray[np.generic]:
+    """Return the sample of an image to which all steps but `normalize` are done.
+
+    Args:
+        pixels: [H, W, channels].
+        steps: all of the benchmark.
+        layout: of the sample.
+        dtype: of the sample.
+        room: see `sample_of`.
+    """
+    mean: float | tuple[float, ...] = 0.0
+    std: float | tuple[float, ...] = 1.0
+    for step in steps:
+        if isinstance(step, steps_.Normalize):
+            mean, std = step.mean, step.std
     if dtype == pixels.dtype and not any(isinstance(step, steps_.Normalize) for step in steps):
-        return np.array(pixels.transpose(2, 0, 1) if layout == "NCHW" else pixels, order="C")
+        made = pixels.transpose(2, 0, 1) if layout == "NCHW" else pixels
+        if room is None or room.shape != made.shape or room.dtype != dtype:
+            return np.array(made, order="C")
+        room[...] = made
+        return room
     means, stds = (
         np.broadcast_to(np.asarray(of, np.float32), pixels.shape[2]) for of in (mean, std)
     )

@@ -89,6 +89,11 @@ def in_pixels(benchmark: Benchmark) -> Benchmark:
     return _changed(benchmark, {"input": tensor, "preprocess": steps})
 
 
+def takes_pixels(benchmark: Benchmark) -> bool:
+    """Say whether `in_pixels` takes the benchmark."""
+    return benchmark.inputs[0].normalize is not None or _no_pixels(benchmark) is None
+
+
 def _no_pixels(benchmark: Benchmark) -> str | None:
     """Return why the samples of a benchmark are not made of pixels; None: they are."""
     tensor, dataset = benchmark.inputs[0], benchmark.dataset

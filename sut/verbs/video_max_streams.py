@@ -26,7 +26,8 @@ from sut.video.flow.play import Stages
 from sut.video.flow.seen import NullSink
 from sut.video.hold import TOLERANCE, Goal, Held, judged
 from sut.video.pipeline_file import load_pipeline
-from sut.video.run import VideoRequest, configuration, play, recorder_of, stage_plans
+from sut.video.plans import stage_plans
+from sut.video.run import VideoRequest, configuration, play, recorder_of
 from sut.video.sources.address import is_network
 from sut.video.sources.choose import clips_of, first_rate, names_of, open_each
 

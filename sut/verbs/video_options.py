@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import math
-from typing import TYPE_CHECKING
 
 from sut.base import environment
 from sut.base.errors import ConfigError
@@ -11,12 +11,9 @@ from sut.verbs.options import add_options, parse_option
 from sut.video.flow.reader import PACES, Pacing
 from sut.video.flow.scaling import SCALES
 from sut.video.flow.settings import PlaySettings, reader_processes
-from sut.video.run import Overrides
+from sut.video.plans import Overrides
 from sut.video.sources.choose import DECODES, Decoding
 from sut.video.track.presets import TRACKERS, open_tracker
-
-if TYPE_CHECKING:
-    import argparse
 
 _MIB = 1 << 20
 _LEAST_DEPTH = 4
@@ -52,6 +49,12 @@ def add_system(parser: argparse.ArgumentParser) -> None:
     """Add what replaces settings of the pipeline's file."""
     system = parser.add_argument_group("stages (default: the pipeline's file)")
     add_options(system, "--system", "--backend", "--devices")
+    system.add_argument(
+        "--pixels",
+        action=argparse.BooleanOptionalAction,
+        help="frames stay 8-bit pixels, a quarter of float32, and models normalise them: "
+        "docs/pixels.md (default: on GPUs)",
+    )
     system.add_argument(
         "--mux-batch", type=int, metavar="B", help="largest batch of frames across streams"
     )
@@ -141,6 +144,7 @@ def overrides_of(arguments: argparse.Namespace) -> Overrides:
         mux_batch=arguments.mux_batch,
         mux_timeout_us=arguments.mux_timeout_us,
         workers=arguments.workers,
+        pixels=arguments.pixels,
         backend_options=dict(parse_option(text) for text in arguments.set),
     )
 

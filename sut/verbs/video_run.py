@@ -24,6 +24,7 @@ from sut.video.accuracy.of_play import TrackKeeper, accuracy_of, read_truths
 from sut.video.flow.apart.readers import ReaderProcesses
 from sut.video.flow.play import Stages
 from sut.video.pipeline_file import load_pipeline
+from sut.video.plans import stage_plans
 from sut.video.run import (
     FRAMES_FILE,
     RESULT_FILE,
@@ -33,7 +34,6 @@ from sut.video.run import (
     play,
     recorder_of,
     save_frames,
-    stage_plans,
 )
 from sut.video.sinks import SINKS, open_sink
 from sut.video.sources.choose import clips_of, first_rate

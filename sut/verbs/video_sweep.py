@@ -24,6 +24,7 @@ from sut.video.flow.apart.readers import ReaderProcesses
 from sut.video.flow.play import Stages
 from sut.video.flow.seen import NullSink
 from sut.video.pipeline_file import load_pipeline
+from sut.video.plans import stage_plans
 from sut.video.run import (
     RESULT_FILE,
     VideoRequest,
@@ -31,7 +32,6 @@ from sut.video.run import (
     is_whole,
     play,
     recorder_of,
-    stage_plans,
 )
 from sut.video.sources.choose import clips_of, first_rate
 from sut.video.table import (
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from sut.record.table import Row, Value
     from sut.video.flow.play import Played
     from sut.video.pipeline_file import Pipeline
-    from sut.video.run import Overrides
+    from sut.video.plans import Overrides
     from sut.video.sources.choose import Decoding
 
     Say = Callable[[str], None]

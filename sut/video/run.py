@@ -5,7 +5,7 @@ Knows no command line; a play of one number of streams is `sut.video.flow.play`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,16 +15,13 @@ import numpy as np
 
 from sut.base.files import sha256_file
 from sut.base.resident import reset_peak, resident
-from sut.config.arguments import Arguments
-from sut.config.plan import resolve
-from sut.config.prepare import resolve_workload
 from sut.record import trace
 from sut.telemetry.recorder import Recorder
 from sut.video.devices import device_figures
 from sut.video.figures import figures, frames_of, rate_of
 from sut.video.flow.play import Play, Stages
 from sut.video.flow.settings import PlaySettings
-from sut.video.flow.stage import StagePlan, facts_of
+from sut.video.flow.stage import facts_of
 from sut.video.progress import Progress
 from sut.video.sources.address import without_passwords
 from sut.video.sources.choose import Decoding, clips_of, names_of, open_each, open_sources
@@ -33,44 +30,20 @@ from sut.video.track.presets import open_tracker
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from backends.base import OptionValue
     from sut.telemetry.recorder import Seen
     from sut.video.flow.apart.readers import ReaderProcesses
     from sut.video.flow.play import Played
     from sut.video.flow.records import StreamRecord
     from sut.video.flow.seen import Sink
-    from sut.video.pipeline_file import Pipeline, StageSpec
+    from sut.video.flow.stage import StagePlan
+    from sut.video.pipeline_file import Pipeline
     from sut.video.sources.base import Source
 
     # From a window and its number of frames to what devices reported in it.
     Devices = Callable[[trace.Window, int], Seen]
 
-SCENARIO = "Server"  # frames come over time; it chooses the harness's defaults
 FRAMES_FILE = "frames.npz"
 RESULT_FILE = "video.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Overrides:
-    """What the command line says instead of the pipeline's file; None: what the file says.
-
-    Attributes:
-        system: a system in user_confs/.
-        backend: of all stages.
-        devices: of all stages.
-        mux_batch: largest batch of the first stage.
-        mux_timeout_us: how long a frame may wait for its batch.
-        workers: kind of all stages' workers.
-        backend_options: of all stages.
-    """
-
-    system: str | None = None
-    backend: str | None = None
-    devices: tuple[str, ...] | None = None
-    mux_batch: int | None = None
-    mux_timeout_us: int | None = None
-    workers: str | None = None
-    backend_options: Mapping[str, OptionValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,44 +72,6 @@ class VideoRequest:
     def rate(self) -> float | None:
         """Of every stream, if the user named it."""
         return self.settings.pacing.rate
-
-
-def stage_plans(pipeline: Pipeline, overrides: Overrides) -> list[StagePlan]:
-    """Resolve the stages of a pipeline: harness, model, and its file.
-
-    Raises:
-        SutError: a setting is wrong, or a model is not to be had.
-    """
-    plans = []
-    for place, (spec, benchmark) in enumerate(
-        zip(pipeline.spec.stages, pipeline.benchmarks, strict=True)
-    ):
-        arguments = _arguments(spec, str(benchmark.file), overrides, first=place == 0)
-        harness = resolve(arguments).harness
-        workload = resolve_workload(benchmark, harness.backend, None)
-        apart = (overrides.workers or spec.workers) == "process"
-        plans.append(StagePlan(spec, benchmark, workload, harness, apart=apart))
-    return plans
-
-
-def _arguments(spec: StageSpec, file: str, overrides: Overrides, *, first: bool) -> Arguments:
-    backend = overrides.backend or spec.backend
-    # Options belong to a backend: the file's for another one than the user chose do not hold.
-    options = {} if overrides.backend not in {None, spec.backend} else dict(spec.backend_options)
-    return Arguments(
-        benchmark=file,
-        scenario=SCENARIO,
-        system=overrides.system,
-        backend=backend,
-        devices=overrides.devices or spec.devices,
-        instances=spec.instances,
-        max_batch_size=(overrides.mux_batch if first else None) or spec.max_batch_size,
-        max_queue_delay_us=spec.max_queue_delay_us
-        if overrides.mux_timeout_us is None or not first
-        else overrides.mux_timeout_us,
-        slots=spec.slots,
-        backend_options={**options, **overrides.backend_options},
-    )
 
 
 def play(

@@ -28,7 +28,8 @@ from sut.video.flow.reader import Pacing
 from sut.video.flow.seen import NullSink
 from sut.video.flow.settings import PlaySettings
 from sut.video.pipeline_file import load_pipeline
-from sut.video.run import Overrides, VideoRequest, play, stage_plans
+from sut.video.plans import Overrides, stage_plans
+from sut.video.run import VideoRequest, play
 from sut.video.sources.choose import Decoding, open_sources
 from tests.benchmarks import paired
 from tests.benchmarks.paired import Measured, Pair

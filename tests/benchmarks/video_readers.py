@@ -30,7 +30,7 @@ from sut.video.flow.reader import Pacing
 from sut.video.flow.seen import NullSink
 from sut.video.flow.settings import PlaySettings
 from sut.video.pipeline_file import load_pipeline
-from sut.video.run import Overrides, stage_plans
+from sut.video.plans import Overrides, stage_plans
 from sut.video.track.presets import open_tracker
 from tests.benchmarks import paired
 from tests.benchmarks.free_frames import RATE, clips, made_up

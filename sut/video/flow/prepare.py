@@ -15,7 +15,7 @@ from PIL import Image
 from data import steps
 from data.frames import frame as place_of
 from data.frames import letterboxed, resized
-from data.images import sample_of
+from data.images import sample_of, sample_of_pixels
 from sut.base.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
+
+# Steps that leave an image of the size that they make as it is.
+_SCALES = (steps.Resize, steps.ResizeShorter, steps.Letterbox, steps.Normalize)
 
 # Of a pixel: boxes are fractions of their frame before, so whole pixels come a little off.
 _ROUNDING = 0.01
@@ -64,6 +67,9 @@ class Preparer:
         self.shape: tuple[int, ...] = (1, *self._input.shape)
         """Of a batch of one."""
         self._where = f"{benchmark.file}: preprocess"
+        shape = self._input.shape
+        self._sides = shape[1:] if self._input.layout == "NCHW" else shape[:2]
+        self._only_scales = all(isinstance(step, _SCALES) for step in self._steps)
         self._wholes: dict[Size, tuple[Floats, Floats]] = {}
 
     def whole(self, samples: Array, size: Size) -> Fed:
@@ -86,7 +92,11 @@ class Preparer:
         """
         image = frame.image if frame.small is None else frame.small
         samples = np.empty(self.shape, self.dtype) if out is None else out
-        self._make(image, samples[0])
+        if frame.small is not None and self._only_scales and image.shape[:2] == self._sides:
+            how = self._steps, self._input.layout, self.dtype  # nothing is left to scale
+            self._put(sample_of_pixels(image, *how, samples[0]), samples[0])
+        else:
+            self._make(image, samples[0])
         return self.whole(samples, frame.pixels.size)
 
     def scaled_size(self, size: Size) -> Size | None:
@@ -132,6 +142,9 @@ class Preparer:
         made = sample_of(
             Image.fromarray(part), self._steps, self._input.layout, self.dtype, self._where, room
         )
+        self._put(made, room)
+
+    def _put(self, made: Array, room: Array) -> None:
         if made is room:
             return
         if made.shape != self._input.shape:

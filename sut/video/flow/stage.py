@@ -272,6 +272,7 @@ def facts_of(stage: Stage) -> Mapping[str, object]:
         "benchmark": plan.benchmark.name,
         "model_sha256": None if model is None else model.sha256,
         "model": None if model is None else model.origin,
+        "input_dtype": plan.workload.inputs[0].dtype,
         "backend": plan.harness.backend,
         "devices": list(plan.harness.devices),
         "engines": stage.workers,

@@ -48,14 +48,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return str(folder / "sim.yaml"), str(clip)
 
 
-@pytest.mark.parametrize("readers", [0, 2])
+@pytest.mark.parametrize(("readers", "dtype"), [(0, "float32"), (2, "uint8")])
 def test_a_run_writes_all_that_repeats_it_and_says_that_it_is_simulated(
-    made: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], readers: int
+    made: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    readers: int,
+    dtype: str,
 ) -> None:
     pipeline, clip = made
     out = tmp_path / "out"
     words = ["--source", clip, "--streams", "2", "--sink", "mosaic", "--tracker", "max_perf"]
-    words += ["--readers", str(readers)]
+    words += ["--readers", str(readers), *(["--pixels"] if dtype == "uint8" else [])]
 
     code = main(["video", "run", pipeline, *words, "--out", str(out), "--json"])
     result = json.loads(capsys.readouterr().out)
@@ -68,6 +72,8 @@ def test_a_run_writes_all_that_repeats_it_and_says_that_it_is_simulated(
     assert result == json.loads((out / "video.json").read_text("utf-8"))
     assert result["simulated"] is True
     assert result["settings"]["readers"] == readers
+    assert result["stages"]["person"]["input_dtype"] == "uint8", "as its model has it"
+    assert result["stages"]["face"]["input_dtype"] == dtype
     assert "interpreter found taken" in "\n".join(lines(result))
     figures = result["figures"]
     assert figures["delivered"] == 2 * COUNT

@@ -16,7 +16,7 @@ from sut.video.flow.apart.readers import ReaderProcesses
 from sut.video.flow.play import Play, Stages
 from sut.video.flow.settings import PlaySettings
 from sut.video.pipeline_file import load_pipeline
-from sut.video.run import Overrides, stage_plans
+from sut.video.plans import Overrides, stage_plans
 from sut.video.sources.choose import Decoding, open_each
 from sut.video.track.interval import is_inferred
 from sut.video.track.presets import open_tracker
@@ -32,6 +32,7 @@ pytest.importorskip("av", reason="the package av is not installed")
 
 SCENE = Scene(96, 64, frames=16, objects=4)
 STREAMS = 2
+DTYPES = {"floats": "float32", "pixels": "uint8"}
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +49,12 @@ def processes() -> Iterator[ReaderProcesses]:
         yield started
 
 
-@pytest.fixture(scope="module")
-def stages(clip: Path) -> Iterator[Stages]:
+@pytest.fixture(scope="module", params=["floats", "pixels"])
+def stages(clip: Path, request: pytest.FixtureRequest) -> Iterator[Stages]:
     pipeline = load_pipeline(str(write_rig(SCENE, clip)[0]))
-    plans = stage_plans(pipeline, Overrides(backend="onnxruntime"))
+    overrides = Overrides(backend="onnxruntime", pixels=request.param == "pixels")
+    plans = stage_plans(pipeline, overrides)
+    assert {plan.workload.inputs[0].dtype for plan in plans} >= {DTYPES[request.param]}
     with Stages(plans, warm_up_s=0.01) as opened:
         yield opened
 

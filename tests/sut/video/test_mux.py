@@ -22,7 +22,7 @@ from sut.video.flow.reader import Pacing
 from sut.video.flow.settings import PlaySettings
 from sut.video.flow.stage import Stage
 from sut.video.pipeline_file import load_pipeline
-from sut.video.run import Overrides, stage_plans
+from sut.video.plans import Overrides, stage_plans
 from sut.video.track.presets import open_tracker
 from tests.sut.video.made import RATE, Keeping, detect, frames, plans, walk, write_pipeline
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
@@ -14,8 +14,9 @@ from PIL import Image
 from data.benchmark import load_benchmark
 from data.images import sample_of
 from data.schema import InputTensor
-from data.steps import CenterCrop, Letterbox, Resize, ResizeShorter, Step
+from data.steps import CenterCrop, Letterbox, Normalize, Resize, ResizeShorter, Step
 from data.tasks.base import Frames
+from data.variant import in_pixels
 from sut.base.errors import ConfigError
 from sut.video.flow.prepare import Preparer, grown
 from sut.video.pipeline_file import Grow
@@ -108,6 +109,26 @@ def test_a_frame_that_the_decoder_scaled_passes_the_same_steps(
     if not isinstance(step, Letterbox):  # nobody scaled the other image again
         x, y = (size[0] - 8) // 2, (size[1] - 8) // 2
         np.testing.assert_array_equal(given.samples[0], other[y : y + 8, x : x + 8])
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("pixels", [False, True])
+def test_a_frame_of_the_models_size_is_the_sample_that_the_steps_make(
+    pixels: bool, layout: Literal["NCHW", "NHWC"]
+) -> None:
+    benchmark = load_benchmark("pedestrian")
+    shape = (3, 8, 12) if layout == "NCHW" else (8, 12, 3)
+    tensor = InputTensor("x", shape, "float32", layout)
+    steps = Resize(8, 12), Normalize(100, 50)
+    benchmark = structs.replace(benchmark, input=tensor, preprocess=steps)
+    preparer = Preparer(in_pixels(benchmark) if pixels else benchmark)
+    small = np.random.default_rng(3).integers(0, 256, (8, 12, 3), np.uint8)
+
+    fed = preparer.frame(replace(frame_of(picture([])), small=small))
+
+    expected = small.transpose(2, 0, 1) if layout == "NCHW" else small
+    normalised = (expected - np.float32(100)) / np.float32(50)
+    np.testing.assert_array_equal(fed.samples[0], expected if pixels else normalised)
 
 
 def test_a_crop_before_all_else_is_not_left_to_the_decoder() -> None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from tests.sut.helpers.machines import Machines, is_running
 from tests.sut.helpers.namespaces import reason
 from tests.sut.helpers.waiting import wait_until
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -248,7 +249,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--nodes", type=int, default=2)
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the namespaces are removed
     if (why := reason()) is not None:
         print(f"cannot run here: {why}", file=sys.stderr)
         return 1
@@ -290,4 +290,4 @@ def _shown(ends_s: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

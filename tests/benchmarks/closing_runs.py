@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from tests.benchmarks import paired
 from tests.benchmarks.closing import Best, System, best, systems
 from tests.benchmarks.loadgen_run import latency, metric, sut_run
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,4 +103,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

@@ -37,9 +37,10 @@ from sut.serve.dispatcher import Outlets
 from sut.serve.pool import BatchSystem
 from sut.serve.samples import SampleSource
 from tests.benchmarks import paired
+from tests.tidy import terminated, tidy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from multiprocessing.connection import Connection
 
     from sut.serve.dispatcher import Dispatcher
@@ -66,26 +67,22 @@ def nodes(count: int, *words: object) -> Iterator[list[str]]:
     """Start nodes on this machine; yield the address of each."""
     with ExitStack() as stack:
         started = [
-            stack.enter_context(
-                subprocess.Popen(
-                    [
-                        *(sys.executable, "-m", "sut", "cluster", "node"),
-                        *("--name", f"node{k}", "--listen", "127.0.0.1:0", *map(str, words)),
-                    ],
-                    cwd=ROOT,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    text=True,
-                    start_new_session=True,  # a priority counts within its session
-                )
-            )
+            stack.enter_context(terminated(_node(f"node{k}", map(str, words))))
             for k in range(count)
         ]
-        try:
-            yield [_address(node) for node in started]
-        finally:
-            for node in started:
-                node.terminate()
+        yield [_address(node) for node in started]
+
+
+def _node(name: str, words: Iterable[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "sut", "cluster", "node"]
+    return subprocess.Popen(
+        [*command, "--name", name, "--listen", "127.0.0.1:0", *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,  # a priority counts within its session
+    )
 
 
 def _address(node: subprocess.Popen[str]) -> str:
@@ -399,4 +396,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

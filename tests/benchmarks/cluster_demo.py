@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sut.serve.cluster.placing.warden import FOLDER, MODULE, Order, line_of
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -168,4 +169,4 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(tidy(main))

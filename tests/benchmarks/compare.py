@@ -23,6 +23,7 @@ from msgspec import structs
 from sut.report.compare import Comparison, compare
 from sut.report.compare_sources import Measured, read_side
 from tests.benchmarks import paired
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,4 +200,4 @@ def _groups(runs: Sequence[Measured], repeats: int) -> list[Sequence[Measured]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from sut.record.table import Row, decode
+from tests.tidy import tidy
 
 BASE_MS, PER_SAMPLE_MS = 2.0, 0.5
 PROCESSES, BATCHES = "1,2,4,8", "1,4,16"
@@ -62,4 +63,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

@@ -27,6 +27,7 @@ from sut.record.result import to_dict
 from tests.benchmarks import bare, paired
 from tests.benchmarks.loadgen_run import SERVER_QUERIES, latency, metric, sut_run
 from tests.benchmarks.paired import Measured, Pair, Spread
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -361,4 +362,4 @@ ROWS: dict[str, Callable[[Sequence[Sequence[Pair]]], list[Row]]] = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

@@ -30,6 +30,7 @@ from data.convert import yolo11
 from data.preprocess import prepare
 from tests.benchmarks import bare, bare_gpu, one_image, paired
 from tests.benchmarks.loadgen_run import metric, sut_run
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -189,4 +190,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.benchmarks import paired
 from tests.benchmarks.paired import Spread
 from tests.benchmarks.station import TRIVIAL, Result, Test, measure
+from tests.tidy import tidy
 
 MODULE = "tests.benchmarks.dispatch"
 # Rates to try; each is about an eighth above the one before.
@@ -178,4 +179,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

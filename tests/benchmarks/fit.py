@@ -27,6 +27,7 @@ from sut.sweep.tries.group import Times
 from sut.sweep.tries.warm import WarmStart, imports_of
 from sut.telemetry.gpu_memory import free_bytes, is_gone
 from sut.verbs.options import parse_option
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from sut.sweep.tries.group import Launch
@@ -197,4 +198,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

@@ -39,6 +39,7 @@ from sut.record.result import to_dict
 from tests.benchmarks import added_gpu, bare_gpu, paired
 from tests.benchmarks.loadgen_run import SERVER_QUERIES, latency, metric, sut_run
 from tests.benchmarks.paired import Measured
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -385,4 +386,4 @@ def _write(bench: Bench) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

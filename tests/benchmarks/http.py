@@ -25,6 +25,7 @@ import msgspec
 from sut.base import environment
 from tests.benchmarks.http_client import Job, Seen
 from tests.benchmarks.paired import CpuClock
+from tests.tidy import terminated, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -65,13 +66,10 @@ def started(core: int | None, *words: object) -> Iterator[subprocess.Popen[str]]
     """Start `python -m WORDS` on a core, wait for its first line, and end it afterwards."""
     pin = [] if core is None else ["taskset", "-c", str(core)]
     command = [*pin, sys.executable, "-m", *map(str, words)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with terminated(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as process:
         assert process.stdout is not None, "it is a pipe"
         process.stdout.readline()
-        try:
-            yield process
-        finally:
-            process.terminate()
+        yield process
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,4 +160,4 @@ def _line(connections: int, pairs: Sequence[tuple[Asked, Asked]]) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(tidy(lambda: main(sys.argv[1:])))

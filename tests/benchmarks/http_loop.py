@@ -22,6 +22,7 @@ from sut.base import environment
 from tests.benchmarks.http import PATH, SHAPE, asked, free_port, started, write_benchmark
 from tests.benchmarks.http_client import Job
 from tests.benchmarks.paired import CpuClock
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -138,4 +139,4 @@ def _line(clients: int, found: Sequence[tuple[Row, Row]]) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(tidy(lambda: main(sys.argv[1:])))

@@ -13,6 +13,7 @@ import http.client
 import random
 import socket
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from tests.benchmarks.http import PATH, SHAPE, free_port, started, write_benchmark
 from tests.benchmarks.http_client import request_bytes
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -193,4 +195,4 @@ def _judge(seen: Counter[str], sizes: list[tuple[float, int]], waiting: int, hel
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(tidy(main))

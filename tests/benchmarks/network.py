@@ -32,6 +32,7 @@ from tests.benchmarks import paired
 from tests.benchmarks.cluster import cluster_file, nodes
 from tests.benchmarks.network_floor import BARE, BATCH, floor_ms
 from tests.benchmarks.network_parts import ENGINES, watch
+from tests.tidy import terminated, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -91,13 +92,14 @@ class Runs:
             *("--min-duration-s", self.seconds, "--instances", cores(), "--out", out),
             *(*where, *pixels, *more),
         )
-        with subprocess.Popen(
+        started = subprocess.Popen(
             list(map(str, words)),
             cwd=ROOT,
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
-        ) as process:
+        )
+        with terminated(started) as process:
             yield process, out
             _, told = process.communicate()
         if process.returncode not in (EXIT_VALID, EXIT_INVALID):
@@ -231,4 +233,4 @@ def _server(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

@@ -16,6 +16,7 @@ from sut.record.table import Row, decode
 from tests.benchmarks import paired
 from tests.benchmarks.loadgen_run import latency, sut_run
 from tests.benchmarks.paired import CpuClock, Spread
+from tests.tidy import tidy
 
 MODULE = "tests.benchmarks.poisson"
 _MS = 1e6
@@ -98,4 +99,4 @@ def _shown(spread: Spread) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

@@ -17,6 +17,7 @@ from tests.published.fit import fit
 from tests.published.judge import judge
 from tests.published.page import page
 from tests.published.pairs import pairs
+from tests.tidy import tidy
 
 PAGE = ROOT / "docs" / "results" / "published.md"
 STEPS = ("fit", "write", "judge")
@@ -48,4 +49,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

@@ -26,6 +26,7 @@ from sut.serve.queue_device import Device, Host
 from sut.serve.queue_model import QueueResult, QueueSetting, simulate
 from tests.benchmarks import paired
 from tests.benchmarks.loadgen_run import sut_run
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -190,4 +191,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.sut.report.made import table, table_folder
+from tests.tidy import tidy
 
 TABLES, ROUNDS = 16, 5
 
@@ -41,4 +42,4 @@ def _seconds(command: list[str]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(tidy(main))

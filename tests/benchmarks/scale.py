@@ -42,6 +42,7 @@ from sut.tuner.kinds import simulated_kinds
 from tests.benchmarks import paired
 from tests.benchmarks.cluster import PAUSE_S, Bench, cluster_file, nodes
 from tests.benchmarks.station import Test, measure
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -314,4 +315,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

@@ -26,6 +26,7 @@ from sut.sweep.steady import Rule
 from sut.sweep.task import Task
 from tests.benchmarks import paired
 from tests.benchmarks.paired import Measured, Pair, Spread
+from tests.tidy import tidy
 
 MODULE = "tests.benchmarks.sweep"
 CONCURRENCY = 64
@@ -177,4 +178,4 @@ def _figure(pair: Pair, name: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

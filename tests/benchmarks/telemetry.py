@@ -22,6 +22,7 @@ import numpy as np
 from sut.base.environment import ROOT
 from sut.record.run_folder import BATCHES_FILE, TRACE_FILE
 from sut.telemetry import nvml
+from tests.tidy import terminated, tidy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,8 +57,10 @@ def main() -> int:
         out = Path(folder) / "run"
         words = ["-b", arguments.benchmark, "-s", "SingleStream", *options, "--out", str(out)]
         words += ["--min-duration-s", str(arguments.min_duration_s)]
-        with subprocess.Popen([sys.executable, "-m", "sut", "run", *words], cwd=ROOT) as process:
+        command = [sys.executable, "-m", "sut", "run", *words]
+        with terminated(subprocess.Popen(command, cwd=ROOT)) as process:
             turns_ns = take_turns(process, out)
+            process.wait()
         with np.load(out / BATCHES_FILE, allow_pickle=False) as file:
             show(dict(file), turns_ns)
     ask()
@@ -129,4 +132,4 @@ def ask() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

@@ -17,6 +17,7 @@ from sut.base import environment
 from sut.base.errors import EXIT_INVALID
 from tests.benchmarks.http import BENCHMARK, free_port, started
 from tests.benchmarks.paired import CpuClock
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,4 +70,4 @@ def main(words: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(tidy(lambda: main(sys.argv[1:])))

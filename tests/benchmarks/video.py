@@ -33,6 +33,7 @@ from sut.video.run import VideoRequest, play
 from sut.video.sources.choose import Decoding, open_sources
 from tests.benchmarks import paired
 from tests.benchmarks.paired import Measured, Pair
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,4 +174,4 @@ def _fact(pair: Pair, name: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

@@ -34,6 +34,7 @@ from sut.video.plans import Overrides, stage_plans
 from sut.video.track.presets import open_tracker
 from tests.benchmarks import paired
 from tests.benchmarks.free_frames import RATE, clips, made_up
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -181,4 +182,4 @@ def _row(case: Case, readers: int, results: Sequence[dict[str, Any]]) -> tuple[s
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

@@ -25,6 +25,7 @@ from sut.sweep.tries.limit import MachineLimit
 from sut.sweep.tries.warm import WarmStart
 from sut.telemetry.gpu_memory import is_gone
 from sut.verbs.options import parse_option
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from sut.sweep.fit.trier import Target
@@ -104,4 +105,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

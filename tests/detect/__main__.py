@@ -22,6 +22,7 @@ from sut.base.errors import ConfigError, SutError
 from tests.detect.draw import SHOWN, draw
 from tests.detect.images import fetch, fill
 from tests.detect.truth import CENTERNET, DESCRIPTION, write_pseudo_truth
+from tests.tidy import tidy
 
 NAME = "nanodet-pseudo-truth"
 ACCURACY_LOG = "mlperf_log_accuracy.json"
@@ -91,4 +92,4 @@ def _write_benchmark(out: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

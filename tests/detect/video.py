@@ -22,6 +22,7 @@ from sut.base.environment import ROOT
 from sut.base.errors import ConfigError, SutError
 from sut.video.clips.write import write_clip
 from tests.detect.images import fetch_groups, fetch_scenes
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,4 +86,4 @@ def _moves(photo: Path) -> Iterator[NDArray[np.uint8]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy(main))

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sut.cli import main as sut
 from sut.submission import system as system_json
+from tests.tidy import tidy
 
 SUBMITTER = "ACCEPTANCE-TEST"
 NOT_STATED = "not stated: an acceptance test of the program, not a submission"
@@ -73,4 +74,4 @@ def _int8() -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).absolute()))
+    sys.exit(tidy(lambda: main(Path(sys.argv[1]).absolute())))

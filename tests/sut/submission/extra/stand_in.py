@@ -30,6 +30,7 @@ from sut.submission.compliance import TESTS, audit_config
 from sut.submission.order import Order
 from sut.submission.submit import submit
 from sut.verbs.submit import report
+from tests.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -211,4 +212,4 @@ def run_all(order: Order, clusters: Sequence[Path] = ()) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).absolute(), *(sys.argv[2:] or [LATEST])))
+    sys.exit(tidy(lambda: main(Path(sys.argv[1]).absolute(), *(sys.argv[2:] or [LATEST]))))

@@ -16,6 +16,7 @@ from pathlib import Path
 from data.rounds import LATEST
 from tests.sut.helpers.nodes import cluster_file, running_node
 from tests.sut.submission.extra.stand_in import make, of_resnet50
+from tests.tidy import tidy
 
 WHY = "no model, no device, no ImageNet and no network: zeros after a sleep, over loopback"
 TESTS = 16
@@ -39,4 +40,4 @@ def main(folder: Path, round_name: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).absolute(), *(sys.argv[2:] or [LATEST])))
+    sys.exit(tidy(lambda: main(Path(sys.argv[1]).absolute(), *(sys.argv[2:] or [LATEST]))))

@@ -22,6 +22,7 @@ from data.rounds import LATEST
 from data.tasks.detection.categories import TABLES
 from tests.sut.submission.extra import sleeping_detector
 from tests.sut.submission.extra.stand_in import CHECKOUT, StandIn, make
+from tests.tidy import tidy
 
 WHY = "no model and no COCO: the same box after a sleep, for 1,525 links to one image"
 COUNT = 1_525
@@ -127,4 +128,4 @@ def _annotations(names: list[str]) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).absolute(), *(sys.argv[2:] or [LATEST])))
+    sys.exit(tidy(lambda: main(Path(sys.argv[1]).absolute(), *(sys.argv[2:] or [LATEST]))))

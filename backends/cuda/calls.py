@@ -1,7 +1,9 @@
 """The CUDA calls of every batch, which do not release the interpreter lock.
 
 They enqueue work and return within microseconds. A call that releases the lock must wait to get it
-back: beside one other computing thread, 170 us a call on an H100's host instead of 7 us.
+back: beside one other computing thread, 170 us a call on an H100's host instead of 7 us. Where
+threads that are not Python's use the device, too, as decoders do, a call may wait for them, and
+then releases the lock.
 
 Handles are plain integers: the runtime API's and the driver API's are the same.
 """
@@ -30,12 +32,15 @@ _SIGNATURES = {
 class Calls:
     """Functions of the CUDA driver, by name; each returns a CUresult.
 
+    Args:
+        releases: they release the interpreter lock.
+
     Raises:
         OSError: the driver's library is not there.
     """
 
-    def __init__(self) -> None:
-        library = ctypes.PyDLL(LIBRARY)
+    def __init__(self, *, releases: bool = False) -> None:
+        library = ctypes.CDLL(LIBRARY) if releases else ctypes.PyDLL(LIBRARY)
         self.set_context = _typed(library, "cuCtxSetCurrent")
         self.record = _typed(library, "cuEventRecord")
         self.launch_graph = _typed(library, "cuGraphLaunch")
@@ -60,7 +65,7 @@ class Arguments:
         self.address = ctypes.addressof(self._pointers)
 
 
-def _typed(library: ctypes.PyDLL, name: str) -> ctypes._NamedFuncPointer:
+def _typed(library: ctypes.CDLL, name: str) -> ctypes._NamedFuncPointer:
     function = getattr(library, name)
     function.argtypes, function.restype = _SIGNATURES[name], ctypes.c_int
     return function  # type: ignore[no-any-return]  # getattr has no better type

@@ -30,8 +30,12 @@ IDLE_STREAMS: dict[tuple[int, bool], list[Stream]] = {}
 FUNCTIONS: dict[tuple[int, bytes], tuple[int, ...]] = {}
 
 
-def open_driver(device: str) -> CudaDriver:
+def open_driver(device: str, *, shared: bool = False) -> CudaDriver:
     """Open the GPU with the index `device`.
+
+    Args:
+        device: of the GPU.
+        shared: threads that are not Python's use it, too; see backends.cuda.calls.
 
     Raises:
         ConfigError: cuda-python is missing, or `device` is not the index of a GPU.
@@ -58,17 +62,19 @@ def open_driver(device: str) -> CudaDriver:
             f"device {device}: it does not exist; this machine has {count} GPU(s), 0 to "
             f"{count - 1}. Name them with --devices."
         )
-    return CudaDriver(runtime, driver, int(device))
+    return CudaDriver(runtime, driver, int(device), shared=shared)
 
 
 class CudaDriver:
     """A GPU. See Driver. Any thread may call it; `use` comes first in each."""
 
-    def __init__(self, runtime: ModuleType, driver: ModuleType, index: int) -> None:
+    def __init__(
+        self, runtime: ModuleType, driver: ModuleType, index: int, *, shared: bool = False
+    ) -> None:
         self._runtime, self._driver = runtime, driver
         self.index = index
         self.where = f"device {index}"
-        self._calls = Calls()
+        self._calls = Calls(releases=shared)
         self._call("cudaSetDevice", index)
         self.context = int(self._driver_call("cuCtxGetCurrent"))
         self._properties = self._call("cudaGetDeviceProperties", index)

@@ -39,10 +39,12 @@ def bottleneck(
 ) -> Bottleneck:
     """Return what held a play back.
 
-    A stage whose engines were busy all the time did. Else Python's interpreter, if threads mostly
-    found it taken while cores were free: whoever waits for it seems busy, too. Else the readers or
-    the host threads that were busy; a busy stage on the CPU may wait for cores, which the evidence
-    shows. Where nobody was busy, frames waited for batches to fill, or the lowest ceiling is named.
+    A stage whose engines were busy all the time did, unless its batches could have been larger: an
+    idle engine takes what is there, so it is busy long before it is full. Else Python's
+    interpreter, if threads mostly found it taken while cores were free: whoever waits for it seems
+    busy, too. Else the readers or the host threads that were busy; a busy stage on the CPU may wait
+    for cores, which the evidence shows. Where nobody was busy, frames waited for batches to fill,
+    or the lowest ceiling is named.
 
     Args:
         figures: of the play; see sut.video.figures.
@@ -57,6 +59,10 @@ def bottleneck(
     shares[_host_name(figures)] = figures["host_share"]
     used = figures["cpu_cores"] / cores
     evidence = [f"{name} busy {share:.0%}" for name, share in shares.items()]
+    for name, stage in figures["stages"].items():
+        if not _is_full(stage, figures["streams"]):
+            shares.pop(f"inference: {name}")
+            evidence.append(f"{name} with batches of {stage['batch_mean']:.1f}")
     if nvdec is not None:
         evidence.append(f"the GPU's decoder busy {nvdec:.0%}")
     evidence.append(f"{figures['cpu_cores']:.2f} of {cores} CPU cores")
@@ -81,6 +87,12 @@ def bottleneck(
         slowest = ceilings.slowest
         busiest = slowest if slowest == "decode" else f"inference: {slowest}"
     return Bottleneck(busiest, tuple(evidence))
+
+
+def _is_full(stage: Mapping[str, Any], streams: int) -> bool:
+    """Say whether a stage's batches are about as large as so many streams make them."""
+    largest = stage["batch_mean"] / stage["batch_fill"] if stage["batch_fill"] else 0.0
+    return bool(stage["batch_mean"] >= min(largest, streams) / 2)
 
 
 def _interpreters(figures: Mapping[str, Any]) -> dict[str, float]:

@@ -118,7 +118,7 @@ class Nvdec:
         return self._surfaces
 
     def _make(self) -> None:
-        driver = open_driver(str(self._device))
+        driver = open_driver(str(self._device), shared=True)
         self._surfaces = Surfaces(driver, self._size)
         self._decoder = self._library.ThreadedDecoder(
             self.facts.name,

@@ -57,8 +57,10 @@ def test_a_short_hold_may_lose_the_frame_on_its_edge() -> None:
 def figures(**changes: Any) -> dict[str, Any]:
     """Figures in which nothing was busy."""
     stages = {
-        name: {"utilisation": changes.pop(name, 0.3), "batch_fill": 0.5} for name in ("see", "tell")
+        name: {"utilisation": changes.pop(name, 0.3), "batch_fill": 0.5, "batch_mean": 4.0}
+        for name in ("see", "tell")
     }
+    stages["see"].update(changes.pop("batches", {}))
     parts = {
         "decode": 2.0, "see prepare": 1.0, "see queue": 1.0, "see infer": 5.0, "see read": 1.0,
         "track": 0.2, "tell prepare": 1.0, "tell infer": 4.0, "sink": 0.1,
@@ -66,6 +68,7 @@ def figures(**changes: Any) -> dict[str, Any]:
     parts |= changes.pop("parts", {})
     return {
         "stages": stages,
+        "streams": 20,
         "reader_share": 0.3,
         "host_share": 0.2,
         "cpu_cores": 1.0,
@@ -80,6 +83,14 @@ def figures(**changes: Any) -> dict[str, Any]:
     [
         ({"see": 0.97}, "inference: see"),
         ({"tell": 0.9, "see": 0.88}, "inference: tell"),
+        (
+            {"see": 0.97, "batches": {"batch_mean": 1.7, "batch_fill": 0.05}, "host_share": 0.9},
+            "host",
+        ),
+        (
+            {"see": 0.97, "batches": {"batch_mean": 1.0, "batch_fill": 0.05}, "streams": 1},
+            "inference: see",
+        ),
         ({"reader_share": 0.95}, "decode"),
         ({"host_share": 0.9}, "host"),
         ({"host_share": 0.9, "parts": {"track": 30.0}}, "tracker"),

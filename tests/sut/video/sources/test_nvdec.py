@@ -90,7 +90,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> HostDriver:
     )
     monkeypatch.setitem(sys.modules, MODULE, module)
     Decoder.driver = Gpu()
-    monkeypatch.setattr(nvdec, "open_driver", lambda device: Decoder.driver)
+    monkeypatch.setattr(nvdec, "open_driver", lambda device, *, shared: Decoder.driver)
     return Decoder.driver
 
 

@@ -17,6 +17,8 @@ from sut.video.track.presets import TRACKERS, open_tracker
 
 _MIB = 1 << 20
 _LEAST_DEPTH = 4
+# Of a clip that is played again. A decoder alone takes 20 times as much a second as a camera gives.
+_UNBROKEN_S = 60.0
 
 
 def add_pipeline(parser: argparse.ArgumentParser) -> None:
@@ -163,6 +165,7 @@ def decoding_of(arguments: argparse.Namespace) -> Decoding:
         device=arguments.decode_device,
         memory_bytes=int(arguments.memory_mb * _MIB),
         stall_s=arguments.stall_s,
+        unbroken_s=_UNBROKEN_S if getattr(arguments, "loop", True) else 0.0,
     )
 
 

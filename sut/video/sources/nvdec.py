@@ -7,6 +7,7 @@ wants. PyAV says what the clip is. Source of the calls: NVIDIA's documentation o
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from sut.base.errors import ConfigError, DataError, SutError
 from sut.video.sources.address import is_network
 from sut.video.sources.base import Picture
 from sut.video.sources.clip import Clip
+from sut.video.sources.joined import joined
 from sut.video.sources.surfaces import Surfaces
 
 if TYPE_CHECKING:
@@ -40,12 +42,16 @@ class Nvdec:
         name: a path.
         device: a number of CUDA.
         begin: make the decoder at once, which takes 0.1 s, and have its first frames decoded.
+        unbroken_s: the clip is played again and again: passes of so many seconds are decoded as
+            one. To begin anew, the library waits for its thread and lets no other thread go on.
 
     Raises:
         ConfigError: PyNvVideoCodec does not load, or the clip cannot be opened.
     """
 
-    def __init__(self, name: str, device: int = 0, *, begin: bool = False) -> None:
+    def __init__(
+        self, name: str, device: int = 0, *, begin: bool = False, unbroken_s: float = 0.0
+    ) -> None:
         if is_network(name):
             raise ConfigError(f"--decode nvdec: {name} comes over a network; use --decode cpu.")
         try:
@@ -67,6 +73,13 @@ class Nvdec:
         self._surfaces: Surfaces | None = None
         self._decoder: Any = None
         self._begun = False  # the decoder has given frames
+        self._file, self._joined = name, 1
+        if self.facts.frames and unbroken_s:
+            passes = math.ceil(unbroken_s * self.facts.rate / self.facts.frames)
+            file = joined(name, passes) if passes > 1 else None
+            if file is not None:
+                self._file, self._joined = file, passes
+        self._left = 0  # passes that the decoder has not begun, if the last one came to its end
         if begin:
             try:
                 self._make()
@@ -79,15 +92,18 @@ class Nvdec:
     def pictures(self) -> Iterator[Picture]:
         """See Source. Frames are as far apart as the clip's rate says."""
         facts, count = self.facts, 0
+        most = facts.frames if self._joined > 1 else None  # else until there are no more
         try:
             surfaces = self._ready()
-            while frames := self._decoder.get_batch_frames(1):
+            left, self._left = self._left, 0
+            while count != most and (frames := self._decoder.get_batch_frames(1)):
                 surface = surfaces.keep(self._address(frames[0], count))
                 upright = _Upright(surface, self._turns)
                 size = (facts.width, facts.height)
                 at_s = count / facts.rate
                 yield Picture(at_s, upright, size=size, scaled=upright.scaled)
                 count += 1
+            self._left = left - 1 if count == most else 0
         except SutError:
             raise
         except Exception as error:  # the library raises plain exceptions of its own
@@ -109,11 +125,14 @@ class Nvdec:
 
     def _ready(self) -> Surfaces:
         """Bring the decoder to the clip's first frame; return the memory of its frames."""
-        if self._decoder is None:
+        if self._left:
+            pass
+        elif self._decoder is None:
             self._make()
         elif self._begun:
-            self._decoder.reconfigure_decoder(self.facts.name)
+            self._decoder.reconfigure_decoder(self._file)
         self._begun = True
+        self._left = self._left or self._joined
         assert self._surfaces is not None, "the decoder needs its stream"
         return self._surfaces
 
@@ -121,7 +140,7 @@ class Nvdec:
         driver = open_driver(str(self._device), shared=True)
         self._surfaces = Surfaces(driver, self._size)
         self._decoder = self._library.ThreadedDecoder(
-            self.facts.name,
+            self._file,
             _AHEAD,
             gpu_id=self._device,
             cuda_context=driver.context,

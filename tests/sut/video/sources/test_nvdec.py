@@ -21,7 +21,7 @@ from sut.video.sources.nvdec import MODULE, Nvdec
 from tests.backends.shrinking import shrunk
 from tests.sut.video.clip_file import COUNT, RATE, pixels, write
 
-pytest.importorskip("av")
+av = pytest.importorskip("av")
 SIZE = (64, 48)
 
 
@@ -57,23 +57,28 @@ class Decoder:
         self.made.append({"path": path, **options})
         self._stream = options["cuda_stream"]
         self._memory = np.empty((2, SIZE[1], SIZE[0], 3), np.uint8)
+        self._begin(path)
+
+    def _begin(self, path: str) -> None:
         self._next, self._path = 0, path
+        with av.open(path) as container:
+            self._end = container.streams.video[0].frames
 
     def get_batch_frames(self, count: int) -> list[Decoded]:
         assert count == 1
         if "broken" in self._path and self._next == 2:
             raise RuntimeError("NVDEC lost the stream")
-        if self._next == COUNT:
+        if self._next == self._end:
             return []
         memory = self._memory[self._next % 2]
-        write_pixels = partial(np.copyto, memory, pixels(self._next, SIZE))
+        write_pixels = partial(np.copyto, memory, pixels(self._next % COUNT, SIZE))
         self.driver.run(write_pixels, self._stream)
         self._next += 1
         return [Decoded(memory, spare="padded" in self._path)]
 
     def reconfigure_decoder(self, path: str) -> None:
         self.again.append(path)
-        self._next = 0
+        self._begin(path)
 
     def end(self) -> None:
         raise AssertionError("in the middle of a clip it breaks the process")
@@ -135,6 +140,30 @@ def test_a_second_pass_has_the_same_decoder(tmp_path: Path) -> None:
 
     assert (len(Decoder.made), Decoder.again) == (1, [path, path])
     np.testing.assert_array_equal(passes[2], passes[0])
+    source.close()
+
+
+@pytest.mark.usefixtures("driver")
+@pytest.mark.parametrize("stops_at", [None, 2])
+def test_passes_of_a_clip_that_is_played_again_are_decoded_as_one(
+    tmp_path: Path, stops_at: int | None
+) -> None:
+    path = str(write(tmp_path / "clip.mp4", SIZE, codec="mpeg4"))
+    source = Nvdec(path, unbroken_s=3 * COUNT / RATE)
+
+    passes = [[picture.image() for picture in source.pictures()] for _ in range(2)]
+    if stops_at is not None:
+        for _, _ in zip(range(stops_at), source.pictures(), strict=False):
+            pass
+    passes += [[picture.image() for picture in source.pictures()] for _ in range(4)]
+
+    ((file,), begun_anew) = {made["path"] for made in Decoder.made}, Decoder.again
+    assert file != path
+    assert begun_anew == [file] * (1 if stops_at is None else 2)
+    assert source.facts.name == path
+    for one in passes:
+        np.testing.assert_array_equal(one, passes[0])
+    assert len(passes[0]) == COUNT
     source.close()
 
 

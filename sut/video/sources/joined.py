@@ -10,8 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import av
-
 if TYPE_CHECKING:
     from av.container import OutputContainer
 
@@ -29,6 +27,8 @@ def joined(path: str, passes: int) -> str | None:
         path: of the clip.
         passes: one or more.
     """
+    import av  # noqa: PLC0415 - an extra
+
     if passes * Path(path).stat().st_size > _LARGEST_BYTES:
         return None
     file = os.memfd_create("sut-clip")
@@ -43,6 +43,8 @@ def joined(path: str, passes: int) -> str | None:
 
 
 def _copy(path: str, container: OutputContainer, passes: int) -> None:
+    import av  # noqa: PLC0415 - an extra
+
     into, offset, after = None, 0, 0
     for _ in range(passes):
         first = True

@@ -32,7 +32,7 @@ def _batch_size(text: str) -> BatchSize:
     raise argparse.ArgumentTypeError(f'"{text}"; expected samples, such as 32, or auto')
 
 
-def _queue_delay(text: str) -> QueueDelay:
+def queue_delay(text: str) -> QueueDelay:
     """Read `--max-queue-delay-us`."""
     if text == "late":
         return "late"
@@ -88,7 +88,7 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "help": "largest batch, in samples; auto: warm-up chooses it",
     },
     "--max-queue-delay-us": {
-        "type": _queue_delay,
+        "type": queue_delay,
         "metavar": "U",
         "help": "how long a sample may wait for a fuller batch; late: until its device is free",
     },

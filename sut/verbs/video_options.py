@@ -7,11 +7,12 @@ import math
 
 from sut.base import environment
 from sut.base.errors import ConfigError
-from sut.verbs.options import add_options, parse_option
+from sut.verbs.options import add_options, parse_option, queue_delay
 from sut.video.flow.reader import PACES, Pacing
 from sut.video.flow.scaling import SCALES
 from sut.video.flow.settings import PlaySettings, reader_processes
 from sut.video.plans import Overrides
+from sut.video.sources.address import is_network
 from sut.video.sources.choose import DECODES, Decoding
 from sut.video.track.presets import TRACKERS, open_tracker
 
@@ -61,7 +62,11 @@ def add_system(parser: argparse.ArgumentParser) -> None:
         "--mux-batch", type=int, metavar="B", help="largest batch of frames across streams"
     )
     system.add_argument(
-        "--mux-timeout-us", type=int, metavar="U", help="how long a frame may wait for its batch"
+        "--mux-timeout-us",
+        type=queue_delay,
+        metavar="U",
+        help="how long a frame may wait for its batch; late: until an engine is free (default: "
+        "8000 for live streams on GPUs, else late)",
     )
     system.add_argument(
         "--workers", choices=("thread", "process"), help="where engines run: thread, process"
@@ -138,13 +143,15 @@ def overrides_of(arguments: argparse.Namespace) -> Overrides:
     Raises:
         ConfigError: a value is out of range.
     """
-    _at_least(arguments, {"mux_batch": 1, "mux_timeout_us": 0})
+    _at_least(arguments, {"mux_batch": 1})
+    live = getattr(arguments, "pace", "live") == "live"  # without one at that of cameras
     return Overrides(
         system=arguments.system,
         backend=arguments.backend,
         devices=tuple(arguments.devices.split(",")) if arguments.devices else None,
         mux_batch=arguments.mux_batch,
         mux_timeout_us=arguments.mux_timeout_us,
+        live=live or any(map(is_network, arguments.source)),
         workers=arguments.workers,
         pixels=arguments.pixels,
         backend_options=dict(parse_option(text) for text in arguments.set),

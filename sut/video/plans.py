@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from data.variant import in_pixels, takes_pixels
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
     from backends.base import OptionValue
     from data.benchmark import Benchmark
+    from data.harness_defaults import QueueDelay
     from sut.config.settings import HarnessSettings
     from sut.video.pipeline_file import Pipeline, StageSpec
 
 SCENARIO = "Server"  # frames come over time; it chooses the harness's defaults
+# A quarter of the time between two frames of a camera. With 24 streams that an H200 decodes, it was
+# busy for 0.49 of the time instead of 0.99, with 190 W instead of 310: docs/results/video.md.
+_GATHER_US = 8000
 _NORMALISE = {"onnxruntime", "tensorrt", "torch"}  # backends of models that are written again
 
 
@@ -32,7 +36,8 @@ class Overrides:
         backend: of all stages.
         devices: of all stages.
         mux_batch: largest batch of the first stage.
-        mux_timeout_us: how long a frame may wait for its batch.
+        mux_timeout_us: how long a frame may wait for its batch; "late": until an engine is free.
+        live: frames come at the pace of cameras.
         workers: kind of all stages' workers.
         pixels: models are fed with pixels and normalise them; None: on GPUs they are.
         backend_options: of all stages.
@@ -42,7 +47,8 @@ class Overrides:
     backend: str | None = None
     devices: tuple[str, ...] | None = None
     mux_batch: int | None = None
-    mux_timeout_us: int | None = None
+    mux_timeout_us: QueueDelay | None = None
+    live: bool = False
     workers: str | None = None
     pixels: bool | None = None
     backend_options: Mapping[str, OptionValue] = field(default_factory=dict)
@@ -59,13 +65,33 @@ def stage_plans(pipeline: Pipeline, overrides: Overrides) -> list[StagePlan]:
         zip(pipeline.spec.stages, pipeline.benchmarks, strict=True)
     ):
         arguments = _arguments(spec, str(benchmark.file), overrides, first=place == 0)
-        harness = resolve(arguments).harness
+        harness = _gathering(resolve(arguments).harness, spec, overrides, first=place == 0)
         pixels = _takes_pixels(benchmark, harness, overrides.pixels)
         fed = in_pixels(benchmark) if pixels else benchmark
         workload = resolve_workload(fed, harness.backend, None)
         apart = (overrides.workers or spec.workers) == "process"
         plans.append(StagePlan(spec, fed, workload, harness, apart=apart))
     return plans
+
+
+def _gathering(
+    harness: HarnessSettings, spec: StageSpec, overrides: Overrides, *, first: bool
+) -> HarnessSettings:
+    """Return the harness of a stage: live frames wait for each other on GPUs.
+
+    A GPU that takes each frame at once is busy all the time with batches of one or two, and keeps
+    decoders and other users of it waiting. Where the next frame is due only after that time, as
+    with few streams, nobody waits: see sut.serve.batcher.
+    """
+    said = overrides.mux_timeout_us is not None or spec.max_queue_delay_us is not None
+    late = harness.max_queue_delay_us == "late"
+    if first and overrides.live and late and not said and _on_gpus(harness):
+        return replace(harness, max_queue_delay_us=_GATHER_US)
+    return harness
+
+
+def _on_gpus(harness: HarnessSettings) -> bool:
+    return all(device.isdecimal() for device in harness.devices)
 
 
 def _takes_pixels(benchmark: Benchmark, harness: HarnessSettings, asked: bool | None) -> bool:
@@ -78,8 +104,7 @@ def _takes_pixels(benchmark: Benchmark, harness: HarnessSettings, asked: bool | 
         return False
     if asked is not None:
         return asked
-    on_gpus = all(device.isdecimal() for device in harness.devices)
-    return on_gpus and harness.backend in _NORMALISE and takes_pixels(benchmark)
+    return _on_gpus(harness) and harness.backend in _NORMALISE and takes_pixels(benchmark)
 
 
 def _arguments(spec: StageSpec, file: str, overrides: Overrides, *, first: bool) -> Arguments:

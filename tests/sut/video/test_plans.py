@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sut.video.pipeline_file import load_pipeline
 from sut.video.plans import Overrides, stage_plans
-from tests.sut.video.made import detect, write_pipeline
+from tests.sut.video.made import classify, detect, write_pipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("asked", "devices", "stage", "delay"),
+    [
+        ({"live": True}, ("0",), {}, 8000),
+        ({"live": False}, ("0",), {}, "late"),
+        ({"live": True}, ("cpu",), {}, "late"),
+        ({"live": True}, ("0",), {"max_queue_delay_us": "late"}, "late"),
+        ({"live": True, "mux_timeout_us": "late"}, ("0",), {}, "late"),
+        ({"live": True, "mux_timeout_us": 500}, ("0",), {}, 500),
+    ],
+)
+def test_live_frames_wait_for_each_other_on_gpus(
+    tmp_path: Path,
+    asked: dict[str, Any],
+    devices: tuple[str, ...],
+    stage: dict[str, object],
+    delay: int | str,
+) -> None:
+    pipeline = load_pipeline(str(write_pipeline(tmp_path, [detect(**stage), classify()])))
+
+    first, second = stage_plans(pipeline, Overrides(backend="null", devices=devices, **asked))
+
+    assert first.harness.max_queue_delay_us == delay
+    assert second.harness.max_queue_delay_us == "late"
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,11 @@ def suppress(
     return indices
 
 
+def load() -> None:
+    """Load the operator: 0.1 s, and more where ONNX Runtime lies on a slow disk."""
+    _session()
+
+
 @cache
 def _session() -> Any:
     """Return ONNX Runtime with one operator; each process makes it once, in a few milliseconds."""

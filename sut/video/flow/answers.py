@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.tasks.base import Frames
+from data.tasks.detection import suppression
 from data.tasks.detection.boxes import BoxOptions
 from sut.video.types import Boxes, boxes_of, no_boxes
 
@@ -61,6 +62,12 @@ class Answers:
         self._spec = spec
         self._kept = np.array([spec.classes[name] for name in spec.keep], np.int64)
         self._pretends = pretends
+
+    def load(self) -> None:
+        """Load what reading answers needs, so that no frame waits for it."""
+        options = self._postprocess
+        if isinstance(options, BoxOptions) and options.iou is not None and not self._pretends:
+            suppression.load()
 
     def of_frame(self, outputs: Outputs, fed: Fed) -> Boxes:
         """Return the boxes of a whole frame."""

@@ -170,6 +170,7 @@ class Stage:
         self._queries.forget_warm_up()
         pretends = bool(self.facts[0]["simulated"]) or self.plan.harness.backend == "null"
         self.answers = Answers(self.plan.spec, self.plan.benchmark, pretends=pretends)
+        self.answers.load()
         self._front: Dispatcher = self._system.front()
         batch_s = self.capacity.max_batch_size / self.capacity.samples_per_s
         longest_s = batch_s * self.workers * self.plan.harness.slots

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MODULE = "PyNvVideoCodec"
 _AHEAD = 8  # frames that its own thread decodes ahead
+_KEPT = 4  # frames of a stream under way, for which there is memory beforehand
 _QUARTER_TURN = 90
 
 
@@ -139,6 +140,7 @@ class Nvdec:
     def _make(self) -> None:
         driver = open_driver(str(self._device), shared=True)
         self._surfaces = Surfaces(driver, self._size)
+        self._surfaces.begin(_KEPT)
         self._decoder = self._library.ThreadedDecoder(
             self._file,
             _AHEAD,

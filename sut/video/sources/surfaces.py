@@ -52,6 +52,20 @@ class Surfaces:
         self._small, self._small_bytes = 0, 0
         self._host, self._host_bytes = 0, 0
 
+    def begin(self, frames: int) -> None:
+        """Allocate memory for so many frames, and load what scales them: no frame waits for that.
+
+        Raises:
+            OutOfMemoryError: the device is full.
+            CudaError: the device failed.
+        """
+        width, height = self._size
+        self._driver.use()
+        for _ in range(frames):
+            self._idle.append(self._allocated(width * height * _CHANNELS))
+            self._blocks += 1
+        self.scaled(self._idle[0], (1, 1))
+
     def keep(self, address: int) -> Surface:
         """Copy a frame, [H, W, 3] uint8 on the device; its memory may be used again at once.
 

@@ -13,7 +13,6 @@ from sut.serve.workers.wire import pack_object
 from sut.video.flow.apart.rooms import Rooms
 from sut.video.flow.apart.wire import Kind, Pixels, Told, pack_ask
 from sut.video.flow.flight import PartNames
-from sut.video.flow.prepare import Preparer
 from sut.video.flow.seen import NullSink
 from sut.video.flow.strand import Threads
 from sut.video.flow.stream import Shared, Stream
@@ -101,9 +100,7 @@ class Serving:
         failed: Callable[[Exception], None],
     ) -> None:
         self._played, self._memory, self._send = played, memory, send
-        size = streams[0][0].facts.width, streams[0][0].facts.height
-        fed = Preparer(played.first.benchmark).whole(memory.input(0, 0), size)
-        serves.answers.of_frame(memory.answer(0, 0), fed)  # loads what else a first frame waits for
+        serves.answers.load()
         self._threads = Threads(1, "host")
         self._telling = threading.Lock()
         self._told_boxes = [0] * len(streams)

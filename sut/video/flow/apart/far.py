@@ -6,6 +6,7 @@ Its frames are served here; see sut.video.flow.apart.far_stream for one that is 
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from sut.video.flow.apart.memory import COUNTS
@@ -53,34 +54,24 @@ class FarSource:
         """See Source: the other process closes it."""
 
 
-class Far:
-    """See sut.video.flow.reader.FrameReader and Hears.
+class Linked:
+    """What a stream that another process reads is to its play. See FrameReader and Hears.
 
     Args:
         source: of its frames.
         memory: where they lie.
         record: of the stream.
-        hands: who gets them.
-        preparer: of the first stage.
         mates: says which streams its process reads.
     """
 
-    def __init__(  # noqa: PLR0913 - what a stream gives its reader, and where frames lie
-        self,
-        source: FarSource,
-        memory: Memory,
-        record: StreamRecord,
-        hands: Hands,
-        preparer: Preparer,
-        mates: Callable[[], str],
+    def __init__(
+        self, source: FarSource, memory: Memory, record: StreamRecord, mates: Callable[[], str]
     ) -> None:
         self._link, self._place = source.link, source.place
         self._memory, self._counts = memory, memory.counts(source.place)
-        self._record, self._hands, self._preparer = record, hands, preparer
-        self._mates = mates
-        self._over = threading.Event()
-
-    # the play
+        self.record, self._mates = record, mates
+        self.done = threading.Event()
+        """Nothing comes from there any more."""
 
     def start(self, origin_ns: int) -> None:
         """See FrameReader."""
@@ -90,8 +81,60 @@ class Far:
 
     def stop(self) -> None:
         """See FrameReader."""
-        if not self._over.is_set():
+        if not self.done.is_set():
             self._link.send(Kind.STOP, self._place)
+
+    def join(self, limit_s: float) -> None:
+        """See FrameReader."""
+        self.done.wait(limit_s)
+
+    def look(self) -> None:
+        """Bring the record up to date."""
+        if not self.done.is_set():
+            self._mirror()
+
+    # the thread that hears
+
+    def lost(self, how: str) -> None:
+        """See Hears."""
+        if not self.done.is_set():
+            self.record.ended_ns = time.monotonic_ns()
+            self._end(f"{self.record.clip.name}: the process that reads {self._mates()} {how}")
+
+    def _end(self, problem: str | None) -> None:
+        self._mirror()
+        self.record.waits_since_ns = 0
+        self.record.problem = self.record.problem or problem
+        self.done.set()
+
+    def _mirror(self) -> None:
+        for name, place in _MIRRORED:
+            setattr(self.record, name, self._counts[place])
+
+
+class Far(Linked):
+    """A stream that is served here.
+
+    Args:
+        source: of its frames.
+        memory: where they lie.
+        record: of the stream.
+        mates: says which streams its process reads.
+        hands: who gets them.
+        preparer: of the first stage.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a stream gives its reader, and where frames lie
+        self,
+        source: FarSource,
+        memory: Memory,
+        record: StreamRecord,
+        mates: Callable[[], str],
+        hands: Hands,
+        preparer: Preparer,
+    ) -> None:
+        super().__init__(source, memory, record, mates)
+        self._hands, self._preparer = hands, preparer
 
     def release(self) -> None:
         """See FrameReader."""
@@ -100,21 +143,12 @@ class Far:
         if counts[WAITS]:
             self._link.say_room(self._place)
 
-    def join(self, limit_s: float) -> None:
-        """See FrameReader."""
-        self._over.wait(limit_s)
-
-    def look(self) -> None:
-        """Bring the record up to date."""
-        if not self._over.is_set():
-            self._mirror()
-
     # the thread that hears
 
     def framed(self, body: memoryview) -> None:
         """See Hears."""
         frame = unpack_frame(body)
-        record, size = self._record, (frame.width, frame.height)
+        record, size = self.record, (frame.width, frame.height)
         record.taken += 1  # counted here: frames that a lost process left behind never came
         fed = None
         if frame.inferred:
@@ -130,35 +164,16 @@ class Far:
 
     def told(self, told: Told) -> None:
         """See Hears: that it is at its end."""
-        self._record.notes = list(told.notes)
+        self.record.notes = list(told.notes)
         self._end(told.problem)
 
     def failed(self, error: SutError) -> None:
         """See Hears."""
         self._hands.failed(error)
 
-    def lost(self, how: str) -> None:
-        """See Hears."""
-        if not self._over.is_set():
-            clip = self._record.clip.name
-            self._end(f"{clip}: the process that reads {self._mates()} {how}")
-
     def _end(self, problem: str | None) -> None:
-        self._mirror()
-        record = self._record
-        record.waits_since_ns = 0
-        record.problem = record.problem or problem
-        self._over.set()
+        super()._end(problem)
         self._hands.ended()
-
-    def _mirror(self) -> None:
-        mirror(self._record, self._counts)
-
-
-def mirror(record: StreamRecord, counts: memoryview) -> None:
-    """Bring a record up to date with what the process of readers counts."""
-    for name, place in _MIRRORED:
-        setattr(record, name, counts[place])
 
 
 def _pixels_of(memory: Memory, frame: Handed) -> Callable[[], Any]:

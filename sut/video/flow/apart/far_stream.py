@@ -7,13 +7,11 @@ sut.video.flow.apart.serving for the other side.
 from __future__ import annotations
 
 import pickle
-import threading
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sut.video.flow.apart.far import mirror
+from sut.video.flow.apart.far import Linked
 from sut.video.flow.apart.memory import COUNTS
 from sut.video.flow.apart.wire import Answered, Kind, Serves, unpack_ask
 
@@ -72,16 +70,16 @@ def may_serve(stages: Sequence[Stage], sink: Sink, trackers: Sequence[Tracker]) 
     return True
 
 
-class FarStream:
-    """See sut.video.flow.stream.Stream and sut.video.flow.apart.link.Hears.
+class FarStream(Linked):
+    """A stream that is served there. See sut.video.flow.stream.Stream.
 
     Args:
         source: of its frames.
         memory: where they and their answers lie.
         record: of the stream.
+        mates: says which streams its process reads.
         stage: that infers them.
         failed: hears what an act of the stream raised.
-        mates: says which streams its process reads.
     """
 
     def __init__(  # noqa: PLR0913 - what a stream shares with others, and where frames lie
@@ -89,47 +87,22 @@ class FarStream:
         source: FarSource,
         memory: Memory,
         record: StreamRecord,
+        mates: Callable[[], str],
         stage: FirstStage,
         failed: Callable[[Exception], None],
-        mates: Callable[[], str],
     ) -> None:
-        self._link, self._place = source.link, source.place
-        self._memory, self._counts = memory, memory.counts(source.place)
-        self.record, self._stage, self._failed = record, stage, failed
-        self._mates = mates
+        super().__init__(source, memory, record, mates)
+        self._stage, self._failed = stage, failed
         self.reader = self  # that is read and that is served is one
-        self.done = threading.Event()
         self.abandoned = False
-
-    # the play
-
-    def start(self, origin_ns: int) -> None:
-        """See sut.video.flow.reader.FrameReader."""
-        self._link.send(Kind.START, (self._place, origin_ns))
-        if self._link.lost.is_set():  # and has told only those that it knew by then
-            self.lost(self._link.how)
-
-    def stop(self) -> None:
-        """See FrameReader."""
-        if not self.done.is_set():
-            self._link.send(Kind.STOP, self._place)
 
     def release(self) -> None:
         """See FrameReader; nobody here has a frame."""
-
-    def join(self, limit_s: float) -> None:
-        """See FrameReader."""
-        self.done.wait(limit_s)
 
     def abandon(self, why: str) -> None:
         """See Stream."""
         self.abandoned = True
         self._link.send(Kind.GIVE_UP, (self._place, why))
-
-    def look(self) -> None:
-        """Bring the record up to date."""
-        if not self.done.is_set():
-            self._mirror()
 
     # the thread that hears
 
@@ -154,20 +127,8 @@ class FarStream:
         """See Hears."""
         self._failed(error)
 
-    def lost(self, how: str) -> None:
-        """See Hears."""
-        if not self.done.is_set():
-            self.record.ended_ns = time.monotonic_ns()
-            self._end(f"{self.record.clip.name}: the process that reads {self._mates()} {how}")
-
-    def _end(self, problem: str | None) -> None:
-        self._mirror()
-        self.record.waits_since_ns = 0
-        self.record.problem = self.record.problem or problem
-        self.done.set()
-
     def _mirror(self) -> None:
-        mirror(self.record, self._counts)
+        super()._mirror()
         self.record.taken, self.record.inferred = self._counts[_TAKEN], self._counts[_INFERRED]
 
     # a worker's thread

@@ -248,7 +248,7 @@ class FarReaders:
         """See Readers; the streams of a process come in their order."""
         assert isinstance(source, FarSource), "opened by ReaderProcesses"
         memory, mates = self._memories[source.link], self._mates(source)
-        far = Far(source, memory, record, hands, self._preparer, mates)
+        far = Far(source, memory, record, mates, hands, self._preparer)
         self._add(source.link, far)
         return far
 
@@ -262,7 +262,7 @@ class FarReaders:
         """Return a stream that is served where it is read; they come in their order, too."""
         assert isinstance(source, FarSource), "opened by ReaderProcesses"
         memory, mates = self._memories[source.link], self._mates(source)
-        far = FarStream(source, memory, record, stage, failed, mates)
+        far = FarStream(source, memory, record, mates, stage, failed)
         self._add(source.link, far)
         return far
 

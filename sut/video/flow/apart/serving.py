@@ -75,7 +75,9 @@ class FarStage:
 
     def hear(self, answered: Answered) -> None:
         """Hand an answer to who asked."""
-        self._asked.pop(answered.taken)(FarAnswer(answered, self._memory))
+        asks = self._asked.pop(answered.taken, None)
+        if asks is not None:  # else of a play before, whose stream was given up
+            asks(FarAnswer(answered, self._memory))
 
 
 class Serving:

@@ -35,24 +35,9 @@ STREAMS, FRAMES = 3, 20
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[ReaderProcesses]:
-    """Processes that all tests share, as the plays of a command do."""
-    with ReaderProcesses(2, stopped_s=0.2) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
     path = write_pipeline(tmp_path_factory.mktemp("readers"))
     with Stages(plans(path), warm_up_s=0.01) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
-    """A stage that takes 20 ms."""
-    path = write_pipeline(tmp_path_factory.mktemp("slow"), [detect(pretend={"boxes": 1})])
-    with Stages(plans(path, "null", delay_us=20_000), warm_up_s=0.01) as opened:
         yield opened
 
 

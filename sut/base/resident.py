@@ -20,12 +20,14 @@ class Resident:
         private: what must stay there: heap, stacks, shared memory.
         mapped: pages of files, such as libraries; processes share them, and the kernel may drop
             and read them again.
+        shared: of the private part what other processes may map, too.
     """
 
     now: int
     peak: int
     private: int
     mapped: int
+    shared: int = 0
 
     @property
     def private_peak(self) -> int:
@@ -52,8 +54,9 @@ def resident(pid: int | str = "self", root: Path = Path("/")) -> Resident | None
     if "VmRSS" not in sizes:  # a zombie has no memory
         return None
     now = sizes["VmRSS"]
-    private = sizes.get("RssAnon", now) + sizes.get("RssShmem", 0)
-    return Resident(now, sizes.get("VmHWM", now), private, sizes.get("RssFile", 0))
+    shared = sizes.get("RssShmem", 0)
+    private = sizes.get("RssAnon", now) + shared
+    return Resident(now, sizes.get("VmHWM", now), private, sizes.get("RssFile", 0), shared)
 
 
 def reset_peak() -> None:

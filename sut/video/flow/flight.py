@@ -69,6 +69,7 @@ class Flight:
 
     Attributes:
         frame: itself.
+        taken: its place among those that are taken.
         inferred: the first stage runs on it.
         parts_ns: time of each part so far.
         tracked: its boxes after the tracker.
@@ -77,10 +78,12 @@ class Flight:
         shown: the boxes whose crops that are, and their rows in the stage that found them.
     """
 
-    __slots__ = ("_last_ns", "fed", "found", "frame", "inferred", "parts_ns", "shown", "tracked")
+    __slots__ = (
+        *("_last_ns", "fed", "found", "frame", "inferred", "parts_ns", "shown", "taken", "tracked"),
+    )
 
-    def __init__(self, frame: Frame, parts: int, *, inferred: bool) -> None:
-        self.frame = frame
+    def __init__(self, frame: Frame, taken: int, parts: int, *, inferred: bool) -> None:
+        self.frame, self.taken = frame, taken
         self.inferred = inferred
         self.parts_ns = [0] * parts
         self.tracked: Boxes = no_boxes()

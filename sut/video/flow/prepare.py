@@ -114,13 +114,16 @@ class Preparer:
                     return None
         return None
 
-    def crops(self, image: NDArray[np.uint8], xyxy: Floats, grow: Grow) -> Fed:
+    def crops(
+        self, image: NDArray[np.uint8], xyxy: Floats, grow: Grow, out: Array | None = None
+    ) -> Fed:
         """Return the parts of a frame in boxes, which are grown first.
 
         Args:
             image: [H, W, 3] uint8.
             xyxy: [n, 4] in pixels of the frame; n > 0.
             grow: how far; what lies outside the frame is black.
+            out: [n, *input shape], where they are made; None: in new memory.
 
         Raises:
             ConfigError: as `frame`.
@@ -130,7 +133,7 @@ class Preparer:
         parts = [_cut(image, *corner) for corner in corners.tolist()]
         regions = corners.astype(np.float32)
         regions[:, 2:] -= regions[:, :2]
-        samples = np.empty((len(parts), *self._input.shape), self.dtype)
+        samples = np.empty((len(parts), *self._input.shape), self.dtype) if out is None else out
         places = np.empty((len(parts), 4), np.float32)
         for row, part in enumerate(parts):
             self._make(part, samples[row])

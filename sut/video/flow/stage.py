@@ -75,17 +75,29 @@ class Answer(Protocol):
         """Return one array an output, [samples, ...]."""
 
 
-class FirstStage(Protocol):
-    """The stage that sees whole frames, of this process or of the one that started it.
+class StreamsStage(Protocol):
+    """A stage as streams know it, of this process or of the one that started it.
 
     Attributes:
+        name: of it.
+        spec: of the pipeline's file.
+        preparer: makes its input.
         answers: reads what it answers.
     """
 
+    name: str
+    spec: StageSpec
+    preparer: Preparer
     answers: Answers
 
-    def ask(self, samples: Array, answered: Callable[[Answer], None]) -> None:
-        """See Stage.ask."""
+    def room(self, frame: int, samples: int) -> Array | None:
+        """Return where so many samples of the frame that is taken as this one are made.
+
+        None: in new memory.
+        """
+
+    def ask(self, samples: Array, answered: Callable[[Answer], None], frame: int) -> None:
+        """See Stage.ask; of the frame that is taken as this one, which has one stage at a time."""
 
 
 class Asked(GivenQuery):
@@ -135,6 +147,7 @@ class Stage:
 
     def __init__(self, plan: StagePlan, on_failure: Callable[[Failure], None]) -> None:
         self.plan = plan
+        self.spec = plan.spec
         self.name = plan.spec.name
         self.preparer = Preparer(plan.benchmark)
         self._on_failure = on_failure
@@ -197,12 +210,17 @@ class Stage:
         """Whether its engines only take time."""
         return bool(self.facts[0]["simulated"])
 
-    def ask(self, samples: Array, answered: Callable[[Asked], None]) -> None:
+    def room(self, frame: int, samples: int) -> Array | None:
+        """See StreamsStage."""
+        return None
+
+    def ask(self, samples: Array, answered: Callable[[Asked], None], frame: int = 0) -> None:
         """Queue samples of one frame; `answered` hears of all of them together. Any thread.
 
         Args:
             samples: [n, *input shape]; read until they are answered.
             answered: see Asked. A query whose engine failed is answered too, with `failed` set.
+            frame: see StreamsStage; it does not matter here.
         """
         query = Asked(samples, answered)
         with self._lock:  # the order of frames is the order of batches

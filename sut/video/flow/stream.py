@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from sut.video.flow.reader import FrameReader
     from sut.video.flow.records import StreamRecord
     from sut.video.flow.seen import Sink
-    from sut.video.flow.stage import Answer, FirstStage, Stage
+    from sut.video.flow.stage import Answer, StreamsStage
     from sut.video.flow.strand import Threads
     from sut.video.flow.taking import Ready
     from sut.video.sources.base import Source
@@ -57,8 +57,7 @@ class Shared:
     """What the streams of a play have in common.
 
     Attributes:
-        first: the stage that sees frames.
-        stages: all, in the pipeline's order; open. Those behind the first one see crops.
+        stages: in the pipeline's order; open.
         names: of the parts of a frame's time.
         threads: that serve the streams.
         sink: gets every frame.
@@ -67,8 +66,7 @@ class Shared:
         over: hears of a stream that nothing is under way of any more.
     """
 
-    first: FirstStage
-    stages: Sequence[Stage]
+    stages: Sequence[StreamsStage]
     names: PartNames
     threads: Threads
     sink: Sink
@@ -119,7 +117,7 @@ class Stream:
         if self.abandoned:
             return
         shared, names, inferred = self._shared, self._shared.names, ready.fed is not None
-        flight = Flight(ready.frame, len(names.all), inferred=inferred)
+        flight = Flight(ready.frame, ready.taken, len(names.all), inferred=inferred)
         flight.mark(names.index(SOURCE), ready.began_ns)
         flight.mark(names.index(DECODE), ready.decoded_ns)
         flight.mark(names.of_stage(0, PREPARE), ready.prepared_ns)
@@ -129,7 +127,8 @@ class Stream:
             self._strand.post(partial(self._ready, flight, None))
             return
         flight.fed = ready.fed
-        shared.first.ask(ready.fed.samples, partial(self._answered, flight, 0))
+        answered = partial(self._answered, flight, 0)
+        shared.stages[0].ask(ready.fed.samples, answered, flight.taken)
 
     def _ended(self) -> None:
         self._strand.post(self._no_more)
@@ -169,7 +168,7 @@ class Stream:
             if not self._mark_answered(flight, 0, query):
                 return
             assert flight.fed is not None, "an answered frame was fed"
-            boxes = shared.first.answers.of_frame(query.outputs(), flight.fed)
+            boxes = shared.stages[0].answers.of_frame(query.outputs(), flight.fed)
             flight.mark(names.of_stage(0, READ), time.monotonic_ns())
         flight.fed = None
         flight.tracked = self._update(flight.frame, boxes)
@@ -216,14 +215,15 @@ class Stream:
             shown, rows = self._crops(flight, stage)
             if not len(rows):
                 continue
-            crops = stage.plan.spec.crops
+            crops = stage.spec.crops
             assert crops is not None, "later stages see crops"
             flight.shown = shown, rows
-            flight.fed = stage.preparer.crops(flight.frame.image, shown.xyxy, crops.grow)
+            room = stage.room(flight.taken, len(rows))
+            flight.fed = stage.preparer.crops(flight.frame.image, shown.xyxy, crops.grow, room)
             count = self.record.crops.get(stage.name, 0) + len(rows)
             self.record.crops[stage.name] = count
             flight.mark(names.of_stage(at, PREPARE), time.monotonic_ns())
-            stage.ask(flight.fed.samples, partial(self._answered, flight, at))
+            stage.ask(flight.fed.samples, partial(self._answered, flight, at), flight.taken)
             return
         self._complete.add(flight)
         while self._unsunk and self._unsunk[0] in self._complete:
@@ -232,9 +232,9 @@ class Stream:
             self._deliver(first)
         self._finish_if_over()
 
-    def _crops(self, flight: Flight, stage: Stage) -> tuple[Boxes, NDArray[np.intp]]:
+    def _crops(self, flight: Flight, stage: StreamsStage) -> tuple[Boxes, NDArray[np.intp]]:
         """Return the boxes that a stage sees, and their rows in the stage that found them."""
-        crops, stages = stage.plan.spec.crops, self._shared.stages
+        crops, stages = stage.spec.crops, self._shared.stages
         assert crops is not None, "later stages see crops"
         first = stages[0]
         if crops.of == first.name:
@@ -248,7 +248,7 @@ class Stream:
             return boxes, np.empty(0, np.intp)
         wanted = np.ones(len(boxes), np.bool_)
         if crops.classes:
-            numbers = [found_by.plan.spec.classes[name] for name in crops.classes]
+            numbers = [found_by.spec.classes[name] for name in crops.classes]
             wanted = np.isin(boxes.label, numbers)
         sides = (boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).min(axis=1, initial=np.inf)
         rows = np.flatnonzero(wanted & (sides >= crops.min_side))

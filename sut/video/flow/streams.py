@@ -81,13 +81,13 @@ def streams_of(  # noqa: PLR0913 - what a play is made of
     first = FirstInput(stages[0].plan.benchmark, settings.interval, settings.scale)
     names = PartNames.of([stage.name for stage in stages])
     if processes is not None and may_serve(stages, sink, trackers):
-        served = Served(stages[0], trackers)
+        served = Served(stages, trackers)
         far = processes.play(sources, settings, first, Pixels.NONE, served)
         found = [
-            far.stream(source, record, stages[0], failed)
+            far.stream(source, record, stages, failed)
             for source, record in zip(sources, records, strict=True)
         ]
-        return Streams(found, names, far, len(far.pids), None)  # each has a thread that serves
+        return Streams(found, names, far, len(far.pids) * served.threads(len(far.pids)), None)
     # Without pixels all that these threads do is Python's, which one thread at a time may do.
     makes_pixels = len(stages) > 1 or sink.sees_pixels
     count = settings.host_threads or (cores() if makes_pixels else 1)
@@ -97,7 +97,6 @@ def streams_of(  # noqa: PLR0913 - what a play is made of
         readers = processes.play(sources, settings, first, _wanted(stages, sink, trackers))
     threads = Threads(count, "host")
     shared = Shared(
-        first=stages[0],
         stages=stages,
         names=names,
         threads=threads,
@@ -116,7 +115,7 @@ def _wanted(stages: Sequence[Stage], sink: Sink, trackers: Sequence[Tracker]) ->
     """Return of which frames somebody here wants the pixels."""
     if sink.sees_pixels or any(tracker.sees_pixels for tracker in trackers):
         return Pixels.ALL
-    crops = [stage.plan.spec.crops for stage in stages]
+    crops = [stage.spec.crops for stage in stages]
     if any(crop is not None and crop.frames == "all" for crop in crops):
         return Pixels.ALL
     return Pixels.INFERRED if len(stages) > 1 else Pixels.NONE

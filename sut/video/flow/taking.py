@@ -57,6 +57,7 @@ class Ready:
         began_ns: its decoding began.
         decoded_ns: its pixels were there.
         prepared_ns: the input was; without one, as `decoded_ns`.
+        taken: its place among those of its stream that are taken.
     """
 
     frame: Frame
@@ -64,6 +65,7 @@ class Ready:
     began_ns: int
     decoded_ns: int
     prepared_ns: int
+    taken: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,4 +212,4 @@ class Taking:
                 self._hands.failed(error)
                 raise
             prepared_ns = time.monotonic_ns()
-        self._hands.take(Ready(frame, fed, began_ns, decoded_ns, prepared_ns))
+        self._hands.take(Ready(frame, fed, began_ns, decoded_ns, prepared_ns, taken))

@@ -178,9 +178,9 @@ class Backwards(Stage):
         self.answered: list[int] = []
         self._asks = 0
 
-    def ask(self, samples: Array, answered: Callable[[Asked], None]) -> None:
+    def ask(self, samples: Array, answered: Callable[[Asked], None], frame: int = 0) -> None:
         number, self._asks = self._asks, self._asks + 1
-        super().ask(samples, partial(self._hold, number, answered))
+        super().ask(samples, partial(self._hold, number, answered), frame)
 
     def _hold(self, number: int, answered: Callable[[Asked], None], query: Asked) -> None:
         self._held.append((number, answered, query))

@@ -158,7 +158,7 @@ class Far(Linked):
         whole = Frame(record.stream, frame.number, frame.pts_s, frame.due_ns, pixels)
         times_ns = frame.began_ns, frame.decoded_ns, frame.prepared_ns
         try:
-            self._hands.take(Ready(whole, fed, *times_ns))
+            self._hands.take(Ready(whole, fed, *times_ns, frame.taken))
         except Exception as error:  # noqa: BLE001 - the play ends with it
             self._hands.failed(error)
 

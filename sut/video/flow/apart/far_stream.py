@@ -1,6 +1,6 @@
 """A stream that is read and served in another process: this one has its engines alone.
 
-What is left to do here for a frame is to ask the first stage and to hand its answer back. See
+What is left to do here for a frame is to ask the stages and to hand their answers back. See
 sut.video.flow.apart.serving for the other side.
 """
 
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sut.base.environment import cores
 from sut.video.flow.apart.far import Linked
-from sut.video.flow.apart.memory import COUNTS
-from sut.video.flow.apart.wire import Answered, Kind, Serves, unpack_ask
+from sut.video.flow.apart.memory import COUNTS, StageRoom
+from sut.video.flow.apart.wire import Answered, Kind, ServedStage, Serves, unpack_ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from sut.base.errors import SutError
     from sut.video.flow.apart.far import FarSource
     from sut.video.flow.apart.memory import Memory
-    from sut.video.flow.apart.wire import Told
+    from sut.video.flow.apart.wire import Ask, Told
     from sut.video.flow.records import StreamRecord
     from sut.video.flow.seen import Sink
-    from sut.video.flow.stage import Answer, FirstStage, Stage
+    from sut.video.flow.stage import Answer, Stage
     from sut.video.types import Tracker
 
 _TAKEN, _INFERRED = COUNTS.index("taken"), COUNTS.index("inferred")
@@ -35,33 +36,44 @@ class Served:
     """Who serves streams where they are read.
 
     Attributes:
-        stage: the only one; open.
+        stages: of the pipeline; open.
         trackers: of the streams; they travel.
     """
 
-    stage: Stage
+    stages: Sequence[Stage]
     trackers: Sequence[Tracker]
 
     @property
-    def outputs(self) -> tuple[tuple[tuple[int, ...], str], ...]:
-        """See Layout.answers."""
-        return tuple(((1, *tensor.sizes), tensor.dtype) for tensor in self.stage.outputs)
+    def rooms(self) -> tuple[StageRoom, ...]:
+        """See Layout.stages."""
+        return tuple(_room_of(stage) for stage in self.stages)
 
-    def of(self, streams: Sequence[int]) -> Serves:
+    def threads(self, processes: int) -> int:
+        """Return how many threads of a process serve its streams: crops keep cores busy."""
+        return 1 if len(self.stages) == 1 else max(1, cores() // processes)
+
+    def of(self, streams: Sequence[int], processes: int) -> Serves:
         """Return what serves these streams in their process."""
+        stages = (ServedStage(s.spec, s.plan.benchmark, s.answers) for s in self.stages)
         trackers = tuple(self.trackers[stream] for stream in streams)
-        return Serves(self.stage.name, self.stage.answers, trackers)
+        return Serves(tuple(stages), trackers, self.threads(processes))
+
+
+def _room_of(stage: Stage) -> StageRoom:
+    crops = stage.spec.crops
+    inputs = ((stage.preparer.shape[1:], stage.preparer.dtype.name),)
+    outputs = tuple((tensor.sizes, tensor.dtype) for tensor in stage.outputs)
+    return StageRoom(1 if crops is None else crops.most, inputs + outputs)
 
 
 def may_serve(stages: Sequence[Stage], sink: Sink, trackers: Sequence[Tracker]) -> bool:
     """Say whether streams may be served where they are read.
 
-    Not with a second stage, whose crops an engine here sees; nor where a sink here sees frames; nor
-    if an output has as many rows as there are boxes, or a tracker does not travel.
+    Not where a sink here sees frames, nor if an output has as many rows as there are boxes, or a
+    tracker does not travel.
     """
-    if len(stages) > 1 or sink.sees_frames:
-        return False
-    if any(None in tensor.shape for tensor in stages[0].outputs):
+    outputs = [tensor for stage in stages for tensor in stage.outputs]
+    if sink.sees_frames or any(None in tensor.shape for tensor in outputs):
         return False
     try:
         pickle.dumps(list(trackers))
@@ -78,7 +90,7 @@ class FarStream(Linked):
         memory: where they and their answers lie.
         record: of the stream.
         mates: says which streams its process reads.
-        stage: that infers them.
+        stages: that infer them.
         failed: hears what an act of the stream raised.
     """
 
@@ -88,11 +100,11 @@ class FarStream(Linked):
         memory: Memory,
         record: StreamRecord,
         mates: Callable[[], str],
-        stage: FirstStage,
+        stages: Sequence[Stage],
         failed: Callable[[Exception], None],
     ) -> None:
         super().__init__(source, memory, record, mates)
-        self._stage, self._failed = stage, failed
+        self._stages, self._failed = stages, failed
         self.reader = self  # that is read and that is served is one
         self.abandoned = False
 
@@ -108,9 +120,9 @@ class FarStream(Linked):
 
     def framed(self, body: memoryview) -> None:
         """See Hears."""
-        _, taken = unpack_ask(body)
-        room = self._memory.input(self._place, taken)
-        self._stage.ask(room, partial(self._answered, taken))
+        ask = unpack_ask(body)
+        samples = self._memory.input(*ask)
+        self._stages[ask.stage].ask(samples, partial(self._answered, ask))
 
     def told(self, told: Told) -> None:
         """See Hears."""
@@ -118,6 +130,8 @@ class FarStream(Linked):
         record.rows += told.rows
         record.delivered += len(told.rows)
         record.boxes += told.boxes
+        record.crops = dict(told.crops or {})
+        record.left_out = dict(told.left_out or {})
         if told.over:
             record.notes = list(told.notes)
             record.ended_ns = told.ended_ns
@@ -133,10 +147,9 @@ class FarStream(Linked):
 
     # a worker's thread
 
-    def _answered(self, taken: int, answer: Answer) -> None:
+    def _answered(self, ask: Ask, answer: Answer) -> None:
         if not answer.failed:
-            rooms = self._memory.answer(self._place, taken)
-            for room, output in zip(rooms, answer.outputs(), strict=True):
+            for room, output in zip(self._memory.answer(*ask), answer.outputs(), strict=True):
                 room[...] = output
         times_ns = answer.started_ns, answer.ended_ns
-        self._link.say_answered(Answered(self._place, taken, answer.failed, *times_ns))
+        self._link.say_answered(Answered(*ask, answer.failed, *times_ns))

@@ -33,33 +33,42 @@ _PAGE = mmap.PAGESIZE
 
 
 @dataclass(frozen=True, slots=True)
+class StageRoom:
+    """What a stage needs of a frame's room; plain data.
+
+    Attributes:
+        rows: samples of a frame, at most.
+        tensors: shape, without the batch axis, and dtype of the input, and of each output where the
+            answer lies there, too.
+    """
+
+    rows: int
+    tensors: tuple[tuple[tuple[int, ...], str], ...]
+
+    @property
+    def arrays(self) -> list[tuple[tuple[int, ...], str]]:
+        """Shape and dtype of all rows."""
+        return [((self.rows, *shape), dtype) for shape, dtype in self.tensors]
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """Where the frames of a process's streams lie; plain data.
 
     Attributes:
-        shape: of the first stage's input, with a batch of one.
-        dtype: of it.
+        stages: whose inputs lie there; the first one's always do.
         rooms: of each stream.
         pixels: bytes of a whole frame of each stream; 0: none are handed over.
-        answers: shape, with a batch of one, and dtype of each output of the first stage, where they
-            are handed back.
     """
 
-    shape: tuple[int, ...]
-    dtype: str
+    stages: tuple[StageRoom, ...]
     rooms: int
     pixels: tuple[int, ...]
-    answers: tuple[tuple[tuple[int, ...], str], ...] = ()
 
     @property
-    def input_bytes(self) -> int:
-        """Of the input of one frame, and what fills its last page."""
-        return _paged(_bytes(self.shape, self.dtype))
-
-    @property
-    def answer_bytes(self) -> tuple[int, ...]:
-        """Of each output for one frame, likewise."""
-        return tuple(_paged(_bytes(shape, dtype)) for shape, dtype in self.answers)
+    def array_bytes(self) -> list[int]:
+        """Of each array in a room, stage after stage, and what fills its last page."""
+        return [_paged(_bytes(*array)) for stage in self.stages for array in stage.arrays]
 
     @property
     def head_bytes(self) -> int:
@@ -72,8 +81,8 @@ class Layout:
         return self.head_bytes + self.rooms * of_frames
 
     def room_bytes(self, stream: int) -> int:
-        """Return the size of a room of a stream: input, answer and pixels."""
-        return self.input_bytes + sum(self.answer_bytes) + _paged(self.pixels[stream])
+        """Return the size of a room of a stream: the stages' arrays and pixels."""
+        return sum(self.array_bytes) + _paged(self.pixels[stream])
 
     @property
     def size(self) -> int:
@@ -93,17 +102,9 @@ class Memory:
         self.layout = layout
         self._map = mmap.mmap(file, layout.size)
         self._words = memoryview(self._map)[: layout.head_bytes].cast("q")
-        parts = [(layout.shape, layout.dtype), *layout.answers]
-        starts = [0, *accumulate((layout.input_bytes, *layout.answer_bytes))]
-        self._arrays: list[list[tuple[Array, ...]]] = [
-            [
-                tuple(
-                    self._array(shape, dtype, at + start)
-                    for (shape, dtype), start in zip(parts, starts, strict=False)
-                )
-                for at in self._rooms(stream)
-            ]
-            for stream in range(len(layout.pixels))
+        self._sizes = layout.array_bytes
+        self._arrays: list[list[list[list[Array]]]] = [
+            [self._room(at) for at in self._rooms(stream)] for stream in range(len(layout.pixels))
         ]
 
     @property
@@ -133,21 +134,29 @@ class Memory:
         """Set all counts to 0."""
         self._words[:] = memoryview(bytes(len(self._words) * _WORD)).cast("q")
 
-    def input(self, stream: int, taken: int) -> Array:
-        """Return the first input of the frame that a stream takes as this one."""
-        return self._arrays[stream][taken % self.layout.rooms][0]
+    def input(self, stream: int, taken: int, stage: int = 0, rows: int = 1) -> Array:
+        """Return the first samples of the frame that a stream takes as this one, for a stage."""
+        return self._arrays[stream][taken % self.layout.rooms][stage][0][:rows]
 
-    def answer(self, stream: int, taken: int) -> tuple[Array, ...]:
-        """Return where the first stage's answer to that frame lies, [1, ...] each."""
-        return self._arrays[stream][taken % self.layout.rooms][1:]
+    def answer(self, stream: int, taken: int, stage: int, rows: int) -> tuple[Array, ...]:
+        """Return where the stage's outputs for these samples lie, [rows, ...] each."""
+        arrays = self._arrays[stream][taken % self.layout.rooms][stage]
+        return tuple(array[:rows] for array in arrays[1:])
 
     def pixels(self, stream: int, taken: int, size: Size) -> Image:
         """Return the pixels of that frame, [H, W, 3]; they fit."""
-        room = self._rooms(stream)[taken % self.layout.rooms]
-        start = room + self.layout.input_bytes + sum(self.layout.answer_bytes)
+        start = self._rooms(stream)[taken % self.layout.rooms] + sum(self._sizes)
         width, height = size
         found: Image = self._array((height, width, 3), "uint8", start)
         return found
+
+    def _room(self, at: int) -> list[list[Array]]:
+        """Return the arrays of each stage in the room that begins there."""
+        starts = iter(accumulate(self._sizes, initial=at))
+        return [
+            [self._array(shape, dtype, next(starts)) for shape, dtype in stage.arrays]
+            for stage in self.layout.stages
+        ]
 
     def _array(self, shape: tuple[int, ...], dtype: str, start: int) -> Any:
         found = np.frombuffer(self._map, dtype, math.prod(shape), start)

@@ -17,7 +17,7 @@ from sut.base.standing import STOPPED_S
 from sut.video.flow.apart.far import Far, FarSource
 from sut.video.flow.apart.far_stream import FarStream
 from sut.video.flow.apart.link import Link
-from sut.video.flow.apart.memory import Layout
+from sut.video.flow.apart.memory import Layout, StageRoom
 from sut.video.flow.apart.wire import Kind, Opened, Pixels, Played
 from sut.video.flow.prepare import Preparer
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sut.video.flow.reader import FrameReader
     from sut.video.flow.records import StreamRecord
     from sut.video.flow.settings import PlaySettings
-    from sut.video.flow.stage import FirstStage
+    from sut.video.flow.stage import Stage
     from sut.video.flow.taking import FirstInput, Hands
     from sut.video.sources.base import Source
 
@@ -151,16 +151,16 @@ class ReaderProcesses:
             assert isinstance(source, FarSource), "opened here"
             by_link.setdefault(source.link, []).append(stream)
         preparer, pacing = Preparer(first.benchmark), settings.pacing
+        only = StageRoom(1, ((preparer.shape[1:], preparer.dtype.name),))
+        rooms = (only,) if served is None else served.rooms
         memories = {}
         for link, streams in by_link.items():
             facts = [sources[stream].facts for stream in streams]
             sizes = [f.width * f.height * 3 if pixels is not Pixels.NONE else 0 for f in facts]
-            answers = () if served is None else served.outputs
-            rooms = preparer.shape, preparer.dtype.name, pacing.depth, tuple(sizes), answers
-            layout = Layout(*rooms)
+            layout = Layout(rooms, pacing.depth, tuple(sizes))
             memories[link] = link.memory(layout)
             link.streams = []
-            serves = None if served is None else served.of(streams)
+            serves = None if served is None else served.of(streams, len(by_link))
             link.send(Kind.PLAY, Played(layout, tuple(streams), pacing, first, pixels, serves))
         for link in by_link:
             try:
@@ -241,8 +241,8 @@ class FarReaders:
 
     def memory_bytes(self) -> int:
         """See Readers. Frames lie in memory that this process has, too."""
-        sizes = ((resident(link.pid), memory) for link, memory in self._memories.items())
-        return sum(max(0, r.peak - memory.layout.size) for r, memory in sizes if r is not None)
+        found = (resident(link.pid) for link in self._memories)
+        return sum(max(0, r.peak - r.shared) for r in found if r is not None)
 
     def reads(self, source: Source, record: StreamRecord, hands: Hands) -> FrameReader:
         """See Readers; the streams of a process come in their order."""
@@ -256,13 +256,13 @@ class FarReaders:
         self,
         source: Source,
         record: StreamRecord,
-        stage: FirstStage,
+        stages: Sequence[Stage],
         failed: Callable[[Exception], None],
     ) -> FarStream:
         """Return a stream that is served where it is read; they come in their order, too."""
         assert isinstance(source, FarSource), "opened by ReaderProcesses"
         memory, mates = self._memories[source.link], self._mates(source)
-        far = FarStream(source, memory, record, mates, stage, failed)
+        far = FarStream(source, memory, record, mates, stages, failed)
         self._add(source.link, far)
         return far
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from sut.serve.workers.wire import pack_object
 from sut.video.flow.apart.rooms import Rooms
-from sut.video.flow.apart.wire import Kind, Pixels, Told, pack_ask
+from sut.video.flow.apart.wire import Ask, Kind, Pixels, Told, pack_ask
 from sut.video.flow.flight import PartNames
+from sut.video.flow.prepare import Preparer
 from sut.video.flow.seen import NullSink
 from sut.video.flow.strand import Threads
 from sut.video.flow.stream import Shared, Stream
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from backends.base import Array
-    from sut.video.flow.answers import Answers
     from sut.video.flow.apart.memory import Memory
-    from sut.video.flow.apart.wire import Answered, Played, Serves
+    from sut.video.flow.apart.wire import Answered, Played, ServedStage, Serves
     from sut.video.flow.reader import FrameReader, Reader
     from sut.video.flow.records import StreamRecord
+    from sut.video.flow.seen import Sink
     from sut.video.flow.stage import Answer
     from sut.video.flow.taking import Hands
     from sut.video.sources.base import Source
@@ -44,34 +45,37 @@ class FarAnswer:
 
     def outputs(self) -> tuple[Array, ...]:
         """See Answer."""
-        return self._memory.answer(self._answered.stream, self._answered.taken)
+        stream, taken, stage, samples, *_ = self._answered
+        return self._memory.answer(stream, taken, stage, samples)
 
 
 class FarStage:
-    """See FirstStage: the engines are in the process that started this one.
+    """See StreamsStage: the engines are in the process that started this one.
 
     Args:
+        served: what is known of it here.
+        number: of it in the pipeline.
         place: of the stream that asks, in this process.
-        record: of the stream.
         memory: where its frames lie.
-        answers: reads what is answered.
         send: sends a message.
     """
 
     def __init__(
-        self, place: int, record: StreamRecord, memory: Memory, answers: Answers, send: Send
+        self, served: ServedStage, number: int, place: int, memory: Memory, send: Send
     ) -> None:
-        self._place, self._record, self._memory = place, record, memory
-        self.answers = answers
-        self._send = send
+        self.name, self.spec, self.answers = served.spec.name, served.spec, served.answers
+        self.preparer = Preparer(served.benchmark)
+        self._number, self._place, self._memory, self._send = number, place, memory, send
         self._asked: dict[int, Callable[[Answer], None]] = {}
 
-    def ask(self, samples: Array, answered: Callable[[Answer], None]) -> None:
-        """See Stage.ask; the samples are the input of the frame that was taken last."""
-        taken = self._record.taken - 1
-        assert samples.base is not None, "they lie in the frame's room"
-        self._asked[taken] = answered
-        self._send(pack_ask(self._place, taken))
+    def room(self, frame: int, samples: int) -> Array | None:
+        """See StreamsStage."""
+        return self._memory.input(self._place, frame, self._number, samples)
+
+    def ask(self, samples: Array, answered: Callable[[Answer], None], frame: int) -> None:
+        """See StreamsStage; the samples lie in the frame's room."""
+        self._asked[frame] = answered
+        self._send(pack_ask(Ask(self._place, frame, self._number, len(samples))))
 
     def hear(self, answered: Answered) -> None:
         """Hand an answer to who asked."""
@@ -90,6 +94,7 @@ class Serving:
         streams: source and record of each.
         send: sends a message. Any thread.
         failed: hears what an act of a stream raised, on any thread.
+        sink: gets the frames; None: nobody does.
     """
 
     def __init__(  # noqa: PLR0913 - what a play gives its process
@@ -100,27 +105,32 @@ class Serving:
         streams: Sequence[tuple[Source, StreamRecord]],
         send: Send,
         failed: Callable[[Exception], None],
+        sink: Sink | None = None,
     ) -> None:
         self._played, self._memory, self._send = played, memory, send
-        serves.answers.load()
-        self._threads = Threads(1, "host")
+        for stage in serves.stages:
+            stage.answers.load()
+        self._threads = Threads(serves.threads, "host")
         self._telling = threading.Lock()
         self._told_boxes = [0] * len(streams)
         self._records = [record for _, record in streams]
         self.readers: list[Reader] = []
         self._stages = [
-            FarStage(place, record, memory, serves.answers, send)
-            for place, record in enumerate(self._records)
+            [
+                FarStage(stage, number, place, memory, send)
+                for number, stage in enumerate(serves.stages)
+            ]
+            for place in range(len(streams))
         ]
-        names, sink = PartNames.of([serves.stage]), NullSink()
+        names = PartNames.of([stage.spec.name for stage in serves.stages])
+        sink = NullSink() if sink is None else sink
         self._streams = [
             Stream(
                 record,
                 source,
                 tracker,
                 Shared(
-                    first=self._stages[place],
-                    stages=(),
+                    stages=self._stages[place],
                     names=names,
                     threads=self._threads,
                     sink=sink,
@@ -143,7 +153,7 @@ class Serving:
 
     def answered(self, answered: Answered) -> None:
         """Hand an answer to its stream."""
-        self._stages[answered.stream].hear(answered)
+        self._stages[answered.stream][answered.stage].hear(answered)
 
     def give_up(self, place: int, why: str) -> None:
         """Wait for no frame of a stream any more."""
@@ -171,5 +181,7 @@ class Serving:
             if not rows and not over:
                 return
             new, self._told_boxes[place] = boxes - self._told_boxes[place], boxes
-            told = Told(place, over, record.problem, record.notes, rows, new, record.ended_ns)
+            how = record.problem, record.notes
+            crops = dict(record.crops), dict(record.left_out)
+            told = Told(place, over, *how, rows, new, record.ended_ns, *crops)
             self._send(pack_object(Kind.TOLD, told))

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from sut.serve.workers.wire import frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from data.benchmark import Benchmark
     from sut.video.flow.answers import Answers
     from sut.video.flow.apart.memory import Layout
     from sut.video.flow.reader import Pacing
     from sut.video.flow.taking import FirstInput
+    from sut.video.pipeline_file import StageSpec
     from sut.video.sources.base import ClipFacts, Source
     from sut.video.types import Tracker
 
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 # Stream, frame, its place among those that are taken, width, height, inferred, pixels handed over;
 # time in the clip; due, began, decoded, prepared.
 _FRAME = Struct("<IQQIIBBdqqqq")
-_ASK = Struct("<IQ")  # stream, frame as above
-_ANSWERED = Struct("<IQBqq")  # likewise; failed, started, ended
+_ASK = Struct("<IQHH")  # stream, frame as above; stage, samples
+_ANSWERED = Struct("<IQHHBqq")  # likewise; failed, started, ended
 _STREAM = Struct("<I")
 
 
@@ -90,14 +92,29 @@ class Serves:
     """What serves streams where they are read; plain data.
 
     Attributes:
-        stage: the name of the only stage.
-        answers: reads what it answers.
+        stages: of the pipeline.
         trackers: of the streams.
+        threads: that serve them.
     """
 
-    stage: str
-    answers: Answers
+    stages: tuple[ServedStage, ...]
     trackers: tuple[Tracker, ...]
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServedStage:
+    """A stage as another process serves its frames; plain data.
+
+    Attributes:
+        spec: of the pipeline's file.
+        benchmark: its model's.
+        answers: reads what it answers.
+    """
+
+    spec: StageSpec
+    benchmark: Benchmark
+    answers: Answers
 
 
 class Pixels(IntEnum):
@@ -129,11 +146,22 @@ class Handed(NamedTuple):
     prepared_ns: int
 
 
-class Answered(NamedTuple):
-    """A frame whose answer lies in memory, unless it failed; see Handed and Answer."""
+class Ask(NamedTuple):
+    """Samples of a frame that lie in memory, for a stage; see Handed."""
 
     stream: int
     taken: int
+    stage: int
+    samples: int
+
+
+class Answered(NamedTuple):
+    """What was asked, whose answer lies in memory unless it failed; see Ask and Answer."""
+
+    stream: int
+    taken: int
+    stage: int
+    samples: int
     failed: bool
     started_ns: int
     ended_ns: int
@@ -146,6 +174,8 @@ class Told(NamedTuple):
         over: it is at its end.
         rows: of the frames since the last time, where they are served there.
         boxes: in these frames.
+        crops: so far; None: none are made there.
+        left_out: likewise.
     """
 
     stream: int
@@ -155,6 +185,8 @@ class Told(NamedTuple):
     rows: Sequence[tuple[int, ...]] = ()
     boxes: int = 0
     ended_ns: int = 0
+    crops: Mapping[str, int] | None = None
+    left_out: Mapping[str, int] | None = None
 
 
 def pack_frame(handed: Handed) -> bytes:
@@ -172,15 +204,14 @@ def stream_of(body: memoryview) -> int:
     return int(_STREAM.unpack_from(body)[0])
 
 
-def pack_ask(stream: int, taken: int) -> bytes:
-    """Return the message of a frame whose input lies in memory, and which is served there."""
-    return frame(Kind.FRAME, _ASK.pack(stream, taken))
+def pack_ask(ask: Ask) -> bytes:
+    """Return the message of what is asked."""
+    return frame(Kind.FRAME, _ASK.pack(*ask))
 
 
-def unpack_ask(body: memoryview) -> tuple[int, int]:
-    """Return stream and frame of that message."""
-    stream, taken = _ASK.unpack(body)
-    return stream, taken
+def unpack_ask(body: memoryview) -> Ask:
+    """Return what is asked of its message."""
+    return Ask._make(_ASK.unpack(body))
 
 
 def pack_answered(answered: Answered) -> bytes:

@@ -58,3 +58,14 @@ def run(  # noqa: PLR0913 - what tests vary
     play = Play(stages, settings or PlaySettings(), streams, sink if keeps else nobody, processes)
     played = play.run(look)
     return Ran(played, sink.seen, figures(played, stages.all))
+
+
+def shown(seen: Seen) -> tuple[object, ...]:
+    """Return all that was found in a frame, as plain values."""
+    told = [
+        (name, found.boxes.label.tolist(), found.boxes.xyxy.tolist(), found.parents.tolist())
+        for name, found in seen.found.items()
+    ]
+    boxes = seen.boxes
+    number = seen.frame.number, seen.frame.pts_s, seen.inferred
+    return number, boxes.xyxy.tolist(), boxes.score.tolist(), boxes.identity.tolist(), told

@@ -12,7 +12,7 @@ import pytest
 
 from sut.base.errors import ConfigError, WorkerError
 from sut.video.figures import frames_of, unaccounted_ms
-from sut.video.flow.apart.memory import Layout
+from sut.video.flow.apart.memory import Layout, StageRoom
 from sut.video.flow.apart.readers import ReaderProcesses
 from sut.video.flow.apart.wire import Kind
 from sut.video.flow.play import Play, Stages
@@ -21,7 +21,7 @@ from sut.video.flow.settings import PlaySettings
 from sut.video.track.presets import open_tracker
 from tests.sut.video.made import RATE, Keeping, classify, detect, plans, write_pipeline
 from tests.sut.video.readers import far
-from tests.sut.video.readers.ran import run
+from tests.sut.video.readers.ran import run, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,17 +39,6 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
     path = write_pipeline(tmp_path_factory.mktemp("readers"))
     with Stages(plans(path), warm_up_s=0.01) as opened:
         yield opened
-
-
-def shown(seen: Seen) -> tuple[object, ...]:
-    """Return all that was found in a frame, as plain values."""
-    told = [
-        (name, found.boxes.label.tolist(), found.boxes.xyxy.tolist(), found.parents.tolist())
-        for name, found in seen.found.items()
-    ]
-    boxes = seen.boxes
-    number = seen.frame.number, seen.frame.pts_s, seen.inferred
-    return number, boxes.xyxy.tolist(), boxes.score.tolist(), boxes.identity.tolist(), told
 
 
 def test_where_decoders_end_uncleanly_each_play_has_new_processes(stages: Stages) -> None:
@@ -341,7 +330,7 @@ def test_a_process_that_does_not_move_is_given_up_and_says_so() -> None:
 
     with ReaderProcesses(1) as started:
         (link,) = started._links
-        memory = link.memory(Layout((1, 3), "float32", 1, (0,)))
+        memory = link.memory(Layout((StageRoom(1, (((3,), "float32"),)),), 1, (0,)))
         link.streams = cast("Any", [Hearing()])
         now_ns = memory.beat_ns
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from sut.video.flow.apart.memory import COUNTS, Layout, Memory
+from sut.video.flow.apart.memory import COUNTS, Layout, Memory, StageRoom
 from sut.video.flow.apart.rooms import RELEASED, Room
 from sut.video.flow.apart.wire import Handed, Pixels, pack_frame, unpack_frame
 from sut.video.flow.interpreter import Looks
 from sut.video.flow.settings import reader_processes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+STAGES = (
+    StageRoom(1, (((3, 5, 7), "float32"), ((11,), "int64"))),
+    StageRoom(4, (((2, 6), "uint8"), ((3,), "float32"))),
+)
 
 
 def mapped(layout: Layout) -> tuple[Memory, Memory]:
@@ -26,20 +36,28 @@ def mapped(layout: Layout) -> tuple[Memory, Memory]:
 
 
 def test_what_one_side_writes_the_other_reads_and_no_two_rooms_overlap() -> None:
-    layout = Layout((1, 3, 5, 7), "float32", 3, (0, 4 * 2 * 3))
+    layout = Layout(STAGES, 3, (0, 4 * 2 * 3))
     ours, theirs = mapped(layout)
 
     for stream in range(2):
         for taken in range(3):
-            ours.input(stream, taken)[:] = 10 * stream + taken
+            for number, array in enumerate(all_of(ours, stream, taken)):
+                array[:] = 40 * stream + 10 * taken + number
     for taken in range(3):
         ours.pixels(1, taken, (4, 2))[:] = 100 + taken
     ours.counts(1)[0], ours.beat_ns, ours.looks = 7, 9, Looks(5, 2)
 
     for stream in range(2):
         for taken in range(3):
-            assert np.unique(theirs.input(stream, taken)).tolist() == [10 * stream + taken]
-    assert theirs.input(1, 4) is theirs.input(1, 1), "the fourth frame takes the first one's room"
+            arrays = all_of(theirs, stream, taken)
+            first = 40 * stream + 10 * taken
+            assert [np.unique(one).tolist() for one in arrays] == [[first + n] for n in range(4)]
+            shapes = [(1, 3, 5, 7), (1, 11), (4, 2, 6), (4, 3)]
+            assert [array.shape for array in arrays] == shapes
+    (output,) = theirs.answer(1, 0, 1, 2)
+    assert output.shape == (2, 3), "of two samples"
+    again = np.shares_memory(theirs.input(1, 4), theirs.input(1, 1))
+    assert again, "the fourth frame takes the first one's room"
     assert theirs.pixels(1, 2, (4, 2)).shape == (2, 4, 3)
     assert [np.unique(theirs.pixels(1, k, (4, 2))).tolist() for k in range(3)] == [
         [100], [101], [102],
@@ -47,6 +65,15 @@ def test_what_one_side_writes_the_other_reads_and_no_two_rooms_overlap() -> None
     assert (theirs.counts(1)[0], theirs.beat_ns, theirs.looks) == (7, 9, (5, 2))
     ours.clear()
     assert theirs.counts(1).tolist() == [0] * len(COUNTS)
+
+
+def all_of(memory: Memory, stream: int, taken: int) -> list[NDArray[Any]]:
+    """Return all arrays of a room."""
+    found = []
+    for number, stage in enumerate(STAGES):
+        found.append(memory.input(stream, taken, number, stage.rows))
+        found += memory.answer(stream, taken, number, stage.rows)
+    return found
 
 
 def test_a_room_is_free_again_when_the_other_process_has_counted_its_frame() -> None:

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import threading
+import time
 from functools import partial
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from sut.base.errors import ConfigError, WorkerError
 from sut.video.figures import frames_of, unaccounted_ms
-from sut.video.flow.apart.far_stream import FarStream
+from sut.video.flow.apart.far_stream import FarStream, Served
+from sut.video.flow.apart.memory import Layout, Memory
 from sut.video.flow.apart.readers import ReaderProcesses
+from sut.video.flow.apart.serving import Serving
+from sut.video.flow.apart.wire import Kind, Pixels, Played, stream_of
 from sut.video.flow.play import Play, Stages
 from sut.video.flow.reader import Pacing
+from sut.video.flow.records import StreamRecord
 from sut.video.flow.seen import NullSink
 from sut.video.flow.settings import PlaySettings
+from sut.video.flow.taking import FirstInput
 from sut.video.track.presets import open_tracker
 from tests.sut.video.made import RATE, Keeping, detect, plans, write_pipeline
 from tests.sut.video.readers import far
-from tests.sut.video.readers.ran import run
+from tests.sut.video.readers.ran import run, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from sut.video.flow.apart.wire import Opens
-    from sut.video.flow.records import StreamRecord
+    from sut.video.flow.apart.far import FarSource
+    from sut.video.flow.apart.readers import ReaderProcesses
+    from sut.video.flow.apart.wire import Answered, Opens
 
 STREAMS, FRAMES = 3, 20
 
@@ -35,6 +45,14 @@ STREAMS, FRAMES = 3, 20
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
     path = write_pipeline(tmp_path_factory.mktemp("served"), [detect()])
+    with Stages(plans(path), warm_up_s=0.01) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
+    """A detector, and a classifier of its boxes."""
+    path = write_pipeline(tmp_path_factory.mktemp("both"))
     with Stages(plans(path), warm_up_s=0.01) as opened:
         yield opened
 
@@ -63,6 +81,72 @@ def test_boxes_and_identities_are_those_of_threads(
         ):  # fmt: skip
             assert getattr(ours, name) == getattr(theirs, name), name
         assert [row[0] for row in ours.rows] == list(range(FRAMES))
+
+
+def test_crops_are_asked_for_and_counted_as_by_threads(
+    processes: ReaderProcesses, both: Stages
+) -> None:
+    shares = [partial(far.walks, FRAMES, 0, 2), partial(far.walks, FRAMES, 1)]
+    apart = run(processes, both, shares, tracker="max_perf", keeps=False)
+    every = [partial(far.walks, FRAMES, *range(STREAMS))]
+    near = run(None, both, every, tracker="max_perf")
+
+    for name in ("crops", "crops_left_out", "boxes", "delivered"):
+        assert apart.found[name] == near.found[name], name
+    assert apart.found["crops"] == {"tell": STREAMS * FRAMES}
+    assert apart.found["stages"]["tell"]["samples"] == STREAMS * FRAMES
+    assert apart.found["parts_ms"]["tell infer"]["mean"] > 0
+    assert unaccounted_ms(frames_of(apart.played)) < 1.0
+
+
+class Wire:
+    """What lies between a process that serves streams and the one with the engines, in one."""
+
+    def __init__(self) -> None:
+        self.lost = threading.Event()
+        self.fars: list[FarStream] = []
+        self.serving: Serving
+
+    def hear(self, message: bytes) -> None:
+        kind, body = message[4], memoryview(message)[5:]
+        if kind == Kind.FRAME:
+            self.fars[stream_of(body)].framed(body)
+        else:
+            told = pickle.loads(body)
+            self.fars[told.stream].told(told)
+
+    def say_answered(self, answered: Answered) -> None:
+        self.serving.answered(answered)
+
+
+def test_later_stages_find_in_crops_what_they_find_by_threads(both: Stages) -> None:
+    near = run(None, both, [partial(far.walks, FRAMES, *range(STREAMS))], tracker="max_perf")
+    sources = far.walks(FRAMES, *range(STREAMS))
+    served = Served(both.all, [open_tracker("max_perf", RATE) for _ in sources])
+    layout = Layout(served.rooms, 4, (0,) * STREAMS)
+    file = os.memfd_create("test")
+    os.ftruncate(file, layout.size)
+    memory, wire, sink = Memory(file, layout), Wire(), Keeping()
+    os.close(file)
+    first = FirstInput(both.all[0].plan.benchmark, 0, "steps")
+    serves = served.of(range(STREAMS), 1)
+    played = Played(layout, tuple(range(STREAMS)), Pacing(), first, Pixels.NONE, serves)
+    records = [StreamRecord(k, source.facts) for k, source in enumerate(sources)]
+    streams = list(zip(sources, records, strict=True))
+
+    wire.serving = Serving(played, serves, memory, streams, wire.hear, print, sink)
+    for k, source in enumerate(sources):
+        there = cast("FarSource", SimpleNamespace(link=wire, place=k, facts=source.facts))
+        record = StreamRecord(k, source.facts)
+        wire.fars.append(FarStream(there, memory, record, str, both.all, print))
+    for reader in wire.serving.readers:
+        reader.start(time.monotonic_ns())
+    assert all(one.done.wait(20) for one in wire.fars)
+    wire.serving.close()
+
+    for stream in range(STREAMS):
+        assert [shown(s) for s in sink.seen[stream]] == [shown(s) for s in near.seen[stream]]
+        assert wire.fars[stream].record.crops == {"tell": FRAMES}
 
 
 def test_the_parts_add_up(processes: ReaderProcesses, stages: Stages) -> None:

@@ -66,7 +66,7 @@ def test_what_a_process_has_in_ram(tmp_path: Path) -> None:
         "RssAnon:\t  25 kB\nRssFile:\t  20 kB\nRssShmem:\t  5 kB\n"
     )
     found = resident(7, tmp_path)
-    assert found == Resident(50 * 1024, 90 * 1024, 30 * 1024, 20 * 1024)
+    assert found == Resident(50 * 1024, 90 * 1024, 30 * 1024, 20 * 1024, 5 * 1024)
     assert found.private_peak == 70 * 1024
     status.write_text("Name:\tx\nState:\tZ (zombie)\n")
     assert resident(7, tmp_path) is None

@@ -289,7 +289,7 @@ def _remedies(label: str, readers: int) -> list[str]:
         READERS_INTERPRETER: f"more than {readers} processes may read: --readers",
         INTERPRETER: "--readers N lets N processes read and decode"
         if not readers
-        else "a lighter tracker and more frames without inference leave it less to do",
+        else "larger batches (--mux-timeout-us) and frames without inference leave it less to do",
     }
     return [f"  {more[label]}: docs/video.md"] if label in more else []
 

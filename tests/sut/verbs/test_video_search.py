@@ -104,7 +104,7 @@ def test_where_readers_stop_more_streams_less_work_for_them_is_told(
     ("label", "readers", "told"),
     [
         ("interpreter", 0, "--readers N lets"),
-        ("interpreter", 2, "a lighter tracker"),
+        ("interpreter", 2, "larger batches"),
         ("readers' interpreter", 2, "more than 2 processes"),
     ],
 )

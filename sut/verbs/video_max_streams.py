@@ -79,7 +79,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     pipeline = load_pipeline(arguments.pipeline)
     decoding = options.decoding_of(arguments)
     plans = stage_plans(pipeline, options.overrides_of(arguments))
-    settings = options.live_settings(arguments, plans[0].harness.max_batch_size)
+    settings = options.live_settings(arguments, plans)
     request = VideoRequest(
         pipeline, plans, tuple(arguments.source), 1, decoding, settings, arguments.tracker
     )
@@ -109,7 +109,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
                 say,
                 recorder.so_far,
                 processes,
-                partial(options.readers_of, arguments),
+                partial(options.readers_of, arguments, plans=plans),
                 folder.keep,
             )
             found = search.run(arguments.start)

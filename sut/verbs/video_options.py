@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import TYPE_CHECKING
 
 from sut.base import environment
 from sut.base.errors import ConfigError
@@ -15,6 +16,11 @@ from sut.video.plans import Overrides
 from sut.video.sources.address import is_network
 from sut.video.sources.choose import DECODES, Decoding
 from sut.video.track.presets import TRACKERS, open_tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sut.video.flow.stage import StagePlan
 
 _MIB = 1 << 20
 _LEAST_DEPTH = 4
@@ -102,7 +108,8 @@ def add_flow(parser: argparse.ArgumentParser, *, axes: bool = False) -> None:
         type=int,
         metavar="N",
         help="processes that read and decode; 0: threads of this one do (default: from 8 streams "
-        "and 4 cores on, one a stream or a core; with nvdec, one for 8 streams)",
+        "and 4 cores on, with crops from 2 and 2, one a stream or a core; with nvdec, one for 8 "
+        "streams)",
     )
     flow.add_argument(
         "--in-step",
@@ -176,13 +183,15 @@ def decoding_of(arguments: argparse.Namespace) -> Decoding:
     )
 
 
-def settings_of(arguments: argparse.Namespace, streams: int, mux_batch: int) -> PlaySettings:
+def settings_of(
+    arguments: argparse.Namespace, streams: int, plans: Sequence[StagePlan]
+) -> PlaySettings:
     """Return how streams run.
 
     Args:
         arguments: of the command line.
         streams: how many run.
-        mux_batch: frames of a full batch.
+        plans: of the stages.
 
     Raises:
         ConfigError: a value is out of range, or two do not fit.
@@ -197,7 +206,8 @@ def settings_of(arguments: argparse.Namespace, streams: int, mux_batch: int) -> 
         )
     open_tracker(arguments.tracker, 30.0)  # names what is wrong before anything is opened
     # Two full batches under way: one runs, the next one fills.
-    depth = arguments.depth or max(_LEAST_DEPTH, -(-3 * mux_batch // streams))
+    batch = plans[0].harness.max_batch_size
+    depth = arguments.depth or max(_LEAST_DEPTH, -(-3 * batch // streams))
     pacing = Pacing(arguments.pace, arguments.fps, depth, arguments.loop)
     return PlaySettings(
         pacing=pacing,
@@ -207,13 +217,13 @@ def settings_of(arguments: argparse.Namespace, streams: int, mux_batch: int) -> 
         host_threads=arguments.host_threads,
         stall_s=arguments.stall_s,
         scale=arguments.scale,
-        readers=readers_of(arguments, streams),
+        readers=readers_of(arguments, streams, plans),
         in_step=arguments.in_step,
     )
 
 
-def readers_of(arguments: argparse.Namespace, streams: int) -> int:
-    """Return how many processes read so many streams.
+def readers_of(arguments: argparse.Namespace, streams: int, plans: Sequence[StagePlan]) -> int:
+    """Return how many processes read so many streams of a pipeline with these stages.
 
     Unless the user says so, none where each would hold all clips in memory, and at least one for
     NVDEC: see Decoding.ends_uncleanly.
@@ -224,8 +234,15 @@ def readers_of(arguments: argparse.Namespace, streams: int) -> int:
     if arguments.decode == "memory":
         return 0
     on_gpu = arguments.decode == "nvdec"
-    found = reader_processes(streams, environment.cores(), decoded_here=not on_gpu)
+    crops = len(plans) > 1 and not _are_seen(arguments)
+    found = reader_processes(streams, environment.cores(), decoded_here=not on_gpu, crops=crops)
     return max(1, found) if on_gpu else found
+
+
+def _are_seen(arguments: argparse.Namespace) -> bool:
+    """Say whether somebody looks at the frames in the end, as only `run` asks for."""
+    seen = (getattr(arguments, name, None) for name in ("tracks", "truth"))
+    return any(seen) or getattr(arguments, "sink", "null") != "null"
 
 
 def check_goal(arguments: argparse.Namespace) -> None:
@@ -236,7 +253,7 @@ def check_goal(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--lead-s is {arguments.lead_s:g}; expected 0 or more.")
 
 
-def live_settings(arguments: argparse.Namespace, mux_batch: int) -> PlaySettings:
+def live_settings(arguments: argparse.Namespace, plans: Sequence[StagePlan]) -> PlaySettings:
     """Return how streams run at the pace of cameras, again and again, for the time of a hold.
 
     Raises:
@@ -244,7 +261,7 @@ def live_settings(arguments: argparse.Namespace, mux_batch: int) -> PlaySettings
     """
     arguments.pace, arguments.loop = "live", True
     arguments.duration_s = arguments.lead_s + arguments.hold_s
-    return settings_of(arguments, mux_batch, mux_batch)
+    return settings_of(arguments, plans[0].harness.max_batch_size, plans)
 
 
 def streams_of(arguments: argparse.Namespace, name: str = "streams") -> int:

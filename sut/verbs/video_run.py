@@ -84,7 +84,7 @@ def main(arguments: argparse.Namespace, command: str) -> int:
     streams = options.streams_of(arguments)
     decoding = options.decoding_of(arguments)
     plans = stage_plans(pipeline, options.overrides_of(arguments))
-    settings = options.settings_of(arguments, streams, plans[0].harness.max_batch_size)
+    settings = options.settings_of(arguments, streams, plans)
     request = VideoRequest(
         pipeline, plans, tuple(arguments.source), streams, decoding, settings, arguments.tracker
     )

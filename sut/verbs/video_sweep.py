@@ -199,7 +199,7 @@ class Sweeping:
         sweep, streams = self._sweep, int(point[STREAMS])
         arguments = sweep.arguments
         arguments.interval, arguments.tracker = int(point[INTERVAL]), str(point[TRACKER])
-        settings = options.settings_of(arguments, streams, plans[0].harness.max_batch_size)
+        settings = options.settings_of(arguments, streams, plans)
         return VideoRequest(
             sweep.pipeline,
             plans,

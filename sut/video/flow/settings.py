@@ -48,17 +48,23 @@ _EACH_ON_GPU = 8
 # With fewer streams one interpreter does; with fewer cores, what messages cost is more than they
 # give.
 _LEAST_STREAMS, _LEAST_CORES = 8, 4
+# Crops are several times the work of a frame: two streams on two cores gave a quarter more frames.
+_LEAST_WITH_CROPS = 2
 
 
-def reader_processes(streams: int, cores: int, *, decoded_here: bool = True) -> int:
+def reader_processes(
+    streams: int, cores: int, *, decoded_here: bool = True, crops: bool = False
+) -> int:
     """Return how many processes should read streams; 0: threads of this process.
 
     Args:
         streams: how many run.
         cores: that may be used.
         decoded_here: by these cores, not by a GPU.
+        crops: are made of the frames, by whoever reads them.
     """
-    if cores < _LEAST_CORES or streams < _LEAST_STREAMS:
+    least = (_LEAST_WITH_CROPS,) * 2 if crops else (_LEAST_STREAMS, _LEAST_CORES)
+    if streams < least[0] or cores < least[1]:
         return 0
     each = _EACH_DECODES if decoded_here else _EACH_ON_GPU
     return min(-(-streams // each), cores)

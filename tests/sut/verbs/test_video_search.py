@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from sut.base import environment
 from sut.tuner.max_streams import Edge
 from sut.verbs import video_options as options
+from sut.verbs import video_run
 from sut.verbs.video_max_streams import Search, words
 from sut.video.alone import Ceilings
 from sut.video.hold import Goal, Held
+
+if TYPE_CHECKING:
+    from sut.video.flow.stage import StagePlan
 
 
 @dataclass(slots=True)
@@ -123,6 +127,12 @@ def test_where_an_interpreter_stops_more_streams_what_helps_is_told(
     [
         ([], 4, 0),
         ([], 24, 16),
+        (["--sink", "mosaic"], 24, 16),
+        (["people-faces"], 1, 0),
+        (["people-faces"], 4, 4),
+        (["people-faces", "--sink", "mosaic"], 4, 0),
+        (["people-faces", "--tracks"], 4, 0),
+        (["people-faces", "--decode", "nvdec"], 4, 1),
         (["--readers", "3"], 24, 3),
         (["--readers", "3"], 2, 2),
         (["--decode", "memory"], 24, 0),
@@ -131,13 +141,14 @@ def test_where_an_interpreter_stops_more_streams_what_helps_is_told(
         (["--decode", "nvdec", "--readers", "0"], 24, 0),
     ],
 )
-def test_processes_read_many_streams_and_those_of_nvdec(
+def test_processes_read_many_streams_and_those_of_nvdec_or_with_crops(
     monkeypatch: pytest.MonkeyPatch, typed: list[str], streams: int, processes: int
 ) -> None:
     monkeypatch.setattr(environment, "cores", lambda: 16)
     parser = argparse.ArgumentParser()
-    options.add_pipeline(parser)
-    options.add_flow(parser)
-    arguments = parser.parse_args(["people", "--source", "a.mp4", *typed])
+    video_run.add_arguments(parser)
+    pipeline, words = ("people-faces", typed[1:]) if "people-faces" in typed else ("people", typed)
+    arguments = parser.parse_args([pipeline, "--source", "a.mp4", *words])
+    stages = cast("list[StagePlan]", [None] * len(pipeline.split("-")))
 
-    assert options.readers_of(arguments, streams) == processes
+    assert options.readers_of(arguments, streams, stages) == processes

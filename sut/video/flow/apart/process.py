@@ -153,6 +153,7 @@ class Process:
 
     def _open(self, opens: Opens) -> None:
         self._close()
+        self._forget()  # a play that never began
         reset_peak()
 
         def opened() -> list[Opened]:
@@ -219,6 +220,12 @@ class Process:
             source.close()
         self._sources = ()
 
+    def _forget(self) -> None:
+        """Let go of a play."""
+        if self._serving is not None:
+            self._serving.close()
+        self._readers, self._rooms, self._memory, self._serving = [], [], None, None
+
     def _hand(self, place: int, record: SharedRecord, rooms: Rooms, ready: Ready) -> None:
         frame = ready.frame
         handed = Handed(
@@ -254,9 +261,7 @@ class Process:
         over = not any(reader.is_alive for reader in alive)
         if over:
             self._close()
-        if self._serving is not None:
-            self._serving.close()
-        self._readers, self._rooms, self._memory, self._serving = [], [], None, None
+        self._forget()
         self._answer(lambda: over)
 
 

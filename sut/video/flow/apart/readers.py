@@ -162,12 +162,15 @@ class ReaderProcesses:
             link.streams = []
             serves = None if served is None else served.of(streams, len(by_link))
             link.send(Kind.PLAY, Played(layout, tuple(streams), pacing, first, pixels, serves))
-        for link in by_link:
+        errors = []
+        for link in by_link:  # an answer that nobody took would be that to the next question
             try:
                 link.answer()
-            except SutError:
+            except SutError as error:
                 if not link.lost.is_set():
-                    raise
+                    errors.append(error)
+        if errors:
+            raise errors[0]
         return FarReaders(by_link, memories, preparer, settings.stall_s)
 
     def _ask(self, kind: Kind, values: Sequence[object]) -> list[Any]:

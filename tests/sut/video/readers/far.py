@@ -121,6 +121,13 @@ class Writes:
         return self._tracker.describe()
 
 
+class StaysBehind(Writes):
+    """One that travels and is not found where it comes."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return only_in, (os.getpid(),)
+
+
 class StaysHere(Writes):
     """One that does not travel."""
 

@@ -264,6 +264,24 @@ def test_what_does_not_travel_is_served_here(
     assert apart == (stays == "nothing")
 
 
+def test_a_tracker_that_is_not_found_there_is_said_and_the_next_play_is_whole(
+    processes: ReaderProcesses, stages: Stages, tmp_path: Path
+) -> None:
+    opens = [partial(far.walks, 5, 0), partial(far.walks, 5, 1)]
+
+    with pytest.raises(WorkerError, match="LookupError: made: not here"):
+        run(
+            processes,
+            stages,
+            opens,
+            tracker=lambda _: far.StaysBehind(tmp_path / "0", "none"),
+            keeps=False,
+        )
+    after = run(processes, stages, opens, keeps=False)
+
+    assert [record.delivered for record in after.records] == [5, 5]
+
+
 def test_a_tracker_of_a_package_travels() -> None:
     pytest.importorskip("trackers")
     import pickle

@@ -96,19 +96,16 @@ def sample_of_pixels(
         dtype: of the sample.
         room: see `sample_of`.
     """
-    mean: float | tuple[float, ...] = 0.0
-    std: float | tuple[float, ...] = 1.0
-    for step in steps:
-        if isinstance(step, steps_.Normalize):
-            mean, std = step.mean, step.std
-    if dtype == pixels.dtype and not any(isinstance(step, steps_.Normalize) for step in steps):
+    normalize = next((step for step in steps if isinstance(step, steps_.Normalize)), None)
+    if dtype == pixels.dtype and normalize is None:
         made = pixels.transpose(2, 0, 1) if layout == "NCHW" else pixels
         if room is None or room.shape != made.shape or room.dtype != dtype:
             return np.array(made, order="C")
         room[...] = made
         return room
+    by = normalize or steps_.Normalization()
     means, stds = (
-        np.broadcast_to(np.asarray(of, np.float32), pixels.shape[2]) for of in (mean, std)
+        np.broadcast_to(np.asarray(of, np.float32), pixels.shape[2]) for of in (by.mean, by.std)
     )
     planes = pixels.transpose(2, 0, 1)
     values = _floats(planes.shape if layout == "NCHW" else pixels.shape, room)

@@ -63,7 +63,7 @@ class Shared:
         sink: gets every frame.
         reads: returns the reader of a source.
         failed: hears what an act of a stream raised, on any thread.
-        over: hears of a stream that nothing is under way of any more.
+        over: called when nothing of the stream is under way any more; None: nobody asks.
     """
 
     stages: Sequence[StreamsStage]
@@ -72,7 +72,7 @@ class Shared:
     sink: Sink
     reads: Callable[[Source, StreamRecord, Hands], FrameReader]
     failed: Callable[[Exception], None]
-    over: Callable[[StreamRecord], None] = lambda record: None
+    over: Callable[[], None] | None = None
 
 
 class Stream:
@@ -149,7 +149,8 @@ class Stream:
         if not (self._reads or self._untracked or self._unsunk) and not self.done.is_set():
             self.record.ended_ns = time.monotonic_ns()
             self.done.set()
-            self._shared.over(self.record)
+            if self._shared.over is not None:
+                self._shared.over()
 
     def _ready(self, flight: Flight, query: Answer | None) -> None:
         """The first stage is through with a frame; go on with those whose turn it is."""

@@ -136,7 +136,7 @@ class Serving:
                     sink=sink,
                     reads=partial(self._reads, place),
                     failed=failed,
-                    over=partial(self._tell_over, place),
+                    over=partial(self._tell, place, over=True),
                 ),
             )
             for place, ((source, record), tracker) in enumerate(
@@ -167,10 +167,6 @@ class Serving:
     def close(self) -> None:
         """End the threads."""
         self._threads.close()
-
-    def _tell_over(self, place: int, record: StreamRecord) -> None:
-        assert record is self._records[place], "of this stream"
-        self._tell(place, over=True)
 
     def _tell(self, place: int, *, over: bool) -> None:
         record = self._records[place]

@@ -20,7 +20,7 @@ from sut.verbs.console import counted
 from sut.verbs.continuing import keeping
 from sut.verbs.options import out_folder
 from sut.video.alone import Ceilings, ceilings, decode_alone
-from sut.video.bottleneck import INTERPRETER, READERS_INTERPRETER, bottleneck
+from sut.video.bottleneck import GPU, INTERPRETER, READERS_INTERPRETER, bottleneck
 from sut.video.flow.apart.readers import ReaderProcesses
 from sut.video.flow.play import Stages
 from sut.video.flow.seen import NullSink
@@ -284,8 +284,9 @@ def words(found: dict[str, Any]) -> list[str]:
 
 
 def _remedies(label: str, readers: int) -> list[str]:
-    """Return what to do where an interpreter is what stops more."""
+    """Return what to do where an interpreter, or a GPU with small batches, is what stops more."""
     more = {
+        GPU: "larger batches (--mux-timeout-us) leave it less to do",
         READERS_INTERPRETER: f"more than {readers} processes may read: --readers",
         INTERPRETER: "--readers N lets N processes read and decode"
         if not readers

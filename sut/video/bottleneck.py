@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _BUSY = 0.85  # of its time: more is not to be had beside other threads
 _NEAR = 0.8  # of its ceiling alone
-_FULL = 0.9  # of the cores
+_FULL = 0.9  # of the cores, or of a GPU's time
 _TAKEN = 0.5  # of the looks; from there on hardly one stream more holds: docs/results/video.md
-INTERPRETER, READERS_INTERPRETER = "interpreter", "readers' interpreter"
+INTERPRETER, READERS_INTERPRETER, GPU = "interpreter", "readers' interpreter", "GPU"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Bottleneck:
 
     Attributes:
         label: `decode`, `mux`, `inference: STAGE`, `tracker`, `host`, `interpreter`, `readers'
-            interpreter`, or `CPU`.
+            interpreter`, `CPU`, or `GPU`.
         evidence: shares of time and of ceilings, each in words.
     """
 
@@ -43,7 +43,8 @@ def bottleneck(
     idle engine takes what is there, so it is busy long before it is full. Else Python's
     interpreter, if threads mostly found it taken while cores were free: whoever waits for it seems
     busy, too. Else the readers or the host threads that were busy; a busy stage on the CPU may wait
-    for cores, which the evidence shows. Where nobody was busy, frames waited for batches to fill,
+    for cores, which the evidence shows. Else a GPU that its driver says was busy: with small
+    batches, decoders, or other programs. Where nobody was busy, frames waited for batches to fill,
     or the lowest ceiling is named.
 
     Args:
@@ -65,6 +66,9 @@ def bottleneck(
             evidence.append(f"{name} with batches of {stage['batch_mean']:.1f}")
     if nvdec is not None:
         evidence.append(f"the GPU's decoder busy {nvdec:.0%}")
+    on_gpu = figures.get("utilisation_percent", 0.0) / 100  # absent: there is none, or none tells
+    if on_gpu:
+        evidence.append(f"GPU busy {on_gpu:.0%}")
     evidence.append(f"{figures['cpu_cores']:.2f} of {cores} CPU cores")
     if ceilings is not None:
         evidence += [
@@ -81,6 +85,8 @@ def bottleneck(
         return Bottleneck(busiest, tuple(evidence))
     if used >= _FULL:
         return Bottleneck("CPU", tuple(evidence))
+    if on_gpu >= _FULL:
+        return Bottleneck(GPU, tuple(evidence))
     if _waits_for_batches(figures):
         return Bottleneck("mux", tuple(evidence))
     if ceilings is not None and figures["fps"] >= _NEAR * min(ceilings.frames_per_s.values()):

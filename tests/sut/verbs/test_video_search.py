@@ -109,6 +109,7 @@ def test_where_readers_stop_more_streams_less_work_for_them_is_told(
     [
         ("interpreter", 0, "--readers N lets"),
         ("interpreter", 2, "larger batches"),
+        ("GPU", 2, "larger batches"),
         ("readers' interpreter", 2, "more than 2 processes"),
     ],
 )

@@ -101,6 +101,16 @@ def figures(**changes: Any) -> dict[str, Any]:
         ({"interpreter_share": 0.6, "cpu_cores": 3.9}, "CPU"),
         ({"interpreter_share": None, "reader_share": 0.95}, "decode"),
         ({"parts": {"see queue": 40.0}}, "mux"),
+        (
+            {
+                "see": 0.97,
+                "batches": {"batch_mean": 1.7, "batch_fill": 0.1},
+                "utilisation_percent": 99,
+            },
+            "GPU",
+        ),
+        ({"utilisation_percent": 99, "reader_share": 0.9}, "decode"),
+        ({"utilisation_percent": 49, "parts": {"see queue": 40.0}}, "mux"),
     ],
 )
 def test_the_part_that_was_busy_is_named(changes: dict[str, Any], label: str) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from sut.video.pipeline_file import Pipeline, StageSpec
 
 SCENARIO = "Server"  # frames come over time; it chooses the harness's defaults
-# A quarter of the time between two frames of a camera. With 24 streams that an H200 decodes, it was
-# busy for 0.49 of the time instead of 0.99, with 190 W instead of 310: docs/results/video.md.
+# A quarter of the time between two frames of a camera. An H200 that decodes, too, was busy for 49 %
+# of the time with 24 streams; with 20 that did not wait, for 99 %: docs/results/video.md.
 _GATHER_US = 8000
 _NORMALISE = {"onnxruntime", "tensorrt", "torch"}  # backends of models that are written again
 

@@ -67,11 +67,13 @@ class ResolvedModel:
         path: of the file.
         sha256: of its content, and that of the files of its weights, if any.
         origin: where it comes from, in words for a report.
+        of_floats: SHA-256 of the file that this one was made of for pixels; None: of no other.
     """
 
     path: Path
     sha256: str
     origin: str
+    of_floats: str | None = None
 
 
 class Converter(Protocol):
@@ -251,7 +253,7 @@ def _of_pixels(found: ResolvedModel, tensor: InputTensor, folder: Path) -> Resol
 
     model = _kept(folder / f"{found.path.stem}-pixels-{key}.onnx", make)
     origin = f"{found.origin}, with nodes in front that normalise uint8 pixels"
-    return ResolvedModel(model, sha256_file(model), origin)
+    return ResolvedModel(model, sha256_file(model), origin, found.sha256)
 
 
 def check_side(source: MadeModel, side: int) -> SizedMaker:

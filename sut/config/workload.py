@@ -32,12 +32,19 @@ class Model:
         sha256: of its content, and that of the files of its weights, if any.
         origin: where it comes from, in words for a report.
         files: SHA-256 of every other file that holds weights of it, by path.
+        of_floats: SHA-256 of the file that this one was made of for pixels; None: of no other.
     """
 
     path: str
     sha256: str
     origin: str
     files: dict[str, str] = field(default_factory=dict)
+    of_floats: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """The hash that results are compared by: fed with pixels, a model answers the same."""
+        return self.of_floats or self.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,4 +141,4 @@ def model_of(found: ResolvedModel) -> Model:
     """
     path = found.path.absolute()
     files = {str(file): sha256_file(file) for file in external_files(path)}
-    return Model(str(path), found.sha256, found.origin, files)
+    return Model(str(path), found.sha256, found.origin, files, found.of_floats)

@@ -289,7 +289,7 @@ def facts_of(stage: Stage) -> Mapping[str, object]:
     model = plan.workload.model
     return {
         "benchmark": plan.benchmark.name,
-        "model_sha256": None if model is None else model.sha256,
+        "model_sha256": None if model is None else model.identity,
         "model": None if model is None else model.origin,
         "input_dtype": plan.workload.inputs[0].dtype,
         "backend": plan.harness.backend,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sut.video.flow.play import Stages
+from sut.video.flow.stage import facts_of
 from sut.video.pipeline_file import load_pipeline
 from sut.video.plans import Overrides, stage_plans
 from tests.sut.video.made import classify, detect, write_pipeline
@@ -59,3 +61,16 @@ def test_models_on_gpus_normalise_pixels_themselves_unless_the_user_says_otherwi
 
     assert plan.workload.inputs[0].dtype == dtype
     assert plan.benchmark.inputs[0].dtype == dtype
+
+
+def test_results_of_floats_and_of_pixels_are_of_the_same_model(tmp_path: Path) -> None:
+    pipeline = load_pipeline(str(write_pipeline(tmp_path, [detect()])))
+    told = []
+
+    for pixels in (False, True):
+        plans = stage_plans(pipeline, Overrides(backend="onnxruntime", pixels=pixels))
+        with Stages(plans, warm_up_s=0.01) as stages:
+            told.append(facts_of(stages.all[0]))
+
+    assert [facts["input_dtype"] for facts in told] == ["float32", "uint8"]
+    assert told[0]["model_sha256"] == told[1]["model_sha256"]

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _MIB = 1 << 20
 _LEAST_DEPTH = 4
 # Of a clip that is played again. A decoder alone takes 20 times as much a second as a camera gives.
-_UNBROKEN_S = 60.0
 
 
 def add_pipeline(parser: argparse.ArgumentParser) -> None:
@@ -179,7 +178,6 @@ def decoding_of(arguments: argparse.Namespace) -> Decoding:
         device=arguments.decode_device,
         memory_bytes=int(arguments.memory_mb * _MIB),
         stall_s=arguments.stall_s,
-        unbroken_s=_UNBROKEN_S if getattr(arguments, "loop", True) else 0.0,
     )
 
 

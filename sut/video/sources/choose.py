@@ -37,8 +37,6 @@ class Decoding:
         device: of NVDEC, a number of CUDA.
         memory_bytes: for the frames of a clip in memory.
         stall_s: how long a network may be silent.
-        unbroken_s: of a clip that is played again and again, NVDEC decodes so much before it begins
-            anew; 0: one pass.
     """
 
     decode: Decode = "cpu"
@@ -46,7 +44,6 @@ class Decoding:
     device: int = 0
     memory_bytes: int = 1 << 30
     stall_s: float = 10.0
-    unbroken_s: float = 0.0
 
     @property
     def ends_uncleanly(self) -> bool:
@@ -163,7 +160,7 @@ def open_source(name: str, how: Decoding, *, begin: bool = False) -> Source:
     if how.decode == "nvdec":
         from sut.video.sources.nvdec import Nvdec  # noqa: PLC0415 - an extra
 
-        return Nvdec(name, how.device, begin=begin, unbroken_s=how.unbroken_s)
+        return Nvdec(name, how.device, begin=begin)
     return Clip(name, how.threads, how.stall_s)
 
 

@@ -2,14 +2,18 @@
 
 NVDEC's frames become RGB on the GPU and stay there; as many pixels come to the host as somebody
 wants. PyAV says what the clip is. Source of the calls: NVIDIA's documentation of PyNvVideoCodec
-2.2, ThreadedDecoder.
+2.2, CreateDemuxer and CreateDecoder.
+
+The library's ThreadedDecoder must not be used, though it decodes ahead: its thread writes a list of
+times without the lock under which whoever takes frames makes that list longer (version 2.2.4;
+NvDecoder::HandlePictureDisplay against NvDecoder::UnlockLockedFrames). Processes crashed.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from importlib import import_module
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +23,6 @@ from sut.base.errors import ConfigError, DataError, SutError
 from sut.video.sources.address import is_network
 from sut.video.sources.base import Picture
 from sut.video.sources.clip import Clip
-from sut.video.sources.joined import joined
 from sut.video.sources.surfaces import Surfaces
 
 if TYPE_CHECKING:
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from sut.video.types import Size
 
 MODULE = "PyNvVideoCodec"
-_AHEAD = 8  # frames that its own thread decodes ahead
 _KEPT = 4  # frames of a stream under way, for which there is memory beforehand
 _QUARTER_TURN = 90
 
@@ -42,17 +44,13 @@ class Nvdec:
     Args:
         name: a path.
         device: a number of CUDA.
-        begin: make the decoder at once, which takes 0.1 s, and have its first frames decoded.
-        unbroken_s: the clip is played again and again: passes of so many seconds are decoded as
-            one. To begin anew, the library waits for its thread and lets no other thread go on.
+        begin: make the decoder at once, which takes 0.1 s, and decode the first frame.
 
     Raises:
         ConfigError: PyNvVideoCodec does not load, or the clip cannot be opened.
     """
 
-    def __init__(
-        self, name: str, device: int = 0, *, begin: bool = False, unbroken_s: float = 0.0
-    ) -> None:
+    def __init__(self, name: str, device: int = 0, *, begin: bool = False) -> None:
         if is_network(name):
             raise ConfigError(f"--decode nvdec: {name} comes over a network; use --decode cpu.")
         try:
@@ -73,17 +71,14 @@ class Nvdec:
         self._size = _turned((self.facts.width, self.facts.height), self._turns)
         self._surfaces: Surfaces | None = None
         self._decoder: Any = None
-        self._begun = False  # the decoder has given frames
-        self._file, self._joined = name, 1
-        if self.facts.frames and unbroken_s:
-            passes = math.ceil(unbroken_s * self.facts.rate / self.facts.frames)
-            file = joined(name, passes) if passes > 1 else None
-            if file is not None:
-                self._file, self._joined = file, passes
-        self._left = 0  # passes that the decoder has not begun, if the last one came to its end
+        self._within = False  # it has had packets of a pass, and not the last one
+        self._begun: Iterator[Surface] | None = None  # a pass that nobody has asked for yet
         if begin:
             try:
-                self._make()
+                frames = self._frames()
+                self._begun = chain([next(frames)], frames)
+            except StopIteration:  # said when the first frame is wanted
+                pass
             except SutError:
                 raise
             except Exception as error:  # the library raises plain exceptions of its own
@@ -93,18 +88,13 @@ class Nvdec:
     def pictures(self) -> Iterator[Picture]:
         """See Source. Frames are as far apart as the clip's rate says."""
         facts, count = self.facts, 0
-        most = facts.frames if self._joined > 1 else None  # else until there are no more
+        frames, self._begun = self._begun or self._frames(), None
         try:
-            surfaces = self._ready()
-            left, self._left = self._left, 0
-            while count != most and (frames := self._decoder.get_batch_frames(1)):
-                surface = surfaces.keep(self._address(frames[0], count))
+            for surface in frames:
                 upright = _Upright(surface, self._turns)
                 size = (facts.width, facts.height)
-                at_s = count / facts.rate
-                yield Picture(at_s, upright, size=size, scaled=upright.scaled)
+                yield Picture(count / facts.rate, upright, size=size, scaled=upright.scaled)
                 count += 1
-            self._left = left - 1 if count == most else 0
         except SutError:
             raise
         except Exception as error:  # the library raises plain exceptions of its own
@@ -118,37 +108,36 @@ class Nvdec:
 
     def close(self) -> None:
         """See Source. Frames that are still in use stay."""
-        # It goes by itself, before its stream. After `end` in the middle of a clip, a process that
-        # made others crashed (PyNvVideoCodec 2.2.4, H200); after none it had not.
-        self._decoder = None
+        self._begun = self._decoder = None  # it goes before its stream
         if self._surfaces is not None:
             self._surfaces.close()
 
-    def _ready(self) -> Surfaces:
-        """Bring the decoder to the clip's first frame; return the memory of its frames."""
-        if self._left:
-            pass
-        elif self._decoder is None:
-            self._make()
-        elif self._begun:
-            self._decoder.reconfigure_decoder(self._file)
-        self._begun = True
-        self._left = self._left or self._joined
+    def _frames(self) -> Iterator[Surface]:
+        """Decode one pass. The frame that comes was given to NVDEC some packets ago."""
+        demuxer = self._library.CreateDemuxer(filename=self.facts.name)
+        if self._decoder is None:
+            self._make(demuxer.GetNvCodecId())
+        elif self._within:
+            self._decoder.Decode(self._library.PacketData())
         assert self._surfaces is not None, "the decoder needs its stream"
-        return self._surfaces
+        self._within, number = True, 0
+        for packet in demuxer:  # the last one is empty, and brings out what was left
+            for frame in self._decoder.Decode(packet):
+                yield self._surfaces.keep(self._address(frame, number))
+                number += 1
+        self._within = False
 
-    def _make(self) -> None:
+    def _make(self, codec: Any) -> None:
         driver = open_driver(str(self._device), shared=True)
         self._surfaces = Surfaces(driver, self._size)
         self._surfaces.begin(_KEPT)
-        self._decoder = self._library.ThreadedDecoder(
-            self._file,
-            _AHEAD,
-            gpu_id=self._device,
-            cuda_context=driver.context,
-            cuda_stream=driver.number(self._surfaces.stream),
-            use_device_memory=True,
-            output_color_type=self._library.OutputColorType.RGB,
+        self._decoder = self._library.CreateDecoder(
+            gpuid=self._device,
+            codec=codec,
+            cudacontext=driver.context,
+            cudastream=driver.number(self._surfaces.stream),
+            usedevicememory=True,
+            outputColorType=self._library.OutputColorType.RGB,
         )
 
     def _address(self, frame: Any, number: int) -> int:

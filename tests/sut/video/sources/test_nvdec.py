@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections import deque
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,9 @@ from sut.video.sources.choose import Decoding, open_source, open_sources
 from sut.video.sources.nvdec import MODULE, Nvdec
 from tests.backends.shrinking import shrunk
 from tests.sut.video.clip_file import COUNT, RATE, pixels, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 av = pytest.importorskip("av")
 SIZE = (64, 48)
@@ -46,52 +50,71 @@ class Gpu(HostDriver):
         return stream
 
 
-class Decoder:
-    """Gives the frames that `write` wrote, one at a time, in two blocks of memory in turn."""
+class Packet:
+    """One frame of a clip; of no clip: the empty one that brings out what a decoder holds."""
 
+    def __init__(self, path: str | None = None, number: int = 0) -> None:
+        self.path, self.number = path, number
+
+
+class Demuxer:
+    """Gives a packet for each frame of a clip, and an empty one."""
+
+    opened: list[str] = []  # noqa: RUF012
+
+    def __init__(self, filename: str) -> None:
+        self.opened.append(filename)
+        self._path = filename
+        with av.open(filename) as container:
+            self._frames = container.streams.video[0].frames
+
+    def GetNvCodecId(self) -> str:
+        return "codec"
+
+    def __iter__(self) -> Iterator[Packet]:
+        yield from (Packet(self._path, number) for number in range(self._frames))
+        yield Packet()
+
+
+class Decoder:
+    """Gives the frames that `write` wrote, some behind what it is given, in memory of its own."""
+
+    BEHIND = 3
     made: list[dict[str, Any]] = []  # noqa: RUF012 - what it was made with
-    again: list[str] = []  # noqa: RUF012 - what it was given to begin anew
     driver: Gpu
 
-    def __init__(self, path: str, buffer_size: int, **options: Any) -> None:
-        self.made.append({"path": path, **options})
-        self._stream = options["cuda_stream"]
-        self._memory = np.empty((2, SIZE[1], SIZE[0], 3), np.uint8)
-        self._begin(path)
+    def __init__(self, **options: Any) -> None:
+        self.made.append(options)
+        self._stream = options["cudastream"]
+        self._memory = np.empty((self.BEHIND, SIZE[1], SIZE[0], 3), np.uint8)
+        self._held: deque[Packet] = deque()
 
-    def _begin(self, path: str) -> None:
-        self._next, self._path = 0, path
-        with av.open(path) as container:
-            self._end = container.streams.video[0].frames
-
-    def get_batch_frames(self, count: int) -> list[Decoded]:
-        assert count == 1
-        if "broken" in self._path and self._next == 2:
+    def Decode(self, packet: Packet) -> list[Decoded]:
+        if packet.path is None:
+            return [self._decoded(place) for place in range(len(self._held))]
+        if "broken" in packet.path and packet.number == 2 + self.BEHIND:
             raise RuntimeError("NVDEC lost the stream")
-        if self._next == self._end:
-            return []
-        memory = self._memory[self._next % 2]
-        write_pixels = partial(np.copyto, memory, pixels(self._next % COUNT, SIZE))
-        self.driver.run(write_pixels, self._stream)
-        self._next += 1
-        return [Decoded(memory, spare="padded" in self._path)]
+        self._held.append(packet)
+        return [self._decoded()] if len(self._held) > self.BEHIND else []
 
-    def reconfigure_decoder(self, path: str) -> None:
-        self.again.append(path)
-        self._begin(path)
-
-    def end(self) -> None:
-        raise AssertionError("in the middle of a clip it breaks the process")
+    def _decoded(self, place: int = 0) -> Decoded:
+        packet, memory = self._held.popleft(), self._memory[place]
+        self.driver.run(partial(np.copyto, memory, pixels(packet.number, SIZE)), self._stream)
+        return Decoded(memory, spare="padded" in str(packet.path))
 
 
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> HostDriver:
     """Return the host as a GPU, and have the library at hand."""
     Decoder.made.clear()
-    Decoder.again.clear()
+    Demuxer.opened.clear()
     module = ModuleType(MODULE)
     vars(module).update(
-        ThreadedDecoder=Decoder, OutputColorType=SimpleNamespace(RGB="rgb"), __version__="2.2.4"
+        CreateDecoder=Decoder,
+        CreateDemuxer=Demuxer,
+        PacketData=Packet,
+        OutputColorType=SimpleNamespace(RGB="rgb"),
+        __version__="2.2.4",
     )
     monkeypatch.setitem(sys.modules, MODULE, module)
     Decoder.driver = Gpu()
@@ -107,10 +130,10 @@ def test_frames_keep_their_pixels_on_the_device_until_they_are_asked_for(
     pictures = list(source.pictures())
 
     (options,) = Decoder.made
-    assert (options["gpu_id"], options["output_color_type"]) == (3, "rgb")
-    assert options["use_device_memory"] is True
+    assert (options["gpuid"], options["outputColorType"]) == (3, "rgb")
+    assert (options["codec"], options["usedevicememory"]) == ("codec", True)
     assert [picture.pts_s for picture in pictures] == [k / RATE for k in range(COUNT)]
-    for number in reversed(range(COUNT)):  # although the decoder's memory is that of two frames
+    for number in reversed(range(COUNT)):  # although the decoder's memory is that of three frames
         np.testing.assert_array_equal(pictures[number].image(), pixels(number, SIZE))
         assert pictures[number].size == SIZE
     assert source.facts.decoder == "NVDEC of GPU 3, PyNvVideoCodec 2.2.4"
@@ -132,38 +155,20 @@ def test_memory_is_that_of_the_frames_in_use(tmp_path: Path, driver: HostDriver)
 
 
 @pytest.mark.usefixtures("driver")
-def test_a_second_pass_has_the_same_decoder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stops_at", [None, 0, 2])
+def test_a_second_pass_has_the_same_decoder(tmp_path: Path, stops_at: int | None) -> None:
     path = str(write(tmp_path / "clip.mp4", SIZE, codec="mpeg4"))
     source = Nvdec(path)
-
-    passes = [[picture.image() for picture in source.pictures()] for _ in range(3)]
-
-    assert (len(Decoder.made), Decoder.again) == (1, [path, path])
-    np.testing.assert_array_equal(passes[2], passes[0])
-    source.close()
-
-
-@pytest.mark.usefixtures("driver")
-@pytest.mark.parametrize("stops_at", [None, 2])
-def test_passes_of_a_clip_that_is_played_again_are_decoded_as_one(
-    tmp_path: Path, stops_at: int | None
-) -> None:
-    path = str(write(tmp_path / "clip.mp4", SIZE, codec="mpeg4"))
-    source = Nvdec(path, unbroken_s=3 * COUNT / RATE)
+    if stops_at is not None:
+        for number, _ in enumerate(source.pictures()):
+            if number == stops_at:
+                break
 
     passes = [[picture.image() for picture in source.pictures()] for _ in range(2)]
-    if stops_at is not None:
-        for _, _ in zip(range(stops_at), source.pictures(), strict=False):
-            pass
-    passes += [[picture.image() for picture in source.pictures()] for _ in range(4)]
 
-    ((file,), begun_anew) = {made["path"] for made in Decoder.made}, Decoder.again
-    assert file != path
-    assert begun_anew == [file] * (1 if stops_at is None else 2)
-    assert source.facts.name == path
+    assert len(Decoder.made) == 1
     for one in passes:
-        np.testing.assert_array_equal(one, passes[0])
-    assert len(passes[0]) == COUNT
+        np.testing.assert_array_equal(one, [pixels(number, SIZE) for number in range(COUNT)])
     source.close()
 
 
@@ -219,7 +224,7 @@ def test_a_source_of_a_play_has_its_decoder_before_the_first_frame_is_due(tmp_pa
 
     assert len(Decoder.made) == 1
     assert len(list(source.pictures())) == len(list(source.pictures())) == COUNT
-    assert (len(Decoder.made), Decoder.again) == (1, [path])
+    assert (len(Decoder.made), Demuxer.opened) == (1, [path, path])
     source.close()
 
 
@@ -229,7 +234,7 @@ def test_a_decoder_that_cannot_be_made_is_said_and_leaves_nothing(
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("no NVDEC here")
 
-    monkeypatch.setattr(sys.modules[MODULE], "ThreadedDecoder", fails)
+    monkeypatch.setattr(sys.modules[MODULE], "CreateDecoder", fails)
     path = str(write(tmp_path / "clip.mp4", SIZE, codec="mpeg4"))
 
     with pytest.raises(ConfigError, match=r"clip\.mp4: PyNvVideoCodec: no NVDEC here"):

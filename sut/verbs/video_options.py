@@ -178,6 +178,8 @@ def decoding_of(arguments: argparse.Namespace) -> Decoding:
         device=arguments.decode_device,
         memory_bytes=int(arguments.memory_mb * _MIB),
         stall_s=arguments.stall_s,
+        again=getattr(arguments, "loop", True),
+        spread=not (arguments.in_step or _are_seen(arguments)),
     )
 
 

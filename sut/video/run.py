@@ -24,7 +24,14 @@ from sut.video.flow.settings import PlaySettings
 from sut.video.flow.stage import facts_of
 from sut.video.progress import Progress
 from sut.video.sources.address import without_passwords
-from sut.video.sources.choose import Decoding, clips_of, names_of, open_each, open_sources
+from sut.video.sources.choose import (
+    Decoding,
+    clips_of,
+    names_of,
+    open_each,
+    open_sources,
+    shares_of,
+)
 from sut.video.track.presets import open_tracker
 
 if TYPE_CHECKING:
@@ -138,8 +145,10 @@ def _open(
         return open_sources(clips, streams, request.decoding)
     count = min(streams, request.settings.readers)
     names = names_of(clips, streams)
-    opens = [partial(open_each, names[k::count], request.decoding) for k in range(count)]
-    return processes.open(opens, anew=request.decoding.ends_uncleanly)
+    how = request.decoding
+    shares = shares_of(streams, how)
+    opens = [partial(open_each, names[k::count], how, shares[k::count]) for k in range(count)]
+    return processes.open(opens, anew=how.ends_uncleanly)
 
 
 def recorder_of(plans: Sequence[StagePlan], folder: Path, decoding: Decoding) -> Recorder:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -37,6 +38,10 @@ class Decoding:
         device: of NVDEC, a number of CUDA.
         memory_bytes: for the frames of a clip in memory.
         stall_s: how long a network may be silent.
+        again: clips are played again and again, each pass joined to the next; see
+            sut.video.sources.passes.
+        spread: streams of such clips begin at different places, as cameras do. Else those of the
+            same clip would decode the same large frame at the same time.
     """
 
     decode: Decode = "cpu"
@@ -44,6 +49,8 @@ class Decoding:
     device: int = 0
     memory_bytes: int = 1 << 30
     stall_s: float = 10.0
+    again: bool = False
+    spread: bool = False
 
     @property
     def ends_uncleanly(self) -> bool:
@@ -87,7 +94,7 @@ def open_sources(clips: Sequence[str], streams: int, how: Decoding) -> list[Sour
         ConfigError: a clip cannot be opened, or no address.
         DataError: a clip cannot be decoded into memory.
     """
-    opened = open_each(names_of(clips, streams), how)
+    opened = open_each(names_of(clips, streams), how, shares_of(streams, how))
     absent = [source for source in opened if isinstance(source, Absent)]
     if absent and len(absent) == len(opened):
         for source in opened:
@@ -101,8 +108,18 @@ def names_of(clips: Sequence[str], streams: int) -> list[str]:
     return [clips[stream % len(clips)] for stream in range(streams)]
 
 
-def open_each(names: Sequence[str], how: Decoding) -> list[Source]:
+def shares_of(streams: int, how: Decoding) -> list[float]:
+    """Return where in its clip each stream begins, from 0 to below 1; nothing: all at its begin."""
+    return [stream / streams for stream in range(streams)] if how.again and how.spread else []
+
+
+def open_each(names: Sequence[str], how: Decoding, shares: Sequence[float] = ()) -> list[Source]:
     """Open a source for each name; an address that cannot be opened is a stream that says so.
+
+    Args:
+        names: of the clips.
+        how: they are decoded.
+        shares: see shares_of.
 
     Raises:
         ConfigError: a clip cannot be opened.
@@ -112,14 +129,13 @@ def open_each(names: Sequence[str], how: Decoding) -> list[Source]:
     kept: dict[str, Frames] = {}
     opened: list[Source] = []
     try:
-        for name in names:
+        for name, share in zip(names, shares or repeat(0.0), strict=False):
             if how.decode != "memory":
-                opened.append(
-                    reached.pop(0) if is_network(name) else open_source(name, how, begin=True)
-                )
+                here = reached.pop(0) if is_network(name) else open_source(name, how, share)
+                opened.append(here)
                 continue
             if name not in kept:
-                kept[name] = decoded(open_source(name, how), how.memory_bytes)
+                kept[name] = decoded(open_source(name, replace(how, again=False)), how.memory_bytes)
             opened.append(kept[name].again())
     except BaseException:
         for source in (*opened, *reached):
@@ -143,13 +159,14 @@ def _reach(addresses: Sequence[str], how: Decoding) -> list[Source]:
         return list(pool.map(reach, addresses))
 
 
-def open_source(name: str, how: Decoding, *, begin: bool = False) -> Source:
+def open_source(name: str, how: Decoding, begin: float | None = None) -> Source:
     """Open one clip.
 
     Args:
         name: of the clip.
         how: it is decoded.
-        begin: with a decoder whose making takes long: its first frame is soon due.
+        begin: where in the clip, from 0 to below 1; its first frame is soon due. None: nobody
+            plays it yet.
 
     Raises:
         ConfigError: it cannot be opened.
@@ -160,8 +177,8 @@ def open_source(name: str, how: Decoding, *, begin: bool = False) -> Source:
     if how.decode == "nvdec":
         from sut.video.sources.nvdec import Nvdec  # noqa: PLC0415 - an extra
 
-        return Nvdec(name, how.device, begin=begin)
-    return Clip(name, how.threads, how.stall_s)
+        return Nvdec(name, how.device, begin=begin, again=how.again)
+    return Clip(name, how.threads, how.stall_s, again=how.again, begin=begin)
 
 
 def first_rate(clips: Sequence[str], how: Decoding) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from sut.base.errors import ConfigError, DataError
 from sut.video.sources.address import is_network, options_of, remedy, without_passwords
 from sut.video.sources.arrivals import Arrivals
 from sut.video.sources.base import NETWORK_RATE, ClipFacts, Picture, stalls
+from sut.video.sources.passes import Passes, frames_before
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _RATES_AGREE = 0.001
 _FULL_TURN, _QUARTER_TURN = 360, 90
+_MOST_SILENT = 64  # passes in a row without a frame, of a clip that may have one frame
 _END_S = 1.0  # the sound of a stream may be longer than its frames
 
 
@@ -35,12 +38,25 @@ class Clip:
         name: a path or an address.
         threads: of the decoder; 0: as many as it likes.
         stall_s: how long a network may be silent.
+        again: passes follow each other without an end between them; see sut.video.sources.passes.
+        begin: where the first of such passes begins; see sut.video.sources.choose.open_source.
+
+    Attributes:
+        again: likewise, where frames say when they are shown.
 
     Raises:
         ConfigError: PyAV is not installed, or the clip cannot be opened.
     """
 
-    def __init__(self, name: str, threads: int = 1, stall_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        threads: int = 1,
+        stall_s: float = 10.0,
+        *,
+        again: bool = False,
+        begin: float | None = None,
+    ) -> None:
         if importlib.util.find_spec("av") is None:
             raise ConfigError("sut video needs PyAV. Install it: pip install -e '.[video]'")
         import av  # noqa: PLC0415 - an extra
@@ -50,54 +66,127 @@ class Clip:
         self._live = is_network(name)
         self._av: Any = av
         self.notes: list[str] = []
+        self._damaged, self._length_s = 0, None
         self._container = self._open()
-        self.facts = self._read_facts()
+        first = self._first_frame()
+        self.again = again and first is not None and first.pts is not None
+        self.facts = self._read_facts(_turn_of(first))
+        self._passes: Passes[tuple[Any, int | None]] = Passes(
+            self._unbroken if self.again else self._decoded, lambda one: one[0].pts
+        )
+        self._before = 0
+        if self.again and begin is not None:
+            self._skip(frames_before(self.facts, begin))
 
     def pictures(self) -> Iterator[Picture]:
         """See Source."""
-        container = self._container or self._open()
-        self._container = None  # a second pass opens it again
-        count, broken = 0, 0
+        count, first_s, last_s = 0, None, -1.0
+        # RTP has times of the sender; for other streams FFmpeg may make them up.
+        arrivals, clocked = Arrivals(), self._name.startswith("rtsp")
         try:
-            stream = container.streams.video[0]
-            stream.codec_context.thread_count = self._threads
-            first_s, last_s = None, -1.0
-            # RTP has times of the sender; for other streams FFmpeg may make them up.
-            arrivals, clocked = Arrivals(), self._name.startswith("rtsp")
-            for packet in container.demux(stream):
-                came_ns = time.monotonic_ns() if self._live else None
-                try:
-                    frames = packet.decode()
-                except self._av.error.InvalidDataError:
-                    broken += 1
-                    continue
-                for frame in frames:
-                    broken += bool(frame.is_corrupt)
-                    pts_s = frame.time
-                    if pts_s is None:
-                        pts_s = last_s + 1 / self.facts.rate if count else 0.0
-                    first_s = pts_s if first_s is None else first_s
-                    last_s = max(pts_s - first_s, last_s)
-                    count += 1
-                    due_ns = arrivals.due_ns(last_s, came_ns) if clocked and came_ns else None
-                    made = _Upright(frame, self.facts.rotation)
-                    yield Picture(last_s, made, came_ns, due_ns, made.size, made.scaled)
-            length_s = container.duration and container.duration / self._av.time_base
+            for frame, came_ns in self._passes.one():
+                pts_s = frame.time
+                if pts_s is None:
+                    pts_s = last_s + 1 / self.facts.rate if count else 0.0
+                first_s = pts_s if first_s is None else first_s
+                last_s = max(pts_s - first_s, last_s)
+                count += 1
+                due_ns = arrivals.due_ns(last_s, came_ns) if clocked and came_ns else None
+                made = _Upright(frame, self.facts.rotation)
+                yield Picture(last_s, made, came_ns, due_ns, made.size, made.scaled)
         except self._av.error.ExitError as error:  # PyAV's timeout
             raise DataError(stalls(self._name, self._stall_s)) from error
         except self._av.error.FFmpegError as error:
             raise DataError(f"{self._name}: frame {count}: {_words(error)}.") from error
-        finally:
-            container.close()
-        self._check_end(count, broken)
+        self._check_end(count)
         if self._live and not self._name.startswith("http"):  # there, FFmpeg counts bytes
-            self._check_whole(count, last_s + 1 / self.facts.rate, length_s)
+            self._check_whole(count, last_s + 1 / self.facts.rate, self._length_s)
 
     def close(self) -> None:
         """See Source."""
+        self._passes.close()
         if self._container is not None:
             self._container.close()
             self._container = None
+
+    def _skip(self, frames: int) -> None:
+        try:
+            self._passes.skip(frames)
+            self._before = frames
+        except self._av.error.FFmpegError:
+            self._passes.close()  # the pass itself will name what is wrong
+
+    def _decoded(self) -> Generator[tuple[Any, int | None], None, None]:
+        """Yield the frames of one pass, and when their packets came over a network."""
+        container = self._take()
+        try:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = self._threads
+            yield from self._frames_of(container.demux(stream), self._av.Packet.decode)
+            self._length_s = container.duration and container.duration / self._av.time_base
+        finally:
+            container.close()
+
+    def _unbroken(self) -> Generator[tuple[Any, int | None], None, None]:
+        """Yield the frames of pass after pass; the decoder hears of no end."""
+        decodes, silent = self._open(), 0
+        try:
+            decoder = decodes.streams.video[0].codec_context
+            decoder.thread_count = self._threads
+            for packets in self._again_and_again():
+                silent += 1
+                for decoded in self._frames_of(packets, decoder.decode):
+                    yield decoded
+                    silent = 0
+                if silent == _MOST_SILENT:
+                    return
+        finally:
+            decodes.close()
+
+    def _again_and_again(self) -> Iterator[Iterable[Any]]:
+        """Yield the packets of pass after pass. To seek takes less than to open the clip."""
+        container, expected, sought = self._take(), None, False
+        try:
+            while True:
+                packets = (packet for packet in container.demux(video=0) if packet.size)
+                first = next(packets, None)
+                found = first and (first.pts, first.size)
+                if sought and found != expected:  # of some formats FFmpeg has no index
+                    sought = False
+                    container.close()
+                    container = self._open()
+                    continue
+                expected = found
+                if first is not None:
+                    yield chain([first], packets)
+                try:
+                    container.seek(container.start_time or 0)
+                    sought = True
+                except self._av.error.FFmpegError:
+                    container.close()
+                    container = self._open()
+        finally:
+            container.close()
+
+    def _frames_of(
+        self, packets: Iterable[Any], decode: Callable[[Any], list[Any]]
+    ) -> Iterator[tuple[Any, int | None]]:
+        broken = 0
+        for packet in packets:
+            came_ns = time.monotonic_ns() if self._live else None
+            try:
+                frames = decode(packet)
+            except self._av.error.InvalidDataError:
+                broken += 1
+                continue
+            for frame in frames:
+                broken += bool(frame.is_corrupt)
+                yield frame, came_ns
+        self._note_damage(broken)
+
+    def _take(self) -> Any:
+        container, self._container = self._container or self._open(), None
+        return container
 
     def _open(self) -> Any:
         began_s = time.monotonic()
@@ -119,9 +208,8 @@ class Clip:
             raise ConfigError(f"--source {self._name}: it has no video. Name a clip with frames.")
         return container
 
-    def _read_facts(self) -> ClipFacts:
+    def _read_facts(self, rotation: int) -> ClipFacts:
         stream = self._container.streams.video[0]
-        rotation = self._rotation()
         size = (stream.width, stream.height)
         width, height = size[::-1] if rotation % (2 * _QUARTER_TURN) else size
         average = float(stream.average_rate or stream.guessed_rate or 0)
@@ -142,26 +230,23 @@ class Clip:
             f"{self._threads or 'automatic'} thread(s) a stream",
         )
 
-    def _rotation(self) -> int:
-        """Return the turn that the container asks for; only a decoded frame knows it."""
+    def _first_frame(self) -> Any:
+        """Return the first frame of a file: it knows what its container does not tell."""
         if self._live:
-            return 0
+            return None
         with self._open() as container:
             try:
-                frame = next(container.decode(video=0), None)
+                return next(container.decode(video=0), None)
             except self._av.error.FFmpegError:
-                return 0  # the stream itself will name what is wrong
-        turn = round(getattr(frame, "rotation", 0) / _QUARTER_TURN) * _QUARTER_TURN
-        return turn % _FULL_TURN
+                return None  # the stream itself will name what is wrong
 
-    def _check_end(self, count: int, broken: int) -> None:
+    def _check_end(self, count: int) -> None:
         if not count:
             raise DataError(f"{self._name}: not one frame can be decoded.")
-        if broken:
-            self._note(f"{self._name}: {broken} packets or frames are damaged")
-        declared = self.facts.frames
-        if declared is not None and count < declared:
-            self._note(f"{self._name}: it ended after {count} of {declared} frames")
+        declared, before = self.facts.frames, self._before
+        self._before = 0
+        if declared is not None and count + before < declared:
+            self._note(f"{self._name}: it ended after {count + before} of {declared} frames")
 
     def _check_whole(self, count: int, played_s: float, length_s: float | None) -> None:
         """Raise DataError if the server ended a stream early; FFmpeg calls each end the same."""
@@ -175,6 +260,13 @@ class Clip:
                 f"{self._name}: the server went away after {played_s:.2f} of {length_s:.2f} s, "
                 f"{count} frames. See its log and the network."
             )
+
+    def _note_damage(self, broken: int) -> None:
+        if broken > self._damaged:
+            says = "{}: {} packets or frames are damaged".format
+            self.notes = [n for n in self.notes if n != says(self._name, self._damaged)]
+            self._damaged = broken
+            self._note(says(self._name, broken))
 
     def _note(self, line: str) -> None:
         if line not in self.notes:  # a clip that is repeated says it each time
@@ -216,6 +308,12 @@ class _Upright:
 
     def _upright(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+
+
+def _turn_of(frame: Any) -> int:
+    """Return the turn that the clip of a frame asks for; None asks for none."""
+    turn = round(getattr(frame, "rotation", 0) / _QUARTER_TURN) * _QUARTER_TURN
+    return turn % _FULL_TURN
 
 
 def _words(error: Exception) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib import import_module
-from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,10 +23,11 @@ from sut.base.errors import ConfigError, DataError, SutError
 from sut.video.sources.address import is_network
 from sut.video.sources.base import Picture
 from sut.video.sources.clip import Clip
+from sut.video.sources.passes import Passes, frames_before
 from sut.video.sources.surfaces import Surfaces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from numpy.typing import NDArray
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 MODULE = "PyNvVideoCodec"
 _KEPT = 4  # frames of a stream under way, for which there is memory beforehand
+_MOST_SILENT = 256  # packets in a row that bring no frame: then none will come
 _QUARTER_TURN = 90
 
 
@@ -44,13 +46,17 @@ class Nvdec:
     Args:
         name: a path.
         device: a number of CUDA.
-        begin: make the decoder at once, which takes 0.1 s, and decode the first frame.
+        begin: make the decoder at once, which takes 0.1 s, and decode the first frame; the value is
+            where it lies in the clip, from 0 to below 1. None: when it is wanted.
+        again: passes follow each other without an end between them; see sut.video.sources.passes.
 
     Raises:
         ConfigError: PyNvVideoCodec does not load, or the clip cannot be opened.
     """
 
-    def __init__(self, name: str, device: int = 0, *, begin: bool = False) -> None:
+    def __init__(
+        self, name: str, device: int = 0, *, begin: float | None = None, again: bool = False
+    ) -> None:
         if is_network(name):
             raise ConfigError(f"--decode nvdec: {name} comes over a network; use --decode cpu.")
         try:
@@ -60,7 +66,7 @@ class Nvdec:
                 f"--decode nvdec: {MODULE} does not load: {error}. Install it with a driver that "
                 "has NVDEC (pip install -e '.[nvdec]'), or use --decode cpu."
             ) from error
-        clip = Clip(name)
+        clip = Clip(name, again=again)
         clip.close()
         version = getattr(self._library, "__version__", "")
         decoder = f"NVDEC of GPU {device}, {MODULE} {version}".rstrip()
@@ -72,13 +78,12 @@ class Nvdec:
         self._surfaces: Surfaces | None = None
         self._decoder: Any = None
         self._within = False  # it has had packets of a pass, and not the last one
-        self._begun: Iterator[Surface] | None = None  # a pass that nobody has asked for yet
-        if begin:
+        self._again = clip.again
+        self._passes = Passes(self._decoded, itemgetter(1))
+        self._before = frames_before(self.facts, begin or 0.0) if self._again else 0
+        if begin is not None:
             try:
-                frames = self._frames()
-                self._begun = chain([next(frames)], frames)
-            except StopIteration:  # said when the first frame is wanted
-                pass
+                self._passes.skip(self._before)
             except SutError:
                 raise
             except Exception as error:  # the library raises plain exceptions of its own
@@ -88,9 +93,8 @@ class Nvdec:
     def pictures(self) -> Iterator[Picture]:
         """See Source. Frames are as far apart as the clip's rate says."""
         facts, count = self.facts, 0
-        frames, self._begun = self._begun or self._frames(), None
         try:
-            for surface in frames:
+            for surface, _ in self._passes.one():
                 upright = _Upright(surface, self._turns)
                 size = (facts.width, facts.height)
                 yield Picture(count / facts.rate, upright, size=size, scaled=upright.scaled)
@@ -101,44 +105,52 @@ class Nvdec:
             raise DataError(f"{facts.name}: frame {count}: {MODULE}: {error}") from error
         if not count:
             raise DataError(f"{facts.name}: not one frame can be decoded.")
-        if facts.frames is not None and count < facts.frames:
-            note = f"{facts.name}: it ended after {count} of {facts.frames} frames"
+        before, self._before = self._before, 0
+        if facts.frames is not None and count + before < facts.frames:
+            note = f"{facts.name}: it ended after {count + before} of {facts.frames} frames"
             if note not in self.notes:
                 self.notes.append(note)
 
     def close(self) -> None:
         """See Source. Frames that are still in use stay."""
-        self._begun = self._decoder = None  # it goes before its stream
+        self._passes.close()
+        self._decoder = None  # it goes before its stream
         if self._surfaces is not None:
             self._surfaces.close()
 
-    def _frames(self) -> Iterator[Surface]:
-        """Decode one pass. The frame that comes was given to NVDEC some packets ago."""
-        demuxer = self._library.CreateDemuxer(filename=self.facts.name)
-        if self._decoder is None:
-            self._make(demuxer.GetNvCodecId())
-        elif self._within:
+    def _decoded(self) -> Generator[tuple[Surface, int], None, None]:
+        """Yield frames and their times. Each was given to NVDEC some packets ago."""
+        if self._within:
             self._decoder.Decode(self._library.PacketData())
-        assert self._surfaces is not None, "the decoder needs its stream"
-        self._within, number = True, 0
-        for packet in demuxer:  # the last one is empty, and brings out what was left
-            for frame in self._decoder.Decode(packet):
-                yield self._surfaces.keep(self._address(frame, number))
-                number += 1
-        self._within = False
+        number = silent = 0
+        while silent < _MOST_SILENT:
+            demuxer = self._library.CreateDemuxer(filename=self.facts.name)
+            surfaces = self._surfaces or self._make(demuxer.GetNvCodecId())
+            self._within = True
+            for packet in demuxer:
+                if self._again and not packet.bsl:
+                    break  # this empty one would bring out what is left, as an end does
+                silent += 1
+                for frame in self._decoder.Decode(packet):
+                    yield surfaces.keep(self._address(frame, number)), frame.timestamp
+                    number, silent = number + 1, 0
+            if not self._again:
+                self._within = False
+                return
 
-    def _make(self, codec: Any) -> None:
+    def _make(self, codec: Any) -> Surfaces:
         driver = open_driver(str(self._device), shared=True)
-        self._surfaces = Surfaces(driver, self._size)
-        self._surfaces.begin(_KEPT)
+        surfaces = self._surfaces = Surfaces(driver, self._size)
+        surfaces.begin(_KEPT)
         self._decoder = self._library.CreateDecoder(
             gpuid=self._device,
             codec=codec,
             cudacontext=driver.context,
-            cudastream=driver.number(self._surfaces.stream),
+            cudastream=driver.number(surfaces.stream),
             usedevicememory=True,
             outputColorType=self._library.OutputColorType.RGB,
         )
+        return surfaces
 
     def _address(self, frame: Any, number: int) -> int:
         """Return where a frame's pixels are, row by row without gaps.

@@ -130,8 +130,8 @@ def test_pixels_travel_only_of_frames_whose_pixels_are_wanted() -> None:
         (8, 16, True, 8),
         (25, 16, True, 16),
         (8, 16, False, 1),
-        (25, 16, False, 4),
-        (200, 16, False, 16),
+        (25, 16, False, 2),
+        (200, 16, False, 13),
     ],
 )
 def test_processes_are_as_many_as_streams_and_cores_want(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 av = pytest.importorskip("av")
 
 
-def read(path: Path) -> tuple[Clip, list[float], list[NDArray[np.uint8]]]:
-    clip = Clip(str(path))
+def read(path: Path, *, again: bool = False) -> tuple[Clip, list[float], list[NDArray[np.uint8]]]:
+    clip = Clip(str(path), again=again)
     found = [(picture.pts_s, picture.image()) for picture in clip.pictures()]
     clip.close()
     return clip, [pts_s for pts_s, _ in found], [image for _, image in found]
@@ -44,6 +44,79 @@ def test_a_clip_can_be_played_again(tmp_path: Path) -> None:
     clip.close()
 
     assert counts == [COUNT, COUNT]
+
+
+# FFmpeg reads frames of H.264 without a container without their times.
+@pytest.mark.parametrize(
+    ("name", "codec", "again"),
+    [
+        ("of.mp4", "libx264", True),
+        ("of.mkv", "ffv1", True),
+        ("of.ts", "libx264", True),
+        ("of.avi", "mpeg4", None),
+        ("of.h264", "libx264", False),
+    ],
+)
+def test_passes_without_an_end_between_them_have_the_same_frames(
+    tmp_path: Path, name: str, codec: str, *, again: bool | None
+) -> None:
+    path = write(tmp_path / name, (64, 48), codec=codec)
+    _, times, images = read(path)
+    clip = Clip(str(path), again=True)
+    assert again in {None, clip.again}
+
+    for _ in range(3):
+        found = [(picture.pts_s, picture.image()) for picture in clip.pictures()]
+        assert [pts_s for pts_s, _ in found] == times
+        np.testing.assert_array_equal([image for _, image in found], images)
+    clip.close()
+
+
+def test_a_pass_that_is_left_in_the_middle_begins_anew(tmp_path: Path) -> None:
+    clip = Clip(str(write(tmp_path / "of.mp4", (64, 48), codec="libx264")), again=True)
+    whole = [picture.image() for picture in clip.pictures()]
+    for _, _ in zip(range(3), clip.pictures(), strict=False):
+        pass
+
+    again = [picture.image() for picture in clip.pictures()]
+    clip.close()
+
+    np.testing.assert_array_equal(again, whole)
+
+
+@pytest.mark.parametrize(("spread", "first"), [(True, 6), (False, 0)])
+def test_streams_of_a_clip_begin_at_different_places(
+    tmp_path: Path, *, spread: bool, first: int
+) -> None:
+    path = write(tmp_path / "of.mp4", (64, 48), codec="libx264")
+    _, _, images = read(path)
+    how = Decoding(again=True, spread=spread)
+
+    begin, middle = open_sources([str(path)], 2, how)
+    passes = [list(source.pictures()) for source in (begin, middle, middle)]
+
+    for pictures, number in zip(passes, (0, first, 0), strict=True):
+        np.testing.assert_array_equal(pictures[0].image(), images[number])
+        assert pictures[0].pts_s == 0
+        assert len(pictures) == COUNT - number
+    assert begin.notes == middle.notes == []
+    for source in (begin, middle):
+        source.close()
+
+
+def test_a_clip_of_one_frame_is_played_again(tmp_path: Path) -> None:
+    path = tmp_path / "one.mkv"
+    with av.open(str(path), "w") as file:
+        stream: Any = file.add_stream("ffv1", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = *ODD, "bgr0"
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels(0), format="rgb24")))
+        file.mux(stream.encode())
+    clip = Clip(str(path), again=True)
+
+    passes = [[picture.image() for picture in clip.pictures()] for _ in range(4)]
+    clip.close()
+
+    np.testing.assert_array_equal(passes, [[pixels(0)]] * 4)
 
 
 def test_uneven_times_stay_uneven(tmp_path: Path) -> None:
@@ -87,14 +160,17 @@ def test_the_decoder_scales_an_upright_frame(tmp_path: Path, rotation: int) -> N
     assert abs(np.corrcoef(small[::-1].ravel(), means.ravel())[0, 1]) < 0.2
 
 
-def test_a_file_that_is_cut_off_gives_its_frames_and_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", [False, True])
+def test_a_file_that_is_cut_off_gives_its_frames_and_says_so(
+    tmp_path: Path, *, again: bool
+) -> None:
     whole = write(tmp_path / "whole.mp4", (64, 48), codec="mpeg4").read_bytes()
     # The index of an mp4 lies at its end here, so the middle is what can go missing.
     path = tmp_path / "holes.mp4"
     third = len(whole) // 3
     path.write_bytes(whole[:third] + bytes(third) + whole[2 * third :])
 
-    clip, _, images = read(path)
+    clip, _, images = read(path, again=again)
 
     assert 0 < len(images) <= COUNT
     assert clip.notes

@@ -32,8 +32,8 @@ SIZE = (64, 48)
 class Decoded:
     """A frame on the device."""
 
-    def __init__(self, memory: np.ndarray, spare: int = 0) -> None:
-        self._memory, self._spare = memory, spare
+    def __init__(self, memory: np.ndarray, timestamp: int, spare: int = 0) -> None:
+        self._memory, self.timestamp, self._spare = memory, timestamp, spare
 
     def framesize(self) -> int:
         return self._memory.nbytes + self._spare
@@ -54,7 +54,7 @@ class Packet:
     """One frame of a clip; of no clip: the empty one that brings out what a decoder holds."""
 
     def __init__(self, path: str | None = None, number: int = 0) -> None:
-        self.path, self.number = path, number
+        self.path, self.number, self.bsl = path, number, 0 if path is None else 100
 
 
 class Demuxer:
@@ -80,6 +80,7 @@ class Decoder:
     """Gives the frames that `write` wrote, some behind what it is given, in memory of its own."""
 
     BEHIND = 3
+    ends: list[int] = []  # noqa: RUF012 - what it still held at each end that it was told of
     made: list[dict[str, Any]] = []  # noqa: RUF012 - what it was made with
     driver: Gpu
 
@@ -91,6 +92,7 @@ class Decoder:
 
     def Decode(self, packet: Packet) -> list[Decoded]:
         if packet.path is None:
+            self.ends.append(len(self._held))
             return [self._decoded(place) for place in range(len(self._held))]
         if "broken" in packet.path and packet.number == 2 + self.BEHIND:
             raise RuntimeError("NVDEC lost the stream")
@@ -100,13 +102,14 @@ class Decoder:
     def _decoded(self, place: int = 0) -> Decoded:
         packet, memory = self._held.popleft(), self._memory[place]
         self.driver.run(partial(np.copyto, memory, pixels(packet.number, SIZE)), self._stream)
-        return Decoded(memory, spare="padded" in str(packet.path))
+        return Decoded(memory, packet.number, spare="padded" in str(packet.path))
 
 
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> HostDriver:
     """Return the host as a GPU, and have the library at hand."""
     Decoder.made.clear()
+    Decoder.ends.clear()
     Demuxer.opened.clear()
     module = ModuleType(MODULE)
     vars(module).update(
@@ -170,6 +173,53 @@ def test_a_second_pass_has_the_same_decoder(tmp_path: Path, stops_at: int | None
     for one in passes:
         np.testing.assert_array_equal(one, [pixels(number, SIZE) for number in range(COUNT)])
     source.close()
+
+
+@pytest.mark.usefixtures("driver")
+@pytest.mark.parametrize("stops_at", [None, 2])
+def test_passes_of_a_clip_that_is_played_again_have_no_end_between_them(
+    tmp_path: Path, stops_at: int | None
+) -> None:
+    path = str(write(tmp_path / "clip.mp4", SIZE, codec="mpeg4"))
+    (source,) = open_sources([path], 1, Decoding("nvdec", again=True))
+
+    passes = [[picture.image() for picture in source.pictures()] for _ in range(3)]
+    if stops_at is not None:
+        for _, _ in zip(range(stops_at), source.pictures(), strict=False):
+            pass
+        passes.append([picture.image() for picture in source.pictures()])
+
+    for one in passes:
+        np.testing.assert_array_equal(one, [pixels(number, SIZE) for number in range(COUNT)])
+    assert Decoder.ends == [Decoder.BEHIND] * (stops_at is not None)
+    assert len(Decoder.made) == 1
+    source.close()
+
+
+@pytest.mark.usefixtures("driver")
+def test_streams_of_a_clip_begin_at_different_places(tmp_path: Path) -> None:
+    path = str(write(tmp_path / "clip.mp4", SIZE, codec="mpeg4"))
+
+    sources = open_sources([path], 2, Decoding("nvdec", again=True, spread=True))
+    passes = [[p.image() for p in source.pictures()] for source in sources for _ in range(2)]
+
+    whole = [pixels(number, SIZE) for number in range(COUNT)]
+    for one, expected in zip(passes, (whole, whole, whole[COUNT // 2 :], whole), strict=True):
+        np.testing.assert_array_equal(one, expected)
+    assert [source.notes for source in sources] == [[], []]
+    for source in sources:
+        source.close()
+
+
+@pytest.mark.usefixtures("driver")
+def test_a_clip_of_which_no_frame_comes_is_not_read_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Decoder, "BEHIND", 10_000)
+    source = Nvdec(str(write(tmp_path / "clip.mp4", SIZE, codec="mpeg4")), again=True)
+
+    with pytest.raises(DataError, match="not one frame"):
+        list(source.pictures())
 
 
 def test_a_source_that_is_closed_in_the_middle_leaves_nothing(
@@ -274,9 +324,11 @@ def test_a_gpu_decodes_a_clip_as_the_cpu_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.gpu
-def test_a_gpu_scales_a_clip_and_begins_it_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", [False, True])
+def test_a_gpu_scales_a_clip_and_begins_it_anew(tmp_path: Path, *, again: bool) -> None:
     pytest.importorskip(MODULE)
-    source = Nvdec(str(write(tmp_path / "clip.mp4", (320, 240), codec="libx264")))
+    path = str(write(tmp_path / "clip.mp4", (320, 240), codec="libx264"))
+    source = Nvdec(path, begin=0.0, again=again)
 
     passes = [[both(picture) for picture in source.pictures()] for _ in range(3)]
 

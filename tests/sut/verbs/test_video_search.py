@@ -134,7 +134,7 @@ def test_where_an_interpreter_stops_more_streams_what_helps_is_told(
         (["people-faces", "--sink", "mosaic"], 4, 0),
         (["people-faces", "--tracks"], 4, 0),
         (["people-faces", "--decode", "nvdec"], 4, 1),
-        (["--readers", "3"], 24, 2),
+        (["--readers", "3"], 24, 3),
         (["--readers", "3"], 2, 2),
         (["--decode", "memory"], 24, 0),
         (["--decode", "nvdec"], 1, 1),

@@ -226,7 +226,7 @@ class Search:
         if not count:
             return decode_alone(open_each(names, how), *scaling)
         opens = [partial(open_each, names[k::count], how) for k in range(count)]
-        self.processes.open(opens, anew=how.ends_uncleanly)
+        self.processes.open(opens)
         rates: list[float] = self.processes.call(count, decode_alone, *scaling)
         return sum(rates)
 

@@ -226,7 +226,7 @@ def readers_of(arguments: argparse.Namespace, streams: int, plans: Sequence[Stag
     """Return how many processes read so many streams of a pipeline with these stages.
 
     Unless the user says so, none where each would hold all clips in memory, and at least one for
-    NVDEC: see Decoding.ends_uncleanly.
+    NVDEC: should a driver's library crash, it takes streams with it, and not the run.
     """
     wanted: int | None = arguments.readers
     if wanted is not None:

@@ -45,7 +45,7 @@ def bottleneck(
     busy, too. Else the readers or the host threads that were busy; a busy stage on the CPU may wait
     for cores, which the evidence shows. Else a GPU that its driver says was busy: with small
     batches, decoders, or other programs. Where nobody was busy, frames waited for batches to fill,
-    or the lowest ceiling is named.
+    or came near the lowest ceiling; else what came nearest to being busy is named.
 
     Args:
         figures: of the play; see sut.video.figures.
@@ -81,18 +81,24 @@ def bottleneck(
     taken = max(locks, key=lambda name: locks[name], default="")
     if taken and locks[taken] >= _TAKEN and used < _FULL and not infers:
         return Bottleneck(taken, tuple(evidence))
-    if shares[busiest] >= _BUSY:
-        return Bottleneck(busiest, tuple(evidence))
-    if used >= _FULL:
-        return Bottleneck("CPU", tuple(evidence))
-    if on_gpu >= _FULL:
-        return Bottleneck(GPU, tuple(evidence))
-    if _waits_for_batches(figures):
-        return Bottleneck("mux", tuple(evidence))
+    held = {
+        busiest: shares[busiest] >= _BUSY,
+        "CPU": used >= _FULL,
+        GPU: on_gpu >= _FULL,
+        "mux": _waits_for_batches(figures),
+    }
+    for name, did in held.items():
+        if did:
+            return Bottleneck(name, tuple(evidence))
     if ceilings is not None and figures["fps"] >= _NEAR * min(ceilings.frames_per_s.values()):
         slowest = ceilings.slowest
-        busiest = slowest if slowest == "decode" else f"inference: {slowest}"
-    return Bottleneck(busiest, tuple(evidence))
+        return Bottleneck(
+            slowest if slowest == "decode" else f"inference: {slowest}", tuple(evidence)
+        )
+    near = {name: share / _BUSY for name, share in shares.items()}
+    near |= {name: share / _TAKEN for name, share in locks.items()}
+    near |= {"CPU": used / _FULL, GPU: on_gpu / _FULL}
+    return Bottleneck(max(near, key=lambda name: near[name]), tuple(evidence))
 
 
 def _is_full(stage: Mapping[str, Any], streams: int) -> bool:

@@ -148,7 +148,7 @@ def _open(
     how = request.decoding
     shares = shares_of(streams, how)
     opens = [partial(open_each, names[k::count], how, shares[k::count]) for k in range(count)]
-    return processes.open(opens, anew=how.ends_uncleanly)
+    return processes.open(opens)
 
 
 def recorder_of(plans: Sequence[StagePlan], folder: Path, decoding: Decoding) -> Recorder:

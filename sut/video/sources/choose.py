@@ -52,15 +52,6 @@ class Decoding:
     again: bool = False
     spread: bool = False
 
-    @property
-    def ends_uncleanly(self) -> bool:
-        """Whether a process that has closed such decoders should end, too.
-
-        With PyNvVideoCodec 2.2.4 on an H200, the process that had closed 16 decoders crashed when
-        it made the next ones; in a new process 100 played.
-        """
-        return self.decode == "nvdec"
-
 
 def clips_of(named: Sequence[str]) -> list[str]:
     """Return the clips of what the user named: the videos of a folder each count.

@@ -125,3 +125,20 @@ def test_where_nobody_was_busy_the_lowest_ceiling_is_named() -> None:
 
     assert bottleneck(figures(), 4, alone).label == "inference: tell"
     assert bottleneck(figures(), 4, Ceilings({"decode": 51.0, "see": 90.0}, {})).label == "decode"
+
+
+@pytest.mark.parametrize(
+    ("changes", "label"),
+    [
+        ({"cpu_cores": 3.5}, "CPU"),
+        ({"utilisation_percent": 80.0}, "GPU"),
+        ({"readers_interpreter_share": 0.45}, "readers' interpreter"),
+        ({"tell": 0.7}, "inference: tell"),
+    ],
+)
+def test_where_nobody_was_busy_what_came_nearest_is_named(
+    changes: dict[str, Any], label: str
+) -> None:
+    far = Ceilings({"decode": 900.0, "see": 400.0}, {})
+
+    assert bottleneck(figures(**changes), 4, far).label == label

@@ -66,7 +66,6 @@ class Link:
     def __init__(self, stopped_s: float = STOPPED_S) -> None:
         self.streams: Sequence[Hears] = ()
         """Those of the play, in the order in which the process counts them."""
-        self.used = False
         """It was asked for something."""
         self._file = os.memfd_create("sut-readers")  # it goes with its last user
         self._bytes = 0

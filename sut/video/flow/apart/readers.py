@@ -83,13 +83,12 @@ class ReaderProcesses:
             link.free()
         self._heard.close()
 
-    def open(self, opens: Sequence[Opens], *, anew: bool = False) -> list[Source]:
+    def open(self, opens: Sequence[Opens]) -> list[Source]:
         """Open the sources of a play.
 
         Args:
             opens: what opens the streams of each process. It travels: functions and classes must be
                 found by their names.
-            anew: in new processes: what decodes does not end cleanly.
 
         Returns:
             The sources: the first of each process, then the second of each, and so on.
@@ -98,8 +97,6 @@ class ReaderProcesses:
             ConfigError: a clip cannot be opened, or no address.
             SutError: a process is gone, or a clip cannot be decoded into memory.
         """
-        if anew:
-            self._renew()
         answers: list[Sequence[Opened]] = self._ask(Kind.OPEN, opens)
         longest = max(map(len, answers))
         opened = [answer[k] for k in range(longest) for answer in answers if k < len(answer)]
@@ -179,18 +176,8 @@ class ReaderProcesses:
             self._start(len(values))
         asked = self._links[: len(values)]
         for link, value in zip(asked, values, strict=True):
-            link.used = True
             link.send(kind, value)
         return answers_of(asked)
-
-    def _renew(self) -> None:
-        """End the processes that have opened sources; what was started ahead stays."""
-        used = [link for link in self._links if link.used]
-        for link in used:
-            link.streams = ()  # they are over
-            link.close()
-        for link in used:
-            link.lost.wait(ending.KILLED_S)
 
     def _start(self, count: int) -> None:
         """Start processes that are lost or missing among the first ones."""

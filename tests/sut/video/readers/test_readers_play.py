@@ -26,7 +26,6 @@ from tests.sut.video.readers.ran import run, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sut.video.flow.apart.far import FarSource
     from sut.video.flow.apart.wire import Opens
     from sut.video.flow.records import StreamRecord
     from sut.video.flow.seen import Seen
@@ -39,25 +38,6 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
     path = write_pipeline(tmp_path_factory.mktemp("readers"))
     with Stages(plans(path), warm_up_s=0.01) as opened:
         yield opened
-
-
-def test_where_decoders_end_uncleanly_each_play_has_new_processes(stages: Stages) -> None:
-    opens = [partial(far.walks, FRAMES, 0)]
-    with ReaderProcesses(1) as own:
-        pids = []
-        for _ in range(3):
-            (source,) = own.open(opens, anew=True)
-            pids.append(cast("FarSource", source).link.pid)
-            played = Play(
-                stages, PlaySettings(), [(source, open_tracker("none", RATE))], Keeping(), own
-            )
-            assert played.run().records[0].delivered == FRAMES
-            assert all(not Path(f"/proc/{pid}").exists() for pid in pids[:-1])
-        (source,) = own.open(opens)
-        pids.append(cast("FarSource", source).link.pid)
-
-    assert len(set(pids)) == 3
-    assert pids[3] == pids[2]
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -107,14 +107,14 @@ def add_flow(parser: argparse.ArgumentParser, *, axes: bool = False) -> None:
         type=int,
         metavar="N",
         help="processes that read and decode; 0: threads of this one do (default: from 8 streams "
-        "and 4 cores on, with crops from 2 and 2, one a stream or a core; with nvdec, one for 8 "
-        "streams)",
+        "and 4 cores on, with crops from 2 and 2, one a stream or a core; with nvdec, one for "
+        "16 streams, with crops for 2)",
     )
     flow.add_argument(
         "--in-step",
         action="store_true",
-        help="frames of all streams are due at once at a live pace (default: their phases are "
-        "spread, as those of cameras)",
+        help="frames of all streams are due at once at a live pace, and looped clips begin with "
+        "their first frame (default: both are spread, as those of cameras)",
     )
     flow.add_argument(
         "--scale",

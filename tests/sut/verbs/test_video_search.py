@@ -133,7 +133,7 @@ def test_where_an_interpreter_stops_more_streams_what_helps_is_told(
         (["people-faces"], 4, 4),
         (["people-faces", "--sink", "mosaic"], 4, 0),
         (["people-faces", "--tracks"], 4, 0),
-        (["people-faces", "--decode", "nvdec"], 4, 1),
+        (["people-faces", "--decode", "nvdec"], 4, 2),
         (["--readers", "3"], 24, 3),
         (["--readers", "3"], 2, 2),
         (["--decode", "memory"], 24, 0),

@@ -138,3 +138,15 @@ def test_processes_are_as_many_as_streams_and_cores_want(
     streams: int, cores: int, decoded_here: bool, expected: int
 ) -> None:
     assert reader_processes(streams, cores, decoded_here=decoded_here) == expected
+
+
+@pytest.mark.parametrize(
+    ("streams", "cores", "decoded_here", "expected"),
+    [(1, 16, True, 0), (2, 2, True, 2), (25, 16, True, 16), (4, 16, False, 2), (25, 16, False, 13)],
+)
+def test_whoever_makes_crops_has_few_streams(
+    streams: int, cores: int, decoded_here: bool, expected: int
+) -> None:
+    found = reader_processes(streams, cores, decoded_here=decoded_here, crops=True)
+
+    assert found == expected

@@ -58,7 +58,6 @@ def bottleneck(
     nvdec = figures.get("decoder_share")  # absent: not used, or the GPU does not tell
     shares["decode"] = max(figures["reader_share"], nvdec or 0.0)
     shares[_host_name(figures)] = figures["host_share"]
-    used = figures["cpu_cores"] / cores
     evidence = [f"{name} busy {share:.0%}" for name, share in shares.items()]
     for name, stage in figures["stages"].items():
         if not _is_full(stage, figures["streams"]):
@@ -66,9 +65,12 @@ def bottleneck(
             evidence.append(f"{name} with batches of {stage['batch_mean']:.1f}")
     if nvdec is not None:
         evidence.append(f"the GPU's decoder busy {nvdec:.0%}")
-    on_gpu = figures.get("utilisation_percent", 0.0) / 100  # absent: there is none, or none tells
-    if on_gpu:
-        evidence.append(f"GPU busy {on_gpu:.0%}")
+    around = {
+        "CPU": figures["cpu_cores"] / cores,
+        GPU: figures.get("utilisation_percent", 0.0) / 100,  # absent: none, or none tells
+    }
+    if around[GPU]:
+        evidence.append(f"GPU busy {around[GPU]:.0%}")
     evidence.append(f"{figures['cpu_cores']:.2f} of {cores} CPU cores")
     if ceilings is not None:
         evidence += [
@@ -76,29 +78,34 @@ def bottleneck(
         ]
     locks = _interpreters(figures)
     evidence += [f"{name} found taken {share:.0%}" for name, share in locks.items()]
+    return Bottleneck(_label(figures, shares, around, locks, ceilings), tuple(evidence))
+
+
+def _label(
+    figures: Mapping[str, Any],
+    shares: Mapping[str, float],
+    around: Mapping[str, float],
+    locks: Mapping[str, float],
+    ceilings: Ceilings | None,
+) -> str:
+    """Return what held a play back, of its own parts, the machine around them, and interpreters."""
     busiest = max(shares, key=lambda name: shares[name])
     infers = busiest.startswith("inference") and shares[busiest] >= _BUSY
     taken = max(locks, key=lambda name: locks[name], default="")
-    if taken and locks[taken] >= _TAKEN and used < _FULL and not infers:
-        return Bottleneck(taken, tuple(evidence))
-    held = {
-        busiest: shares[busiest] >= _BUSY,
-        "CPU": used >= _FULL,
-        GPU: on_gpu >= _FULL,
-        "mux": _waits_for_batches(figures),
-    }
-    for name, did in held.items():
-        if did:
-            return Bottleneck(name, tuple(evidence))
+    if taken and locks[taken] >= _TAKEN and around["CPU"] < _FULL and not infers:
+        return taken
+    if shares[busiest] >= _BUSY:
+        return busiest
+    full = next((name for name, share in around.items() if share >= _FULL), "")
+    if full or _waits_for_batches(figures):
+        return full or "mux"
     if ceilings is not None and figures["fps"] >= _NEAR * min(ceilings.frames_per_s.values()):
         slowest = ceilings.slowest
-        return Bottleneck(
-            slowest if slowest == "decode" else f"inference: {slowest}", tuple(evidence)
-        )
+        return slowest if slowest == "decode" else f"inference: {slowest}"
     near = {name: share / _BUSY for name, share in shares.items()}
     near |= {name: share / _TAKEN for name, share in locks.items()}
-    near |= {"CPU": used / _FULL, GPU: on_gpu / _FULL}
-    return Bottleneck(max(near, key=lambda name: near[name]), tuple(evidence))
+    near |= {name: share / _FULL for name, share in around.items()}
+    return max(near, key=lambda name: near[name])
 
 
 def _is_full(stage: Mapping[str, Any], streams: int) -> bool:

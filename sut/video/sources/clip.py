@@ -71,8 +71,8 @@ class Clip:
         first = self._first_frame()
         self.again = again and first is not None and first.pts is not None
         self.facts = self._read_facts(_turn_of(first))
-        self._passes: Passes[tuple[Any, int | None]] = Passes(
-            self._unbroken if self.again else self._decoded, lambda one: one[0].pts
+        self._passes: Passes[tuple[Any, int | None]] = (
+            Passes(self._unbroken, lambda one: one[0].pts) if self.again else Passes(self._decoded)
         )
         self._before = 0
         if self.again and begin is not None:
@@ -156,9 +156,10 @@ class Clip:
                     container.close()
                     container = self._open()
                     continue
+                if first is None:
+                    return
                 expected = found
-                if first is not None:
-                    yield chain([first], packets)
+                yield chain([first], packets)
                 try:
                     container.seek(container.start_time or 0)
                     sought = True

@@ -79,7 +79,7 @@ class Nvdec:
         self._decoder: Any = None
         self._within = False  # it has had packets of a pass, and not the last one
         self._again = clip.again
-        self._passes = Passes(self._decoded, itemgetter(1))
+        self._passes = Passes(self._decoded, itemgetter(1) if self._again else None)
         self._before = frames_before(self.facts, begin or 0.0) if self._again else 0
         if begin is not None:
             try:

@@ -104,6 +104,17 @@ def test_streams_of_a_clip_begin_at_different_places(
         source.close()
 
 
+def test_times_that_go_back_in_a_clip_are_not_its_end(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.ts", (64, 48), codec="libx264").read_bytes()
+    path = tmp_path / "two.ts"
+    path.write_bytes(one + one)
+
+    _, times, images = read(path)
+
+    assert len(images) == 2 * COUNT
+    assert times == sorted(times)
+
+
 def test_a_clip_of_one_frame_is_played_again(tmp_path: Path) -> None:
     path = tmp_path / "one.mkv"
     with av.open(str(path), "w") as file:

@@ -8,6 +8,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sut.base.environment import cores
 from sut.base.errors import ConfigError
 from sut.video.sources.absent import Absent
 from sut.video.sources.address import is_network
@@ -116,22 +117,52 @@ def open_each(names: Sequence[str], how: Decoding, shares: Sequence[float] = ())
         ConfigError: a clip cannot be opened.
         DataError: a clip cannot be decoded into memory.
     """
-    reached = _reach([name for name in names if is_network(name)], how)
-    kept: dict[str, Frames] = {}
-    opened: list[Source] = []
-    try:
-        for name, share in zip(names, shares or repeat(0.0), strict=False):
-            if how.decode != "memory":
-                here = reached.pop(0) if is_network(name) else open_source(name, how, share)
-                opened.append(here)
-                continue
+    if how.decode == "memory":
+        kept: dict[str, Frames] = {}
+        for name in names:
             if name not in kept:
                 kept[name] = decoded(open_source(name, replace(how, again=False)), how.memory_bytes)
-            opened.append(kept[name].again())
+        return [kept[name].again() for name in names]
+    reached = iter(_reach([name for name in names if is_network(name)], how))
+    wanted = zip(names, shares or repeat(0.0), strict=False)
+    try:
+        files = iter(_open_files([one for one in wanted if not is_network(one[0])], how))
     except BaseException:
-        for source in (*opened, *reached):
+        for source in reached:
             source.close()
         raise
+    return [next(reached if is_network(name) else files) for name in names]
+
+
+def _open_files(files: Sequence[tuple[str, float]], how: Decoding) -> list[Source]:
+    """Open files, and bring each to where it begins.
+
+    As many at once as there are cores: to come to a place in a clip takes decoding. Not so with
+    NVDEC, whose driver makes one decoder after the other.
+
+    Raises:
+        ConfigError: one cannot be opened; none is open then.
+    """
+
+    def tried(one: tuple[str, float]) -> Source | Exception:
+        name, share = one
+        try:
+            return open_source(name, how, share)
+        except Exception as error:  # noqa: BLE001 - raised again below
+            return error
+
+    at_once = 1 if how.decode == "nvdec" else min(len(files), cores())
+    if at_once > 1:
+        with ThreadPoolExecutor(at_once, "open") as pool:
+            found = list(pool.map(tried, files))
+    else:
+        found = list(map(tried, files))
+    opened = [source for source in found if not isinstance(source, Exception)]
+    for error in found:
+        if isinstance(error, Exception):
+            for source in opened:
+                source.close()
+            raise error
     return opened
 
 

@@ -170,7 +170,16 @@ class Search:
             return self._result(Edge(None, _tried(one), ()), alone, knife_edge=False)
         first = start or max(1, int(min(alone.frames_per_s.values()) / self.goal.fps))
         edge = find_edge(lambda n: _tried(self._known(n)), min(first, self.most), resolution=0)
-        return self._result(edge, alone, knife_edge=self._is_knife_edge(edge))
+        again = self._again(edge)
+        if again == [True, True]:  # what failed it was not the number: the edge lies further up
+            held = self.tried[-1]
+            edge = find_edge(
+                lambda n: _tried(held if n == held.streams else self._known(n)),
+                held.streams,
+                resolution=0,
+            )
+            again = self._again(edge)
+        return self._result(edge, alone, knife_edge=bool(again) and again != [True, False])
 
     def _known(self, streams: int) -> Held:
         """Measure a number of streams, unless it is 1, which was, or more than are tried."""
@@ -195,12 +204,11 @@ class Search:
         self.say(f"{counted(streams, 'stream')}: {worst}: {verdict}")
         return held
 
-    def _is_knife_edge(self, edge: Edge) -> bool:
-        """Measure both sides of the edge again; say whether one of them turned out otherwise."""
+    def _again(self, edge: Edge) -> list[bool]:
+        """Measure both sides of the edge again; return which of them holds."""
         if edge.best is None or edge.failing is None or edge.failing.streams > self.most:
-            return False
-        again = [self._measure(edge.best.streams), self._measure(edge.failing.streams)]
-        return [held.holds for held in again] != [True, False]
+            return []
+        return [self._measure(side.streams).holds for side in (edge.best, edge.failing)]
 
     def _alone(self) -> Ceilings:
         """Measure each stage alone; the frames of one stream say how many samples a frame has."""

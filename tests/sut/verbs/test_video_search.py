@@ -22,14 +22,22 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Made(Search):
-    """A search whose plays hold up to a limit; the last of these `flips` when it comes again."""
+    """A search whose plays hold up to a limit.
+
+    Attributes:
+        limit: of the streams.
+        flips: this number does not hold when it comes again.
+        spoilt: a number that does not hold when it comes first.
+    """
 
     limit: int = 0
     flips: bool = False
+    spoilt: int = 0
 
     def _measure(self, streams: int) -> Held:
         again = any(held.streams == streams for held in self.tried)
-        holds = streams <= self.limit and not (self.flips and again and streams == self.limit)
+        spoils = streams == (self.limit if again else self.spoilt) and (self.flips or not again)
+        holds = streams <= self.limit and not spoils
         held = Held(streams, 30.0, 20.0, () if holds else ("too slow",))
         self.tried.append(held)
         return held
@@ -49,9 +57,13 @@ class Made(Search):
         }  # fmt: skip
 
 
-def search(limit: int, most: int = 64, *, flips: bool = False) -> tuple[Made, dict[str, Any]]:
+def search(
+    limit: int, most: int = 64, *, flips: bool = False, spoilt: int = 0
+) -> tuple[Made, dict[str, Any]]:
     nothing = cast("Any", None)  # the plays are made up
-    made = Made(nothing, nothing, Goal(30.0, 100.0), most, print, limit=limit, flips=flips)
+    made = Made(
+        nothing, nothing, Goal(30.0, 100.0), most, print, limit=limit, flips=flips, spoilt=spoilt
+    )
     return made, made.run(None)
 
 
@@ -73,6 +85,14 @@ def test_an_edge_that_turns_out_otherwise_the_second_time_is_called_a_knife_edge
     assert found["streams"] in {12, 13}
     assert found["knife_edge"] is True
     assert any("knife-edge" in line for line in words(found))
+
+
+def test_a_number_that_fails_once_and_then_holds_is_not_the_edge() -> None:
+    made, found = search(30, spoilt=14)
+
+    assert [held.holds for held in made.tried if held.streams == 14] == [False, True]
+    assert (found["streams"], found["failing_streams"]) == (30, 31)
+    assert found["knife_edge"] is False
 
 
 def test_more_than_most_are_not_tried() -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from itertools import chain
+from contextlib import suppress
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _RATES_AGREE = 0.001
 _FULL_TURN, _QUARTER_TURN = 360, 90
+_LOOKED_AT = 64  # packets: some of them are decoded before they are shown, if any are
 _MOST_SILENT = 64  # passes in a row without a frame, of a clip that may have one frame
 _END_S = 1.0  # the sound of a stream may be longer than its frames
 
@@ -42,7 +44,7 @@ class Clip:
         begin: where the first of such passes begins; see sut.video.sources.choose.open_source.
 
     Attributes:
-        again: likewise, where frames say when they are shown.
+        again: likewise, where packets say when their frames are shown.
 
     Raises:
         ConfigError: PyAV is not installed, or the clip cannot be opened.
@@ -68,9 +70,9 @@ class Clip:
         self.notes: list[str] = []
         self._damaged, self._length_s = 0, None
         self._container = self._open()
-        first = self._first_frame()
-        self.again = again and first is not None and first.pts is not None
-        self.facts = self._read_facts(_turn_of(first))
+        rotation, timed = self._look()
+        self.again = again and timed
+        self.facts = self._read_facts(rotation)
         self._passes: Passes[tuple[Any, int | None]] = (
             Passes(self._unbroken, lambda one: one[0].pts) if self.again else Passes(self._decoded)
         )
@@ -231,15 +233,26 @@ class Clip:
             f"{self._threads or 'automatic'} thread(s) a stream",
         )
 
-    def _first_frame(self) -> Any:
-        """Return the first frame of a file: it knows what its container does not tell."""
+    def _look(self) -> tuple[int, bool]:
+        """Return what only frames and packets of a file know.
+
+        Returns:
+            The turn that makes frames upright, in degrees; and whether packets tell when their
+            frames are shown. Of some containers FFmpeg has no times, or those of decoding.
+        """
         if self._live:
-            return None
-        with self._open() as container:
-            try:
-                return next(container.decode(video=0), None)
-            except self._av.error.FFmpegError:
-                return None  # the stream itself will name what is wrong
+            return 0, False
+        frame, times, reorders = None, [], False
+        with self._open() as container, suppress(self._av.error.FFmpegError):
+            # The stream itself will name what is wrong.
+            stream = container.streams.video[0]
+            packets = list(islice(container.demux(stream), _LOOKED_AT))
+            times = [packet.pts for packet in packets if packet.size]
+            reorders = stream.codec_context.has_b_frames
+            frame = next(chain.from_iterable(map(stream.decode, packets)), None)
+        turn = round(getattr(frame, "rotation", 0) / _QUARTER_TURN) * _QUARTER_TURN
+        timed = bool(times) and None not in times and (not reorders or times != sorted(times))
+        return turn % _FULL_TURN, timed
 
     def _check_end(self, count: int) -> None:
         if not count:
@@ -309,12 +322,6 @@ class _Upright:
 
     def _upright(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
-
-
-def _turn_of(frame: Any) -> int:
-    """Return the turn that the clip of a frame asks for; None asks for none."""
-    turn = round(getattr(frame, "rotation", 0) / _QUARTER_TURN) * _QUARTER_TURN
-    return turn % _FULL_TURN
 
 
 def _words(error: Exception) -> str:

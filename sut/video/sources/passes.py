@@ -29,13 +29,14 @@ class Passes(Generic[T]):
     Args:
         begin: yields frames from the clip's first one on, of one pass or of many.
         time_of: when a frame is shown in the clip, in any unit. One that is not after the frame
-            before it begins a pass. None: `begin` yields one pass; its times may go back.
+            before it begins a pass; one without a time does not. None: `begin` yields one pass,
+            whose times may go back.
     """
 
     def __init__(
         self,
         begin: Callable[[], Generator[T, None, None]],
-        time_of: Callable[[T], int] | None = None,
+        time_of: Callable[[T], int | None] | None = None,
     ) -> None:
         self._begin, self._time_of = begin, time_of
         self._frames: Generator[T, None, None] | None = None
@@ -64,8 +65,8 @@ class Passes(Generic[T]):
         self._within, last = True, None
         item, self._held = self._held, None
         while item is not None:
-            if self._time_of is not None:
-                time = self._time_of(item)
+            time = None if self._time_of is None else self._time_of(item)
+            if time is not None:
                 if last is not None and time <= last:
                     self._held, self._within = item, False
                     return

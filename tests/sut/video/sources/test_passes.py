@@ -35,7 +35,7 @@ class Frames:
 class Shown:
     """A frame with its time."""
 
-    def __init__(self, time: int) -> None:
+    def __init__(self, time: int | None) -> None:
         self.time = time
 
 
@@ -46,7 +46,7 @@ def passes_of(frames: Frames) -> Passes[Shown]:
     return Passes(begin, (lambda shown: shown.time) if frames.passes > 1 else None)
 
 
-def times(passes: Passes[Shown]) -> list[int]:
+def times(passes: Passes[Shown]) -> list[int | None]:
     return [shown.time for shown in passes.one()]
 
 
@@ -66,6 +66,13 @@ def test_what_ends_after_one_pass_begins_anew_and_its_times_may_go_back() -> Non
 
     assert [times(passes) for _ in range(3)] == [[3, 4, 1, 2]] * 3
     assert (frames.begun, frames.closed) == (3, 3)
+
+
+def test_a_frame_without_a_time_begins_no_pass() -> None:
+    given = iter([1, None, 2, 1, None, 2, 1])
+    passes = Passes(lambda: (Shown(time) for time in given), lambda shown: shown.time)
+
+    assert [times(passes) for _ in range(2)] == [[1, None, 2]] * 2
 
 
 def test_a_pass_that_was_left_in_the_middle_begins_anew() -> None:
